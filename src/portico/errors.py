@@ -1,0 +1,214 @@
+"""One tree of errors: each knows its status, its stable code, whose fault it is, and whether another target may help.
+
+An error is raised where it is found, in these words, and written in the caller's dialect at the edge
+(`dialects.render_error`). Foreign exceptions are mapped to these once, where the I/O happens.
+"""
+
+from typing import ClassVar, Literal
+
+Fault = Literal["caller", "gateway", "upstream"]
+
+
+class PorticoError(Exception):
+    """A call, a command or a configuration that cannot go on.
+
+    `message` is for a person: it names the thing, where it stood and what to do. `code` is for a program and
+    never changes. `param` is the field of the request at fault, as the caller wrote it. `retry_after` is in seconds.
+    """
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    fault: ClassVar[Fault] = "gateway"
+    another_may_help: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+# The caller's making
+
+
+class InvalidRequest(PorticoError):
+    """The request cannot be understood or is not allowed as it is."""
+
+    status = 400
+    code = "invalid_request"
+    fault = "caller"
+
+
+class Unauthenticated(PorticoError):
+    """No key, or one that nobody knows."""
+
+    status = 401
+    code = "invalid_api_key"
+    fault = "caller"
+
+
+class Forbidden(PorticoError):
+    """A known key that may not do this."""
+
+    status = 403
+    code = "permission_denied"
+    fault = "caller"
+
+
+class NotFound(PorticoError):
+    """No such route or object."""
+
+    status = 404
+    code = "not_found"
+    fault = "caller"
+
+
+class ModelNotFound(NotFound):
+    """No target answers to this model name."""
+
+    code = "model_not_found"
+
+
+class MethodNotAllowed(PorticoError):
+    """The path exists, the method does not."""
+
+    status = 405
+    code = "method_not_allowed"
+    fault = "caller"
+
+
+class RequestTimeout(PorticoError):
+    """The caller took too long to send its request."""
+
+    status = 408
+    code = "request_timeout"
+    fault = "caller"
+
+
+class LengthRequired(PorticoError):
+    """A body without a length that we can trust."""
+
+    status = 411
+    code = "length_required"
+    fault = "caller"
+
+
+class TooLarge(PorticoError):
+    """A body over its limit."""
+
+    status = 413
+    code = "request_too_large"
+    fault = "caller"
+
+
+class UrlTooLong(PorticoError):
+    """A request line over its limit."""
+
+    status = 414
+    code = "url_too_long"
+    fault = "caller"
+
+
+class HeadersTooLarge(PorticoError):
+    """More or longer headers than allowed."""
+
+    status = 431
+    code = "headers_too_large"
+    fault = "caller"
+
+
+class NotImplementedHere(PorticoError):
+    """Something of HTTP or of an API that this gateway does not do."""
+
+    status = 501
+    code = "not_implemented"
+    fault = "caller"
+
+
+class VersionNotSupported(PorticoError):
+    """An HTTP version other than 1.0 and 1.1."""
+
+    status = 505
+    code = "http_version_not_supported"
+    fault = "caller"
+
+
+class CallerGone(PorticoError):
+    """The caller hung up before the end; nobody is left to read this."""
+
+    status = 499
+    code = "caller_gone"
+    fault = "caller"
+
+
+# Ours
+
+
+class Overloaded(PorticoError):
+    """This worker holds as much as it may."""
+
+    status = 503
+    code = "overloaded"
+
+
+class ShuttingDown(PorticoError):
+    """This worker takes no new calls."""
+
+    status = 503
+    code = "shutting_down"
+
+
+class ConfigError(PorticoError):
+    """A configuration that cannot be put in force. Its message holds every problem found, one a line."""
+
+    code = "invalid_configuration"
+
+
+# The provider's
+
+
+class UpstreamError(PorticoError):
+    """The provider could not be used."""
+
+    status = 502
+    code = "upstream_error"
+    fault = "upstream"
+    another_may_help = True
+
+
+class ConnectFailed(UpstreamError):
+    """No connection could be made: refused, unreachable, unknown host, TLS. Nothing was sent."""
+
+    code = "upstream_unreachable"
+
+
+class ConnectionLost(UpstreamError):
+    """The connection broke after the request was sent and before the reply was whole."""
+
+    code = "upstream_connection_lost"
+
+
+class BadUpstreamReply(UpstreamError):
+    """The reply is not HTTP, or not what its headers say."""
+
+    code = "upstream_bad_reply"
+
+
+class UpstreamTimeout(UpstreamError):
+    """A deadline passed: `phase` says which (connect, first_byte, between_chunks, total)."""
+
+    status = 504
+    code = "upstream_timeout"
+
+    def __init__(self, message: str, *, phase: str) -> None:
+        super().__init__(message)
+        self.phase = phase
+
+
+class CredentialError(UpstreamError):
+    """The credential for a provider is missing or could not be obtained or refreshed."""
+
+    code = "upstream_credential"

@@ -1,0 +1,1 @@
+"""Who the providers are: the catalog, how each is addressed and authenticated, what its models cost."""

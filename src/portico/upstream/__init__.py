@@ -1,0 +1,1 @@
+"""One attempt at one target: its pools, its credentials, its health."""

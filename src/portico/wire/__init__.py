@@ -1,0 +1,1 @@
+"""HTTP/1.1, both sides. Knows bytes, not models."""
