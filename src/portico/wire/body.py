@@ -1,0 +1,202 @@
+"""The body of a request as it arrives: in memory at first, then in a spool file, always within bounds.
+
+Nothing is read from the socket beyond a first piece until somebody asks for the body, so a call can be refused by
+its headers alone. A body can be read again for another attempt until it is closed.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from typing import BinaryIO
+
+from portico.errors import Overloaded, PorticoError, TooLarge
+
+PIECE = 256 * 1024
+"""Bytes handed on at once when a body is streamed from its spool."""
+
+
+class Budget:
+    """The bytes that all bodies of one worker may hold together."""
+
+    __slots__ = ("limit", "used")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.used} of {self.limit} bytes>"
+
+
+class Body:
+    """A request body. `size` is what has come so far, `declared` the Content-Length or None when chunked.
+
+    `complete` is true once the last byte is in. `wanted` is called once, when somebody first asks for the bytes: the
+    connection then answers `Expect: 100-continue` and goes on reading.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_charged",
+        "_error",
+        "_limit",
+        "_memory",
+        "_pieces",
+        "_spool",
+        "_waiter",
+        "complete",
+        "declared",
+        "size",
+        "wanted",
+    )
+
+    def __init__(self, declared: int | None, budget: Budget, memory: int, wanted: Callable[[], None]) -> None:
+        self.declared = declared
+        self.size = 0
+        self.complete = False
+        self.wanted: Callable[[], None] | None = wanted
+        self._budget = budget
+        self._memory = memory
+        self._limit: int | None = None
+        self._charged = 0
+        self._pieces: list[bytes] = []
+        self._spool: BinaryIO | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._error: PorticoError | None = None
+
+    def __repr__(self) -> str:
+        where = "spooled" if self._spool else "in memory"
+        return f"<Body {self.size} bytes {where}{'' if self.complete else ', incomplete'}>"
+
+    @property
+    def spooled(self) -> bool:
+        """Whether the bytes are in a file."""
+        return self._spool is not None
+
+    # the connection's side
+
+    def feed(self, piece: bytes) -> None:
+        """Take the next bytes off the wire; what is over a bound fails the body instead."""
+        if self._error is not None:
+            return
+        size = self.size = self.size + len(piece)
+        if self._limit is not None and size > self._limit:
+            self.fail(too_large(self._limit))
+            return
+        budget = self._budget
+        if budget.used + len(piece) > budget.limit:
+            self.fail(
+                Overloaded(
+                    "this gateway worker holds as many request bytes as it may; try again shortly",
+                    retry_after=1,
+                )
+            )
+            return
+        budget.used += len(piece)
+        self._charged += len(piece)
+        if self._spool is not None:
+            self._spool.write(piece)
+        else:
+            self._pieces.append(piece)
+            if size > self._memory:
+                self._to_spool()
+
+    def end(self) -> None:
+        """Mark the last byte as received."""
+        self.complete = True
+        if self._waiter is not None:
+            self._wake()
+
+    def fail(self, error: PorticoError) -> None:
+        """End the body with an error, which every reader gets."""
+        if self._error is None:
+            self._error = error
+            self._pieces.clear()
+            self._wake()
+
+    def close(self) -> None:
+        """Give back the bytes it held."""
+        self._budget.used -= self._charged
+        self._charged = 0
+        self._pieces = []
+        if self._spool is not None:
+            self._spool.close()
+            self._spool = None
+
+    # the reader's side
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises TooLarge beyond `limit` bytes, Overloaded beyond the worker's budget, RequestTimeout when the caller
+        stalls, InvalidRequest for a body that breaks its own framing.
+        """
+        if self.wanted is not None:
+            self._demand(limit)
+        while not self.complete:
+            await self._more()
+        if self._error is not None:
+            raise self._error
+        if self._spool is not None:
+            self._spool.seek(0)
+            return self._spool.read()
+        pieces = self._pieces
+        if len(pieces) == 1:
+            return pieces[0]
+        whole = b"".join(pieces)
+        self._pieces = [whole] if whole else []
+        return whole
+
+    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
+        """Yield the whole body piece by piece, from its start, once it is all here; errors as in `read`."""
+        if self.wanted is not None:
+            self._demand(limit)
+        while not self.complete:
+            await self._more()
+        if self._error is not None:
+            raise self._error
+        if self._spool is None:
+            for piece in self._pieces:
+                yield piece
+            return
+        at = 0
+        while at < self.size:
+            self._spool.seek(at)
+            piece = self._spool.read(PIECE)
+            at += len(piece)
+            yield piece
+
+    def _demand(self, limit: int) -> None:
+        if self.declared is not None and self.declared > limit:
+            raise too_large(limit)
+        if self.size > limit:
+            raise too_large(limit)
+        self._limit = limit
+        wanted, self.wanted = self.wanted, None
+        assert wanted is not None
+        if not self.complete and self._error is None:
+            wanted()
+
+    async def _more(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _to_spool(self) -> None:
+        # An unnamed file: it is gone with the process, however that ends.
+        self._spool = tempfile.TemporaryFile(prefix="portico-body-", buffering=PIECE)  # noqa: SIM115  # closed in close()
+        self._spool.writelines(self._pieces)
+        self._pieces = []
+
+
+def too_large(limit: int) -> TooLarge:
+    """Return the refusal of a body over `limit` bytes."""
+    return TooLarge(f"the request body is larger than the {limit} bytes that this operation allows")

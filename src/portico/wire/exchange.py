@@ -1,0 +1,211 @@
+"""One request and its reply, as a handler sees it."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+from portico.wire.body import Body
+
+if TYPE_CHECKING:
+    from portico.wire.server import ServerConnection
+
+Headers = Sequence[tuple[bytes, bytes]]
+
+STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+for extra, phrase in ((499, b"Client Closed Request"), (529, b"Site Overloaded")):
+    STATUS_LINES[extra] = b"HTTP/1.1 %d %b\r\n" % (extra, phrase)  # type: ignore[index]  # statuses beyond the registry
+
+COPIED = 16 * 1024
+"""A body up to this size is cheaper to copy behind its head than to write apart."""
+NO_BODY = frozenset((204, 304))
+
+
+def status_line(status: int) -> bytes:
+    """Return the first line of a reply."""
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload, no-any-return]  # keyed by int
+
+
+class Exchange:
+    """A request whose headers are in, and the reply to it.
+
+    `headers` are lowercased and in order; `fields` is the same by name (the last of a repeated one). `received_ns`
+    is when the last byte of the request came (perf_counter, nanoseconds; 0 before that). `on_pause` and `on_resume`
+    are called when the caller reads too slowly, and when it has caught up.
+    """
+
+    __slots__ = (
+        "_connection",
+        "_fields",
+        "_head_only",
+        "_length_left",
+        "body",
+        "chunked",
+        "expects_continue",
+        "finished",
+        "headers",
+        "http10",
+        "keep_alive",
+        "method",
+        "on_pause",
+        "on_resume",
+        "received_ns",
+        "started",
+        "target",
+        "task",
+    )
+
+    def __init__(
+        self,
+        connection: "ServerConnection",
+        method: str,
+        target: bytes,
+        headers: list[tuple[bytes, bytes]],
+        body: Body,
+    ) -> None:
+        self._connection = connection
+        self._fields: dict[bytes, bytes] | None = None
+        self._head_only = method == "HEAD"
+        self._length_left: int | None = None
+        self.method = method
+        self.target = target
+        self.headers = headers
+        self.body = body
+        self.http10 = False
+        self.keep_alive = True
+        self.expects_continue = False
+        self.received_ns = 0
+        self.started = False
+        self.finished = False
+        self.chunked = False
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        state = "finished" if self.finished else "started" if self.started else "waiting"
+        return f"<Exchange {self.method} {self.path!r} {state}>"
+
+    @property
+    def path(self) -> str:
+        """The path as sent, still percent-encoded."""
+        return self.target.split(b"?", 1)[0].decode("latin-1")
+
+    @property
+    def query(self) -> str:
+        """The query as sent, empty when there is none."""
+        return self.target.partition(b"?")[2].decode("latin-1")
+
+    @property
+    def fields(self) -> dict[bytes, bytes]:
+        """The headers by lowercased name."""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = dict(self.headers)
+        return fields
+
+    def header(self, name: bytes) -> bytes | None:
+        """Return the header of this lowercased name."""
+        return self.fields.get(name)
+
+    @property
+    def peer(self) -> str:
+        """The address of the caller; empty on a unix socket."""
+        return self._connection.peer
+
+    @property
+    def secure(self) -> bool:
+        """Whether the caller came over TLS."""
+        return self._connection.secure
+
+    @property
+    def gone(self) -> bool:
+        """Whether the caller has hung up."""
+        return self._connection.lost
+
+    @property
+    def paused(self) -> bool:
+        """Whether the caller reads more slowly than we write."""
+        return self._connection.write_paused
+
+    # the reply
+
+    def reply(self, status: int, headers: Headers, body: bytes) -> None:
+        """Send a whole reply."""
+        self._begin(status, headers, len(body), body)
+        self._end()
+
+    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """Send the head of a reply whose body follows in pieces, of `length` bytes in all if that is known."""
+        self._begin(status, headers, length, b"")
+
+    def write(self, piece: bytes) -> None:
+        """Send a piece of the body."""
+        if self._connection.lost or not piece or self._head_only:
+            return
+        if self.chunked:
+            self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
+            return
+        if self._length_left is not None:
+            self._length_left -= len(piece)
+            assert self._length_left >= 0, "more body than the reply's head declared"
+        self._connection.write(piece)
+
+    def finish(self) -> None:
+        """End the reply."""
+        if self.chunked and not self._connection.lost and not self._head_only:
+            self._connection.write(b"0\r\n\r\n")
+        if self._length_left:
+            self.abort()
+            return
+        self._end()
+
+    def abort(self) -> None:
+        """Cut the connection, so that the caller cannot take what it got for the whole reply."""
+        self.finished = True
+        self._connection.abort()
+
+    async def drained(self) -> None:
+        """Wait until the caller has read most of what was written."""
+        if self._connection.write_paused:
+            await self._connection.drained()
+
+    def _begin(self, status: int, headers: Headers, length: int | None, body: bytes) -> None:
+        assert not self.started, "a reply was already started"
+        self.started = True
+        connection = self._connection
+        if connection.lost:
+            return
+        lines = [status_line(status)]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(connection.server.date)
+        if length is not None:
+            if status not in NO_BODY:
+                lines.append(b"content-length: %d\r\n" % length)
+                if length != len(body) and not self._head_only:
+                    self._length_left = length
+        elif self.http10:
+            self.keep_alive = False
+        else:
+            self.chunked = True
+            lines.append(b"transfer-encoding: chunked\r\n")
+        if not self.body.complete or connection.server.draining:
+            self.keep_alive = False
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        elif self.http10:
+            lines.append(b"connection: keep-alive\r\n")
+        lines.append(b"\r\n")
+        if not body or self._head_only or status in NO_BODY:
+            connection.write(b"".join(lines))
+        elif len(body) <= COPIED:
+            lines.append(body)
+            connection.write(b"".join(lines))
+        else:
+            connection.write(b"".join(lines))
+            connection.write(body)
+
+    def _end(self) -> None:
+        self.finished = True
+        self.on_pause = self.on_resume = None

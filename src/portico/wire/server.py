@@ -1,0 +1,565 @@
+"""The HTTP/1.1 server: bytes in, exchanges out; everything a caller may send is bounded before it is used.
+
+httptools (llhttp) parses. It lets pass what a server must not: request lines without a version, no Host, two Hosts,
+headers of any size; those are checked here, before a handler runs. One shared buffer per server takes all reads, so a
+read allocates nothing. Time limits are kept by one sweep over the connections, not by a timer each.
+"""
+
+import asyncio
+import contextlib
+import logging
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Coroutine
+from email.utils import formatdate
+from time import perf_counter_ns
+
+import httptools
+import msgspec
+
+from portico.config.schema import Limits, ServerTimeouts
+from portico.errors import (
+    HeadersTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotImplementedHere,
+    Overloaded,
+    PorticoError,
+    RequestTimeout,
+    ShuttingDown,
+    UrlTooLong,
+    VersionNotSupported,
+)
+from portico.wire.body import Body, Budget
+from portico.wire.exchange import Exchange, status_line
+
+Handler = Callable[[Exchange], Coroutine[None, None, None]]
+Refuse = Callable[[PorticoError], tuple[int, list[tuple[bytes, bytes]], bytes]]
+
+METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+READ_SIZE = 256 * 1024
+HELD_BACK = 64 * 1024
+"""Bytes of a body taken in before anybody asked for it."""
+SWEEP = 0.5
+"""Seconds between two looks at all time limits."""
+LINGER = 2.0
+"""Seconds that a refused caller has to read its answer."""
+LINGER_BYTES = 1024 * 1024
+
+log = logging.getLogger("portico.wire")
+
+
+def plain_refusal(error: PorticoError) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Render a refusal made before the caller's dialect is known: the JSON shape that most SDKs read."""
+    body = msgspec.json.encode(
+        {
+            "error": {
+                "message": error.message,
+                "type": "invalid_request_error" if error.fault == "caller" else "server_error",
+                "param": error.param,
+                "code": error.code,
+            }
+        }
+    )
+    headers = [(b"content-type", b"application/json")]
+    if error.retry_after is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+    return error.status, headers, body
+
+
+class Server:
+    """Listens, and gives each request to `handle` as an Exchange in a task of its own.
+
+    The task is cancelled when its caller hangs up. A handler that returns without a reply, or raises, is answered
+    with 500 (or cut, when the reply had begun).
+    """
+
+    def __init__(
+        self, handle: Handler, limits: Limits, timeouts: ServerTimeouts, refuse: Refuse = plain_refusal
+    ) -> None:
+        self.handle = handle
+        self.limits = limits
+        self.timeouts = timeouts
+        self.refuse = refuse
+        self.budget = Budget(limits.body_budget)
+        self.connections: set[ServerConnection] = set()
+        self.buffer = memoryview(bytearray(READ_SIZE))
+        self.draining = False
+        self.date = b""
+        self.loop = asyncio.get_running_loop()
+        self._listening: list[asyncio.Server] = []
+        self._sweeper: asyncio.TimerHandle | None = None
+        self._empty: asyncio.Future[None] | None = None
+        self._sweep()
+
+    def __repr__(self) -> str:
+        return f"<Server {len(self.connections)} connections{' draining' if self.draining else ''}>"
+
+    async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
+        """Accept connections on a bound socket."""
+        sock.setblocking(False)
+        handshake = self.timeouts.header if tls else None
+        if sock.family == getattr(socket, "AF_UNIX", None):
+            server = await self.loop.create_unix_server(
+                self._connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake
+            )
+        else:
+            server = await self.loop.create_server(
+                self._connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake, backlog=4096
+            )
+        self._listening.append(server)
+
+    async def drain(self, seconds: float) -> None:
+        """Take no new connections, let running exchanges end, and cut what is left after `seconds`.
+
+        A kept-alive connection serves one more request, which is told to close; unused, it is closed after a second.
+        """
+        self.draining = True
+        self._stop_listening()
+        until = self.loop.time() + seconds
+        idle_until = self.loop.time() + min(1.0, seconds / 2)
+        while self.connections and self.loop.time() < until:
+            if self.loop.time() >= idle_until:
+                for connection in [c for c in self.connections if c.idle]:
+                    connection.close()
+            self._empty = self.loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty, min(0.25, max(0.0, until - self.loop.time())))
+            self._empty = None
+        await self.close()
+
+    async def close(self) -> None:
+        """Cut every connection and stop."""
+        self.draining = True
+        self._stop_listening()
+        running = [c.current.task for c in self.connections if c.current is not None and c.current.task is not None]
+        for connection in list(self.connections):
+            connection.abort()
+        if running:
+            await asyncio.wait(running, timeout=5)
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            self._sweeper = None
+
+    def _stop_listening(self) -> None:
+        for server in self._listening:
+            server.close()
+        self._listening.clear()
+
+    def _connection(self) -> "ServerConnection":
+        return ServerConnection(self)
+
+    def forget(self, connection: "ServerConnection") -> None:
+        """Drop a connection that is gone."""
+        self.connections.discard(connection)
+        if not self.connections and self._empty is not None and not self._empty.done():
+            self._empty.set_result(None)
+
+    def _sweep(self) -> None:
+        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        now = self.loop.time()
+        for connection in list(self.connections):
+            connection.check(now)
+        self._sweeper = self.loop.call_later(SWEEP, self._sweep)
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """One caller's connection: its requests in order, one reply at a time."""
+
+    __slots__ = (
+        "_drained",
+        "_head_bytes",
+        "_headers",
+        "_in_headers",
+        "_linger_bytes",
+        "_linger_until",
+        "_parser",
+        "_peer",
+        "_queue",
+        "_read_paused",
+        "_reading",
+        "_refusal",
+        "_since",
+        "_target",
+        "_transport",
+        "_write_since",
+        "current",
+        "lost",
+        "secure",
+        "server",
+        "write_paused",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self.server = server
+        self.current: Exchange | None = None  # being answered
+        self.lost = False
+        self.secure = False
+        self.write_paused = False
+        self._reading: Exchange | None = None  # whose body is coming in
+        self._queue: deque[Exchange] = deque()
+        self._refusal: PorticoError | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._head_bytes = 0
+        self._in_headers = False
+        self._read_paused = False
+        self._since = 0.0
+        self._write_since = 0.0
+        self._linger_until = 0.0
+        self._linger_bytes = 0
+        self._drained: asyncio.Future[None] | None = None
+        self._peer: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<ServerConnection {self.peer or 'unix'} {self.current!r}>"
+
+    @property
+    def peer(self) -> str:
+        """The address of the caller; empty on a unix socket."""
+        if self._peer is None:
+            name = self._transport.get_extra_info("peername")
+            self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
+        return self._peer
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self.current is None and not self._in_headers and not self._linger_until
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, or refuse it when there are too many."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own class
+        self.secure = transport.get_extra_info("sslcontext") is not None
+        self._since = self.server.loop.time()
+        server = self.server
+        full = len(server.connections) >= server.limits.connections
+        server.connections.add(self)
+        if full:
+            self._refuse(Overloaded("this gateway worker has as many connections as it may", retry_after=1))
+        elif server.draining:
+            self._refuse(ShuttingDown("this gateway worker is shutting down", retry_after=1))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer: it is read out before anything else runs."""
+        return self.server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came in."""
+        if self._linger_until:
+            self._linger_bytes += nbytes
+            if self._linger_bytes > LINGER_BYTES:
+                self.abort()
+            return
+        if self._refusal is not None:
+            return
+        self._feed(self.server.buffer[:nbytes])
+
+    def _feed(self, data: memoryview) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, PorticoError):
+                raise
+            self._refuse(cause)
+        except httptools.HttpParserUpgrade as error:
+            # Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
+            self._parser = httptools.HttpRequestParser(self)
+            rest = error.args[0] if error.args else len(data)
+            if rest < len(data):
+                self._feed(data[rest:])
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(NotImplementedHere("the request line has a method that is not one of HTTP's"))
+        except httptools.HttpParserError as error:
+            self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {_plain(error)}"))
+        else:
+            if self._in_headers:
+                self._head_bytes += len(data)
+                if self._head_bytes > self.server.limits.header_bytes + self.server.limits.url_bytes:
+                    self._refuse(self._headers_too_large())
+
+    def eof_received(self) -> bool:
+        """Treat the end of the caller's side as a hang-up, as other servers do."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel what was under way for a caller that is gone."""
+        self.lost = True
+        self.write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self.current is not None and self.current.task is not None:
+            self.current.task.cancel()
+        for exchange in self._queue:
+            exchange.body.close()
+        self._queue.clear()
+        self.server.forget(self)
+
+    def pause_writing(self) -> None:
+        """Hold the reply back: the caller reads too slowly."""
+        self.write_paused = True
+        self._write_since = self.server.loop.time()
+        if self.current is not None and self.current.on_pause is not None:
+            self.current.on_pause()
+
+    def resume_writing(self) -> None:
+        """Let the reply go on."""
+        self.write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self.current is not None and self.current.on_resume is not None:
+            self.current.on_resume()
+
+    async def drained(self) -> None:
+        """Wait until the transport takes more."""
+        if self._drained is None or self._drained.done():
+            self._drained = self.server.loop.create_future()
+        await asyncio.shield(self._drained)
+
+    # the parser's side
+
+    def on_message_begin(self) -> None:
+        """Start a request."""
+        self._in_headers = True
+        self._head_bytes = 0
+        self._headers = []
+        self._target = b""
+        if self.current is None:
+            self._since = self.server.loop.time()
+
+    def on_url(self, url: bytes) -> None:
+        """Take a part of the request target."""
+        self._target = self._target + url if self._target else url
+        if len(self._target) > self.server.limits.url_bytes:
+            raise UrlTooLong(f"the request target is longer than {self.server.limits.url_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. What comes after the body (trailers) is counted, and given to nobody."""
+        self._head_bytes += len(name) + len(value)
+        if not self._in_headers:
+            if self._head_bytes > self.server.limits.header_bytes:
+                raise self._headers_too_large()
+            return
+        self._headers.append((name.lower(), value))
+        if len(self._headers) > self.server.limits.header_count or self._head_bytes > self.server.limits.header_bytes:
+            raise self._headers_too_large()
+
+    def on_headers_complete(self) -> None:
+        """Check the head as a whole and make the exchange."""
+        self._in_headers = False
+        parser = self._parser
+        version = parser.get_http_version()
+        if version != "1.1" and version != "1.0":
+            raise VersionNotSupported(f"HTTP/{version} is not spoken here; use HTTP/1.1")
+        method = METHODS.get(parser.get_method())
+        if method is None:
+            raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
+        hosts = 0
+        declared: int | None = 0
+        continues = False
+        for name, value in self._headers:
+            if name == b"content-length":
+                declared = int(value)
+            elif name == b"host":
+                hosts += 1
+            elif name == b"transfer-encoding":
+                if value.strip().lower() != b"chunked":
+                    raise NotImplementedHere(
+                        f"transfer-encoding {value.decode('latin-1')!r} is not supported; send chunked or sized"
+                    )
+                declared = None
+            elif name == b"expect":
+                if value.strip().lower() != b"100-continue":
+                    raise InvalidRequest(f"the expectation {value.decode('latin-1')!r} cannot be met")
+                continues = True
+        if hosts != 1 and (hosts or version == "1.1"):
+            raise InvalidRequest(
+                "the request has no Host header" if not hosts else "the request has more than one Host header"
+            )
+        body = Body(declared, self.server.budget, self.server.limits.memory_body, self._body_wanted)
+        exchange = Exchange(self, method, self._target, self._headers, body)
+        exchange.http10 = version == "1.0"
+        exchange.keep_alive = parser.should_keep_alive()
+        exchange.expects_continue = continues and not exchange.http10
+        self._reading = exchange
+        if self.current is None:
+            self._serve(exchange)
+        else:
+            self._queue.append(exchange)
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body; hold the caller back while nobody has asked for it."""
+        exchange = self._reading
+        if exchange is None or self._refusal is not None:
+            return
+        body = exchange.body
+        body.feed(piece)
+        self._since = self.server.loop.time()
+        if body.wanted is not None and body.size > HELD_BACK:
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        exchange = self._reading
+        if exchange is None:
+            return
+        self._reading = None
+        exchange.received_ns = perf_counter_ns()
+        exchange.body.end()
+        if self._queue:
+            self._pause_reading()
+
+    # the exchange's side
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the wire."""
+        if not self.lost:
+            self._transport.write(data)
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if not self.lost:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close the connection once all that was written is sent."""
+        if not self.lost:
+            self._transport.close()
+
+    def check(self, now: float) -> None:
+        """Hold the caller to its time limits."""
+        if self.lost:
+            return
+        limits = self.server.timeouts
+        if self._linger_until:
+            if now >= self._linger_until:
+                self.abort()
+            return
+        if self.write_paused:
+            if now - self._write_since > limits.write:
+                self.abort()
+            return
+        waited = now - self._since
+        if self._reading is not None:
+            if not self._read_paused and self._reading.body.wanted is None and waited > limits.body:
+                self._refuse(RequestTimeout(f"no byte of the request body came for {limits.body:g} seconds"))
+        elif self._in_headers:
+            if self.current is None and waited > limits.header:
+                self._refuse(RequestTimeout(f"the request headers did not end within {limits.header:g} seconds"))
+        elif self.current is None and waited > limits.idle:
+            self.close()
+
+    # inside
+
+    def _serve(self, exchange: Exchange) -> None:
+        self.current = exchange
+        exchange.task = self.server.loop.create_task(self._run(exchange))
+
+    async def _run(self, exchange: Exchange) -> None:
+        try:
+            await self.server.handle(exchange)
+            if not exchange.finished and not self.lost:
+                raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
+        except asyncio.CancelledError:
+            if not self.lost:
+                exchange.abort()
+            raise
+        except Exception as error:
+            # The last net: a defect of ours must cost one call, and be seen.
+            log.exception("a handler failed on %s %s", exchange.method, exchange.path)
+            if self.lost:
+                return
+            if exchange.started:
+                exchange.abort()
+            else:
+                refusal = (
+                    error
+                    if isinstance(error, PorticoError)
+                    else PorticoError("the gateway failed to handle this request")
+                )
+                exchange.reply(*self.server.refuse(refusal))
+        finally:
+            exchange.body.close()
+            self.current = None
+            if not self.lost:
+                self._next(exchange)
+
+    def _next(self, done: Exchange) -> None:
+        self._since = self.server.loop.time()
+        if not done.keep_alive or not done.body.complete:
+            self._linger(unread=not done.body.complete)
+            return
+        if self._queue:
+            self._serve(self._queue.popleft())
+        elif self._refusal is not None:
+            self._answer_refusal()
+            return
+        if not self._queue and self._read_paused:
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    def _body_wanted(self) -> None:
+        exchange = self.current
+        self._since = self.server.loop.time()
+        if exchange is not None and exchange.expects_continue and exchange.body.size == 0:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._read_paused and not self._queue:
+            self._read_paused = False
+            self._transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and not self.lost:
+            self._read_paused = True
+            self._transport.pause_reading()
+
+    def _headers_too_large(self) -> PorticoError:
+        limits = self.server.limits
+        return HeadersTooLarge(
+            f"the request headers exceed {limits.header_count} fields or {limits.header_bytes} bytes in all"
+        )
+
+    def _refuse(self, error: PorticoError) -> None:
+        """End the connection over a request that cannot be read on, after the replies that are still owed."""
+        self._refusal = error
+        reading, self._reading = self._reading, None
+        self._in_headers = False
+        if reading is not None and not reading.body.complete:
+            reading.keep_alive = False
+            reading.body.fail(error)
+            if reading.body.wanted is not None:
+                return
+        if self.current is None:
+            self._answer_refusal()
+
+    def _answer_refusal(self) -> None:
+        assert self._refusal is not None
+        status, headers, body = self.server.refuse(self._refusal)
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.write(
+            b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (status_line(status), lines, self.server.date, len(body), body)
+        )
+        self._linger(unread=True)
+
+    def _linger(self, *, unread: bool) -> None:
+        """Close so that the caller can still read the answer: closing on unread bytes would reset the connection."""
+        if not unread:
+            self._transport.close()
+            return
+        self._linger_until = self.server.loop.time() + LINGER
+        if self._read_paused:
+            self._read_paused = False
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
+
+
+def _plain(error: httptools.HttpParserError) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
