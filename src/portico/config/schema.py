@@ -1,26 +1,100 @@
 """What a configuration may say: the types that a file is checked against, and that everything else reads.
 
 Durations are seconds and sizes are bytes once loaded; a file may write them as `30s`, `2m`, `64MB`. Every public
-field has a docstring line in `docs/reference/configuration.md`, which is generated from here.
+field has a line in `docs/reference/configuration.md`, which is generated from here. A field of type `Secret` is never
+shown: not by `repr`, not in an error, not by `portico config show`.
 """
 
-from typing import Annotated, Literal
+import functools
+import re
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, inspect
 
 Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"x-portico": "duration"})]
 Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"x-portico": "size"})]
+Rate = Annotated[float, Meta(ge=0)]
 Secret = Annotated[str, Meta(min_length=1, extra_json_schema={"x-portico": "secret"})]
 
 
-def said(description: str, **constraints: object) -> Meta:
+def said(description: str, *, ge: float | None = None, le: float | None = None, min_length: int | None = None) -> Meta:
     """Return the metadata of a field: what it means, for the reference page and for editors."""
-    return Meta(description=description, **constraints)  # type: ignore[arg-type]  # keywords are Meta's own
+    if min_length is not None:
+        return Meta(description=description, min_length=min_length)
+    return Meta(description=description, ge=ge, le=le)
+
+
+HIDDEN: Final = "***"
+"""What stands where a secret would."""
+
+_SECRET_NAME = re.compile(r"key|secret|token|passw|credential|authoriz|cookie|session", re.IGNORECASE)
+_USERINFO = re.compile(r"(?<=://)[^/@\s]+@")
 
 
 class Closed(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A table of the configuration; a key that it does not name is an error."""
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
+        return f"{type(self).__name__}({fields})"
+
+    def __rich_repr__(self) -> list[tuple[str, Any]]:
+        fields: list[tuple[str, Any]] = []
+        defaults = dict(zip(self.__struct_fields__[::-1], self.__struct_defaults__[::-1], strict=False))
+        for name in self.__struct_fields__:
+            value = getattr(self, name)
+            default = defaults.get(name, msgspec.NODEFAULT)
+            if value != default and not (value == {} and name in defaults):
+                fields.append((name, shown(type(self), name, value)))
+        return fields
+
+
+def shown(table: type[msgspec.Struct], field: str, value: object) -> object:
+    """Return the value of a field as it may be shown: secrets as `***`, addresses without a password."""
+    if field in secret_fields(table):
+        return _hidden(value)
+    if isinstance(value, str):
+        return _USERINFO.sub(f"{HIDDEN}@", value)
+    if field == "options" and isinstance(value, dict):
+        return {name: HIDDEN if secret_name(name) else _bare(item) for name, item in value.items()}
+    return value
+
+
+def secret_name(name: str) -> bool:
+    """Whether an option of this name holds something to hide."""
+    return bool(_SECRET_NAME.search(name))
+
+
+def _bare(value: object) -> object:
+    return _USERINFO.sub(f"{HIDDEN}@", value) if isinstance(value, str) else value
+
+
+def _hidden(value: object) -> object:
+    if isinstance(value, dict):
+        return dict.fromkeys(value, HIDDEN)
+    if isinstance(value, tuple):
+        return (HIDDEN,) * len(value)
+    return HIDDEN if value is not None else None
+
+
+@functools.cache
+def secret_fields(table: type[msgspec.Struct]) -> frozenset[str]:
+    """Return the names of the fields that hold a `Secret`, alone or in a list or table."""
+    described = inspect.type_info(table)
+    assert isinstance(described, inspect.StructType)
+    return frozenset(field.name for field in described.fields if holds_secret(field.type))
+
+
+def holds_secret(kind: inspect.Type) -> bool:
+    """Whether a value of this type is a `Secret`, or a list or table of them."""
+    if isinstance(kind, inspect.Metadata):
+        return (kind.extra_json_schema or {}).get("x-portico") == "secret" or holds_secret(kind.type)
+    if isinstance(kind, inspect.UnionType):
+        return any(holds_secret(member) for member in kind.types)
+    if isinstance(kind, inspect.VarTupleType):
+        return holds_secret(kind.item_type)
+    return isinstance(kind, inspect.DictType) and holds_secret(kind.value_type)
 
 
 class Limits(Closed, frozen=True):
@@ -35,7 +109,9 @@ class Limits(Closed, frozen=True):
     body_budget: Annotated[
         Bytes, said("Bytes of bodies that one worker holds at once, in memory and spooled; then 503.")
     ] = 2 * 1024 * 1024 * 1024
-    reply: Annotated[Bytes, said("A whole (not streamed) reply that is held in memory to be accounted.")] = 64 * 1024 * 1024
+    reply: Annotated[Bytes, said("A whole (not streamed) reply that is held in memory to be accounted.")] = (
+        64 * 1024 * 1024
+    )
     connections: Annotated[int, said("Connections of one worker.", ge=1)] = 16_384
 
 
@@ -97,7 +173,7 @@ class Provider(Closed, frozen=True):
     api_keys: Annotated[
         tuple[Secret, ...], said("Several keys: calls are balanced over them, and one that fails rests.")
     ] = ()
-    headers: Annotated[dict[str, str], said("Headers to send with every call.")] = {}
+    headers: Annotated[dict[str, Secret], said("Headers to send with every call.")] = {}
     options: Annotated[
         dict[str, str | int | float | bool],
         said("What this kind of provider needs besides a key: `region`, `project`, `api_version`, `resource` …"),
@@ -105,7 +181,9 @@ class Provider(Closed, frozen=True):
     models: Annotated[
         tuple[str, ...], said("Models it serves that the catalog does not know (or all, for an endpoint of your own).")
     ] = ()
-    timeouts: Annotated[Timeouts | None, said("Deadlines, when other than the general ones.")] = None
+    timeouts: Annotated[
+        Timeouts | None, said("Deadlines, when other than the general ones, which fill in what is left out.")
+    ] = None
     pool: Annotated[Pool, said("Connections kept to it.")] = Pool()
     ca: Annotated[str | None, said("Path of a PEM bundle to trust instead of the system's.")] = None
     client_cert: Annotated[str | None, said("Path of a PEM certificate to present.")] = None
@@ -120,26 +198,36 @@ class Price(Closed, frozen=True):
 
     input: Annotated[float, said("Input tokens.", ge=0)]
     output: Annotated[float, said("Output tokens.", ge=0)]
-    cache_read: Annotated[float | None, said("Input tokens read from the provider's cache.", ge=0)] = None
-    cache_write: Annotated[float | None, said("Input tokens written to the provider's cache (5 minutes).", ge=0)] = None
-    cache_write_1h: Annotated[float | None, said("Input tokens written to it for an hour.", ge=0)] = None
+    cache_read: Annotated[Rate | None, said("Input tokens read from the provider's cache.")] = None
+    cache_write: Annotated[Rate | None, said("Input tokens written to the provider's cache (5 minutes).")] = None
+    cache_write_1h: Annotated[Rate | None, said("Input tokens written to it for an hour.")] = None
 
 
 class Target(Closed, frozen=True):
     """One place where a call may go."""
 
-    model: Annotated[str, said("`provider/model`.")]
-    weight: Annotated[float, said("Its share, for the strategy `weighted`.", ge=0)] = 1.0
-    timeouts: Annotated[Timeouts | None, said("Deadlines of attempts here.")] = None
+    model: Annotated[
+        str,
+        said("`provider/model`. Under a name with `*`, each `*` here is what the one in the name stood for."),
+    ]
+    weight: Annotated[
+        float, said("Its share, for the strategy `weighted`; 0 is tried only after the others.", ge=0)
+    ] = 1.0
+    timeouts: Annotated[
+        Timeouts | None, said("Deadlines of attempts here; its provider's fill in what is left out.")
+    ] = None
 
 
 class Model(Closed, frozen=True):
-    """A model name of your own, and where calls to it go."""
+    """A model name of your own, and where calls to it go.
+
+    The name may hold `*`, which stands for any run of characters: an exact name goes first, then the longest pattern.
+    """
 
     targets: Annotated[tuple[Target, ...], said("`provider/model` or a table, in order.", min_length=1)]
     strategy: Annotated[
         Literal["fallback", "weighted"],
-        said("`fallback` tries targets in order; `weighted` starts at one drawn by weight, then tries the others."),
+        said("`fallback` tries targets in order; `weighted` draws one by weight, then tries the others in order."),
     ] = "fallback"
 
 
@@ -150,9 +238,7 @@ class Key(Closed, frozen=True):
     models: Annotated[
         tuple[str, ...], said("Names it may call; `*` stands for any run of characters. Empty: all.")
     ] = ()
-    passthrough: Annotated[
-        tuple[str, ...], said("Providers it may reach by `/{provider}/…`. Empty: none.")
-    ] = ()
+    passthrough: Annotated[tuple[str, ...], said("Providers it may reach by `/{provider}/…`. Empty: none.")] = ()
 
 
 class Retries(Closed, frozen=True):
@@ -160,7 +246,8 @@ class Retries(Closed, frozen=True):
 
     attempts: Annotated[int, said("Tries of one target.", ge=1, le=10)] = 1
     on: Annotated[
-        tuple[Literal["connect", "timeout", "429", "5xx"], ...], said("What may be tried again, here or at the next target.")
+        tuple[Literal["connect", "timeout", "429", "5xx"], ...],
+        said("What may be tried again, here or at the next target."),
     ] = ("connect", "timeout", "429", "5xx")
 
 
