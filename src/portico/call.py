@@ -1,0 +1,151 @@
+"""One call: who asked for what, where it went, what it used. Each stage adds its part; it ends as one record."""
+
+import itertools
+import os
+import time
+from time import perf_counter_ns
+
+import msgspec
+
+from portico.dialects.operations import Operation, Route
+from portico.types import Usage
+
+_ids = itertools.count(1)
+_prefix = ""
+
+
+def new_id() -> str:
+    """Return an id that no other call has: the worker's start in milliseconds, 40 random bits, a count."""
+    global _prefix
+    if not _prefix:
+        _prefix = f"{time.time_ns() // 1_000_000:011x}{int.from_bytes(os.urandom(5), 'big'):010x}"
+    return f"{_prefix}{next(_ids):08x}"
+
+
+class Caller(msgspec.Struct, frozen=True):
+    """Who holds the key: `name` is the key's name for people. Empty `models` allows all."""
+
+    name: str
+    models: tuple[str, ...] = ()
+    passthrough: tuple[str, ...] = ()
+    master: bool = False
+
+
+class AttemptRecord(msgspec.Struct, omit_defaults=True):
+    """One try at one target. Times are in milliseconds; `status` is the provider's, absent when no reply came."""
+
+    target: str
+    credential: str = ""
+    status: int | None = None
+    error: str | None = None
+    started_ms: float = 0.0
+    first_byte_ms: float | None = None
+    upstream_request_id: str | None = None
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """What is kept of a call. `cost_nano_usd` is in nano-dollars, absent when no price is known (`basis` says why).
+
+    `basis` is `reported` (the provider named the cost), `priced` (its usage times our price), `unpriced` (no price is
+    known), `unknown` (the provider reported no usage) or `none` (nothing was served). Times are in milliseconds;
+    `overhead_us` is the whole call less the wait for providers, in microseconds.
+    """
+
+    id: str
+    time: float
+    key: str | None
+    operation: str
+    model: str | None
+    target: str | None
+    status: int
+    stream: bool
+    attempts: list[AttemptRecord]
+    usage: Usage | None
+    cost_nano_usd: int | None
+    basis: str
+    first_byte_ms: float | None
+    total_ms: float
+    overhead_us: int
+    error: str | None = None
+    user: str | None = None
+
+
+class Call:
+    """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers."""
+
+    __slots__ = (
+        "arrived",
+        "attempts",
+        "basis",
+        "began_ns",
+        "caller",
+        "cost",
+        "error",
+        "first_byte_ns",
+        "id",
+        "model",
+        "received_ns",
+        "route",
+        "status",
+        "stream",
+        "target",
+        "usage",
+        "user",
+        "waited_ns",
+    )
+
+    def __init__(self, route: Route) -> None:
+        self.id = new_id()
+        self.arrived = time.time()
+        self.began_ns = perf_counter_ns()
+        self.received_ns = 0
+        self.route = route
+        self.caller: Caller | None = None
+        self.model: str | None = route.model
+        self.stream = False
+        self.user: str | None = None
+        self.target: str | None = None
+        self.attempts: list[AttemptRecord] = []
+        self.usage: Usage | None = None
+        self.cost: int | None = None
+        self.basis = "none"
+        self.status = 0
+        self.error: str | None = None
+        self.first_byte_ns = 0
+        self.waited_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<Call {self.id} {self.operation.name} {self.model!r}>"
+
+    @property
+    def operation(self) -> Operation:
+        """What is asked for."""
+        return self.route.operation
+
+    def overhead_us(self, now_ns: int) -> int:
+        """Return the microseconds since the last byte of the request, less the wait for providers."""
+        return max(0, now_ns - (self.received_ns or self.began_ns) - self.waited_ns) // 1000
+
+    def record(self) -> Record:
+        """Return what is kept of the call."""
+        now = perf_counter_ns()
+        began = self.received_ns or self.began_ns
+        return Record(
+            id=self.id,
+            time=self.arrived,
+            key=self.caller.name if self.caller is not None else None,
+            operation=self.route.operation.name,
+            model=self.model,
+            target=self.target,
+            status=self.status,
+            stream=self.stream,
+            attempts=self.attempts,
+            usage=self.usage,
+            cost_nano_usd=self.cost,
+            basis=self.basis,
+            first_byte_ms=(self.first_byte_ns - began) / 1e6 if self.first_byte_ns else None,
+            total_ms=(now - began) / 1e6,
+            overhead_us=self.overhead_us(now),
+            error=self.error,
+            user=self.user,
+        )

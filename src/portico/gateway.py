@@ -1,0 +1,334 @@
+"""The story of one call, top to bottom; the only file that knows the order.
+
+    accept        the server made the exchange at the end of the headers; the path says the operation
+    authenticate  key → caller, before the body is read
+    plan          the model's name → targets in order
+    attempt       one target after another until a reply stands
+    stream        its pieces through the observer to the caller, with back-pressure
+    settle        usage → price → the record
+
+What is not an LLM call goes to the control process.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from portico import __version__
+from portico.call import Call
+from portico.config.schema import Config
+from portico.dialects.errors import render_error, render_stream_error
+from portico.dialects.models import render_model, render_models, style
+from portico.dialects.operations import route
+from portico.dialects.request import peek, rewrite
+from portico.dialects.usage import observer, read_usage
+from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
+from portico.providers.catalog import resolve
+from portico.providers.prices import PriceBook
+from portico.records import Records
+from portico.stages.authenticate import Keys, authenticate
+from portico.stages.plan import Routes
+from portico.stages.settle import dollars, settle
+from portico.upstream.arrival import Arrival
+from portico.upstream.attempt import Outgoing, attempt, attempt_all
+from portico.upstream.headers import reply_headers
+from portico.upstream.relay import Relay
+from portico.upstream.target import Target, Upstream
+from portico.wire.client import Client
+from portico.wire.exchange import Exchange
+
+
+class Snapshot:
+    """One version of the configuration, made ready for calls. A call keeps the one that it began with."""
+
+    def __init__(self, config: Config, client: Client, version: int) -> None:
+        self.config = config
+        self.version = version
+        self.keys = Keys(config.keys, config.server.master_key)
+        book = PriceBook(config.prices)
+        self.upstreams = {
+            name: Upstream(resolve(name, declared), declared, client, book)
+            for name, declared in config.providers.items()
+        }
+        self.routes = Routes(config.models, self.upstreams, config.timeouts)
+
+
+class Gateway:
+    """Answers calls. `relay` is the path of the control process's socket, None for no control."""
+
+    def __init__(self, config: Config, *, relay: str | None, version: int = 1, records: int | None = 1) -> None:
+        self.client = Client()
+        self.snapshot = Snapshot(config, self.client, version)
+        self.records = Records(records if config.logs.calls == "stdout" else None)
+        self.ready = False
+        self._relay = Relay(self.client, relay) if relay is not None else None
+        self._draw: Callable[[], float] = random.random
+
+    async def start(self) -> None:
+        """Begin to say that calls can be served."""
+        self.ready = True
+
+    async def swap(self, config: Config, version: int | None = None) -> None:
+        """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
+        self.snapshot = Snapshot(config, self.client, version or self.snapshot.version + 1)
+
+    async def close(self) -> None:
+        """Close the connections to providers and write the last records."""
+        self.ready = False
+        await self.client.close()
+        self.records.close()
+
+    async def handle(self, exchange: Exchange) -> None:
+        """Answer one request."""
+        snapshot = self.snapshot
+        path = exchange.path
+        try:
+            found = route(exchange.method, path, snapshot.upstreams)
+        except PorticoError as error:
+            refuse(exchange, error)
+            return
+        if found is None:
+            await self._other(exchange, path)
+            return
+        call = Call(found)
+        try:
+            await self._call(exchange, call, snapshot)
+        except PorticoError as error:
+            self._refuse(exchange, call, error)
+        except asyncio.CancelledError:
+            call.status, call.error = 499, "caller_gone"
+            raise
+        except BaseException:
+            call.status, call.error = 500, "internal_error"
+            raise
+        finally:
+            self.records.append(call.record())
+
+    async def _call(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> None:
+        operation = call.operation
+        caller = call.caller = authenticate(exchange.fields, exchange.query, snapshot.keys)
+        provider = call.route.provider
+        if provider is not None:
+            snapshot.keys.check_passthrough(caller, provider)
+        elif operation.name in ("models", "model"):
+            self._list(exchange, call, snapshot)
+            return
+        if exchange.header(b"content-encoding") not in (None, b"identity"):
+            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
+
+        limits = snapshot.config.server.limits
+        body = await exchange.body.read(limits.file_body if operation.upload else limits.body)
+        call.received_ns = exchange.received_ns
+        if operation.body == "none" or operation.name == "passthrough":
+            asked = None
+        else:
+            asked = peek(operation, body, exchange.header(b"content-type") or b"")
+            call.stream = asked.stream or operation.streams == "path"
+            call.user = asked.user
+            if operation.model_in == "body":
+                call.model = asked.model
+
+        if provider is not None:
+            await self._pass_through(exchange, call, snapshot, snapshot.upstreams[provider], body)
+            return
+        if not call.model:
+            raise InvalidRequest("the request names no model; set `model`", param="model")
+        snapshot.keys.check_model(caller, call.model)
+        targets = snapshot.routes.targets(call.model, operation.name, self._draw)
+        assert asked is not None
+        ask_usage = call.stream and operation.name in ("chat", "completions") and not asked.include_usage
+        outgoing = Outgoing(
+            "POST",
+            forwarded_query(exchange.query),
+            exchange.headers,
+            lambda model: rewrite(operation, body, asked, model=model, ask_usage=ask_usage),
+            stream=call.stream,
+            limit=limits.reply,
+        )
+        retries = snapshot.config.retries
+        arrival, target = await attempt_all(
+            targets,
+            operation.name,
+            outgoing,
+            call,
+            tries=retries.attempts,
+            conditions=retries.on,
+            fetch=self.client.fetch,
+        )
+        call.target = target.name
+        await self._answer(exchange, call, arrival, target, hide_usage=ask_usage)
+
+    async def _pass_through(
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, upstream: Upstream, body: bytes
+    ) -> None:
+        """Send a request on as it is, to the provider that its path names."""
+        caller = call.caller
+        assert caller is not None
+        if caller.models:
+            if not call.model:
+                raise InvalidRequest(
+                    "a key that is limited to certain models must name one in the request", param="model"
+                )
+            snapshot.keys.check_model(caller, call.model, f"{upstream.name}/{call.model}")
+        target = upstream.target(call.model or "", snapshot.config.timeouts)
+        credential = upstream.keyring.pick(asyncio.get_running_loop().time())
+        assert credential is not None
+        address = upstream.provider.address(call.route.rest, forwarded_query(exchange.query))
+        line = upstream.line(
+            exchange.method, credential, address.scheme, address.host, address.port, address.path, address.query
+        )
+        outgoing = Outgoing(
+            exchange.method,
+            "",
+            exchange.headers,
+            lambda _: body,
+            stream=call.stream,
+            limit=snapshot.config.server.limits.reply,
+        )
+        call.target = target.name if call.model else upstream.name
+        arrival = await attempt(
+            call.target, line, credential, target.deadlines, outgoing, body, self.client.fetch, call
+        )
+        upstream.keyring.refused(credential, arrival.status, arrival.retry_after, asyncio.get_running_loop().time())
+        await self._answer(exchange, call, arrival, target, hide_usage=False)
+
+    async def _answer(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
+    ) -> None:
+        """Give the caller the reply that stands, or the failure that remained."""
+        if arrival.error is not None:
+            raise arrival.error
+        call.status = arrival.status
+        call.first_byte_ns = arrival.here_ns
+        if arrival.streaming and not (arrival.ended and not arrival.pieces):
+            await self._stream(exchange, call, arrival, target, hide_usage=hide_usage)
+            return
+        body = arrival.body
+        if arrival.status < 400:
+            settle(call, read_usage(call.operation, body, arrival.headers), target.price)
+        else:
+            call.error = "upstream_status"
+        headers = reply_headers(arrival.headers)
+        self._sign(headers, call)
+        exchange.reply(arrival.status, headers, body)
+
+    async def _stream(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
+    ) -> None:
+        """Pass a stream on, piece by piece, and account for it."""
+        watch = observer(call.operation, hide_usage=hide_usage)
+        headers = reply_headers(arrival.headers)
+        self._sign(headers, call)
+        write = exchange.write
+        feed = watch.feed
+
+        def consume(chunk: bytes) -> None:
+            out = feed(chunk)
+            if out:
+                write(out)
+
+        length = arrival.header(b"content-length") if not call.stream else b""
+        exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
+        exchange.start(arrival.status, headers, int(length) if length.isdigit() else None)
+        try:
+            if exchange.paused:
+                arrival.pause()
+            arrival.forward(consume)
+            await arrival.over()
+        except asyncio.CancelledError:
+            arrival.abandon()
+            settle(call, watch.usage, target.price)
+            raise
+        rest = watch.flush()
+        if rest:
+            write(rest)
+        settle(call, watch.usage, target.price)
+        failure = arrival.error
+        if failure is None and call.stream and not watch.finished and watch.failed is None:
+            failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
+        if failure is None:
+            call.error = "upstream_failed" if watch.failed is not None else None
+            exchange.finish()
+            return
+        call.error = failure.code
+        if call.stream and (event := render_stream_error(call.operation.dialect, failure, call.id)):
+            write(event)
+            exchange.finish()
+        else:
+            exchange.abort()
+
+    def _sign(self, headers: list[tuple[bytes, bytes]], call: Call) -> None:
+        """Add what the gateway has to say of the call to the reply's headers."""
+        headers.append((b"x-request-id", call.id.encode()))
+        if call.target is not None:
+            headers.append((b"x-portico-target", call.target.encode("latin-1", "replace")))
+            headers.append((b"x-portico-attempts", b"%d" % len(call.attempts)))
+        if call.cost is not None:
+            headers.append((b"x-portico-cost-usd", dollars(call.cost).encode()))
+        headers.append((b"x-portico-overhead-us", b"%d" % call.overhead_us(perf_counter_ns())))
+
+    def _refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
+        """Answer a call with an error, in its own dialect."""
+        call.status, call.error = error.status, error.code
+        if exchange.gone:
+            return
+        if exchange.started:
+            exchange.abort()
+            return
+        status, headers, body = render_error(call.operation.dialect, error, call.id)
+        self._sign(headers, call)
+        exchange.reply(status, headers, body)
+
+    def _list(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> None:
+        """Answer what models there are, of those that the caller may use."""
+        caller = call.caller
+        assert caller is not None
+        shape = style(exchange.path, exchange.fields)
+        named = snapshot.routes.names()
+        if caller.models:
+            named = [pair for pair in named if snapshot.keys.may_use(caller, pair[0])]
+        if call.operation.name == "models":
+            body = render_models(shape, named)
+        else:
+            owner = dict(named).get(call.model or "")
+            if owner is None:
+                raise ModelNotFound(f"no model is named {call.model!r} here", param="model")
+            body = render_model(shape, call.model or "", owner)
+        call.status = 200
+        headers = [(b"content-type", b"application/json")]
+        self._sign(headers, call)
+        exchange.reply(200, headers, body)
+
+    async def _other(self, exchange: Exchange, path: str) -> None:
+        """Answer health checks, and pass on everything else to control."""
+        if path in ("/livez", "/readyz"):
+            ready = path == "/livez" or self.ready
+            body = b'{"status":"%b","version":"%b","configuration":%d}' % (
+                b"ok" if ready else b"not ready",
+                __version__.encode(),
+                self.snapshot.version,
+            )
+            exchange.reply(200 if ready else 503, [(b"content-type", b"application/json")], body)
+            return
+        try:
+            if self._relay is None:
+                raise NotFound(f"there is nothing at {path!r}")
+            await self._relay.handle(exchange)
+        except PorticoError as error:
+            if exchange.started:
+                exchange.abort()
+            else:
+                refuse(exchange, error)
+
+
+def refuse(exchange: Exchange, error: PorticoError) -> None:
+    """Answer a request that is no call of any dialect with an error, in OpenAI's shape."""
+    exchange.reply(*render_error("chat", error, ""))
+
+
+def forwarded_query(query: str) -> str:
+    """Return a caller's query without the gateway's key."""
+    if "key=" not in query:
+        return query
+    return "&".join(pair for pair in query.split("&") if not pair.startswith("key="))

@@ -1,0 +1,122 @@
+"""Where a call may go: from a model name to targets, in order. The draw is passed in; nothing here waits."""
+
+from collections.abc import Callable, Mapping, Sequence
+
+from portico.config import schema
+from portico.errors import InvalidRequest, ModelNotFound
+from portico.names import captured
+from portico.upstream.target import Target, Upstream
+
+Draw = Callable[[], float]
+"""Returns a number in [0, 1)."""
+
+
+class Routes:
+    """All names that a call may use for a model: `provider/model`, aliases, and bare names with one owner."""
+
+    def __init__(
+        self, aliases: Mapping[str, schema.Model], upstreams: Mapping[str, Upstream], timeouts: schema.Timeouts
+    ) -> None:
+        self._aliases = {name: alias for name, alias in aliases.items() if "*" not in name}
+        # The longest pattern says most: it is tried first.
+        self._patterns = sorted(
+            ((name, alias) for name, alias in aliases.items() if "*" in name), key=lambda pair: -len(pair[0])
+        )
+        self._upstreams = upstreams
+        self._timeouts = timeouts
+        self._owners: dict[str, list[str]] = {}
+        for upstream in upstreams.values():
+            for model in (*upstream.models, *upstream.book.models(upstream.name)):
+                owners = self._owners.setdefault(model, [])
+                if upstream.name not in owners:
+                    owners.append(upstream.name)
+
+    def __repr__(self) -> str:
+        return f"<Routes {len(self._aliases)} aliases, {len(self._upstreams)} providers>"
+
+    def names(self) -> list[tuple[str, str]]:
+        """Return every name that can be listed, with who owns it: aliases first, then the providers' models."""
+        own = [(name, "portico") for name in self._aliases]
+        theirs = [
+            (f"{upstream.name}/{model}", upstream.name)
+            for upstream in self._upstreams.values()
+            for model in dict.fromkeys((*upstream.models, *upstream.book.models(upstream.name)))
+        ]
+        return own + theirs
+
+    def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
+        """Return where a call for this model may go, best first.
+
+        Raises ModelNotFound for a name that nobody answers to, InvalidRequest when those who do cannot do this.
+        """
+        alias = self._aliases.get(name)
+        stands_for: str | None = None
+        if alias is None:
+            provider, slash, model = name.partition("/")
+            if slash and model:
+                upstream = self._upstreams.get(provider)
+                if upstream is not None:
+                    return self._able([upstream.target(model, self._timeouts)], name, operation)
+            for pattern, candidate in self._patterns:
+                stands_for = captured(pattern, name)
+                if stands_for is not None:
+                    alias = candidate
+                    break
+        if alias is None:
+            return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation)
+        targets = [self._target(target, stands_for) for target in alias.targets]
+        able = self._able(targets, name, operation)
+        if alias.strategy == "weighted" and len(able) > 1:
+            weights = [target.weight for target in alias.targets]
+            if len(able) != len(targets):
+                weights = [weight for weight, target in zip(weights, targets, strict=True) if target in able]
+            return weighted(able, weights, draw)
+        return able
+
+    def _target(self, target: schema.Target, stands_for: str | None) -> Target:
+        provider, _, model = target.model.partition("/")
+        if stands_for is not None:
+            model = model.replace("*", stands_for)
+        return self._upstreams[provider].target(model, target.timeouts or self._timeouts)
+
+    def _able(self, targets: Sequence[Target], name: str, operation: str) -> Sequence[Target]:
+        for target in targets:
+            if not target.serves(operation):
+                able = [target for target in targets if target.serves(operation)]
+                if not able:
+                    raise InvalidRequest(
+                        f"the model {name!r} is served by {', '.join(target.name for target in targets)}, "
+                        f"which has no {operation.replace('_', ' ')} endpoint",
+                        param="model",
+                    )
+                return able
+        return targets
+
+    def _owner(self, name: str, operation: str) -> Upstream:
+        owners = self._owners.get(name, ())
+        able = [owner for owner in owners if self._upstreams[owner].provider.endpoint(operation, name) is not None]
+        if len(able) > 1:
+            choices = ", ".join(f"{owner}/{name}" for owner in able)
+            raise ModelNotFound(f"several providers have the model {name!r}; name one of {choices}", param="model")
+        if able or owners:
+            return self._upstreams[(able or owners)[0]]
+        if len(self._upstreams) == 1 and "/" not in name:
+            # A single provider can be asked for anything: its newest models are in no list of ours.
+            return next(iter(self._upstreams.values()))
+        raise ModelNotFound(
+            f"no model is named {name!r} here; use an alias of the configuration or `provider/model` with one of the "
+            f"providers {', '.join(sorted(self._upstreams)) or '(none is configured)'}",
+            param="model",
+        )
+
+
+def weighted(targets: Sequence[Target], weights: Sequence[float], draw: Draw) -> list[Target]:
+    """Return the targets with one drawn by weight in front; the others follow as they stand."""
+    point = draw() * sum(weights)
+    first = 0
+    for first, weight in enumerate(weights):  # noqa: B007  # the index where the point falls
+        point -= weight
+        if point < 0:
+            break
+    rest = [target for index, target in enumerate(targets) if index != first]
+    return [targets[first], *rest]

@@ -1,0 +1,171 @@
+"""A reply as it arrives from a provider: held until it can be judged, then pushed on piece by piece."""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter_ns
+
+from portico.errors import PorticoError
+from portico.wire.client import Connection, Headers
+
+WHOLE = (b"application/json", b"text/", b"application/problem+json", b"application/xml")
+"""Replies of these types are judged and accounted whole, unless a stream was asked for."""
+
+AHEAD = 1024 * 1024
+"""Bytes of a stream taken in before somebody takes them on."""
+
+
+class Arrival:
+    """The sink of one attempt.
+
+    `here` completes when there is something to decide on: the whole reply, the first piece of a stream, or a failure.
+    From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
+    """
+
+    __slots__ = (
+        "_consume",
+        "_limit",
+        "_loop",
+        "_over",
+        "_wants_stream",
+        "_woken",
+        "connection",
+        "ended",
+        "error",
+        "head_ns",
+        "headers",
+        "here_ns",
+        "pieces",
+        "sent_ns",
+        "size",
+        "status",
+        "streaming",
+    )
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, wants_stream: bool, limit: int) -> None:
+        self._loop = loop
+        self._wants_stream = wants_stream
+        self._limit = limit
+        self._woken: asyncio.Future[None] = loop.create_future()
+        self._over: asyncio.Future[None] | None = None
+        self._consume: Callable[[bytes], None] | None = None
+        self.connection: Connection | None = None
+        self.status = 0
+        self.headers: Headers = []
+        self.pieces: list[bytes] = []
+        self.size = 0
+        self.streaming = False
+        self.ended = False
+        self.error: PorticoError | None = None
+        self.sent_ns = perf_counter_ns()
+        self.head_ns = 0
+        self.here_ns = 0
+
+    def __repr__(self) -> str:
+        return f"<Arrival {self.status or 'waiting'} {self.size} bytes{' ended' if self.ended else ''}>"
+
+    # the connection's side
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Take the head of the reply."""
+        self.status = status
+        self.headers = headers
+        self.head_ns = perf_counter_ns()
+        if status < 400:
+            self.streaming = self._wants_stream or not self.header(b"content-type").startswith(WHOLE)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body."""
+        if self._consume is not None:
+            self._consume(chunk)
+            return
+        self.pieces.append(chunk)
+        self.size += len(chunk)
+        if self.streaming:
+            if not self.here_ns:
+                self._wake()
+            elif self.size > AHEAD and self.connection is not None:
+                self.connection.pause()
+        elif self.size > self._limit:
+            # Too much to hold: it goes on as it comes, and nobody reads its usage.
+            self.streaming = True
+            self._wake()
+
+    def end(self, error: PorticoError | None) -> None:
+        """Take the end of the reply."""
+        self.ended = True
+        self.error = error
+        self.connection = None
+        if not self.here_ns:
+            self._wake()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def _wake(self) -> None:
+        self.here_ns = perf_counter_ns()
+        if not self._woken.done():
+            self._woken.set_result(None)
+
+    # the call's side
+
+    @property
+    def here(self) -> asyncio.Future[None]:
+        """Completes when the reply can be judged."""
+        return self._woken
+
+    def header(self, name: bytes) -> bytes:
+        """Return a header of the reply, empty when it has none."""
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return b""
+
+    @property
+    def body(self) -> bytes:
+        """What has come of the body."""
+        if len(self.pieces) == 1:
+            return self.pieces[0]
+        return b"".join(self.pieces)
+
+    @property
+    def retry_after(self) -> float | None:
+        """Seconds after which the provider wants to be asked again."""
+        precise = self.header(b"retry-after-ms")
+        value = self.header(b"retry-after")
+        try:
+            if precise:
+                return max(0.0, float(precise) / 1000)
+            return max(0.0, float(value)) if value else None
+        except ValueError:
+            return None
+
+    def forward(self, consume: Callable[[bytes], None]) -> None:
+        """Give a stream's pieces to a consumer: those already here at once, the others as they come."""
+        self._consume = consume
+        pieces, self.pieces = self.pieces, []
+        for piece in pieces:
+            consume(piece)
+        if self.connection is not None:
+            self.connection.resume()
+
+    async def over(self) -> None:
+        """Wait for the end of the reply."""
+        if not self.ended:
+            self._over = self._loop.create_future()
+            await self._over
+
+    def pause(self) -> None:
+        """Stop reading from the provider."""
+        if self.connection is not None:
+            self.connection.pause()
+
+    def resume(self) -> None:
+        """Go on reading from the provider."""
+        if self.connection is not None:
+            self.connection.resume()
+
+    def abandon(self) -> None:
+        """Give the reply up: nobody wants the rest of it."""
+        connection, self.connection = self.connection, None
+        self.ended = True
+        if connection is not None:
+            connection.abort()

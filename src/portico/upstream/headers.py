@@ -1,0 +1,124 @@
+"""Which headers cross the gateway: to a provider by a list of what providers read, back to the caller all but a few.
+
+Towards a provider the list is closed, so that a cookie, a proxy's header or the gateway's own key never leaves. Back to
+the caller it is open, because providers report limits, ids and warnings in headers of their own.
+"""
+
+from collections.abc import Iterable
+
+FORWARDED = frozenset(
+    (
+        b"accept",
+        b"accept-language",
+        b"content-type",
+        b"content-language",
+        b"idempotency-key",
+        b"editor-version",
+        b"editor-plugin-version",
+        b"copilot-integration-id",
+        b"http-referer",
+        b"x-title",
+        b"x-session-id",
+        b"x-client-name",
+        b"x-wait-for-model",
+        b"x-use-cache",
+        b"prefer",
+        b"x-request-source",
+    )
+)
+FORWARDED_PREFIXES = (
+    b"anthropic-",
+    b"openai-",
+    b"x-stainless-",
+    b"x-goog-",
+    b"x-amzn-",
+    b"x-amz-",
+    b"x-openrouter-",
+    b"x-groq-",
+    b"x-grok-",
+    b"x-dashscope-",
+    b"x-ms-",
+    b"x-openai-",
+    b"x-deepseek-",
+)
+NEVER_FORWARDED = frozenset(
+    (
+        b"x-goog-api-key",
+        b"x-goog-iam-authorization-token",
+        b"x-goog-authenticated-user-email",
+        b"x-amz-date",
+        b"x-amz-security-token",
+        b"x-amz-content-sha256",
+        b"x-amzn-trace-id",
+        b"x-ms-client-principal",
+        b"x-ms-client-principal-id",
+        b"x-ms-token-aad-access-token",
+        b"openai-organization",
+        b"openai-project",
+    )
+)
+"""Keys, signatures and identities: the caller's would be wrong there, or should not be known there."""
+
+HELD_BACK = frozenset(
+    (
+        # of one connection (RFC 9110 section 7.6.1)
+        b"connection",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"transfer-encoding",
+        b"upgrade",
+        # ours to say
+        b"content-length",
+        b"date",
+        b"server",
+        b"x-request-id",
+        # of the provider's site, not of its API
+        b"alt-svc",
+        b"nel",
+        b"report-to",
+        b"set-cookie",
+        b"strict-transport-security",
+        b"via",
+        # the account behind the provider's key
+        b"openai-organization",
+        b"openai-project",
+    )
+)
+HELD_BACK_PREFIXES = (b"x-portico-", b"access-control-", b"cf-")
+
+_MEMO_BOUND = 4096
+_forwarded: dict[bytes, bool] = {}
+_returned: dict[bytes, bool] = {}
+
+
+def forwards(name: bytes) -> bool:
+    """Return whether a caller's header goes on to the provider."""
+    known = _forwarded.get(name)
+    if known is None:
+        known = name not in NEVER_FORWARDED and (name in FORWARDED or name.startswith(FORWARDED_PREFIXES))
+        if len(_forwarded) < _MEMO_BOUND:
+            _forwarded[name] = known
+    return known
+
+
+def returns(name: bytes) -> bool:
+    """Return whether a provider's header goes back to the caller."""
+    known = _returned.get(name)
+    if known is None:
+        known = name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES)
+        if len(_returned) < _MEMO_BOUND:
+            _returned[name] = known
+    return known
+
+
+def request_lines(headers: Iterable[tuple[bytes, bytes]], fixed: frozenset[bytes]) -> list[bytes]:
+    """Return the header lines of a caller's request that go on, but for those that the provider's row has fixed."""
+    return [b"%b: %b\r\n" % (name, value) for name, value in headers if forwards(name) and name not in fixed]
+
+
+def reply_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the headers of a provider's reply that go back."""
+    return [header for header in headers if returns(header[0])]

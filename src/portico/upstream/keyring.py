@@ -1,0 +1,63 @@
+"""The keys for one provider: used in turn, and one that failed rests while there are others."""
+
+from collections.abc import Sequence
+
+from portico.providers.auth import Auth
+
+RESTS = {401: 300.0, 402: 300.0, 403: 60.0, 429: 5.0}
+"""Seconds that a key rests after the provider refused it with this status, unless Retry-After says otherwise."""
+LONGEST_REST = 3600.0
+
+
+class Credential:
+    """One key. `id` names it in records; it never shows the key."""
+
+    __slots__ = ("auth", "id", "rests_until")
+
+    def __init__(self, id: str, auth: Auth) -> None:  # noqa: A002  # the field's name
+        self.id = id
+        self.auth = auth
+        self.rests_until = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Credential {self.id}>"
+
+
+class Keyring:
+    """The credentials of one provider, in the order of the configuration."""
+
+    def __init__(self, credentials: Sequence[Credential]) -> None:
+        assert credentials, "a provider without a credential has the one that adds nothing"
+        self.credentials = tuple(credentials)
+        self._next = 0
+
+    def __repr__(self) -> str:
+        return f"<Keyring {[credential.id for credential in self.credentials]}>"
+
+    def pick(self, now: float, tried: Sequence[Credential] = ()) -> Credential | None:
+        """Return the key whose turn it is: awake and not tried yet; else the one not tried that wakes first."""
+        credentials = self.credentials
+        if len(credentials) == 1:
+            return None if tried else credentials[0]
+        count = len(credentials)
+        sleeping: Credential | None = None
+        for step in range(count):
+            candidate = credentials[(self._next + step) % count]
+            if candidate in tried:
+                continue
+            if candidate.rests_until <= now:
+                self._next = (self._next + step + 1) % count
+                return candidate
+            if sleeping is None or candidate.rests_until < sleeping.rests_until:
+                sleeping = candidate
+        return sleeping
+
+    def refused(self, credential: Credential, status: int, retry_after: float | None, now: float) -> bool:
+        """Let a key rest that the provider refused with this status; return whether another key may do better."""
+        rest = RESTS.get(status)
+        if rest is None:
+            return False
+        if retry_after is not None:
+            rest = min(max(retry_after, 1.0), LONGEST_REST)
+        credential.rests_until = max(credential.rests_until, now + rest)
+        return len(self.credentials) > 1
