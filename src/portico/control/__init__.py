@@ -1,1 +1,1 @@
-"""What is not an LLM call: health, version, and everything with a page or a table behind it."""
+"""The control process: everything of the gateway that is not a call to a model. Calls go on without it."""

@@ -1,0 +1,74 @@
+"""The control process, as the supervisor starts it: uvicorn on a unix socket that it was handed."""
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+
+import uvicorn
+
+from portico.control.app import make_app
+from portico.link import Kind, Message
+from portico.linked import Linked
+
+CLOSE_WITHIN = 2
+"""Seconds that requests in flight have to end when control is told to leave."""
+
+
+class ControlServer(uvicorn.Server):
+    """uvicorn, which tells the supervisor when it serves."""
+
+    def __init__(self, config: uvicorn.Config, link: Linked) -> None:
+        super().__init__(config)
+        self.link = link
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start to listen, and say so."""
+        await super().startup(sockets=sockets)
+        self.link.send(Message(Kind.READY))
+
+
+async def _serve(given: dict[str, str]) -> int:
+    link = Linked(int(given["--link"]))
+    config = uvicorn.Config(
+        make_app(),
+        lifespan="off",
+        interface="asgi3",
+        http="h11",
+        ws="none",
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        timeout_graceful_shutdown=CLOSE_WITHIN,
+    )
+    server = ControlServer(config, link)
+    async with asyncio.TaskGroup() as tasks:
+        serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))
+        leaving = tasks.create_task(_leave(link, server))
+        await serving
+        leaving.cancel()
+    link.close()
+    return 0
+
+
+async def _leave(link: Linked, server: ControlServer) -> None:
+    """Stop when told to, or when the supervisor is gone."""
+    while (message := await link.heard.get()) is not None and message.kind != Kind.DRAIN:
+        pass
+    server.should_exit = True
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run control by the options that the supervisor gives it: pairs of a name and a value."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(
+        format=f"portico: control {os.getpid()}: %(levelname)s %(name)s: %(message)s", level=logging.WARNING
+    )
+    return asyncio.run(_serve(dict(zip(arguments[::2], arguments[1::2], strict=True))))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

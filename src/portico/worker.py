@@ -1,0 +1,185 @@
+"""One gateway process: a loop, the sockets it was handed, and a gateway that the supervisor gives its configuration.
+
+Started by the supervisor as `python -m portico.worker`; what it is told and what it says is in `portico.link`.
+"""
+
+import asyncio
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from portico.errors import ConfigError
+from portico.link import Kind, Message
+from portico.linked import Linked
+
+if TYPE_CHECKING:
+    import ssl
+
+    from portico.config.schema import Config
+    from portico.gateway import Gateway
+    from portico.wire.server import Server
+
+REFUSED = 2
+"""The exit code of a worker that cannot serve by its first configuration."""
+
+log = logging.getLogger("portico.worker")
+
+
+class Worker:
+    """Serves from its own sockets, by the configuration it was last given.
+
+    `sockets` has the listening descriptors of every slot: this one's (`slot`), and those of the others, for whom it may
+    be asked to accept.
+    """
+
+    def __init__(self, slot: int, sockets: Sequence[Sequence[int]], unix: int | None, relay: str, link: Linked) -> None:
+        self.slot = slot
+        self.unix = unix
+        self.relay = relay
+        self.link = link
+        self.tls: ssl.SSLContext | None = None
+        self.config: Config
+        self.gateway: Gateway
+        self.server: Server
+        self._own = sockets[slot]
+        self._spare = {other: fds for other, fds in enumerate(sockets) if other != slot and fds != sockets[slot]}
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.slot}>"
+
+    async def run(self) -> int:
+        """Serve until told to leave; return the exit code."""
+        first = await self.link.heard.get()
+        if first is None or first.kind != Kind.CONFIG:
+            return 0
+        try:
+            await self._start(first)
+        except ConfigError as error:
+            self.link.send(Message(Kind.REFUSED, first.number, error.message.encode()))
+            return REFUSED
+        self.link.send(Message(Kind.READY, first.number))
+        leave = 0.0
+        while (message := await self.link.heard.get()) is not None:
+            if message.kind == Kind.CONFIG:
+                await self._swap(message)
+            elif message.kind == Kind.COVER:
+                await self._cover(message.number)
+            elif message.kind == Kind.DRAIN:
+                leave = message.number / 1000
+                break
+        await self._leave(leave)
+        return 0
+
+    def drain_soon(self) -> None:
+        """Take a SIGTERM that came to this process alone as the order to drain; a second one ends it at once."""
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, os._exit, 1)
+        seconds = self.config.server.drain if hasattr(self, "config") else 0.0
+        self.link.heard.put_nowait(Message(Kind.DRAIN, round(seconds * 1000)))
+
+    async def _start(self, message: Message) -> None:
+        from portico.config.handover import decode
+        from portico.gateway import Gateway
+        from portico.wire.certificate import tls_context
+        from portico.wire.server import Server
+
+        config = decode(message.body)
+        self.tls = tls_context(config.server.tls) if config.server.tls else None
+        self.gateway = Gateway(config, relay=self.relay, version=message.number)
+        await self.gateway.start()
+        self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts)
+        self.config = config
+        # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest.
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
+        await self._listen(self._own, self.tls)
+        if self.unix is not None:
+            await self._listen([self.unix], None)
+
+    async def _listen(self, descriptors: Sequence[int], tls: "ssl.SSLContext | None") -> None:
+        for descriptor in descriptors:
+            await self.server.listen(socket.socket(fileno=descriptor), tls)
+
+    async def _swap(self, message: Message) -> None:
+        """Put a new configuration in force, or say why it cannot be; calls in flight do not notice."""
+        from portico.config.handover import decode
+        from portico.wire.certificate import load_certificate
+
+        try:
+            config = decode(message.body)
+            if self.tls is not None and config.server.tls is not None:
+                load_certificate(self.tls, config.server.tls)
+            await self.gateway.swap(config)
+        except ConfigError as error:
+            self.link.send(Message(Kind.REFUSED, message.number, error.message.encode()))
+            return
+        self.config = config
+        self.server.limits = config.server.limits
+        self.server.timeouts = config.server.timeouts
+        self.link.send(Message(Kind.READY, message.number))
+
+    async def _cover(self, slot: int) -> None:
+        """Accept for another slot too, from now on."""
+        descriptors = self._spare.pop(slot, None)
+        if descriptors is not None:
+            await self._listen(descriptors, self.tls)
+
+    async def _leave(self, seconds: float) -> None:
+        for descriptors in self._spare.values():
+            for descriptor in descriptors:
+                os.close(descriptor)  # or the kernel goes on taking connections that nobody accepts
+        await self.server.drain(seconds)
+        await self.gateway.close()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    """Return what makes the loop: uvloop's where it exists."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop
+    return uvloop.new_event_loop
+
+
+def import_msgspec_alone() -> None:
+    """Import msgspec without typing_extensions, from which it takes nothing that Python 3.11 lacks: 4 MB a process."""
+    if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
+        return
+    sys.modules["typing_extensions"] = None  # type: ignore[assignment]  # how importlib spells "not importable"
+    try:
+        import msgspec  # noqa: F401
+    finally:
+        del sys.modules["typing_extensions"]
+
+
+async def _serve(given: dict[str, str]) -> int:
+    link = Linked(int(given["--link"]))
+    sockets = [[int(fd) for fd in own.split(",")] for own in given["--sockets"].split("/")]
+    unix = int(given["--unix"]) if "--unix" in given else None
+    worker = Worker(int(given["--slot"]), sockets, unix, given["--relay"], link)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain_soon)
+    try:
+        return await worker.run()
+    finally:
+        link.close()
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a worker by the options that the supervisor gives it: pairs of a name and a value."""
+    import_msgspec_alone()
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    logging.basicConfig(
+        format=f"portico: worker {os.getpid()}: %(levelname)s %(name)s: %(message)s", level=logging.WARNING
+    )
+    given = dict(zip(arguments[::2], arguments[1::2], strict=True))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_serve(given))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
