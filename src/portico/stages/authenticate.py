@@ -98,7 +98,7 @@ def authenticate(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> Calle
     token = token_of(fields, query)
     if not token:
         raise Unauthenticated(
-            "no API key was sent; send the gateway's key as `Authorization: Bearer …`, x-api-key, api-key or x-goog-api-key"
+            "no API key was sent; send the gateway's key as `Authorization: Bearer …` or x-api-key"
         )
     caller = keys.caller(token)
     if caller is None:

@@ -181,6 +181,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_reading",
         "_refusal",
         "_since",
+        "_skipped",
         "_target",
         "_transport",
         "_write_since",
@@ -201,6 +202,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._queue: deque[Exchange] = deque()
         self._refusal: PorticoError | None = None
         self._parser = httptools.HttpRequestParser(self)
+        self._skipped = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._head_bytes = 0
@@ -271,6 +273,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         except httptools.HttpParserUpgrade as error:
             # Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
             self._parser = httptools.HttpRequestParser(self)
+            if self._skipped:
+                # httptools ends such a request at its headers; a parser in the same state goes on with the body.
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
             rest = error.args[0] if error.args else len(data)
             if rest < len(data):
                 self._feed(data[rest:])
@@ -326,6 +331,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def on_message_begin(self) -> None:
         """Start a request."""
+        if self._skipped:
+            return
         self._in_headers = True
         self._head_bytes = 0
         self._headers = []
@@ -335,6 +342,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def on_url(self, url: bytes) -> None:
         """Take a part of the request target."""
+        if self._skipped:
+            return
         self._target = self._target + url if self._target else url
         if len(self._target) > self.server.limits.url_bytes:
             raise UrlTooLong(f"the request target is longer than {self.server.limits.url_bytes} bytes")
@@ -352,6 +361,9 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole and make the exchange."""
+        if self._skipped:
+            self._skipped = b""
+            return
         self._in_headers = False
         parser = self._parser
         version = parser.get_http_version()
@@ -382,6 +394,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             raise InvalidRequest(
                 "the request has no Host header" if not hosts else "the request has more than one Host header"
             )
+        if parser.should_upgrade() and declared != 0:
+            self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
         body = Body(declared, self.server.budget, self.server.limits.memory_body, self._body_wanted)
         exchange = Exchange(self, method, self._target, self._headers, body)
         exchange.http10 = version == "1.0"
@@ -407,7 +421,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def on_message_complete(self) -> None:
         """End the request."""
         exchange = self._reading
-        if exchange is None:
+        if exchange is None or self._skipped:
             return
         self._reading = None
         exchange.received_ns = perf_counter_ns()

@@ -1,0 +1,59 @@
+# Everything a person does here, by name. `make help` lists it.
+# A machine needs Python 3.11 or later with venv, and make; the rest is installed into .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV_VERSION := 0.13.8
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+JOBS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test prove check format bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+serve: $(VENV)/.run ## run the gateway (ARGS="--config portico.yaml")
+	@exec $(BIN)/portico serve $(ARGS)
+
+test: $(VENV)/.dev ## install what the tests need, and pass every test
+	@sh tests/install.sh
+	$(BIN)/pytest -n $(JOBS) --dist loadgroup $(ARGS)
+
+prove: $(VENV)/.dev ## the long proofs: fuzzing, crash rounds, soak
+	@sh tests/install.sh
+	$(BIN)/pytest --prove -m prove -n 0 $(ARGS)
+
+check: $(VENV)/.dev ## lint, types, import contracts
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev ## put the code into its one format
+	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench
+
+bench: $(VENV)/.dev ## measure against nginx, LiteLLM and Portkey on this machine (ARGS="--quick")
+	@sh tests/install.sh
+	$(BIN)/python bench/run.py $(ARGS)
+
+docs: $(VENV)/.dev ## write the generated pages of the documentation
+	$(BIN)/python -m portico.config.reference > docs/reference/configuration.md
+
+clean: ## remove what was installed and made
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/results
+
+$(BIN)/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Portico needs Python 3.11 or later; set PYTHON=")'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(VENV)/.run: pyproject.toml uv.lock | $(BIN)/uv
+	@$(UV) sync --quiet --frozen --inexact
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml uv.lock | $(BIN)/uv
+	@$(UV) sync --quiet --frozen --group dev
+	@touch $@ $(VENV)/.run
