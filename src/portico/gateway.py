@@ -11,6 +11,7 @@ What is not an LLM call goes to the control process.
 """
 
 import asyncio
+import os
 import random
 from collections.abc import Callable
 from time import perf_counter_ns
@@ -24,8 +25,7 @@ from portico.dialects.operations import route
 from portico.dialects.request import peek, rewrite
 from portico.dialects.usage import observer, read_usage
 from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
-from portico.providers.catalog import resolve
-from portico.providers.prices import PriceBook
+from portico.providers.resolve import resolve
 from portico.records import Records
 from portico.stages.authenticate import Keys, authenticate
 from portico.stages.plan import Routes
@@ -46,9 +46,8 @@ class Snapshot:
         self.config = config
         self.version = version
         self.keys = Keys(config.keys, config.server.master_key)
-        book = PriceBook(config.prices)
         self.upstreams = {
-            name: Upstream(resolve(name, declared), declared, client, book)
+            name: Upstream(resolve(name, declared, os.environ), client, config.prices)
             for name, declared in config.providers.items()
         }
         self.routes = Routes(config.models, self.upstreams, config.timeouts)
@@ -175,9 +174,7 @@ class Gateway:
         credential = upstream.keyring.pick(asyncio.get_running_loop().time())
         assert credential is not None
         address = upstream.provider.address(call.route.rest, forwarded_query(exchange.query))
-        line = upstream.line(
-            exchange.method, credential, address.scheme, address.host, address.port, address.path, address.query
-        )
+        line = upstream.line(exchange.method, credential, address, address.query)
         outgoing = Outgoing(
             exchange.method,
             "",

@@ -97,9 +97,7 @@ def authenticate(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> Calle
     """Return who is calling, or raise Unauthenticated."""
     token = token_of(fields, query)
     if not token:
-        raise Unauthenticated(
-            "no API key was sent; send the gateway's key as `Authorization: Bearer …` or x-api-key"
-        )
+        raise Unauthenticated("no API key was sent; send the gateway's key as `Authorization: Bearer …` or x-api-key")
     caller = keys.caller(token)
     if caller is None:
         raise Unauthenticated("the API key is not one of this gateway's")

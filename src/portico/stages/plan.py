@@ -26,7 +26,7 @@ class Routes:
         self._timeouts = timeouts
         self._owners: dict[str, list[str]] = {}
         for upstream in upstreams.values():
-            for model in (*upstream.models, *upstream.book.models(upstream.name)):
+            for model in upstream.models():
                 owners = self._owners.setdefault(model, [])
                 if upstream.name not in owners:
                     owners.append(upstream.name)
@@ -40,7 +40,7 @@ class Routes:
         theirs = [
             (f"{upstream.name}/{model}", upstream.name)
             for upstream in self._upstreams.values()
-            for model in dict.fromkeys((*upstream.models, *upstream.book.models(upstream.name)))
+            for model in upstream.models()
         ]
         return own + theirs
 

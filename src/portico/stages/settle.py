@@ -1,7 +1,8 @@
 """What a call used and what that costs, from what its provider said."""
 
 from portico.call import Call
-from portico.providers.prices import Price, charge
+from portico.providers.prices import charge
+from portico.providers.prices_schedule import Price
 from portico.types import Usage
 
 

@@ -1,12 +1,13 @@
 """One attempt at one target, and the attempts at all targets of a plan, up to the first reply that stands."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import AttemptRecord, Call
 from portico.errors import ConnectFailed, PorticoError, UpstreamError, UpstreamTimeout
-from portico.providers.auth import Fetch
+from portico.providers.auth.scheme import Auth, Fetch
 from portico.upstream.arrival import Arrival
 from portico.upstream.headers import request_lines
 from portico.upstream.keyring import Credential
@@ -61,40 +62,25 @@ async def attempt(
     )
     call.attempts.append(note)
     try:
-        pool = line.pool
-        connection = pool.take()
-        if connection is None:
-            connection = await pool.acquire(deadlines.connect)
-        size, pieces = (len(body), None) if isinstance(body, bytes) else body()
-        lines = [line.prefix]
         auth = credential.auth
-        if not auth.static:
-            if not auth.ready(loop.time()):
-                await auth.prepare(fetch, loop.time())
-            forwarded = request_lines(outgoing.headers, line.fixed)
-            own = auth.headers(
-                line.method, line.host, line.path, line.query, [], body if isinstance(body, bytes) else b""
-            )
-            named = {name.lower().encode("latin-1") + b":" for name, _ in own}
-            lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in own]
-            lines += [header for header in forwarded if header[: header.index(b":") + 1] not in named]
-        else:
-            lines += request_lines(outgoing.headers, line.fixed)
-        if size or line.method not in ("GET", "HEAD", "DELETE", "OPTIONS"):
-            lines.append(b"content-length: %d\r\n\r\n" % size)
-        else:
-            lines.append(b"\r\n")
+        if not auth.static and not auth.ready(time.time()):
+            await auth.prepare(fetch, time.time())
+        size, pieces = (len(body), None) if isinstance(body, bytes) else body()
+        head = render_head(line, auth, outgoing.headers, body if isinstance(body, bytes) else b"", size)
+        connection = line.pool.take()
+        if connection is None:
+            connection = await line.pool.acquire(loop.time() + deadlines.connect)
         arrival.connection = connection
         arrival.sent_ns = perf_counter_ns()
         if pieces is None:
             assert isinstance(body, bytes)
-            connection.send(
-                b"".join(lines), (body,) if body else (), arrival, deadlines, method_is_head=line.method == "HEAD"
-            )
+            parts = (body,) if body else ()
+            connection.send(head, parts, arrival, deadlines, method_is_head=line.method == "HEAD")
         else:
-            await connection.send_streaming(b"".join(lines), pieces, arrival, deadlines, chunked=False)
+            await connection.send_streaming(head, pieces, arrival, deadlines, chunked=False)
         await arrival.here
     except PorticoError as error:
+        arrival.abandon()
         arrival.error = error
         arrival.ended = True
         arrival.here_ns = perf_counter_ns()
@@ -115,6 +101,26 @@ async def attempt(
         if upstream_id:
             note.upstream_request_id = upstream_id[:128].decode("latin-1")
     return arrival
+
+
+def render_head(line: Line, auth: Auth, headers: Sequence[tuple[bytes, bytes]], body: bytes, size: int) -> bytes:
+    """Write the head of a request: the line's own part, the key's headers, the caller's that go on, and the length."""
+    lines = [line.prefix]
+    forwarded = request_lines(headers, line.fixed, line.defaults)
+    if not auth.static:
+        others = [
+            (name, value) for name, _, value in (item[:-2].decode("latin-1").partition(": ") for item in forwarded)
+        ]
+        own = auth.headers(line.method, line.host, line.path, line.query, others, body)
+        names = {name.lower().encode("latin-1") for name, _ in own}
+        lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in own]
+        forwarded = [header for header in forwarded if header[: header.index(b":")] not in names]
+    lines += forwarded
+    if size or line.method in ("POST", "PUT", "PATCH"):
+        lines.append(b"content-length: %d\r\n\r\n" % size)
+    else:
+        lines.append(b"\r\n")
+    return b"".join(lines)
 
 
 def may_retry(arrival: Arrival, conditions: Sequence[str]) -> bool:
@@ -159,7 +165,7 @@ async def attempt_all(
             if credential is None:
                 tried.clear()
                 continue
-            line = target.line(operation, credential, outgoing.query)
+            line = target.line(operation, credential, outgoing.query, stream=outgoing.stream)
             arrival = await attempt(target.name, line, credential, target.deadlines, outgoing, body, fetch, call)
             if arrival.error is None and arrival.status < 400:
                 return arrival, target

@@ -4,7 +4,7 @@ Towards a provider the list is closed, so that a cookie, a proxy's header or the
 the caller it is open, because providers report limits, ids and warnings in headers of their own.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 FORWARDED = frozenset(
     (
@@ -114,9 +114,18 @@ def returns(name: bytes) -> bool:
     return known
 
 
-def request_lines(headers: Iterable[tuple[bytes, bytes]], fixed: frozenset[bytes]) -> list[bytes]:
-    """Return the header lines of a caller's request that go on, but for those that the provider's row has fixed."""
-    return [b"%b: %b\r\n" % (name, value) for name, value in headers if forwards(name) and name not in fixed]
+def request_lines(
+    headers: Sequence[tuple[bytes, bytes]], fixed: frozenset[bytes], defaults: Sequence[tuple[bytes, bytes]]
+) -> list[bytes]:
+    """Return the header lines of a caller's request that go on, but for those that the provider's row has fixed.
+
+    `defaults` are added where the caller sent no header of that name.
+    """
+    lines = [b"%b: %b\r\n" % (name, value) for name, value in headers if forwards(name) and name not in fixed]
+    if defaults:
+        sent = {name for name, _ in headers}
+        lines += [b"%b: %b\r\n" % header for header in defaults if header[0] not in sent]
+    return lines
 
 
 def reply_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from portico.providers.auth import Auth
+from portico.providers.auth.scheme import Auth
 
 RESTS = {401: 300.0, 402: 300.0, 403: 60.0, 429: 5.0}
 """Seconds that a key rests after the provider refused it with this status, unless Retry-After says otherwise."""
@@ -14,8 +14,8 @@ class Credential:
 
     __slots__ = ("auth", "id", "rests_until")
 
-    def __init__(self, id: str, auth: Auth) -> None:  # noqa: A002  # the field's name
-        self.id = id
+    def __init__(self, auth: Auth) -> None:
+        self.id = auth.id
         self.auth = auth
         self.rests_until = 0.0
 

@@ -34,7 +34,9 @@ class Relay:
         lines.append(b"content-length: %d\r\n\r\n" % len(body))
         arrival = Arrival(asyncio.get_running_loop(), wants_stream=True, limit=0)
         try:
-            connection = self._pool.take() or await self._pool.acquire(DEADLINES.connect)
+            connection = self._pool.take() or await self._pool.acquire(
+                asyncio.get_running_loop().time() + DEADLINES.connect
+            )
             arrival.connection = connection
             head = exchange.method == "HEAD"
             connection.send(b"".join(lines), (body,) if body else (), arrival, DEADLINES, method_is_head=head)

@@ -6,9 +6,12 @@ import msgspec
 
 from portico import __version__
 from portico.config import schema
-from portico.errors import ConfigError, ModelNotFound
-from portico.providers.catalog import Provider
-from portico.providers.prices import Price, PriceBook
+from portico.errors import ModelNotFound
+from portico.providers import prices_table
+from portico.providers.address import Endpoint
+from portico.providers.prices import price_of, with_overrides
+from portico.providers.prices_schedule import Price
+from portico.providers.resolve import Provider
 from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
@@ -22,7 +25,8 @@ class Line(msgspec.Struct, frozen=True):
     """How one operation of one model is reached with one key.
 
     `prefix` is the request's head up to the caller's own headers, complete where the key's headers never change;
-    otherwise they are added for each request, from `method`, `host`, `path` and `query`.
+    otherwise they are added for each request, from `method`, `host`, `path` and `query`. A caller's header whose name
+    is in `fixed` does not go on; `defaults` go out where the caller sent no header of that name.
     """
 
     pool: Pool
@@ -32,22 +36,20 @@ class Line(msgspec.Struct, frozen=True):
     path: str
     query: str
     fixed: frozenset[bytes]
+    defaults: tuple[tuple[bytes, bytes], ...]
 
 
 class Upstream:
     """A provider in use."""
 
-    def __init__(self, provider: Provider, declared: schema.Provider, client: Client, book: PriceBook) -> None:
+    def __init__(self, provider: Provider, client: Client, overrides: Mapping[str, schema.Price]) -> None:
+        declared = provider.declared
         self.provider = provider
         self.name = provider.name
-        self.client = client
-        self.book = book
-        self.models = declared.models
         self.timeouts = declared.timeouts
-        self.keyring = Keyring(
-            [Credential(f"{provider.name}#{number}", auth) for number, auth in enumerate(provider.credentials, 1)]
-        )
-        self.settings = Settings(
+        self.keyring = Keyring([Credential(auth) for auth in provider.credentials])
+        self._client = client
+        self._settings = Settings(
             max_connections=declared.pool.connections,
             idle=declared.pool.idle,
             ca=declared.ca,
@@ -55,12 +57,25 @@ class Upstream:
             client_key=declared.client_key,
             proxy=declared.proxy,
         )
-        self._headers = {name.lower(): value for name, value in {**provider.headers, **declared.headers}.items()}
-        self._fixed = frozenset(name.encode("latin-1") for name in self._headers)
+        self._defaults = tuple(
+            (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in provider.defaults
+        )
+        self._overrides = {name: price for name, price in overrides.items() if name.startswith(f"{self.name}/")}
+        self._overridden = with_overrides(self._overrides)
         self._targets: dict[tuple[str, schema.Timeouts], Target] = {}
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}>"
+
+    def models(self) -> list[str]:
+        """Return the models known to be here: those of the configuration, then those of the price table."""
+        return list(dict.fromkeys((*self.provider.models, *prices_table.section(self.provider.like))))
+
+    def price_of(self, model: str) -> Price | None:
+        """Return what a model costs here: as the configuration says, else as the catalog's provider asks."""
+        if f"{self.name}/{model}" in self._overrides:
+            return self._overridden(self.name, model)
+        return price_of(self.provider.like, model)
 
     def target(self, model: str, timeouts: schema.Timeouts) -> "Target":
         """Return the target of a model here; the same one for the same name."""
@@ -73,30 +88,22 @@ class Upstream:
             target = self._targets[key] = Target(self, model, timeouts)
         return target
 
-    def line(
-        self, method: str, credential: Credential, scheme: str, host: str, port: int, path: str, query: str
-    ) -> Line:
+    def line(self, method: str, credential: Credential, endpoint: Endpoint, query: str) -> Line:
         """Return the way to one address of this provider."""
-        authority = host if port == (443 if scheme == "https" else 80) else f"{host}:{port}"
-        pool = self.client.pool(Origin(scheme=scheme, host=host, port=port), self.settings)
-        request_line = f"{method} {path}{'?' + query if query else ''} HTTP/1.1\r\nhost: {authority}\r\n"
-        headers = [*self._headers.items()]
-        fixed = self._fixed
+        host, path = endpoint.authority, endpoint.path
+        headers = list(self.provider.headers)
         if credential.auth.static:
-            own = credential.auth.headers(method, authority, path, query, headers, b"")
-            headers += own
-            fixed |= {name.lower().encode("latin-1") for name, _ in own}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
-        if any(character in lines.replace("\r\n", "") for character in "\r\n\0"):
-            raise ConfigError(f"a header for the provider {self.name!r} holds a line break")
+            headers += credential.auth.headers(method, host, path, query, headers, b"")
+        lines = "".join(f"{name}: {value}\r\n" for name, value in [("host", host), *headers])
         return Line(
-            pool=pool,
-            prefix=(request_line + lines).encode("latin-1") + OWN_LINES,
+            pool=self._client.pool(Origin(endpoint.scheme, endpoint.host, endpoint.port), self._settings),
+            prefix=f"{method} {path}{'?' + query if query else ''} HTTP/1.1\r\n{lines}".encode("latin-1") + OWN_LINES,
             method=method,
-            host=authority,
+            host=host,
             path=path,
             query=query,
-            fixed=fixed,
+            fixed=frozenset(name.lower().encode("latin-1") for name, _ in headers),
+            defaults=self._defaults,
         )
 
 
@@ -109,14 +116,14 @@ class Target:
         self.upstream = upstream
         self.model = model
         self.name = f"{upstream.name}/{model}"
-        self.price: Price | None = upstream.book.price_of(upstream.name, model)
+        self.price = upstream.price_of(model)
         self.deadlines = Deadlines(
             connect=timeouts.connect,
             first_byte=timeouts.first_byte,
             between_chunks=timeouts.between_chunks,
             total=timeouts.total,
         )
-        self._lines: dict[tuple[str, str, str], Line] = {}
+        self._lines: dict[tuple[str, str, str, bool], Line] = {}
         self._served: dict[str, bool] = {}
 
     def __repr__(self) -> str:
@@ -129,23 +136,15 @@ class Target:
             known = self._served[operation] = self.upstream.provider.endpoint(operation, self.model) is not None
         return known
 
-    def line(self, operation: str, credential: Credential, query: str) -> Line:
+    def line(self, operation: str, credential: Credential, query: str, *, stream: bool) -> Line:
         """Return the way to an operation of this model, with the caller's query."""
-        key = (operation, credential.id, query)
+        key = (operation, credential.id, query, stream)
         line = self._lines.get(key)
         if line is None:
-            endpoint = self.upstream.provider.endpoint(operation, self.model)
+            endpoint = self.upstream.provider.endpoint(operation, self.model, stream=stream)
             if endpoint is None:
                 raise ModelNotFound(f"the provider {self.upstream.name!r} has no {operation}")
-            line = self.upstream.line(
-                "POST",
-                credential,
-                endpoint.scheme,
-                endpoint.host,
-                endpoint.port,
-                endpoint.path,
-                joined_query(endpoint.query, query),
-            )
+            line = self.upstream.line("POST", credential, endpoint, joined_query(endpoint.query, query))
             if len(self._lines) >= 64:
                 self._lines.clear()
             self._lines[key] = line
@@ -159,6 +158,3 @@ def joined_query(own: str, asked: str) -> str:
     named = {pair.partition("=")[0] for pair in asked.split("&")}
     kept = [pair for pair in own.split("&") if pair.partition("=")[0] not in named]
     return "&".join([*kept, asked])
-
-
-Upstreams = Mapping[str, Upstream]
