@@ -186,9 +186,17 @@ class ConnectFailed(UpstreamError):
 
 
 class ConnectionLost(UpstreamError):
-    """The connection broke after the request was sent and before the reply was whole."""
+    """The connection broke after the request was sent and before the reply was whole.
+
+    `sent` is False where it was found closed before a byte was written; `replied` says whether any byte of a reply arrived.
+    """
 
     code = "upstream_connection_lost"
+
+    def __init__(self, message: str, *, sent: bool = True, replied: bool = False) -> None:
+        super().__init__(message)
+        self.sent = sent
+        self.replied = replied
 
 
 class BadUpstreamReply(UpstreamError):

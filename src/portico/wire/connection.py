@@ -1,0 +1,288 @@
+"""One connection to an origin: a request written at once, its reply pushed to a sink as it arrives.
+
+All of it happens in the socket's callbacks: no task, no future and no timer per request.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Protocol, cast
+
+from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
+from portico.wire.origin import Deadlines, Headers
+from portico.wire.reply import Replies, Sink
+from portico.wire.wheel import Watched, Wheel
+
+JOINED = 16 * 1024
+"""Up to here, copying head and body into one write is cheaper than writing two buffers."""
+
+
+class Home(Protocol):
+    """The pool that a connection belongs to."""
+
+    def release(self, connection: "Connection") -> None:
+        """Take back a connection that can be used again."""
+
+    def discard(self, connection: "Connection") -> None:
+        """Forget a connection that is closed."""
+
+
+class Connection(Replies):
+    """A connection that `Pool` made; it carries one request at a time and returns itself to its pool."""
+
+    __slots__ = ("_deadlines", "_ends_at", "_home", "_sent_at", "_upload", "_wheel", "_writable", "slot")
+
+    def __init__(
+        self,
+        home: Home,
+        where: str,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        wheel: Wheel,
+        buffer: memoryview,
+    ) -> None:
+        super().__init__(where, loop, clock, buffer)
+        self._home = home
+        self._wheel = wheel
+        self._deadlines = Deadlines()
+        self._sent_at = self._ends_at = 0.0
+        self._upload: asyncio.Timeout | None = None
+        self._writable: asyncio.Future[None] | None = None
+        self.slot: set[Watched] = set()
+
+    def __repr__(self) -> str:
+        state = "closed" if self.closed else "idle" if self._sink is None else "in use"
+        return f"<Connection to {self._where}, {state}>"
+
+    @property
+    def closed(self) -> bool:
+        """Whether it is closed, or about to be."""
+        return self._transport is None or self._transport.is_closing()
+
+    @property
+    def idle_since(self) -> float:
+        """When it was last heard of, by the client's clock."""
+        return self._heard_at
+
+    # The request
+
+    def send(
+        self,
+        head: bytes,
+        body: Sequence[bytes],
+        sink: Sink,
+        deadlines: Deadlines,
+        *,
+        method_is_head: bool = False,
+    ) -> None:
+        """Write a whole request at once; the reply goes to `sink`.
+
+        `head` ends with the blank line and tells the length of the body. Raises nothing: failures end the sink, with
+        ConnectionLost, BadUpstreamReply or UpstreamTimeout.
+        """
+        assert self._sink is None, "one request at a time"
+        transport = self._transport
+        if transport.is_closing():
+            lost = ConnectionLost(f"{self._where} closed the connection before the request was written", sent=False)
+            self._loop.call_soon(sink.end, lost)
+            return
+        self._sink = sink
+        headers: Headers = []
+        self._headers = headers
+        self._append = headers.append
+        self._headed = self._complete = False
+        self._interims = 0
+        self._head_only = method_is_head
+        self._waste = 0
+        self._deadlines = deadlines
+        self._sent_at = self._heard_at = now = self._clock()
+        self._ends_at = due = now + deadlines.total
+        soonest = deadlines.first_byte
+        if deadlines.between_chunks < soonest:
+            soonest = deadlines.between_chunks
+        if now + soonest < due:
+            due = now + soonest
+        self._wheel.watch(self, due)
+        if not body:
+            transport.write(head)
+        elif len(body) == 1 and len(body[0]) < JOINED:
+            transport.write(head + body[0])
+        else:
+            transport.writelines((head, *body))
+
+    async def send_streaming(
+        self,
+        head: bytes,
+        chunks: AsyncIterator[bytes],
+        sink: Sink,
+        deadlines: Deadlines,
+        *,
+        chunked: bool,
+    ) -> None:
+        """Write a request whose body comes in pieces, as fast as the origin takes them.
+
+        `head` says `transfer-encoding: chunked` when `chunked`, else `content-length`. Returns when the body is
+        written, or is no longer wanted: an error reply stops it at once, any other at its end. What `chunks` raises
+        closes the connection and is raised again; the sink is not ended then. Raises ValueError when the pieces do
+        not add up to the content length.
+        """
+        left = None if chunked else _content_length(head)
+        self.send(head, (), sink, deadlines)
+        if self._sink is not sink:
+            return
+        stop = asyncio.timeout(None)
+        try:
+            async with stop:
+                self._upload = stop
+                try:
+                    await self._write_all(chunks, left)
+                finally:
+                    self._upload = None
+        except TimeoutError:
+            if not stop.expired():  # it is the source's own
+                self.abort()
+                raise
+        except BaseException:
+            self.abort()
+            raise
+        else:
+            self._sent_at = self._heard_at = self._clock()
+
+    async def _write_all(self, chunks: AsyncIterator[bytes], left: int | None) -> None:
+        async for chunk in chunks:
+            if left is None:
+                data = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
+            else:
+                left -= len(chunk)
+                data = chunk
+                if left < 0:
+                    raise ValueError("the body is longer than its content length")
+            if data:
+                await self._write(data)
+        if left:
+            raise ValueError(f"the body ended {left} bytes before its content length")
+        if left is None:
+            await self._write(b"0\r\n\r\n")
+
+    async def _write(self, data: bytes) -> None:
+        # A turn of the loop first: an origin that refuses an upload replies and closes, and writing to it before its
+        # reply was read would lose the reply.
+        await asyncio.sleep(0)
+        if not self._transport.is_closing():
+            self._transport.write(data)
+        self._heard_at = self._clock()
+        if self._writable is not None:
+            await self._writable
+            self._heard_at = self._clock()
+
+    # The end of it
+
+    def abort(self) -> None:
+        """Close at once: nobody is interested any more. The sink hears nothing after this."""
+        if self._sink is not None:
+            self._sink = None
+            self.slot.discard(self)
+        self._stop_upload()
+        if self._transport is not None:
+            self._transport.abort()
+
+    def close(self) -> None:
+        """Close an idle connection in order."""
+        self._transport.close()
+
+    def fail(self, error: PorticoError) -> None:
+        """Close at once and end the sink with `error`."""
+        sink = self._sink
+        self.abort()
+        if sink is not None:
+            sink.end(error)
+
+    def check(self, now: float) -> float | None:
+        """Fail the request if one of its deadlines has passed; return when to look again."""
+        if self._sink is None:
+            return None
+        deadlines = self._deadlines
+        again = now + deadlines.between_chunks
+        phase, allowed, since = "between_chunks", deadlines.between_chunks, self._heard_at
+        if self._upload is not None:
+            what = "took nothing more of the request"
+            since = since if self._writable is not None else now
+        elif not self._headed:
+            phase, allowed, since = "first_byte", deadlines.first_byte, self._sent_at
+            what = "sent no reply"
+        else:
+            what = "sent nothing more of its reply"
+            since = now if self._paused or self._scheduled else since
+        if now >= self._ends_at:
+            phase, allowed, since = "total", deadlines.total, self._ends_at - deadlines.total
+            what = "did not finish its reply"
+        if now >= since + allowed:
+            self.fail(UpstreamTimeout(f"{self._where} {what} in {allowed:g} s", phase=phase))
+            return None
+        return min(since + allowed, again, self._ends_at)
+
+    # The socket's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Start: the transport is connected, and TLS and tunnels are through."""
+        self._transport = cast(asyncio.Transport, transport)
+        if transport.get_extra_info("ssl_object") is not None:
+            # While reading is paused, TLS layers keep what arrives, and lose it when the peer closes. With these limits
+            # they stop reading the socket instead.
+            set_limits = cast("Callable[[int, int], None]", transport.set_read_buffer_limits)  # type: ignore[attr-defined]  # both loops have it
+            set_limits(1, 0)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what was in flight."""
+        self._home.discard(self)
+        if self._sink is not None and not self._complete:
+            replied = self._headed or self._waste > 0 or self._interims > 0
+            when = "in the middle of its reply" if replied else "before any byte of a reply"
+            why = f" ({exc})" if exc is not None else ""
+            self.fail(ConnectionLost(f"{self._where} closed the connection {when}{why}", replied=replied))
+        self._stop_upload()
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._parser = None  # it holds methods of this object
+
+    def pause_writing(self) -> None:
+        """Hold an upload back."""
+        self._writable = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """Let it go on."""
+        if self._writable is not None and not self._writable.done():
+            self._writable.set_result(None)
+        self._writable = None
+
+    # What becomes of the request
+
+    def _replied(self, status: int) -> None:
+        if self._upload is not None and status >= 400:
+            self._stop_upload()
+
+    def _done(self, keep: bool) -> None:
+        self.slot.discard(self)
+        transport = self._transport
+        if self._upload is not None or self._writable is not None:
+            # The rest of the request is not wanted, and closing in order would wait until it is taken.
+            self._stop_upload()
+            transport.abort()
+        elif keep and not transport.is_closing():
+            self._home.release(self)
+        else:
+            transport.close()
+
+    def _stop_upload(self) -> None:
+        """Let `send_streaming` return; the connection cannot be used again."""
+        stop, self._upload = self._upload, None
+        if stop is not None:
+            self._keep = False
+            stop.reschedule(self._loop.time())
+
+
+def _content_length(head: bytes) -> int:
+    for line in head.split(b"\r\n")[1:]:
+        name, _, value = line.partition(b":")
+        if name.lower() == b"content-length":
+            return int(value)
+    raise ValueError("a body that is not chunked needs a content-length")

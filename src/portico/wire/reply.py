@@ -1,0 +1,348 @@
+"""Replies, read and pushed on: what arrives on a connection is parsed and handed to a sink within the read.
+
+Reads go into a buffer that all connections of a client share, which works because nothing of a read is left when its
+callback returns; this is also what keeps uvloop from allocating 256 KB for every TLS read. llhttp parses; what it lets
+pass and a client must not is checked here.
+"""
+
+import asyncio
+import ssl
+import zlib
+from collections.abc import Callable
+from typing import Protocol, cast
+
+import httptools
+
+from portico.errors import BadUpstreamReply, PorticoError
+from portico.wire.inflate import Inflater
+from portico.wire.origin import Headers
+
+HEAD_BYTES = 256 * 1024
+"""The head of a reply, or its trailers, or one chunk extension: beyond this the reply is refused."""
+HEAD_COUNT = 1024
+INTERIM_REPLIES = 16
+"""1xx replies before the one that counts."""
+PIECES_A_TURN = 16
+"""Pieces that are inflated before other connections have their turn."""
+
+_FRAMING = frozenset((b"content-encoding", b"transfer-encoding", b"content-length"))
+_INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
+_NONE: Headers = []
+
+
+class Sink(Protocol):
+    """Where a reply goes. Called inside the socket's callback: must be quick, must not raise."""
+
+    def head(self, status: int, headers: Headers) -> None:
+        """Take the status and the header fields, once; interim replies are left out."""
+
+    def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body, without chunked framing and without gzip or deflate."""
+
+    def end(self, error: PorticoError | None) -> None:
+        """Take note that nothing more comes: the reply is whole, or what became of it. Called exactly once."""
+
+
+def _ignore(_: tuple[bytes, bytes]) -> None:
+    """Drop a trailer field."""
+
+
+class Replies(asyncio.BufferedProtocol):
+    """The receiving half of a connection: one reply after another, each to its own sink."""
+
+    __slots__ = (
+        "_append",
+        "_buffer",
+        "_clock",
+        "_complete",
+        "_extra",
+        "_head_only",
+        "_headed",
+        "_headers",
+        "_heard_at",
+        "_held",
+        "_inflater",
+        "_interims",
+        "_keep",
+        "_loop",
+        "_parser",
+        "_paused",
+        "_pieces",
+        "_scheduled",
+        "_sink",
+        "_transport",
+        "_turn_at",
+        "_until_close",
+        "_waste",
+        "_where",
+    )
+
+    def __init__(
+        self,
+        where: str,
+        loop: asyncio.AbstractEventLoop,
+        clock: Callable[[], float],
+        buffer: memoryview,
+    ) -> None:
+        self._where = where
+        self._loop = loop
+        self._clock = clock
+        self._buffer = buffer
+        self._transport = cast(asyncio.Transport, None)  # until connection_made
+        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._sink: Sink | None = None
+        self._headers = _NONE
+        self._append: Callable[[tuple[bytes, bytes]], None] = _ignore
+        self._heard_at = 0.0
+        self._headed = False  # the head of the final reply is through
+        self._complete = False  # the parser has seen the end of the reply
+        self._extra = False  # bytes came after it
+        self._keep = False  # the connection can carry another request
+        self._until_close = False  # the reply has no end but that of the connection
+        self._head_only = False
+        self._interims = 0
+        self._waste = 0  # bytes read since the last that were worth something
+        self._inflater: Inflater | None = None
+        self._pieces = 0  # that may still be inflated in this turn,
+        self._turn_at = 0.0  # which is the one that began then
+        self._scheduled = False
+        self._paused = False  # by the reader
+        self._held = False  # reading of the socket is off
+
+    # What the sending half does
+
+    def fail(self, error: PorticoError) -> None:
+        """Close at once and end the sink with `error`."""
+        raise NotImplementedError
+
+    def _replied(self, status: int) -> None:
+        """Be told that the head of a reply is through."""
+        raise NotImplementedError
+
+    def _done(self, keep: bool) -> None:
+        """Be told that a reply is whole, and whether the connection can be used again."""
+        raise NotImplementedError
+
+    # The reader's side
+
+    def pause(self) -> None:
+        """Stop reading; what has been read already may still be fed, up to the size of the read buffer."""
+        self._paused = True
+        self._throttle()
+
+    def resume(self) -> None:
+        """Go on reading."""
+        if not self._paused:
+            return
+        self._paused = False
+        self._heard_at = self._clock()
+        if self._inflater is not None and self._inflater.backlog:
+            self._schedule()
+        self._throttle()
+
+    # The socket's side
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Return the buffer that all connections of the client read into."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what was read."""
+        if self._sink is None:
+            # Nobody asked for this: a reply to nothing, or an aborted request's rest.
+            self._transport.abort()
+            return
+        self._heard_at = self._clock()
+        self._waste += nbytes
+        try:
+            self._parser.feed_data(self._buffer[:nbytes])  # type: ignore[union-attr]  # gone only when closed
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._broken(error)
+            return
+        if self._complete:
+            if self._inflater is None or not self._inflater.backlog:
+                self._finish()
+        elif self._waste > HEAD_BYTES:
+            self.fail(BadUpstreamReply(f"{self._where} sent more than {HEAD_BYTES} bytes of headers"))
+
+    def eof_received(self) -> None:
+        """End a reply that lasts until the connection closes; anything else is cut short, and lost."""
+        if self._sink is None or self._complete or not self._until_close or not _ended_properly(self._transport):
+            return
+        self._complete = True
+        if self._inflater is None or not self._inflater.backlog:
+            self._finish()
+
+    # The parser's side
+
+    def on_message_begin(self) -> None:
+        """Note that something follows a reply that was whole."""
+        if self._complete:
+            self._extra = True
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a header field; a trailer field is dropped."""
+        self._append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """Pass the head on, unless it is an interim one."""
+        parser = self._parser
+        sink = self._sink
+        if sink is None or self._complete or parser is None:
+            return
+        status = parser.get_status_code()
+        headers = self._headers
+        if self._waste > HEAD_BYTES or len(headers) > HEAD_COUNT:
+            self._check_head(headers)
+        if status < 200:
+            self._interims += 1
+            if status == 101 or self._interims > INTERIM_REPLIES:
+                raise BadUpstreamReply(f"{self._where} answered {status}, which was not asked for")
+            headers.clear()
+            return
+        self._headed = True
+        self._append = _ignore
+        self._waste = 0
+        keep = self._keep = parser.should_keep_alive()
+        coding = None
+        framed = status in (204, 304)
+        for name, value in headers:
+            if name in _FRAMING:
+                if name == b"content-encoding":
+                    coding = value if coding is None else b"several"
+                    continue
+                framed = True
+                if name == b"transfer-encoding" and value.lower() != b"chunked":
+                    raise BadUpstreamReply(
+                        f"{self._where} replied in transfer coding {value[:64]!r}, which was not asked for"
+                    )
+        if self._head_only:
+            self._complete = True
+        else:
+            if not keep and not framed:
+                self._until_close = True
+            if coding is not None and coding.lower() in _INFLATED and status not in (204, 304):
+                self._inflater = Inflater(coding.lower())
+                headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
+        self._headers = _NONE
+        self._replied(status)
+        sink.head(status, headers)
+
+    def on_body(self, chunk: bytes) -> None:
+        """Pass a piece of the body on."""
+        self._waste = 0
+        sink = self._sink
+        if sink is None:
+            return
+        if self._complete:
+            self._extra = True
+        elif self._inflater is None:
+            sink.feed(chunk)
+        else:
+            self._inflater.feed(chunk)
+            if not self._scheduled:
+                self._inflate()
+
+    def on_message_complete(self) -> None:
+        """Note that the reply is whole; it ends when everything that was read has been looked at."""
+        if self._headed:
+            self._complete = True
+
+    # What follows from them
+
+    def _finish(self) -> None:
+        sink, inflater = self._sink, self._inflater
+        if sink is None:
+            return
+        if inflater is not None:
+            if not inflater.whole:
+                self.fail(BadUpstreamReply(f"{self._where} cut its compressed reply short"))
+                return
+            self._inflater = None
+        self._sink = None
+        if self._paused:
+            self._paused = False
+            self._throttle()
+        keep = self._keep and not self._extra
+        if keep and self._head_only:
+            self._parser = httptools.HttpResponseParser(self)  # the old one awaits a body
+        self._done(keep)
+        sink.end(None)
+
+    def _broken(self, error: Exception) -> None:
+        """End the request on bytes that the parser or a callback refused."""
+        cause = error.__context__
+        if self._complete:
+            self._extra = True
+            if self._inflater is None or not self._inflater.backlog:
+                self._finish()
+        elif isinstance(cause, PorticoError):
+            self.fail(cause)
+        elif isinstance(cause, zlib.error):
+            self.fail(BadUpstreamReply(f"{self._where} sent what is not in its content coding: {cause}"))
+        elif isinstance(error, httptools.HttpParserCallbackError):
+            self._loop.call_exception_handler({"message": "a sink raised", "exception": cause, "protocol": self})
+            self.fail(PorticoError(f"the reply of {self._where} could not be passed on"))
+        else:
+            self.fail(BadUpstreamReply(f"{self._where} sent what is not HTTP/1.1: {error}"))
+
+    def _check_head(self, headers: Headers) -> None:
+        size = sum(len(name) + len(value) + 4 for name, value in headers)
+        if size > HEAD_BYTES or len(headers) > HEAD_COUNT:
+            raise BadUpstreamReply(f"{self._where} sent {len(headers)} headers of {size} bytes")
+
+    def _throttle(self) -> None:
+        """Read from the socket unless the reader or the inflater has enough."""
+        hold = self._paused or (self._inflater is not None and self._inflater.backlog)
+        if hold is not self._held:
+            self._held = hold
+            if hold:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
+
+    def _inflate(self) -> None:
+        """Feed the sink what it wants of the inflated body, and for a bomb's sake no more than its turn."""
+        inflater = self._inflater
+        if self._turn_at != self._heard_at:
+            self._turn_at = self._heard_at
+            self._pieces = PIECES_A_TURN
+        while inflater is not None and inflater.backlog and not self._paused and self._sink is not None:
+            if not self._pieces:
+                self._schedule()
+                break
+            piece = inflater.take()
+            if piece:
+                self._pieces -= 1
+                self._sink.feed(piece)
+        self._throttle()
+
+    def _schedule(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._scheduled = False
+        if self._sink is None or self._inflater is None:
+            return
+        self._pieces = PIECES_A_TURN
+        self._heard_at = self._turn_at = self._clock()
+        try:
+            self._inflate()
+        except zlib.error as error:
+            self.fail(BadUpstreamReply(f"{self._where} sent what is not in its content coding: {error}"))
+            return
+        if self._complete and self._inflater is not None and not self._inflater.backlog:
+            self._finish()
+
+
+def _ended_properly(transport: asyncio.Transport) -> bool:
+    """Whether TLS was closed by the peer itself; without TLS an end cannot be told from a cut."""
+    tls = transport.get_extra_info("ssl_object")
+    if tls is None:
+        return True
+    try:
+        return bool(tls.read(1) == b"")
+    except ssl.SSLError:
+        return False
