@@ -114,7 +114,7 @@ class Worker:
             config = decode(message.body)
             if self.tls is not None and config.server.tls is not None:
                 load_certificate(self.tls, config.server.tls)
-            await self.gateway.swap(config)
+            await self.gateway.swap(config, message.number)
         except ConfigError as error:
             self.link.send(Message(Kind.REFUSED, message.number, error.message.encode()))
             return
@@ -133,6 +133,7 @@ class Worker:
         for descriptors in self._spare.values():
             for descriptor in descriptors:
                 os.close(descriptor)  # or the kernel goes on taking connections that nobody accepts
+        self.gateway.ready = False
         await self.server.drain(seconds)
         await self.gateway.close()
 

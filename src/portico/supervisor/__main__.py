@@ -1,10 +1,11 @@
 """`python -m portico.supervisor`: what `portico serve` becomes, with the same options."""
 
+# ruff: noqa: PTH106, PTH108, PTH120 -- see the package
+
 import contextlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from portico.supervisor import FAILED, TAKEN, WRONG, CannotStart
 from portico.supervisor.announce import say
@@ -24,13 +25,12 @@ def main(arguments: Sequence[str]) -> int:
     (plan, files), code = resolve(arguments)
     if plan is None:
         return code if code in (WRONG, TAKEN) else FAILED
-    data_dir = Path(plan.data_dir)
     control_path = None
     try:
-        lock(data_dir)
+        lock(plan.data_dir)
         sockets = open_port(plan.host, plan.port, plan.workers)
-        unix = open_unix(Path(plan.unix_socket), 0o660) if plan.unix_socket else None
-        control_path = control_socket(data_dir)
+        unix = open_unix(plan.unix_socket, 0o660) if plan.unix_socket else None
+        control_path = control_socket(plan.data_dir)
         control = open_unix(control_path, 0o600)
     except CannotStart as error:
         say(str(error))
@@ -39,9 +39,9 @@ def main(arguments: Sequence[str]) -> int:
         return Supervisor(plan, arguments, sockets, unix, control, files, silence).run()
     finally:
         with contextlib.suppress(FileNotFoundError):
-            control_path.unlink()
-            if control_path.parent != data_dir:
-                control_path.parent.rmdir()
+            os.unlink(control_path)
+            if os.path.dirname(control_path) != plan.data_dir:
+                os.rmdir(os.path.dirname(control_path))
 
 
 if __name__ == "__main__":

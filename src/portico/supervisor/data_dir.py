@@ -1,24 +1,25 @@
 """The data directory: one Portico at a time works in it."""
 
+# ruff: noqa: PTH103, PTH118 -- see the package
+
 import fcntl
 import os
-from pathlib import Path
 
 from portico.supervisor import TAKEN, CannotStart
 
 
-def lock(data_dir: Path) -> int:
+def lock(data_dir: str) -> int:
     """Make the directory if need be, lock it for the life of this process, and return the lock's descriptor.
 
     Raises CannotStart, naming the process that holds it.
     """
-    path = data_dir / "lock"
+    path = os.path.join(data_dir, "lock")
     try:
-        data_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        os.makedirs(data_dir, mode=0o700, exist_ok=True)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise CannotStart(
-            f"the data directory {str(data_dir)!r} cannot be used: {error.strerror}. Choose another with --data-dir.",
+            f"the data directory {data_dir!r} cannot be used: {error.strerror}. Choose another with --data-dir.",
             TAKEN,
         ) from error
     try:
@@ -27,7 +28,7 @@ def lock(data_dir: Path) -> int:
         holder = os.read(descriptor, 32).decode("ascii", "replace").strip() or "unknown"
         os.close(descriptor)
         raise CannotStart(
-            f"the data directory {str(data_dir)!r} is in use by another Portico (process {holder}). "
+            f"the data directory {data_dir!r} is in use by another Portico (process {holder}). "
             f"Stop that one, or choose another directory with --data-dir.",
             TAKEN,
         ) from None
@@ -36,14 +37,14 @@ def lock(data_dir: Path) -> int:
     return descriptor
 
 
-def control_socket(data_dir: Path) -> Path:
+def control_socket(data_dir: str) -> str:
     """Return where control listens: in the data directory, or in a new private one where that path is too long.
 
     A unix socket's path holds 107 bytes on Linux and 103 on macOS.
     """
-    path = data_dir / "control.sock"
+    path = os.path.join(data_dir, "control.sock")
     if len(os.fsencode(path)) <= 100:
         return path
     import tempfile
 
-    return Path(tempfile.mkdtemp(prefix="portico-")) / "control.sock"
+    return os.path.join(tempfile.mkdtemp(prefix="portico-"), "control.sock")

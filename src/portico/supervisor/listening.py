@@ -1,12 +1,13 @@
 """The listening sockets: opened once, kept open here, and handed down to whoever accepts from them."""
 
+# ruff: noqa: PTH108 -- see the package
+
 import contextlib
 import errno
 import os
 import socket
 import stat
 import sys
-from pathlib import Path
 
 from portico.supervisor import TAKEN, CannotStart
 
@@ -22,8 +23,8 @@ def open_port(host: str, port: int, workers: int) -> list[list[socket.socket]]:
     """
     own = workers > 1 and sys.platform == "linux"
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except socket.gaierror as error:
+        found = socket.getaddrinfo(host.encode(), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except OSError as error:
         raise CannotStart(f"the host {host!r} cannot be listened on: {error.strerror}", TAKEN) from error
     addresses = list(dict.fromkeys((family, address[0]) for family, _, _, _, address in found))
     by_worker: list[list[socket.socket]] = [[] for _ in range(workers)]
@@ -75,36 +76,36 @@ def _reason(error: OSError, host: str, port: int) -> str:
     return f"port {port} on {host} cannot be opened: {error.strerror}"
 
 
-def open_unix(path: Path, mode: int) -> socket.socket:
+def open_unix(path: str, mode: int) -> socket.socket:
     """Listen on a unix socket, in place of a stale file that a dead process left. Raises CannotStart."""
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         with contextlib.suppress(FileNotFoundError):
-            if not stat.S_ISSOCK(path.lstat().st_mode):
-                raise CannotStart(f"{str(path)!r} exists and is not a socket; it is left alone.", TAKEN)
+            if not stat.S_ISSOCK(os.lstat(path).st_mode):
+                raise CannotStart(f"{path!r} exists and is not a socket; it is left alone.", TAKEN)
             if _answers(path):
-                raise CannotStart(f"the unix socket {str(path)!r} is in use by another program.", TAKEN)
-            path.unlink()
+                raise CannotStart(f"the unix socket {path!r} is in use by another program.", TAKEN)
+            os.unlink(path)
         before = os.umask(0o777 & ~mode)
         try:
-            sock.bind(str(path))
+            sock.bind(path)
         finally:
             os.umask(before)
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
-        raise CannotStart(f"the unix socket {str(path)!r} cannot be opened: {error.strerror}", TAKEN) from error
+        raise CannotStart(f"the unix socket {path!r} cannot be opened: {error.strerror}", TAKEN) from error
     except CannotStart:
         sock.close()
         raise
     return sock
 
 
-def _answers(path: Path) -> bool:
+def _answers(path: str) -> bool:
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
         probe.settimeout(1)
         try:
-            probe.connect(str(path))
+            probe.connect(path)
         except ConnectionRefusedError:
             return False
         return True

@@ -3,6 +3,8 @@
 What it decides, in one place: when a process is started, replaced, told of a new configuration, or ended.
 """
 
+# ruff: noqa: PTH108 -- see the package
+
 import contextlib
 import os
 import selectors
@@ -10,7 +12,6 @@ import signal
 import socket
 import time
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from portico.link import Kind, Message
 from portico.supervisor import FAILED, STOPPED, WRONG
@@ -295,7 +296,7 @@ class Supervisor:
         if fixed:
             say(f"{names} changed, which takes a restart; the value in force stays until then")
         plan = plan._replace(**{name: getattr(self.plan, name) for name in FIXED})
-        if plan.config == self.plan.config:
+        if plan.config == self.plan.config and not plan.tls:  # the same files' names may hold a renewed certificate
             if asked:
                 say(f"the configuration is as it was; version {self.version} stays in force")
             return
@@ -356,8 +357,9 @@ class Supervisor:
             for sock in own:
                 sock.close()
         if self.unix is not None:
-            with contextlib.suppress(OSError, ValueError):
-                Path(self.unix.getsockname()).unlink()
+            if self.unix.fileno() >= 0:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.unix.getsockname())
             self.unix.close()
 
     def _url(self) -> str:
