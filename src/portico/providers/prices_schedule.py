@@ -1,0 +1,174 @@
+"""A price: the rate of every bucket of usage, by context size and by service tier.
+
+Rates are integers, in pico-dollars per unit: a million of them per token is $1 per million tokens. They have the names
+of the buckets in `types.Usage`. What the data states is turned here, once, into a table in which every rate is
+filled in, so that `prices.cost` has nothing left to decide.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+PICO = 1_000_000_000_000
+"""Pico-dollars in a dollar."""
+
+Variant = Literal["batch", "flex", "priority", "fast", "ultrafast", "balanced"]
+VARIANTS: tuple[Variant, ...] = ("batch", "flex", "priority", "fast", "ultrafast", "balanced")
+"""Service tiers that have rates of their own, in the words of the providers' replies. Any other is standard."""
+
+INPUT_RATES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
+OUTPUT_RATES = ("output", "reasoning", "output_audio", "output_image")
+TOKEN_RATES = INPUT_RATES + OUTPUT_RATES
+UNIT_RATES = ("image", "character", "second", "page", "search", "call")
+"""Rates of what is not a token: an image made (or embedded), a character spoken, a second of sound or film, a page
+read, a search (or a query to a reranker), a call as such. `Usage.tool_uses` has no rate: no source states one."""
+
+FALLBACKS: Mapping[str, str] = {
+    "cache_read": "input",
+    "cache_write_5m": "input",
+    "cache_write_1h": "cache_write_5m",
+    "input_audio": "input",
+    "input_image": "input",
+    "reasoning": "output",
+    "output_audio": "output",
+    "output_image": "output",
+}
+"""Which rate stands in for one that is not stated. `input`, `output` and the unit rates have none: unstated, they are
+not charged. Anthropic charges 1.25 and 2 times the input for a write to its cache: its rows state both."""
+
+RATE = re.compile(rf"(?:({'|'.join(VARIANTS)})\.)?({'|'.join(TOKEN_RATES + UNIT_RATES)})(?:>([1-9]\d*))?")
+"""A rate's name in the data: `input`, `flex.output`, `cache_read>200000`, `batch.input>272000`."""
+
+
+class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What each unit costs, in pico-dollars, nothing left open."""
+
+    input: int = 0
+    cache_read: int = 0
+    cache_write_5m: int = 0
+    cache_write_1h: int = 0
+    input_audio: int = 0
+    input_image: int = 0
+    output: int = 0
+    reasoning: int = 0
+    output_audio: int = 0
+    output_image: int = 0
+    image: int = 0
+    character: int = 0
+    second: int = 0
+    page: int = 0
+    search: int = 0
+    call: int = 0
+    by_unit: bool = False  # some rate of UNIT_RATES is not zero
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """The rates of a whole call whose input, cached or not, has more than `above` tokens."""
+
+    above: int
+    rates: Rates
+
+
+class Schedule(msgspec.Struct, frozen=True):
+    """The rates of one service tier, and those of its larger contexts in ascending order."""
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+
+
+class Price(msgspec.Struct, frozen=True, kw_only=True):
+    """What a model costs at a provider, and what it can do.
+
+    `stated` are the rates that the data gives (see `RATE`); the others follow from them by `FALLBACKS`. `mode` is what
+    the model does: chat, responses, completion, embedding, rerank, moderation, image, transcription, speech,
+    realtime, video, ocr. `deprecated` is the day its provider announced for its end. `found_in` says which
+    sources it comes from: `both` (they agree), `differ` (they do not; the dearer stands), or the name of one.
+    """
+
+    rates: Rates
+    tiers: tuple[Tier, ...] = ()
+    variants: Mapping[str, Schedule] = {}
+    stated: Mapping[str, int] = {}
+    context_window: int | None = None
+    max_output: int | None = None
+    mode: str = ""
+    capabilities: frozenset[str] = frozenset()
+    deprecated: str | None = None
+    found_in: str = ""
+
+
+def schedules(stated: Mapping[str, int]) -> tuple[Schedule, dict[str, Schedule]]:
+    """Return the standard schedule and those of the variants, from rates under the names of `RATE`.
+
+    A larger context or a variant states some rates only. Another token rate of it is the standard one, raised or
+    lowered as the input (or the output) is: providers discount a call, not a bucket. Unit rates stay as they are.
+    """
+    sheets: dict[str, dict[int, dict[str, int]]] = {"": {}}
+    for name, pico in stated.items():
+        shape = RATE.fullmatch(name)
+        if shape is None:
+            raise ValueError(f"no such rate: {name!r}")
+        variant, rate, above = shape.groups()
+        sheets.setdefault(variant or "", {}).setdefault(int(above or 0), {})[rate] = pico
+
+    standard = sheets.pop("")
+    plain = _filled(standard.pop(0, {}))
+    larger = {above: _after(plain, sheet) for above, sheet in sorted(standard.items())}
+    variants = {}
+    for variant, sheet in sheets.items():
+        own = _after(plain, sheet.pop(0, {}))
+        tiers = tuple(
+            Tier(
+                above,
+                _after(larger.get(above, plain), _scaled_pair(plain, own, larger.get(above)) | sheet.get(above, {})),
+            )
+            for above in sorted(larger.keys() | sheet.keys())
+        )
+        variants[variant] = Schedule(own, tiers)
+    return Schedule(plain, tuple(Tier(above, rates) for above, rates in larger.items())), variants
+
+
+def _filled(stated: Mapping[str, int]) -> Rates:
+    """Return all rates: stated, else the one that stands in, else nothing."""
+    rates = dict(stated)
+    for rate, instead in FALLBACKS.items():  # in an order in which a stand-in is itself filled in before it is used
+        if rate not in rates and instead in rates:
+            rates[rate] = rates[instead]
+    return Rates(**rates, by_unit=any(rates.get(unit) for unit in UNIT_RATES))
+
+
+def _after(reference: Rates, stated: Mapping[str, int]) -> Rates:
+    """Return `reference` with what is stated in its place, and the rest moved in the same proportion."""
+    rates = {unit: stated.get(unit, getattr(reference, unit)) for unit in UNIT_RATES}
+    for first, family in (("input", INPUT_RATES), ("output", OUTPUT_RATES)):
+        old = getattr(reference, first)
+        new = stated.get(first, old)
+        for rate in family:
+            was = getattr(reference, rate)
+            rates[rate] = stated[rate] if rate in stated else (2 * was * new + old) // (2 * old) if old else was
+    return Rates(**rates, by_unit=any(rates[unit] for unit in UNIT_RATES))
+
+
+def _scaled_pair(plain: Rates, own: Rates, larger: Rates | None) -> dict[str, int]:
+    """Return the input and output of a variant in a larger context: dearer as the standard ones are."""
+    if larger is None:
+        return {"input": own.input, "output": own.output}
+    return {
+        first: (2 * getattr(larger, first) * getattr(own, first) + base) // (2 * base)
+        for first in ("input", "output")
+        if (base := getattr(plain, first))
+    }
+
+
+def price(stated: Mapping[str, int], **facts: object) -> Price:
+    """Return the price that these rates make; `facts` are the other fields of `Price`."""
+    standard, variants = schedules(stated)
+    return Price(
+        rates=standard.rates,
+        tiers=standard.tiers,
+        variants=variants,
+        stated=dict(stated),
+        **facts,  # type: ignore[arg-type]  # fields of Price, given by name
+    )

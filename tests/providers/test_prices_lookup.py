@@ -1,0 +1,154 @@
+"""From the names that callers write to rows of the table."""
+
+import pytest
+
+from portico.config import schema
+from portico.providers import prices, prices_table
+from portico.providers.prices import cost, price_of, with_overrides
+from portico.types import Usage
+
+SAME = [  # (provider, the name a caller writes, the row that prices it)
+    # as it is, then without its date
+    ("openai", "gpt-4o", "gpt-4o"),
+    ("openai", "gpt-4o-2024-08-06", "gpt-4o-2024-08-06"),
+    ("openai", "gpt-4o-mini-2099-07-18", "gpt-4o-mini"),
+    ("openai", "gpt-5.5-2026-12-31", "gpt-5.5"),
+    ("anthropic", "claude-sonnet-4-5-20250929", "claude-sonnet-4-5-20250929"),
+    ("anthropic", "claude-opus-5-20260724", "claude-opus-5"),
+    ("anthropic", "claude-haiku-4-5", "claude-haiku-4-5"),
+    ("cohere", "command-r-08-2024", "command-r-08-2024"),
+    ("cohere", "command-r-plus-11-2031", "command-r-plus"),
+    # fine-tuned models have prices of their own
+    ("openai", "ft:gpt-4o-2024-08-06:acme::9xYz", "ft:gpt-4o-2024-08-06"),
+    ("openai", "ft:gpt-4o-mini-2024-07-18:acme:support:abc", "ft:gpt-4o-mini-2024-07-18"),
+    ("openai", "ft:gpt-3.5-turbo-0125:acme::1", "ft:gpt-3.5-turbo-0125"),
+    # Bedrock: versions, profiles by region, ARNs, context sizes
+    ("bedrock", "anthropic.claude-3-5-sonnet-20240620-v1:0", "anthropic.claude-3-5-sonnet-20240620-v1:0"),
+    ("bedrock", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    ("bedrock", "global.anthropic.claude-sonnet-4-5-20250929-v1:0", "global.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    ("bedrock", "sa.anthropic.claude-sonnet-4-5-20250929-v1:0", "us.anthropic.claude-sonnet-4-5-20250929-v1:0"),
+    ("bedrock", "us.anthropic.claude-opus-5-v1:0", "us.anthropic.claude-opus-5"),
+    ("bedrock", "amazon.nova-pro-v1:0:300k", "amazon.nova-pro-v1:0"),
+    ("bedrock", "amazon.nova-micro", "amazon.nova-micro-v1:0"),
+    (
+        "bedrock",
+        "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.amazon.nova-lite-v1:0",
+        "us.amazon.nova-lite-v1:0",
+    ),
+    ("bedrock", "arn:aws:bedrock:eu-west-1::foundation-model/amazon.nova-lite-v1:0", "amazon.nova-lite-v1:0"),
+    ("bedrock", "us-gov.amazon.nova-micro-v1:0", "us.amazon.nova-micro-v1:0"),
+    # Vertex: publishers, versions
+    ("vertex", "publishers/google/models/gemini-2.5-pro", "gemini-2.5-pro"),
+    ("vertex", "google/gemini-2.5-pro", "gemini-2.5-pro"),
+    ("vertex", "publishers/anthropic/models/claude-sonnet-4-5@20250929", "claude-sonnet-4-5@20250929"),
+    ("vertex", "claude-sonnet-4-5@20991231", "claude-sonnet-4-5"),
+    (
+        "vertex",
+        "projects/acme/locations/us-central1/publishers/deepseek-ai/models/deepseek-v3.1-maas",
+        "deepseek-ai/deepseek-v3.1-maas",
+    ),
+    ("gemini", "models/gemini-2.5-flash", "gemini-2.5-flash"),
+    ("gemini", "gemini-2.5-flash", "gemini-2.5-flash"),
+    # Azure: deployments named like their models
+    ("azure", "gpt-4o", "gpt-4o"),
+    ("azure", "gpt-35-turbo", "gpt-35-turbo"),
+    ("azure", "gpt-4o-mini-2024-07-18", "gpt-4o-mini-2024-07-18"),
+    # OpenRouter: variants cost what the model costs
+    ("openrouter", "openai/gpt-4o:nitro", "openai/gpt-4o"),
+    ("openrouter", "openai/gpt-4o:online", "openai/gpt-4o"),
+    # Fireworks: names in full and in short
+    ("fireworks", "accounts/fireworks/models/gpt-oss-120b", "accounts/fireworks/models/gpt-oss-120b"),
+    ("fireworks", "gpt-oss-120b", "accounts/fireworks/models/gpt-oss-120b"),
+    # at last, whatever the case
+    ("together", "META-LLAMA/llama-3.3-70b-instruct-turbo", "meta-llama/Llama-3.3-70B-Instruct-Turbo"),
+]
+
+
+@pytest.mark.parametrize(("provider", "name", "row"), SAME)
+def test_a_name_is_priced_by_its_row(provider: str, name: str, row: str) -> None:
+    expected = prices_table.section(provider).exact(row)
+    assert expected is not None
+    assert price_of(provider, name) == expected
+
+
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [
+        ("openai", "gpt-unheard-of"),
+        ("openai", "ft:gpt-unheard-of:acme::1"),
+        ("openai", ""),
+        ("openai", "gpt-4o\t"),
+        ("nobody", "gpt-4o"),
+        ("", ""),
+        ("bedrock", "arn:aws:bedrock:us-east-1:123456789012:provisioned-model/abc"),
+        ("openai", "gpt-4o" * 100_000),
+    ],
+)
+def test_an_unknown_name_has_no_price(provider: str, name: str) -> None:
+    assert price_of(provider, name) is None
+
+
+def test_a_fine_tuned_model_is_never_sold_at_the_price_of_its_base() -> None:
+    tuned, base = price_of("openai", "ft:gpt-4o-2024-08-06:acme::1"), price_of("openai", "gpt-4o-2024-08-06")
+    assert tuned is not None
+    assert base is not None
+    assert tuned.rates.input > base.rates.input
+
+
+def test_a_model_of_openai_that_azure_publishes_no_price_for_costs_what_it_costs_there() -> None:
+    missing = next(
+        m
+        for m in prices_table.section("openai")
+        if all(prices_table.section(p).exact(m) is None for p in ("azure", "azure_ai"))
+    )
+    assert price_of("azure", missing) == price_of("openai", missing)
+
+
+@pytest.mark.parametrize("name", ["meta-llama/llama-3.3-70b-instruct:free", "nobody/ever-heard-of:free"])
+def test_openrouter_gives_away_what_is_called_free(name: str) -> None:
+    one = price_of("openrouter", name)
+    assert one is not None
+    assert cost(one, Usage(input=10**9, output=10**9, reasoning=10**9)) == 0
+
+
+def test_free_means_nothing_elsewhere() -> None:
+    assert price_of("groq", "openai/gpt-oss-120b:free") is None
+
+
+def test_the_memo_is_bounded() -> None:
+    prices._price_of.cache_clear()
+    for number in range(5_000):
+        price_of("openai", f"model-{number}")
+    assert prices._price_of.cache_info().currsize <= 2_048
+
+
+def test_an_override_is_in_dollars_per_million_tokens() -> None:
+    own = with_overrides({"my-vllm/llama": schema.Price(input=0.15, output=0.6, cache_write=0.2)})
+    one = own("my-vllm", "llama")
+    assert one is not None
+    assert (one.rates.input, one.rates.cache_read, one.rates.cache_write_1h, one.rates.output) == (
+        150_000,
+        150_000,
+        200_000,
+        600_000,
+    )
+    assert cost(one, Usage(input=1_000_000, output=1_000_000)) == 750_000_000
+
+
+def test_an_override_replaces_token_rates_and_keeps_what_else_is_known() -> None:
+    shipped = price_of("openai", "gpt-5.5")
+    one = with_overrides({"openai/gpt-5.5": schema.Price(input=1, output=2)})("openai", "gpt-5.5")
+    assert shipped is not None
+    assert one is not None
+    assert shipped.tiers
+    assert shipped.variants
+    assert (one.tiers, dict(one.variants)) == ((), {})
+    assert one.rates.cache_read == one.rates.input == 1_000_000
+    assert (one.context_window, one.rates.search) == (shipped.context_window, shipped.rates.search)
+
+
+def test_an_override_touches_nothing_else() -> None:
+    own = with_overrides({"openai/gpt-5.5": schema.Price(input=1, output=2)})
+    assert own("openai", "gpt-4o") == price_of("openai", "gpt-4o")
+    assert own("openai", "gpt-unheard-of") is None
+    assert with_overrides({}) is price_of
