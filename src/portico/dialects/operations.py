@@ -1,0 +1,249 @@
+"""Which call a method and a path are, and where the call's model stands.
+
+The paths are those of the providers' own APIs: OpenAI's (with and without `/v1`), Azure's deployments,
+Anthropic's, Gemini's and Vertex AI's, Bedrock's, Cohere's; and `/{provider}/…`, which passes through.
+"""
+
+import contextlib
+from collections.abc import Container, Mapping
+from typing import Literal
+from urllib.parse import unquote
+
+import msgspec
+
+from portico.errors import InvalidRequest, MethodNotAllowed
+from portico.types import Dialect
+
+Body = Literal["json", "multipart", "binary", "none"]
+
+
+class Operation(msgspec.Struct, frozen=True, kw_only=True):
+    """One kind of call.
+
+    `dialect` is the shape of its errors and usage. `body` is the kind of its request: `multipart` ones may come as
+    JSON too. `model_in` says where the caller writes the model. `streams` is `body` where the request's `stream`
+    decides, `path` where the operation always streams. `upload` is true where the body is a file's.
+    """
+
+    name: str
+    dialect: Dialect
+    body: Body = "json"
+    model_in: Literal["body", "path", "none"] = "body"
+    streams: Literal["body", "path", "never"] = "never"
+    upload: bool = False
+
+
+class Route(msgspec.Struct, frozen=True):
+    """What a request is.
+
+    `model` is the path's, percent-decoded. `provider` and `rest` (the path after the provider, `/…`, without the
+    query) are set for pass-through and nothing else.
+    """
+
+    operation: Operation
+    model: str | None = None
+    provider: str | None = None
+    rest: str = ""
+
+
+def _table() -> dict[str, Operation]:
+    def gemini(name: str, **more: str) -> Operation:
+        return Operation(name=name, dialect="gemini", model_in="path", **more)  # type: ignore[arg-type]  # literals
+
+    def bedrock(name: str, **more: str) -> Operation:
+        return Operation(name=name, dialect="converse", model_in="path", **more)  # type: ignore[arg-type]  # literals
+
+    operations = (
+        Operation(name="chat", dialect="chat", streams="body"),
+        Operation(name="completions", dialect="chat", streams="body"),
+        Operation(name="embeddings", dialect="chat"),
+        Operation(name="moderations", dialect="chat"),
+        Operation(name="images_generations", dialect="chat", streams="body"),
+        Operation(name="images_edits", dialect="chat", body="multipart", streams="body", upload=True),
+        Operation(name="images_variations", dialect="chat", body="multipart", upload=True),
+        Operation(name="audio_speech", dialect="chat", streams="body"),
+        Operation(name="audio_transcriptions", dialect="chat", body="multipart", streams="body", upload=True),
+        Operation(name="audio_translations", dialect="chat", body="multipart", upload=True),
+        Operation(name="responses", dialect="responses", streams="body"),
+        Operation(name="responses_input_tokens", dialect="responses"),
+        Operation(name="messages", dialect="messages", streams="body"),
+        Operation(name="messages_count_tokens", dialect="messages"),
+        gemini("generate_content"),
+        gemini("stream_generate_content", streams="path"),
+        gemini("gemini_count_tokens"),
+        gemini("embed_content"),
+        gemini("batch_embed_contents"),
+        bedrock("converse"),
+        bedrock("converse_stream", streams="path"),
+        bedrock("invoke"),
+        bedrock("invoke_stream", streams="path"),
+        Operation(name="cohere_chat", dialect="cohere", streams="body"),
+        Operation(name="cohere_embed", dialect="cohere"),
+        Operation(name="cohere_rerank", dialect="cohere"),
+        Operation(name="rerank", dialect="cohere"),
+        Operation(name="models", dialect="chat", body="none", model_in="none"),
+        Operation(name="model", dialect="chat", body="none", model_in="path"),
+        Operation(name="passthrough", dialect="chat", body="binary", model_in="none"),
+    )
+    return {operation.name: operation for operation in operations}
+
+
+OPERATIONS: Mapping[str, Operation] = _table()
+"""Every operation by its name."""
+
+_OPENAI = {
+    "chat/completions": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+    "moderations": "moderations",
+    "images/generations": "images_generations",
+    "images/edits": "images_edits",
+    "images/variations": "images_variations",
+    "audio/speech": "audio_speech",
+    "audio/transcriptions": "audio_transcriptions",
+    "audio/translations": "audio_translations",
+    "responses": "responses",
+    "responses/input_tokens": "responses_input_tokens",
+    "rerank": "rerank",
+}
+_FIXED: dict[str, tuple[str, Route]] = {
+    **{f"/v1/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
+    **{f"/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
+    # Azure's client sends these without a deployment.
+    "/openai/responses": ("POST", Route(OPERATIONS["responses"])),
+    "/v1/messages": ("POST", Route(OPERATIONS["messages"])),
+    "/v1/messages/count_tokens": ("POST", Route(OPERATIONS["messages_count_tokens"])),
+    "/v2/chat": ("POST", Route(OPERATIONS["cohere_chat"])),
+    "/v2/embed": ("POST", Route(OPERATIONS["cohere_embed"])),
+    "/v2/rerank": ("POST", Route(OPERATIONS["cohere_rerank"])),
+    "/v1/models": ("GET", Route(OPERATIONS["models"])),
+    "/models": ("GET", Route(OPERATIONS["models"])),
+    "/v1beta/models": ("GET", Route(OPERATIONS["models"])),
+}
+# The same operations where the path names the model, as a deployment or an engine.
+_DEPLOYED = {
+    path: msgspec.structs.replace(OPERATIONS[name], model_in="path")
+    for path, name in _OPENAI.items()
+    if name not in ("rerank", "responses", "responses_input_tokens")
+}
+_GEMINI = {
+    "generateContent": OPERATIONS["generate_content"],
+    "streamGenerateContent": OPERATIONS["stream_generate_content"],
+    "countTokens": OPERATIONS["gemini_count_tokens"],
+    "embedContent": OPERATIONS["embed_content"],
+    "batchEmbedContents": OPERATIONS["batch_embed_contents"],
+}
+_BEDROCK = {
+    "converse": OPERATIONS["converse"],
+    "converse-stream": OPERATIONS["converse_stream"],
+    "invoke": OPERATIONS["invoke"],
+    "invoke-with-response-stream": OPERATIONS["invoke_stream"],
+}
+
+
+def route(method: str, path: str, providers: Container[str]) -> Route | None:
+    """Return what a request is, None when it is no call of an LLM API.
+
+    `path` is as it came: percent-encoded, without the query. `providers` are the names that may be passed through
+    to. Raises MethodNotAllowed for a known path with another method, InvalidRequest for a name that cannot be one.
+    """
+    found = _known(method, path)
+    if found is not None:
+        return found
+    name, slash, rest = path[1:].partition("/")
+    return _passthrough(method, name, slash + rest) if slash and name in providers else None
+
+
+def _known(method: str, path: str) -> Route | None:
+    fixed = _FIXED.get(path)
+    if fixed is not None:
+        if method != fixed[0]:
+            raise MethodNotAllowed(f"{path} is called with {fixed[0]}, not {method}")
+        return fixed[1]
+    for prefix, read in _PREFIXES:
+        if path.startswith(prefix):
+            return read(method, path, path[len(prefix) :])
+    return None
+
+
+def _deployment(method: str, path: str, rest: str) -> Route | None:
+    """Read `{model}/chat/completions` and its like; a model may hold slashes."""
+    parts = rest.split("/")
+    for size in (2, 1):
+        operation = _DEPLOYED.get("/".join(parts[-size:])) if len(parts) > size else None
+        if operation is not None:
+            return _named(method, "POST", path, operation, "/".join(parts[:-size]))
+    return None
+
+
+def _bedrock(method: str, path: str, rest: str) -> Route | None:
+    """Read `{id}/converse` and its like; an id that is an ARN may hold slashes."""
+    model, _, action = rest.rpartition("/")
+    operation = _BEDROCK.get(action)
+    return _named(method, "POST", path, operation, model) if operation is not None else None
+
+
+def _models(method: str, path: str, rest: str) -> Route | None:
+    """Read `{model}:generateContent` and its like, or one model's description."""
+    model, _, action = rest.rpartition(":")
+    operation = _GEMINI.get(action)
+    if operation is not None and model:
+        return _named(method, "POST", path, operation, model)
+    if ":" in rest and method == "POST":
+        return None
+    return _named(method, "GET", path, OPERATIONS["model"], rest)
+
+
+def _vertex(method: str, path: str, rest: str) -> Route | None:
+    """Read `[projects/{p}/locations/{l}/]publishers/google/models/{model}:generateContent` and its like."""
+    parts = rest.split("/", 4) if rest.startswith("projects/") else ["", "", "", "", rest]
+    if len(parts) < 5 or parts[2] not in ("locations", "") or not parts[4].startswith("publishers/google/models/"):
+        return None
+    model, _, action = parts[4].removeprefix("publishers/google/models/").rpartition(":")
+    operation = _GEMINI.get(action)
+    return _named(method, "POST", path, operation, model) if operation is not None else None
+
+
+_PREFIXES = (
+    ("/openai/deployments/", _deployment),
+    ("/model/", _bedrock),
+    ("/v1/models/", _models),
+    ("/v1beta/models/", _models),
+    ("/v1alpha/models/", _models),
+    ("/models/", _models),
+    ("/v1/engines/", _deployment),
+    ("/engines/", _deployment),
+    ("/v1/projects/", lambda method, path, rest: _vertex(method, path, "projects/" + rest)),
+    ("/v1beta1/", _vertex),
+    ("/v1/publishers/", lambda method, path, rest: _vertex(method, path, "publishers/" + rest)),
+)
+
+
+def _named(method: str, wanted: str, path: str, operation: Operation, encoded: str) -> Route | None:
+    if not encoded:
+        return None
+    if method != wanted:
+        raise MethodNotAllowed(f"{path} is called with {wanted}, not {method}")
+    try:
+        model = unquote(encoded, errors="strict") if "%" in encoded else encoded
+    except UnicodeDecodeError as error:
+        raise InvalidRequest(f"the model {encoded!r} in the path is not UTF-8", param="model") from error
+    if not model.isprintable():
+        raise InvalidRequest(f"the model {encoded!r} in the path has control characters", param="model")
+    return Route(operation, model)
+
+
+def _passthrough(method: str, provider: str, rest: str) -> Route:
+    lowered = rest.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
+    if any(part in (".", "..") for part in lowered.split("/")):
+        raise InvalidRequest(f"the path {rest!r} has dot segments; write it without them")
+    inner = None
+    # What is allowed there is the provider's to say: a path with another method passes on, as nothing we know.
+    with contextlib.suppress(MethodNotAllowed):
+        # A provider may keep its API under a path of its own: /openai/v1/…, /api/v1/….
+        inner = _known(method, rest) or _known(method, rest[max(rest.rfind("/v1/"), 0) :])
+    if inner is None and method == "POST" and rest.endswith("/chat/completions"):
+        inner = Route(OPERATIONS["chat"])
+    if inner is None:
+        return Route(OPERATIONS["passthrough"], None, provider, rest)
+    return Route(inner.operation, inner.model, provider, rest)

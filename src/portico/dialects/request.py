@@ -1,0 +1,300 @@
+"""Look into a request for what routing needs, and change the model in it, every other byte left as it is.
+
+The top level of a JSON body is decoded once, its values kept raw: long messages are skipped, not read. Where a
+member stands is found by comparing the body with these values, never by searching for its name.
+"""
+
+import re
+
+import msgspec
+
+from portico.dialects import multipart
+from portico.dialects.operations import Operation
+from portico.errors import InvalidRequest
+from portico.framing.sse import BOM
+
+Members = dict[str, msgspec.Raw]
+
+
+class Peek(msgspec.Struct, kw_only=True):
+    """What a request says of itself.
+
+    `include_usage` is true where the caller asked a stream for its usage. `user` is the end user that the caller
+    names. `characters` is the length of the text to be spoken, which is what speech is billed by.
+    `members` and `form` are for `rewrite`: the top level of a JSON body, or the parts of a form.
+    """
+
+    model: str | None = None
+    stream: bool = False
+    include_usage: bool = False
+    user: str | None = None
+    characters: int = 0
+    members: Members | None = None
+    form: multipart.Form | None = None
+
+
+_members = msgspec.json.Decoder(Members)
+_string = msgspec.json.Decoder(str)
+_requests = msgspec.json.Decoder(list[Members])
+_ASK = b'{"include_usage":true}'
+_NULL = msgspec.Raw(b"null")
+_MODEL_IN_PATH = ("gemini", "converse")
+_BOOLEANS = {b"true": True, b"false": False, b"null": False}
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
+    """Look into a request. Raises InvalidRequest, naming the field where one is at fault."""
+    if operation.body == "multipart" and content_type[:10].lower() == b"multipart/":
+        form = multipart.read(body, content_type)
+        return Peek(
+            model=form.text("model"),
+            stream=(form.text("stream") or "").lower() in ("true", "1"),
+            user=form.text("user"),
+            form=form,
+        )
+    if operation.body in ("none", "binary"):
+        return Peek()
+    members = _decode(body)
+    dialect = operation.dialect
+    raw = members.get("model")
+    model = _model(raw) if raw is not None and dialect not in _MODEL_IN_PATH else None
+    seen = Peek(model=model, members=members)
+    if operation.streams == "body":
+        raw = members.get("stream")
+        if raw is not None:
+            seen.stream = _stream(raw)
+            if "stream_options" in members:
+                seen.include_usage = bytes(_options(members).get("include_usage", _NULL)) == b"true"
+    elif operation.streams == "path":
+        seen.stream = True
+    if operation.name == "audio_speech":
+        seen.stream = bytes(members.get("stream_format", _NULL)) == b'"sse"'
+        seen.characters = len(_text(members.get("input", _NULL)) or "")
+    if "user" in members:
+        seen.user = _text(members["user"])
+    elif dialect == "messages" and "metadata" in members:
+        seen.user = _text(_object(members["metadata"]).get("user_id", _NULL))
+    return seen
+
+
+def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_usage: bool) -> bytes:
+    """Return the body with another model in it, and asking a stream for its usage where `ask_usage` is true.
+
+    All else is kept byte for byte; the same object is returned when nothing changes. A body without a model gets
+    one where its dialect writes it there. Every top-level `model` is changed where there are several.
+    """
+    if peek.form is not None:
+        return body if peek.model == model else peek.form.replaced(body, "model", model)
+    members = peek.members
+    if members is None:
+        return body
+    inserts: list[bytes] = []
+    changes: dict[str, bytes] = {}
+    if operation.dialect == "gemini":
+        changes = _gemini(operation, members, model)
+    elif operation.dialect != "converse" and peek.model != model:
+        if "model" in members:
+            changes["model"] = msgspec.json.encode(model)
+        else:
+            inserts.append(b'"model":' + msgspec.json.encode(model))
+    if ask_usage and not peek.include_usage:
+        if "stream_options" in members:
+            options = _options(members) | {"include_usage": msgspec.Raw(b"true")}
+            changes["stream_options"] = msgspec.json.encode(options)
+        else:
+            inserts.append(b'"stream_options":' + _ASK)
+    if not inserts and not changes:
+        return body
+    return _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
+
+
+def _decode(body: bytes) -> Members:
+    try:
+        try:
+            return _members.decode(body)
+        except msgspec.DecodeError:
+            if not body.startswith(BOM):
+                raise
+            return _members.decode(body[len(BOM) :])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest("the body must be a JSON object") from error
+    except msgspec.DecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}" if body else "the body is empty") from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise InvalidRequest("the body is nested too deeply") from error
+
+
+def _model(raw: msgspec.Raw) -> str:
+    try:
+        model = _string.decode(raw)
+    except _UNREADABLE as error:
+        raise InvalidRequest("`model` must be a string", param="model") from error
+    if not model:
+        raise InvalidRequest("`model` must not be empty", param="model")
+    return model
+
+
+def _stream(raw: msgspec.Raw) -> bool:
+    stream = _BOOLEANS.get(bytes(raw))
+    if stream is None:
+        raise InvalidRequest("`stream` must be true or false", param="stream")
+    return stream
+
+
+def _options(members: Members) -> Members:
+    raw = members["stream_options"]
+    if bytes(raw) == b"null":
+        return {}
+    try:
+        return _members.decode(raw)
+    except _UNREADABLE as error:
+        raise InvalidRequest("`stream_options` must be an object", param="stream_options") from error
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """Return a string, None for anything else: a field that we only take note of fails no call."""
+    try:
+        return _string.decode(raw)
+    except _UNREADABLE:
+        return None
+
+
+def _object(raw: msgspec.Raw) -> Members:
+    try:
+        return _members.decode(raw)
+    except _UNREADABLE:
+        return {}
+
+
+def _gemini(operation: Operation, members: Members, model: str) -> dict[str, bytes]:
+    """Return what changes in a Gemini body: embedding and counting repeat the path's model inside it."""
+    changes = {}
+    if "model" in members and (other := _other_model(members["model"], model)):
+        changes["model"] = other
+    if operation.name == "batch_embed_contents" and "requests" in members:
+        try:
+            requests = _requests.decode(members["requests"])
+        except _UNREADABLE as error:
+            raise InvalidRequest("`requests` must be a list of objects", param="requests") from error
+        if _renamed(requests, model):
+            changes["requests"] = msgspec.json.encode(requests)
+    if operation.name == "gemini_count_tokens" and "generateContentRequest" in members:
+        inner = _object(members["generateContentRequest"])
+        if _renamed([inner], model):
+            changes["generateContentRequest"] = msgspec.json.encode(inner)
+    return changes
+
+
+def _renamed(tables: list[Members], model: str) -> bool:
+    changed = False
+    for table in tables:
+        if "model" in table and (other := _other_model(table["model"], model)):
+            table["model"] = msgspec.Raw(other)
+            changed = True
+    return changed
+
+
+def _other_model(raw: msgspec.Raw, model: str) -> bytes | None:
+    return None if _text(raw) in (model, "models/" + model) else msgspec.json.encode("models/" + model)
+
+
+def _written(body: bytes, members: Members, inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:
+    """Return the changed body if the body is its members written without white space, or as Python writes it.
+
+    What the members are written as is compared with the body, so this cannot be wrong; None where they differ.
+    """
+    if not members or len(body) > _WRITTEN_LIMIT:
+        return None
+    first = next(iter(members))
+    spaced = body.startswith(b": ", len(first) + 3)
+    head, colon, comma = b'{"', b'": ' if spaced else b'":', b', "' if spaced else b',"'
+    pieces: list[bytes | msgspec.Raw] = []
+    for name, raw in members.items():
+        pieces += (head, name.encode(), colon, raw)
+        head = comma
+    pieces.append(b"}")
+    if b"".join(pieces) != body:
+        return None
+    if changes:
+        for at, name in enumerate(members):
+            if name in changes:
+                pieces[4 * at + 3] = changes[name]
+    if inserts:
+        pieces[0] = b"{" + b",".join(inserts) + comma
+    return b"".join(pieces)
+
+
+def _spliced(body: bytes, members: Members, inserts: list[bytes], changes: dict[str, bytes]) -> bytes:
+    """Return the changed body, however it is written."""
+    pieces = []
+    at = 0
+    if inserts:
+        at = body.index(b"{") + 1
+        pieces = [body[:at], b",".join(inserts), b"," if members else b""]
+    for name, start, end in _spans(body, members, changes) if changes else ():
+        pieces += (body[at:start], changes[name])
+        at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+_WRITTEN_LIMIT = 256 * 1024
+# Possessive, so that a string of megabytes leaves nothing to go back to.
+_KEY = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+')
+_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]')
+_END = re.compile(rb"\s*}\s*")
+
+
+def _spans(body: bytes, members: Members, wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
+    """Return where the values of the wanted top-level members stand, in order: name, start and end.
+
+    Walks from member to member, comparing each. Where the walk does not come out at the end of the body a key is
+    written twice; then the body is read token by token.
+    """
+    spans = []
+    view = memoryview(body)
+    at = body.index(b"{") + 1
+    for name, raw in members.items():
+        key = _KEY.match(body, at)
+        if key is None or (key[1] != name.encode() and not _same(key[1], name)):
+            return _spans_by_token(body, wanted)
+        start = key.end()
+        at = start + memoryview(raw).nbytes
+        if view[start:at] != memoryview(raw):
+            return _spans_by_token(body, wanted)
+        if name in wanted:
+            spans.append((name, start, at))
+    return spans if _END.fullmatch(body, at) is not None else _spans_by_token(body, wanted)
+
+
+def _same(key: bytes, name: str) -> bool:
+    return b"\\" in key and _text(msgspec.Raw(b'"' + key + b'"')) == name
+
+
+def _spans_by_token(body: bytes, wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
+    """Return what `_spans` does, each occurrence of a key that is written more than once included."""
+    names = wanted.keys()
+    spans = []
+    at = body.index(b"{") + 1
+    while (key := _KEY.match(body, at)) is not None:
+        depth = 0
+        start = key.end()
+        for token in _TOKEN.finditer(body, start):
+            mark = token[0]
+            if mark in b"[{":
+                depth += 1
+            elif mark in b"]}":
+                depth -= 1
+            if depth < 0 or (depth == 0 and mark == b","):
+                at = token.start()
+                break
+        else:
+            raise AssertionError("an object that was decoded has an end")
+        name = _text(msgspec.Raw(b'"' + key[1] + b'"'))
+        if name in names:
+            assert name is not None
+            spans.append((name, start, start + len(body[start:at].rstrip())))
+    return spans
