@@ -51,6 +51,30 @@ def substitute_table(root: Table, environ: Mapping[str, str], report: Report, us
     return result
 
 
+def drop_missing(root: Table, environ: Mapping[str, str], report: Report) -> Table:
+    """Return `root` without the values whose variable is not set, each with a warning; but an address is never dropped.
+
+    Without its address a provider would be the public one, and its key would go there.
+    """
+    kept = _present(root, environ, report, ())
+    assert isinstance(kept, Table)
+    return kept
+
+
+def _present(node: Node, environ: Mapping[str, str], report: Report, path: Path) -> Node | None:
+    if isinstance(node, Table):
+        rows = {key: _present(item, environ, report, (*path, key)) for key, item in node.rows.items()}
+        kept = {key: item for key, item in rows.items() if item is not None}
+        return Table(kept, {key: node.keys[key] for key in kept}, node.place)
+    if isinstance(node, Series):
+        items = [_present(item, environ, report, (*path, index)) for index, item in enumerate(node.items)]
+        return Series([item for item in items if item is not None], node.place)
+    missing = () if path[-1:] == ("base_url",) else fill(node.text, environ).missing
+    for name in missing:
+        report.warn(node.place, path, f"the environment variable {safe(name)!r} is not set; this is left out")
+    return None if missing else node
+
+
 def refuse_duplicates(duplicates: list[Duplicate], report: Report) -> None:
     """Report every key that stands twice."""
     for twice in duplicates:

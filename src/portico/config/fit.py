@@ -24,6 +24,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OLD_TRUTHS = frozenset({"yes", "no", "on", "off", "y", "n"})
 _MAX_SECRET = 64 * 1024
+_DOCUMENTS = ("{", "-----")  # a service account, a PEM key: secrets of several lines
 
 
 class Fitted(msgspec.Struct, frozen=True):
@@ -206,7 +207,7 @@ class _Fitter:
             if text.startswith("file:"):
                 return self._secret_file(node, path)
             text = text.strip()
-            if any(not c.isprintable() for c in text):
+            if any(not c.isprintable() for c in text) and not text.startswith(_DOCUMENTS):
                 return self._wrong(node, path, "a secret is one line of printable characters", secret=True)
         if len(text) < (shortest or 0):
             return self._wrong(node, path, "it is empty", secret=secret)
@@ -225,7 +226,7 @@ class _Fitter:
             return self._wrong(node, path, f"the secret's file {safe(str(where))!r} cannot be read: {why}")
         if not text:
             return self._wrong(node, path, f"the secret's file {safe(str(where))!r} is empty")
-        if len(data) > _MAX_SECRET or (any(not c.isprintable() for c in text) and not text.startswith(("{", "-----"))):
+        if len(data) > _MAX_SECRET or (any(not c.isprintable() for c in text) and not text.startswith(_DOCUMENTS)):
             return self._wrong(node, path, f"the secret's file {safe(str(where))!r} holds more than one line of text")
         return text
 

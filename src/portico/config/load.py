@@ -6,8 +6,9 @@ from typing import Any
 
 import msgspec
 
+from portico.config import litellm
 from portico.config.document import Document, Table, plain_node
-from portico.config.files import gather, read
+from portico.config.files import drop_missing, gather, read, substitute_table
 from portico.config.fit import fit
 from portico.config.meaning import check
 from portico.config.problems import Path, Place, Problem, Report
@@ -95,6 +96,8 @@ def _load(
     report: Report,
     catalog: Collection[str] | None,
 ) -> Loaded:
+    if litellm.recognised(document):
+        return _load_litellm(file, document, environ, report, catalog)
     gathered = gather(file, document, environ, report)
     config, lines, secret_files = finish(gathered.root, report, catalog, gathered.files)
     return Loaded(
@@ -103,5 +106,26 @@ def _load(
         secret_files=secret_files,
         variables=tuple(gathered.variables),
         warnings=tuple(report.warnings),
+        lines=lines,
+    )
+
+
+def _load_litellm(
+    file: str, document: Document, environ: Mapping[str, str], report: Report, catalog: Collection[str] | None
+) -> Loaded:
+    imported = litellm.convert(document, file, environ, report, catalog)
+    report.settle(imported.files)
+    used: dict[str, None] = {}
+    # litellm takes a variable that is not set for a setting that is not there; so does this, but it says so.
+    present = drop_missing(imported.root, environ, report)
+    root = substitute_table(present, environ, report, used)
+    config, lines, secret_files = finish(root, report, catalog, imported.files)
+    return Loaded(
+        config=config,
+        files=imported.files,
+        secret_files=secret_files,
+        variables=tuple(used),
+        warnings=tuple(report.warnings),
+        left_out=imported.left_out,
         lines=lines,
     )

@@ -87,11 +87,11 @@ class Report:
 
     def error(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> None:
         """Note something that must be put right; `reveal` lets the excerpt show the value at `place`."""
-        self.errors.append(self._problem(place, path, message, reveal=reveal))
+        self.errors.append(self.problem(place, path, message, reveal=reveal))
 
     def warn(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> None:
         """Note something that may be meant, but probably is not."""
-        self.warnings.append(self._problem(place, path, message, reveal=reveal))
+        self.warnings.append(self.problem(place, path, message, reveal=reveal))
 
     def settle(self, files: Iterable[str] = ()) -> None:
         """Raise `RejectedConfigError` with every error noted so far, in the order of the files' lines."""
@@ -100,7 +100,8 @@ class Report:
             found = sorted(self.errors, key=lambda p: (order.get(p.place.file, -1), p.place.line, p.place.column))
             raise RejectedConfigError(list(dict.fromkeys(found)), files)
 
-    def _problem(self, place: Place, path: Path, message: str, *, reveal: bool) -> Problem:
+    def problem(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> Problem:
+        """Return a problem with its excerpt, without noting it."""
         source = self.sources.get(place.file)
         excerpt = source.excerpt(place, reveal=reveal) if source else ""
         return Problem(place=place, path=spelled(path), message=message, excerpt=excerpt)
