@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from portico.cli import models
 from portico.cli.models import command
+from portico.providers.catalog import CATALOG
 
 
 def run(*arguments: str) -> Result:
@@ -39,6 +40,21 @@ def test_a_word_may_be_the_provider() -> None:
 
 def test_providers_that_serve_their_own_models_come_first() -> None:
     assert next(iter(names("gpt-4o-mini"))).startswith("openai/")
+
+
+def test_providers_that_the_catalog_lacks_come_last_and_are_named() -> None:
+    assert names("deepseek")[-1].partition("/")[0] not in CATALOG
+    assert set(models.FIRST) <= CATALOG.keys()
+    assert "Not in the catalog" in run("--provider", "deepgram").output
+    assert "Not in the catalog" not in run("--provider", "openai").output
+
+
+def test_models_that_have_ended_come_after_the_others_of_their_provider() -> None:
+    document = json.loads(run("--provider", "openai", "--json").output)
+    ended = [(one["deprecated"] or "9") <= document["date"] for one in document["models"]]
+    assert ended[0] is False
+    assert any(ended)
+    assert document["models"][-1]["context_window"] is None or ended[-1]
 
 
 def test_filters_hold_for_every_model_shown() -> None:

@@ -64,6 +64,26 @@ SAME = [  # (provider, the name a caller writes, the row that prices it)
 ]
 
 
+ELSEWHERE = [  # (provider, the name a caller writes, the provider whose row prices it, that row)
+    ("gemini_openai", "models/gemini-2.5-flash", "gemini", "gemini-2.5-flash"),
+    ("cohere_openai", "command-a-03-2025", "cohere", "command-a-03-2025"),
+    ("azure_anthropic", "claude-fable-5-2", "anthropic", "claude-fable-5-2"),
+    ("azure_anthropic", "claude-opus-5", "azure_ai", "claude-opus-5"),
+    ("bedrock_mantle", "us.amazon.nova-lite-v1:0", "bedrock", "us.amazon.nova-lite-v1:0"),
+    ("azure", "gpt-35-turbo-2099-01-01", "azure", "gpt-35-turbo"),
+    ("azure", "gpt-4-32k-2099-01-01", "azure", "gpt-4-32k"),
+]
+
+
+@pytest.mark.parametrize(("provider", "name", "where", "row"), ELSEWHERE)
+def test_an_endpoint_sells_what_another_row_of_the_catalog_sells(
+    provider: str, name: str, where: str, row: str
+) -> None:
+    expected = prices_table.section(where).exact(row)
+    assert expected is not None
+    assert price_of(provider, name) == expected
+
+
 @pytest.mark.parametrize(("provider", "name", "row"), SAME)
 def test_a_name_is_priced_by_its_row(provider: str, name: str, row: str) -> None:
     expected = prices_table.section(provider).exact(row)

@@ -282,11 +282,11 @@ def test_where_they_agree_what_one_alone_states_is_added(tmp_path: Path) -> None
 
 def test_a_model_that_one_source_alone_knows_is_taken_under_all_its_names(tmp_path: Path) -> None:
     names = "ClauseOr(or_=[ClauseEquals(equals='gpt-9'), ClauseEquals(equals='gpt-9-2099')])"
-    merged = merge({}, second(tmp_path, model("gpt-9", plain("2", "8"), names)))
-    assert [(fact.model, fact.found_in) for fact in merged] == [
-        ("gpt-9", "genai-prices"),
-        ("gpt-9-2099", "genai-prices"),
-    ]
+    spellings = "ClauseOr(or_=[ClauseEquals(equals='gpt-8.1'), ClauseEquals(equals='gpt-8-1')])"
+    models = (model("gpt-9", plain("2", "8"), names), model("gpt-8.1", plain("2", "8"), spellings))
+    merged = merge({}, second(tmp_path, *models))
+    assert [fact.model for fact in merged] == ["gpt-8.1", "gpt-9", "gpt-9-2099"]
+    assert {fact.found_in for fact in merged} == {"genai-prices"}
 
 
 def test_the_command_writes_a_table_that_can_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

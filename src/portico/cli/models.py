@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from portico.providers import prices_table
+from portico.providers.catalog import CATALOG
 from portico.providers.prices_schedule import PICO, RATE, TOKEN_RATES, Price
 
 MODES = (
@@ -148,19 +149,28 @@ def _known(provider: str) -> None:
 
 
 def _named(words: Sequence[str], providers: Sequence[str]) -> Iterator[Listed]:
-    """Yield the models whose name contains all words, the best-known providers first."""
+    """Yield the models whose name contains all words, bygone ones after the others of their provider."""
     wanted = [word.lower() for word in words]
-    order = [*FIRST, *sorted(set(prices_table.providers()) - set(FIRST))]
-    for provider in order:
+    for provider in sorted(prices_table.providers(), key=_rank):
         if providers and provider not in providers:
             continue
         section = prices_table.section(provider)
-        for model in section:
-            name = f"{provider}/{model}".lower()
-            if all(word in name for word in wanted):
-                price = section.exact(model)
-                assert price is not None
-                yield Listed(provider, model, price)
+        named = [model for model in section if all(word in f"{provider}/{model}".lower() for word in wanted)]
+        prices = {model: price for model in named if (price := section.exact(model))}
+        for model in sorted(named, key=lambda model: _bygone(prices[model])):
+            yield Listed(provider, model, prices[model])
+
+
+def _bygone(price: Price) -> bool:
+    """Return whether a model has ended, or is so old that nobody wrote down how much it reads."""
+    ended = price.deprecated is not None and price.deprecated <= prices_table.provenance().date
+    return ended or (price.context_window is None and price.mode in {"chat", "completion", "embedding"})
+
+
+def _rank(provider: str) -> tuple[int, str]:
+    if provider in FIRST:
+        return FIRST.index(provider), provider
+    return len(FIRST) + (provider not in CATALOG), provider
 
 
 def _at_most(price: Price, dollars: float) -> bool:
@@ -256,6 +266,9 @@ def _foot(shown: Sequence[Listed], found: int) -> list[str]:
     lines = [f"{len(shown):,} of {found:,} models{more}. $/M: dollars per million tokens."]
     if any(one.price.tiers for one in shown):
         lines.append("+ another rate for large contexts; --json has it, and batch, flex, priority.")
+    strange = sorted({one.provider for one in shown} - CATALOG.keys())
+    if strange:
+        lines.append(f"Not in the catalog, so give it a base_url to use it: {', '.join(strange)}.")
     return [*lines, f"Prices of {of.date}, from {' and '.join(of.sources)}."]
 
 

@@ -86,12 +86,39 @@ def _fireworks(model: str) -> Iterator[tuple[str, str]]:
         yield "fireworks", model.rpartition("/")[2]
 
 
+def _azure_anthropic(model: str) -> Iterator[tuple[str, str]]:
+    """Claude at Microsoft costs what Microsoft publishes, else what it costs at Anthropic."""
+    yield "azure_ai", model
+    yield "anthropic", model
+
+
+def _bedrock_mantle(model: str) -> Iterator[tuple[str, str]]:
+    """Bedrock's OpenAI-compatible endpoint sells Bedrock's models."""
+    yield "bedrock", model
+    yield from _bedrock(model)
+
+
+def _gemini_openai(model: str) -> Iterator[tuple[str, str]]:
+    """Gemini's OpenAI-compatible endpoint."""
+    yield "gemini", model
+    yield from _gemini(model)
+
+
+def _cohere_openai(model: str) -> Iterator[tuple[str, str]]:
+    """Cohere's OpenAI-compatible endpoint."""
+    yield "cohere", model
+
+
 SPELLINGS: Mapping[str, Spellings] = {
     "azure": _azure,
     "azure_ai": _azure,
+    "azure_anthropic": _azure_anthropic,
     "bedrock": _bedrock,
+    "bedrock_mantle": _bedrock_mantle,
+    "cohere_openai": _cohere_openai,
     "fireworks": _fireworks,
     "gemini": _gemini,
+    "gemini_openai": _gemini_openai,
     "openai": _openai,
     "openrouter": _openrouter,
     "vertex": _vertex,

@@ -71,9 +71,15 @@ class Opinion(msgspec.Struct):
         return model.lower() in {self.fact.model.lower(), *_equals(self.test)}
 
     def other_names(self) -> Iterator[str]:
-        """Yield the names that it lists besides its own; of a router's own making they are none of."""
-        if self.fact.provider not in {"huggingface", "openrouter"}:
-            yield from (name for name in _equals(self.test) if name != self.fact.model.lower() and ":free" not in name)
+        """Yield the names that it lists besides its own.
+
+        None where the names are a router's, and not one that is only another spelling (`gpt-5-1` for `gpt-5.1`).
+        """
+        if self.fact.provider in {"huggingface", "openrouter"}:
+            return
+        names = {self.fact.model.lower(), *_equals(self.test)}
+        spelled = {name.replace(".", "-") for name in names if "." in name}
+        yield from (name for name in sorted(names - spelled - {self.fact.model.lower()}) if ":free" not in name)
 
     def covers(self, model: str) -> bool:
         """Return whether it speaks of this model."""

@@ -17,15 +17,17 @@ from portico.providers.prices_refresh.facts import (
 TABLE = "litellm/model_prices_and_context_window_backup.json"
 
 PROVIDERS = {
-    "amazon_nova": "amazon_nova",
     "azure_text": "azure",
     "bedrock_converse": "bedrock",
+    "bigmodel": "zhipu",
     "cohere_chat": "cohere",
     "fireworks_ai": "fireworks",
     "fireworks_ai-embedding-models": "fireworks",
+    "gradient_ai": "digitalocean",
     "text-completion-codestral": "codestral",
     "text-completion-inception": "inception",
     "text-completion-openai": "openai",
+    "scx-ai": "scx_ai",
     "together_ai": "together",
     "vertex_ai": "vertex",
 }
