@@ -26,10 +26,17 @@ def test_a_killed_worker_is_replaced_and_the_others_stay():
             assert portico.request("GET", "/readyz")[0] == 200
 
 
+def state(pid):
+    """Return the letter of a process's state."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0]
+
+
 def test_a_connection_that_waits_for_a_killed_worker_is_served_by_the_next():
     with running_portico(arguments=["--workers", "1"]) as portico:
         (worker,) = portico.workers()
         os.kill(worker, signal.SIGSTOP)
+        eventually(lambda: state(worker) == "T", "the worker is stopped")
         with socket.create_connection(portico.address, timeout=PATIENCE) as waiting:
             waiting.sendall(b"GET /livez HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\n\r\n")
             os.kill(worker, signal.SIGKILL)

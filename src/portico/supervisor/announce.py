@@ -1,5 +1,6 @@
 """What the supervisor says: lines and the banner on stderr (stdout has the records of calls), readiness to systemd."""
 
+import contextlib
 import os
 import socket
 import sys
@@ -10,7 +11,12 @@ from portico.supervisor.plan import Plan
 
 def say(line: str) -> None:
     """Write a line to stderr."""
-    print(f"portico: {line}", file=sys.stderr, flush=True)  # noqa: T201
+    _write(f"portico: {line}")
+
+
+def _write(text: str) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it any more, which must not end the gateway
+        print(text, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def banner(plan: Plan, url: str) -> None:
@@ -18,7 +24,7 @@ def banner(plan: Plan, url: str) -> None:
 
     The key is shown in one case only: it was made just now, and a person is at the terminal.
     """
-    print(render_banner(plan, url, shown=sys.stderr.isatty()), file=sys.stderr, flush=True)  # noqa: T201
+    _write(render_banner(plan, url, shown=sys.stderr.isatty()))
 
 
 def render_banner(plan: Plan, url: str, *, shown: bool) -> str:

@@ -63,8 +63,8 @@ class Resolving:
     """
 
     def __init__(self, arguments: Sequence[str]) -> None:
-        self.descriptor, theirs = os.pipe()
         null = os.open(os.devnull, os.O_RDONLY)
+        self.descriptor, theirs = os.pipe()
         try:
             self.pid = os.posix_spawn(
                 sys.executable,
@@ -72,6 +72,9 @@ class Resolving:
                 os.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, null, 0), (os.POSIX_SPAWN_DUP2, theirs, 1)],
             )
+        except OSError:
+            os.close(self.descriptor)
+            raise
         finally:
             os.close(theirs)
             os.close(null)

@@ -45,8 +45,9 @@ class Process:
         """Start it, in a process group of its own: a Ctrl-C in the terminal is for the supervisor alone."""
         ours, theirs = socket.socketpair()
         handed = [theirs.fileno(), *(sock.fileno() for sock in self.inherit)]
-        null = os.open(os.devnull, os.O_RDONLY)
+        null = -1
         try:
+            null = os.open(os.devnull, os.O_RDONLY)
             for descriptor in handed:
                 os.set_inheritable(descriptor, True)
             self.pid = os.posix_spawn(
@@ -57,11 +58,15 @@ class Process:
                 setpgroup=0,
                 setsigmask=[],
             )
+        except OSError:
+            ours.close()
+            raise
         finally:
             for descriptor in handed:
                 os.set_inheritable(descriptor, False)
-            os.close(null)
             theirs.close()
+            if null >= 0:
+                os.close(null)
         ours.setblocking(False)
         self.link = ours
         self._decoder = MessageDecoder()

@@ -99,7 +99,8 @@ class Supervisor:
         while not (self.stopping and all(process.pid is None for process in self.processes)):
             self._turn(woken)
         if self._resolving is not None:
-            os.kill(self._resolving.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._resolving.pid, signal.SIGKILL)
         return self.code
 
     # one turn
@@ -172,7 +173,12 @@ class Supervisor:
         return ["-m", "portico.control", "--socket", str(self.control_socket.fileno()), "--link", str(link)]
 
     def _start(self, process: Process, now: float) -> None:
-        process.start(now)
+        try:
+            process.start(now)
+        except OSError as error:
+            pause = process.ended(now)
+            say(f"{process.name} could not be started: {error.strerror}; the next try is in {pause:g} s")
+            return
         assert process.link is not None
         self._selector.register(process.link, selectors.EVENT_READ, process)
         if process is not self.control:
@@ -195,7 +201,7 @@ class Supervisor:
 
     def _ready(self, process: Process) -> None:
         first, process.ready = not process.ready, True
-        if process.ever_ready and first:
+        if process.deaths and first:
             say(f"{process.name} is back (process {process.pid})")
         process.ever_ready = True
         for slot, worker in enumerate(self.workers):
@@ -263,7 +269,11 @@ class Supervisor:
         if self._resolving is not None:
             self._resolve_again = True
             return
-        self._resolving = Resolving(self.arguments)
+        try:
+            self._resolving = Resolving(self.arguments)
+        except OSError as error:
+            say(f"the configuration could not be read: {error.strerror}; version {self.version} stays in force")
+            return
         self._selector.register(self._resolving.descriptor, selectors.EVENT_READ, self._resolving)
 
     def _resolved(self) -> None:
