@@ -13,29 +13,27 @@ from portico.providers.prices import price_of
 from portico.providers.prices_schedule import RATE, TOKEN_RATES
 
 SEEN = {
-    "https://platform.claude.com/docs/en/about-claude/pricing": "the page itself, autumn 2026",
-    "https://platform.claude.com/docs/about-claude/models/whats-new-opus-5": "the page itself, autumn 2026",
-    "https://developers.openai.com/api/docs/pricing": "as transcribed 2026-05-04, 2026-09-07 and 2026-09-23",
-    "https://developers.openai.com/api/docs/models/gpt-6.1-sol": "as transcribed 2026-09-30",
-    "https://openai.com/api/pricing": "as transcribed 2025-08 and 2026-03, for models that are no longer listed",
-    "https://ai.google.dev/gemini-api/docs/pricing": "as transcribed 2026-03 to 2026-06",
-    "https://api-docs.deepseek.com/quick_start/pricing": "as transcribed 2026-10-27",
-    "https://docs.x.ai/developers/models": "as transcribed 2026-07-13; grok-4.6 from its own page",
-    "https://mistral.ai/pricing": "as transcribed 2026-06-17 and 2026-09-05",
-    "https://docs.mistral.ai/inference/pricing": "as transcribed 2026-10",
-    "https://groq.com/pricing": "as transcribed 2026-05-08",
-    "https://docs.perplexity.ai/getting-started/pricing": "as transcribed 2025-07-05, until Sonar's end in 2026-09",
-    "https://docs.voyageai.com/docs/pricing": "as transcribed 2026-07-27",
-    "https://aws.amazon.com/bedrock/pricing": "as transcribed 2026-05",
-    "https://cohere.com/pricing": "as transcribed 2026-09-26",
-    "https://deepinfra.com/pricing": "as transcribed 2026-11-05",
-    "https://developers.cloudflare.com/workers-ai/platform/pricing": "as transcribed 2026-11-20",
+    "https://platform.claude.com/docs/en/about-claude/pricing": "the page, 2026-09; the 5.5 models transcribed 2026-10-16",
+    "https://platform.claude.com/docs/about-claude/models/whats-new-opus-5": "the page, 2026-10",
+    "https://developers.openai.com/api/docs/pricing": "transcribed 2026-05-04, 2026-09-07 and 2026-09-23",
+    "https://developers.openai.com/api/docs/models/gpt-6.1-sol": "transcribed 2026-09-30",
+    "https://openai.com/api/pricing": "transcribed 2025-08 and 2026-03: models that are no longer listed",
+    "https://ai.google.dev/gemini-api/docs/pricing": "transcribed 2026-09-20; 3.1 Flash-Lite and batch before 2026-06",
+    "https://api-docs.deepseek.com/quick_start/pricing": "transcribed 2026-10-27",
+    "https://docs.x.ai/developers/models": "transcribed 2026-07-13; Grok 4.6 from its own page",
+    "https://mistral.ai/pricing": "transcribed 2026-05-06, 2026-06-17 and 2026-09-05",
+    "https://docs.mistral.ai/inference/pricing": "through a reseller that bills it unchanged, 2026-10",
+    "https://groq.com/pricing": "transcribed 2026-05-08",
+    "https://docs.perplexity.ai/getting-started/pricing": "transcribed 2025-07-05; Sonar ended in 2026-09",
+    "https://docs.voyageai.com/docs/pricing": "through resellers that bill it unchanged, 2026-07-27",
+    "https://aws.amazon.com/bedrock/pricing": "transcribed 2026-05",
+    "https://cohere.com/pricing": "transcribed 2026-11-11 (Command R) and 2026-06",
+    "https://deepinfra.com/pricing": "transcribed 2026-11-05",
+    "https://developers.cloudflare.com/workers-ai/platform/pricing": "the page's source in Cloudflare's repository",
 }
 
-ANTHROPIC, OPUS5, OPENAI, SOL, OPENAI_BEFORE, GEMINI, DEEPSEEK, XAI, MISTRAL, MISTRAL_DOCS, GROQ, PERPLEXITY, VOYAGE = (
-    list(SEEN)[:13]
-)
-BEDROCK, COHERE, DEEPINFRA, CLOUDFLARE = list(SEEN)[13:]
+ANTHROPIC, OPUS5, OPENAI, SOL, OPENAI_BEFORE, GEMINI, DEEPSEEK, XAI, MISTRAL, MISTRAL_DOCS = list(SEEN)[:10]
+GROQ, PERPLEXITY, VOYAGE, BEDROCK, COHERE, DEEPINFRA, CLOUDFLARE = list(SEEN)[10:]
 
 
 class Published(NamedTuple):
@@ -111,6 +109,11 @@ PUBLISHED = (
     text("gemini/gemini-3.1-flash-lite", GEMINI, "0.25", "1.50"),
     text("gemini/gemini-3.5-flash", GEMINI, "1.50", "9"),
     text("gemini/gemini-3.1-pro-preview", GEMINI, "2", "12", input_over_200000="4"),
+    text("gemini/gemini-3.8-flash", GEMINI, "0.75", "3.75"),
+    Published("gemini/gemini-3.1-pro-preview", {"output>200000": "18", "search": "0.014"}, GEMINI),
+    Published("gemini/gemini-2.5-pro", {"search": "0.035"}, GEMINI),
+    Published("gemini/gemini-3-pro-image", {"output_image": "120"}, GEMINI),
+    Published("gemini/gemini-embedding-2", {"input": "0.20"}, GEMINI),
     text("deepseek/deepseek-flash", DEEPSEEK, "0.30", "1.20", "0.006"),
     text("deepseek/deepseek-v4-pro", DEEPSEEK, "1.32", "3.96", "0.044"),
     text("xai/grok-4.6", XAI, "2", "6"),
@@ -140,11 +143,17 @@ PUBLISHED = (
     text("bedrock/amazon.nova-lite-v1:0", BEDROCK, "0.06", "0.24"),
     text("bedrock/amazon.nova-micro-v1:0", BEDROCK, "0.035", "0.14"),
     text("cohere/command-r-08-2024", COHERE, "0.15", "0.60"),
-    text("cohere/command-a-03-2025", COHERE, "2.50", "10"),
-    Published("cohere/rerank-v3.5", {"search": "0.002"}, COHERE),  # $2 per thousand
+    text("cohere/command-r7b-12-2024", COHERE, "0.0375", "0.15"),
+    Published("cohere/embed-v4.0", {"input": "0.12"}, COHERE),
+    Published("cohere/rerank-v4.0-fast", {"search": "0.002"}, COHERE),  # $2 per thousand
+    Published("cohere/rerank-v4.0-pro", {"search": "0.0025"}, COHERE),
     text("deepinfra/meta-llama/Meta-Llama-3.1-8B-Instruct-Turbo", DEEPINFRA, "0.02", "0.04"),
     text("deepinfra/meta-llama/Llama-3.3-70B-Instruct-Turbo", DEEPINFRA, "0.10", "0.32"),
     text("deepinfra/meta-llama/Llama-4-Scout-17B-16E-Instruct", DEEPINFRA, "0.10", "0.30"),
+    text("cloudflare/@cf/meta/llama-2-7b-chat-fp16", CLOUDFLARE, "0.556", "6.667"),
+    text("cloudflare/@cf/meta/llama-3.2-1b-instruct", CLOUDFLARE, "0.027", "0.201"),
+    text("cloudflare/@cf/meta/llama-3.3-70b-instruct-fp8-fast", CLOUDFLARE, "0.293", "2.253"),
+    Published("cloudflare/@cf/baai/bge-base-en-v1.5", {"input": "0.067"}, CLOUDFLARE),
     text("cloudflare/@cf/mistral/mistral-7b-instruct-v0.1", CLOUDFLARE, "0.110", "0.190"),
 )
 

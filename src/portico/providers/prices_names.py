@@ -18,8 +18,7 @@ PUBLISHER = re.compile(r"(?:projects/[^/]+/locations/[^/]+/)?publishers/([^/]+)/
 
 
 def _bedrock(model: str) -> Iterator[tuple[str, str]]:
-    """Profiles `us.anthropic.…`, ARNs, versions `-v1:0`, context sizes `:200k`. Source: the user guide, «Supported
-    foundation models» and «Inference profiles», read 2026-11-20.
+    """Profiles `us.anthropic.…`, ARNs, versions `-v1:0`, context sizes `:200k`.
 
     A regional profile costs more than the global one for recent models, so one that is not in the table is
     taken for the American, and only then for the model without a region.

@@ -31,7 +31,7 @@ SETTLED: Mapping[Key, Literal["litellm", "genai-prices"]] = {
     ("deepseek", "deepseek-reasoner"): "litellm",
     # the alias moved to Mistral Large 3, $0.5 and $1.5: mistral.ai/pricing, as quoted on 2026-09-05
     ("mistral", "mistral-large-latest"): "litellm",
-    # $0.110 and $0.190: developers.cloudflare.com/workers-ai/platform/pricing, read 2026-11-20
+    # $0.110 and $0.190: developers.cloudflare.com/workers-ai/platform/pricing, as in its public source
     ("cloudflare", "@cf/mistral/mistral-7b-instruct-v0.1"): "genai-prices",
 }
 """Which source is right where they differ and the dearer is wrong. An entry goes when they agree."""
