@@ -13,7 +13,7 @@ from portico.providers.prices import price_of
 from portico.providers.prices_schedule import RATE, TOKEN_RATES
 
 SEEN = {
-    "https://platform.claude.com/docs/en/about-claude/pricing": "the page, 2026-09; the 5.5 models transcribed 2026-10-16",
+    "https://platform.claude.com/docs/en/about-claude/pricing": "the page, 2026-09; the 5.5 models 2026-10-16",
     "https://platform.claude.com/docs/about-claude/models/whats-new-opus-5": "the page, 2026-10",
     "https://developers.openai.com/api/docs/pricing": "transcribed 2026-05-04, 2026-09-07 and 2026-09-23",
     "https://developers.openai.com/api/docs/models/gpt-6.1-sol": "transcribed 2026-09-30",

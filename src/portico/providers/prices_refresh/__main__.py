@@ -24,8 +24,8 @@ HEAD = """\
 # Facts only, from the sources below. Columns, between tabs:
 #   model  mode  context_window  max_output  rates  capabilities  deprecated  found_in
 # Rates are pico-dollars per unit: 1000000 for a token is $1 per million tokens. `>N`: calls with more than N input
-# tokens; `flex.`, `batch.` …: another service tier. found_in: both sources agree (both); they differ and the
-# dearer stands (differ); or the one that knows the model.
+# tokens; `flex.`, `batch.` …: another service tier. found_in: both sources agree (both); they differ, and the
+# dearer stands but for a few that were looked up (differ); or the one that knows the model. The rule is in merge.py.
 """
 
 

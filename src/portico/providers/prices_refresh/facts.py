@@ -117,8 +117,8 @@ def without_half_variants(rates: dict[str, int]) -> dict[str, int]:
 def anthropic_cache_writes(rates: dict[str, int], model: str) -> dict[str, int]:
     """Return the rates with the writes to the cache that Anthropic prices by rule: 1.25 and 2 times the input.
 
-    Source: «Pricing», section «Prompt caching», on Anthropic's documentation site, read in a copy of 2026-09. The rule holds for
-    Claude wherever it is served, for every context size and variant that states an input.
+    Source: «Pricing», section «Prompt caching», on Anthropic's documentation site, in a copy of 2026-09. The rule
+    holds for Claude wherever it is served, for every context size and variant that states an input.
     """
     if "claude" not in model or not any(name.endswith("cache_read") for name in rates):
         return rates
