@@ -29,7 +29,9 @@ def banner(plan: Plan, url: str) -> None:
 
 def render_banner(plan: Plan, url: str, *, shown: bool) -> str:
     """Return the banner; `shown`: a key that was made just now is in it."""
-    facts = [("config", plan.source or "none (no portico.yaml here); found in the environment")]
+    facts = [
+        ("config", plan.source or "none (no portico.yaml here): providers are found by the keys in the environment")
+    ]
     providers = ", ".join(plan.providers)
     facts.append(("providers", providers or "none yet: set a key such as OPENAI_API_KEY, or name them in portico.yaml"))
     if plan.models:

@@ -1,0 +1,71 @@
+"""Control answers what is in its table and nothing else."""
+
+import json
+
+import pytest
+
+from portico import __version__
+from portico.control.app import ROUTES, make_app
+
+OPEN_TO_STRANGERS = {"/api/v1/health", "/api/v1/version"}
+
+
+async def answer(method, path):
+    """Send one request to the application; return status, headers and the body as JSON."""
+    scope = {
+        "type": "http",
+        "method": method,
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "headers": [(b"host", b"control")],
+        "server": ("control", 80),
+    }
+    sent = []
+
+    async def receive():
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(message):
+        sent.append(message)
+
+    await make_app()(scope, receive, send)
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], dict(sent[0]["headers"]), json.loads(body) if body else None
+
+
+def test_every_route_is_one_that_was_meant_to_be_open():
+    assert {route.path for route in ROUTES} == OPEN_TO_STRANGERS
+
+
+async def test_health_says_how_long():
+    status, _, body = await answer("GET", "/api/v1/health")
+    assert status == 200
+    assert body["status"] == "ok"
+    assert body["uptime_s"] >= 0
+
+
+async def test_the_version_is_the_package_s():
+    assert await answer("GET", "/api/v1/version") == (
+        200,
+        {b"content-length": b"36", b"content-type": b"application/json"},
+        {"name": "portico", "version": __version__},
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/api", "/api/v1/health/", "//api/v1/health", "/api/v1/../v1/health", "/docs", "/openapi.json"]
+)
+async def test_everything_else_does_not_exist(path):
+    status, headers, body = await answer("GET", path)
+    assert status == 404
+    assert headers[b"content-type"] == b"application/json"
+    assert body["error"]["code"] == "not_found"
+
+
+@pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
+async def test_a_method_that_a_route_does_not_take_is_named(method):
+    status, headers, body = await answer(method, "/api/v1/health")
+    assert status == 405
+    assert method in body["error"]["message"]
+    assert b"GET" in headers[b"allow"]
