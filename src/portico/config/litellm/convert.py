@@ -14,7 +14,7 @@ from portico.config.litellm.prefixes import ROWS
 from portico.config.litellm.routing import Groups
 from portico.config.litellm.settings import GENERAL, KNOWN, LITELLM, ROUTER, SECTIONS, TOP
 from portico.config.litellm.values import Values, decimal_text
-from portico.config.problems import Path, Place, Problem, Report, nearest, safe
+from portico.config.problems import Path, Place, Problem, Report, nearest, safe, spelled
 
 _SIGNS = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
 _OWN = frozenset({"providers", "models", "server", "keys"})
@@ -32,6 +32,10 @@ class Imported(msgspec.Struct, frozen=True):
     carried: dict[Path, Path]
     left_out: tuple[Problem, ...]
     files: tuple[str, ...]
+
+    def moves(self) -> list[tuple[str, str]]:
+        """Return where each carried value went, both as paths for people."""
+        return [(spelled(path), spelled(to)) for path, to in self.carried.items() if to]
 
 
 def recognised(document: Document) -> bool:

@@ -1,0 +1,164 @@
+"""`portico check`: what a configuration says, or everything that is wrong with it."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from portico.config.load import Loaded, load
+from portico.config.problems import Place, Problem, RejectedConfigError
+from portico.config.schema import Config, Model, Provider
+from portico.errors import ConfigError
+from portico.providers.catalog import CATALOG, resolve
+
+DEFAULT = "portico.yaml"
+
+
+@click.command()
+@click.argument("file", required=False, type=click.Path(dir_okay=False))
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of text.")
+def command(file: str | None, *, as_json: bool) -> None:
+    """Check the configuration in FILE (portico.yaml) without serving.
+
+    Prints what was understood, or every problem with its line. Exit code 0 when it can be put in force, 1 when not.
+    Nothing is called: whether a key is valid shows when it is used.
+    """
+    path = named(file)
+    try:
+        loaded = load(path, os.environ, catalog=CATALOG)
+        unusable = unusable_providers(loaded, os.environ)
+        if unusable:
+            raise RejectedConfigError(unusable, loaded.files)
+    except RejectedConfigError as error:
+        if as_json:
+            click.echo(_json({"ok": False, "files": error.files, "problems": plain(error.problems)}))
+        else:
+            click.echo(described(error.problems), err=True)
+            count = len(error.problems)
+            click.echo(f"\n{path} cannot be used: {count} problem{'s' if count > 1 else ''}.", err=True)
+        sys.exit(1)
+    click.echo(_json(_summary(loaded)) if as_json else _text(path, loaded))
+
+
+def named(file: str | None) -> str:
+    """Return the file to read: the one given, else PORTICO_CONFIG's, else portico.yaml. UsageError where none is."""
+    found = file or os.environ.get("PORTICO_CONFIG") or (DEFAULT if Path(DEFAULT).exists() else None)
+    if found is None:
+        raise click.UsageError(f"there is no {DEFAULT} here; name a FILE")
+    return found
+
+
+def unusable_providers(loaded: Loaded, environ: Mapping[str, str]) -> list[Problem]:
+    """Return why providers cannot be used as they are: a key or an option that is missing."""
+    problems: list[Problem] = []
+    for name, provider in loaded.config.providers.items():
+        try:
+            resolve(name, provider, environ)
+        except ConfigError as error:
+            place = loaded.lines.get(("providers", name), Place(loaded.files[0]))
+            problems += [Problem(place=place, path="", message=line) for line in error.message.splitlines()]
+    return problems
+
+
+def described(problems: Sequence[Problem]) -> str:
+    """Return problems for a terminal: each with the line it stands on."""
+    blocks = []
+    for problem in problems:
+        excerpt = "\n".join(f"    {line}" for line in problem.excerpt.splitlines())
+        blocks.append(f"{problem}\n{excerpt}" if excerpt else str(problem))
+    return "\n".join(blocks)
+
+
+def plain(problems: Sequence[Problem]) -> list[dict[str, Any]]:
+    """Return problems as data."""
+    return [
+        {
+            "file": problem.place.file,
+            "line": problem.place.line,
+            "column": problem.place.column,
+            "path": problem.path,
+            "message": problem.message,
+        }
+        for problem in problems
+    ]
+
+
+def _json(data: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()
+
+
+def _summary(loaded: Loaded) -> dict[str, Any]:
+    config = loaded.config
+    return {
+        "ok": True,
+        "files": loaded.files,
+        "secret_files": loaded.secret_files,
+        "variables": loaded.variables,
+        "server": {"host": config.server.host, "port": config.server.port, "tls": config.server.tls is not None},
+        "providers": {
+            name: {"like": provider.like or name, "keys": len(_keys(provider)), "base_url": provider.base_url}
+            for name, provider in config.providers.items()
+        },
+        "models": {
+            name: {"strategy": model.strategy, "targets": [target.model for target in model.targets]}
+            for name, model in config.models.items()
+        },
+        "keys": list(config.keys),
+        "warnings": plain(loaded.warnings),
+        "left_out": plain(loaded.left_out),
+    }
+
+
+def _text(path: str, loaded: Loaded) -> str:
+    config = loaded.config
+    lines = [f"{path} can be used."]
+    if len(loaded.files) > 1:
+        lines.append(f"  includes   {', '.join(loaded.files[1:])}")
+    scheme = "https" if config.server.tls is not None else "http"
+    lines.append(f"  server     {scheme}://{config.server.host}:{config.server.port}, workers: {config.server.workers}")
+    lines += _listed("providers", [f"{name}{_about(name, p)}" for name, p in config.providers.items()])
+    lines += _listed("models", [f"{name} {_targets(model)}" for name, model in config.models.items()])
+    lines.append(f"  keys       {_held(config)}")
+    if loaded.warnings:
+        lines += ["", "Worth a look:", described(loaded.warnings)]
+    if loaded.left_out:
+        lines += ["", "Not carried over from litellm's file, or worth a look:"]
+        lines += [f"  {problem}" for problem in loaded.left_out]
+    return "\n".join(lines)
+
+
+def _listed(title: str, entries: list[str]) -> list[str]:
+    if not entries:
+        return [f"  {title:<10} none"]
+    return [f"  {title if index == 0 else '':<10} {entry}" for index, entry in enumerate(entries)]
+
+
+def _about(name: str, provider: Provider) -> str:
+    parts = [f"like {provider.like}"] if provider.like not in (None, name) else []
+    if provider.base_url is not None:
+        parts.append(provider.base_url)
+    keys = len(_keys(provider))
+    if keys > 1:
+        parts.append(f"{keys} keys")
+    return f" ({', '.join(parts)})" if parts else ""
+
+
+def _keys(provider: Provider) -> tuple[str, ...]:
+    return provider.api_keys or ((provider.api_key,) if provider.api_key is not None else ())
+
+
+def _targets(model: Model) -> str:
+    if model.strategy == "weighted":
+        total = sum(target.weight for target in model.targets)
+        shares = [f"{target.model} {target.weight / total:.0%}" for target in model.targets]
+        return "-> " + " | ".join(shares)
+    return "-> " + ", then ".join(target.model for target in model.targets)
+
+
+def _held(config: Config) -> str:
+    own = "the master key" if config.server.master_key is not None else "a master key of its own making"
+    return f"{len(config.keys)}, and {own}" if config.keys else own
