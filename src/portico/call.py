@@ -73,54 +73,30 @@ class Record(msgspec.Struct, omit_defaults=True):
 class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers."""
 
-    __slots__ = (
-        "arrived",
-        "attempts",
-        "basis",
-        "began_ns",
-        "caller",
-        "cost",
-        "error",
-        "first_byte_ns",
-        "id",
-        "model",
-        "received_ns",
-        "route",
-        "status",
-        "stream",
-        "target",
-        "usage",
-        "user",
-        "waited_ns",
-    )
+    received_ns = 0
+    caller: Caller | None = None
+    stream = False
+    user: str | None = None
+    target: str | None = None
+    usage: Usage | None = None
+    cost: int | None = None
+    basis = "none"
+    status = 0
+    error: str | None = None
+    first_byte_ns = 0
+    waited_ns = 0
 
     def __init__(self, route: Route) -> None:
         self.id = new_id()
         self.arrived = time.time()
         self.began_ns = perf_counter_ns()
-        self.received_ns = 0
         self.route = route
-        self.caller: Caller | None = None
+        self.operation: Operation = route.operation
         self.model: str | None = route.model
-        self.stream = False
-        self.user: str | None = None
-        self.target: str | None = None
         self.attempts: list[AttemptRecord] = []
-        self.usage: Usage | None = None
-        self.cost: int | None = None
-        self.basis = "none"
-        self.status = 0
-        self.error: str | None = None
-        self.first_byte_ns = 0
-        self.waited_ns = 0
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"
-
-    @property
-    def operation(self) -> Operation:
-        """What is asked for."""
-        return self.route.operation
 
     def overhead_us(self, now_ns: int) -> int:
         """Return the microseconds since the last byte of the request, less the wait for providers."""

@@ -21,7 +21,7 @@ from portico.call import Call
 from portico.config.schema import Config
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
-from portico.dialects.operations import route
+from portico.dialects.operations import Route, route
 from portico.dialects.request import peek, rewrite
 from portico.dialects.usage import observer, read_usage
 from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
@@ -38,6 +38,8 @@ from portico.upstream.target import Target, Upstream
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
+MEMO_BOUND = 4096
+
 
 class Snapshot:
     """One version of the configuration, made ready for calls. A call keeps the one that it began with."""
@@ -51,6 +53,18 @@ class Snapshot:
             for name, declared in config.providers.items()
         }
         self.routes = Routes(config.models, self.upstreams, config.timeouts)
+        self._known: dict[tuple[str, bytes], Route] = {}
+
+    def route(self, method: str, target: bytes) -> Route | None:
+        """Return what a request is. What a target means is remembered, up to a bound: callers choose targets."""
+        known = self._known.get((method, target))
+        if known is None:
+            known = route(method, target.partition(b"?")[0].decode("latin-1"), self.upstreams)
+            if known is not None and len(target) < 256:
+                if len(self._known) >= MEMO_BOUND:
+                    self._known.clear()
+                self._known[(method, target)] = known
+        return known
 
 
 class Gateway:
@@ -81,14 +95,13 @@ class Gateway:
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         snapshot = self.snapshot
-        path = exchange.path
         try:
-            found = route(exchange.method, path, snapshot.upstreams)
+            found = snapshot.route(exchange.method, exchange.target)
         except PorticoError as error:
             refuse(exchange, error)
             return
         if found is None:
-            await self._other(exchange, path)
+            await self._other(exchange)
             return
         call = Call(found)
         try:
@@ -106,23 +119,27 @@ class Gateway:
 
     async def _call(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> None:
         operation = call.operation
-        caller = call.caller = authenticate(exchange.fields, exchange.query, snapshot.keys)
+        query = exchange.query if b"?" in exchange.target else ""
+        caller = call.caller = authenticate(exchange.fields, query, snapshot.keys)
         provider = call.route.provider
         if provider is not None:
             snapshot.keys.check_passthrough(caller, provider)
         elif operation.name in ("models", "model"):
             self._list(exchange, call, snapshot)
             return
-        if exchange.header(b"content-encoding") not in (None, b"identity"):
+        if b"content-encoding" in exchange.fields and exchange.fields[b"content-encoding"] != b"identity":
             raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
 
         limits = snapshot.config.server.limits
-        body = await exchange.body.read(limits.file_body if operation.upload else limits.body)
+        limit = limits.file_body if operation.upload else limits.body
+        body = exchange.body.here(limit)
+        if body is None:
+            body = await exchange.body.read(limit)
         call.received_ns = exchange.received_ns
         if operation.body == "none" or operation.name == "passthrough":
             asked = None
         else:
-            asked = peek(operation, body, exchange.header(b"content-type") or b"")
+            asked = peek(operation, body, exchange.fields.get(b"content-type", b""))
             call.stream = asked.stream or operation.streams == "path"
             call.user = asked.user
             if operation.model_in == "body":
@@ -139,7 +156,7 @@ class Gateway:
         ask_usage = call.stream and operation.name in ("chat", "completions") and not asked.include_usage
         outgoing = Outgoing(
             "POST",
-            forwarded_query(exchange.query),
+            forwarded_query(query),
             exchange.headers,
             lambda model: rewrite(operation, body, asked, model=model, ask_usage=ask_usage),
             stream=call.stream,
@@ -206,17 +223,13 @@ class Gateway:
             settle(call, read_usage(call.operation, body, arrival.headers), target.price)
         else:
             call.error = "upstream_status"
-        headers = reply_headers(arrival.headers)
-        self._sign(headers, call)
-        exchange.reply(arrival.status, headers, body)
+        exchange.reply(arrival.status, reply_headers(arrival.headers), body, self._signature(call))
 
     async def _stream(
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
         watch = observer(call.operation, hide_usage=hide_usage)
-        headers = reply_headers(arrival.headers)
-        self._sign(headers, call)
         write = exchange.write
         feed = watch.feed
 
@@ -227,7 +240,8 @@ class Gateway:
 
         length = arrival.header(b"content-length") if not call.stream else b""
         exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
-        exchange.start(arrival.status, headers, int(length) if length.isdigit() else None)
+        known = int(length) if length.isdigit() else None
+        exchange.start(arrival.status, reply_headers(arrival.headers), known, self._signature(call))
         try:
             if exchange.paused:
                 arrival.pause()
@@ -255,15 +269,17 @@ class Gateway:
         else:
             exchange.abort()
 
-    def _sign(self, headers: list[tuple[bytes, bytes]], call: Call) -> None:
-        """Add what the gateway has to say of the call to the reply's headers."""
-        headers.append((b"x-request-id", call.id.encode()))
-        if call.target is not None:
-            headers.append((b"x-portico-target", call.target.encode("latin-1", "replace")))
-            headers.append((b"x-portico-attempts", b"%d" % len(call.attempts)))
-        if call.cost is not None:
-            headers.append((b"x-portico-cost-usd", dollars(call.cost).encode()))
-        headers.append((b"x-portico-overhead-us", b"%d" % call.overhead_us(perf_counter_ns())))
+    def _signature(self, call: Call) -> bytes:
+        """Return the header lines in which the gateway says what became of the call."""
+        ends = b"x-request-id: %b\r\nx-portico-overhead-us: %d\r\n" % (
+            call.id.encode(),
+            call.overhead_us(perf_counter_ns()),
+        )
+        if call.target is None:
+            return ends
+        target = call.target.encode("ascii", "backslashreplace")
+        cost = b"" if call.cost is None else b"x-portico-cost-usd: %b\r\n" % dollars(call.cost).encode()
+        return b"x-portico-target: %b\r\nx-portico-attempts: %d\r\n%b%b" % (target, len(call.attempts), cost, ends)
 
     def _refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
         """Answer a call with an error, in its own dialect."""
@@ -274,8 +290,7 @@ class Gateway:
             exchange.abort()
             return
         status, headers, body = render_error(call.operation.dialect, error, call.id)
-        self._sign(headers, call)
-        exchange.reply(status, headers, body)
+        exchange.reply(status, headers, body, self._signature(call))
 
     def _list(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> None:
         """Answer what models there are, of those that the caller may use."""
@@ -293,12 +308,11 @@ class Gateway:
                 raise ModelNotFound(f"no model is named {call.model!r} here", param="model")
             body = render_model(shape, call.model or "", owner)
         call.status = 200
-        headers = [(b"content-type", b"application/json")]
-        self._sign(headers, call)
-        exchange.reply(200, headers, body)
+        exchange.reply(200, [(b"content-type", b"application/json")], body, self._signature(call))
 
-    async def _other(self, exchange: Exchange, path: str) -> None:
+    async def _other(self, exchange: Exchange) -> None:
         """Answer health checks, and pass on everything else to control."""
+        path = exchange.path
         if path in ("/livez", "/readyz"):
             ready = path == "/livez" or self.ready
             body = b'{"status":"%b","version":"%b","configuration":%d}' % (

@@ -10,6 +10,8 @@ from portico.upstream.target import Target, Upstream
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 
+MEMO_BOUND = 4096
+
 
 class Routes:
     """All names that a call may use for a model: `provider/model`, aliases, and bare names with one owner."""
@@ -24,6 +26,7 @@ class Routes:
         )
         self._upstreams = upstreams
         self._timeouts = timeouts
+        self._fixed: dict[tuple[str, str], Sequence[Target]] = {}
         self._owners: dict[str, list[str]] = {}
         for upstream in upstreams.values():
             for model in upstream.models():
@@ -47,8 +50,20 @@ class Routes:
     def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call for this model may go, best first.
 
+        A plan without a draw in it is made once for a name and remembered, up to a bound: callers choose names.
         Raises ModelNotFound for a name that nobody answers to, InvalidRequest when those who do cannot do this.
         """
+        fixed = self._fixed.get((name, operation))
+        if fixed is not None:
+            return fixed
+        targets, drawn = self._plan(name, operation, draw)
+        if not drawn:
+            if len(self._fixed) >= MEMO_BOUND:
+                self._fixed.clear()
+            self._fixed[(name, operation)] = targets
+        return targets
+
+    def _plan(self, name: str, operation: str, draw: Draw) -> tuple[Sequence[Target], bool]:
         alias = self._aliases.get(name)
         stands_for: str | None = None
         if alias is None:
@@ -56,22 +71,22 @@ class Routes:
             if slash and model:
                 upstream = self._upstreams.get(provider)
                 if upstream is not None:
-                    return self._able([upstream.target(model, self._timeouts)], name, operation)
+                    return self._able([upstream.target(model, self._timeouts)], name, operation), False
             for pattern, candidate in self._patterns:
                 stands_for = captured(pattern, name)
                 if stands_for is not None:
                     alias = candidate
                     break
         if alias is None:
-            return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation)
+            return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation), False
         targets = [self._target(target, stands_for) for target in alias.targets]
         able = self._able(targets, name, operation)
         if alias.strategy == "weighted" and len(able) > 1:
             weights = [target.weight for target in alias.targets]
             if len(able) != len(targets):
                 weights = [weight for weight, target in zip(weights, targets, strict=True) if target in able]
-            return weighted(able, weights, draw)
-        return able
+            return weighted(able, weights, draw), True
+        return able, False
 
     def _target(self, target: schema.Target, stands_for: str | None) -> Target:
         provider, _, model = target.model.partition("/")

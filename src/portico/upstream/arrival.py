@@ -21,44 +21,25 @@ class Arrival:
     From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
     """
 
-    __slots__ = (
-        "_consume",
-        "_limit",
-        "_loop",
-        "_over",
-        "_wants_stream",
-        "_woken",
-        "connection",
-        "ended",
-        "error",
-        "head_ns",
-        "headers",
-        "here_ns",
-        "pieces",
-        "sent_ns",
-        "size",
-        "status",
-        "streaming",
-    )
+    connection: Connection | None = None
+    status = 0
+    size = 0
+    streaming = False
+    ended = False
+    error: PorticoError | None = None
+    head_ns = 0
+    here_ns = 0
+    _consume: Callable[[bytes], None] | None = None
+    _over: asyncio.Future[None] | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, wants_stream: bool, limit: int) -> None:
         self._loop = loop
         self._wants_stream = wants_stream
         self._limit = limit
-        self._woken: asyncio.Future[None] = loop.create_future()
-        self._over: asyncio.Future[None] | None = None
-        self._consume: Callable[[bytes], None] | None = None
-        self.connection: Connection | None = None
-        self.status = 0
+        self.here: asyncio.Future[None] = loop.create_future()
         self.headers: Headers = []
         self.pieces: list[bytes] = []
-        self.size = 0
-        self.streaming = False
-        self.ended = False
-        self.error: PorticoError | None = None
         self.sent_ns = perf_counter_ns()
-        self.head_ns = 0
-        self.here_ns = 0
 
     def __repr__(self) -> str:
         return f"<Arrival {self.status or 'waiting'} {self.size} bytes{' ended' if self.ended else ''}>"
@@ -102,15 +83,10 @@ class Arrival:
 
     def _wake(self) -> None:
         self.here_ns = perf_counter_ns()
-        if not self._woken.done():
-            self._woken.set_result(None)
+        if not self.here.done():
+            self.here.set_result(None)
 
     # the call's side
-
-    @property
-    def here(self) -> asyncio.Future[None]:
-        """Completes when the reply can be judged."""
-        return self._woken
 
     def header(self, name: bytes) -> bytes:
         """Return a header of the reply, empty when it has none."""

@@ -35,34 +35,20 @@ class Body:
     connection then answers `Expect: 100-continue` and goes on reading.
     """
 
-    __slots__ = (
-        "_budget",
-        "_charged",
-        "_error",
-        "_limit",
-        "_memory",
-        "_pieces",
-        "_spool",
-        "_waiter",
-        "complete",
-        "declared",
-        "size",
-        "wanted",
-    )
+    size = 0
+    complete = False
+    _charged = 0
+    _limit: int | None = None
+    _spool: BinaryIO | None = None
+    _waiter: asyncio.Future[None] | None = None
+    _error: PorticoError | None = None
 
     def __init__(self, declared: int | None, budget: Budget, memory: int, wanted: Callable[[], None]) -> None:
         self.declared = declared
-        self.size = 0
-        self.complete = False
         self.wanted: Callable[[], None] | None = wanted
         self._budget = budget
         self._memory = memory
-        self._limit: int | None = None
-        self._charged = 0
         self._pieces: list[bytes] = []
-        self._spool: BinaryIO | None = None
-        self._waiter: asyncio.Future[None] | None = None
-        self._error: PorticoError | None = None
 
     def __repr__(self) -> str:
         where = "spooled" if self._spool else "in memory"
@@ -124,6 +110,14 @@ class Body:
             self._spool = None
 
     # the reader's side
+
+    def here(self, limit: int) -> bytes | None:
+        """Return the whole body if it has come already and is in memory; None means that it has to be read."""
+        if self.complete and self._error is None and self._spool is None and self.size <= limit:
+            self.wanted = None
+            pieces = self._pieces
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        return None
 
     async def read(self, limit: int) -> bytes:
         """Return the whole body.

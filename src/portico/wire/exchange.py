@@ -34,26 +34,17 @@ class Exchange:
     are called when the caller reads too slowly, and when it has caught up.
     """
 
-    __slots__ = (
-        "_connection",
-        "_fields",
-        "_head_only",
-        "_length_left",
-        "body",
-        "chunked",
-        "expects_continue",
-        "finished",
-        "headers",
-        "http10",
-        "keep_alive",
-        "method",
-        "on_pause",
-        "on_resume",
-        "received_ns",
-        "started",
-        "target",
-        "task",
-    )
+    http10 = False
+    keep_alive = True
+    expects_continue = False
+    received_ns = 0
+    started = False
+    finished = False
+    chunked = False
+    on_pause: Callable[[], None] | None = None
+    on_resume: Callable[[], None] | None = None
+    task: asyncio.Task[None] | None = None
+    _length_left: int | None = None
 
     def __init__(
         self,
@@ -61,26 +52,15 @@ class Exchange:
         method: str,
         target: bytes,
         headers: list[tuple[bytes, bytes]],
+        fields: dict[bytes, bytes],
         body: Body,
     ) -> None:
         self._connection = connection
-        self._fields: dict[bytes, bytes] | None = None
-        self._head_only = method == "HEAD"
-        self._length_left: int | None = None
         self.method = method
         self.target = target
         self.headers = headers
+        self.fields = fields
         self.body = body
-        self.http10 = False
-        self.keep_alive = True
-        self.expects_continue = False
-        self.received_ns = 0
-        self.started = False
-        self.finished = False
-        self.chunked = False
-        self.on_pause: Callable[[], None] | None = None
-        self.on_resume: Callable[[], None] | None = None
-        self.task: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "started" if self.started else "waiting"
@@ -95,14 +75,6 @@ class Exchange:
     def query(self) -> str:
         """The query as sent, empty when there is none."""
         return self.target.partition(b"?")[2].decode("latin-1")
-
-    @property
-    def fields(self) -> dict[bytes, bytes]:
-        """The headers by lowercased name."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = dict(self.headers)
-        return fields
 
     def header(self, name: bytes) -> bytes | None:
         """Return the header of this lowercased name."""
@@ -130,18 +102,18 @@ class Exchange:
 
     # the reply
 
-    def reply(self, status: int, headers: Headers, body: bytes) -> None:
-        """Send a whole reply."""
-        self._begin(status, headers, len(body), body)
+    def reply(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
+        """Send a whole reply; `lines` are header lines that are written already, each with its line end."""
+        self._begin(status, headers, len(body), body, lines)
         self._end()
 
-    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+    def start(self, status: int, headers: Headers, length: int | None = None, lines: bytes = b"") -> None:
         """Send the head of a reply whose body follows in pieces, of `length` bytes in all if that is known."""
-        self._begin(status, headers, length, b"")
+        self._begin(status, headers, length, b"", lines)
 
     def write(self, piece: bytes) -> None:
         """Send a piece of the body."""
-        if self._connection.lost or not piece or self._head_only:
+        if self._connection.lost or not piece or self.method == "HEAD":
             return
         if self.chunked:
             self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -153,7 +125,7 @@ class Exchange:
 
     def finish(self) -> None:
         """End the reply."""
-        if self.chunked and not self._connection.lost and not self._head_only:
+        if self.chunked and not self._connection.lost and self.method != "HEAD":
             self._connection.write(b"0\r\n\r\n")
         if self._length_left:
             self.abort()
@@ -170,34 +142,36 @@ class Exchange:
         if self._connection.write_paused:
             await self._connection.drained()
 
-    def _begin(self, status: int, headers: Headers, length: int | None, body: bytes) -> None:
+    def _begin(self, status: int, headers: Headers, length: int | None, body: bytes, own: bytes) -> None:
         assert not self.started, "a reply was already started"
         self.started = True
         connection = self._connection
         if connection.lost:
             return
+        server = connection.server
         lines = [status_line(status)]
-        for name, value in headers:
-            lines += (name, b": ", value, b"\r\n")
-        lines.append(connection.server.date)
+        lines += [b"%b: %b\r\n" % header for header in headers]
+        lines += (own, server.date)
+        bodiless = status in NO_BODY or self.method == "HEAD"
         if length is not None:
             if status not in NO_BODY:
                 lines.append(b"content-length: %d\r\n" % length)
-                if length != len(body) and not self._head_only:
+                if length != len(body) and not bodiless:
                     self._length_left = length
         elif self.http10:
             self.keep_alive = False
         else:
             self.chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        if not self.body.complete or connection.server.draining:
+        if not self.body.complete or server.draining:
             self.keep_alive = False
         if not self.keep_alive:
-            lines.append(b"connection: close\r\n")
+            lines.append(b"connection: close\r\n\r\n")
         elif self.http10:
-            lines.append(b"connection: keep-alive\r\n")
-        lines.append(b"\r\n")
-        if not body or self._head_only or status in NO_BODY:
+            lines.append(b"connection: keep-alive\r\n\r\n")
+        else:
+            lines.append(b"\r\n")
+        if not body or bodiless:
             connection.write(b"".join(lines))
         elif len(body) <= COPIED:
             lines.append(body)
@@ -208,4 +182,5 @@ class Exchange:
 
     def _end(self) -> None:
         self.finished = True
-        self.on_pause = self.on_resume = None
+        if self.on_pause is not None:
+            self.on_pause = self.on_resume = None

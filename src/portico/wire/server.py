@@ -372,35 +372,36 @@ class ServerConnection(asyncio.BufferedProtocol):
         method = METHODS.get(parser.get_method())
         if method is None:
             raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
-        hosts = 0
+        headers = self._headers
+        fields = dict(headers)
+        if b"host" not in fields:
+            if version == "1.1":
+                raise InvalidRequest("the request has no Host header")
+        elif len(fields) != len(headers):
+            for once in (b"host", b"transfer-encoding"):
+                if sum(name == once for name, _ in headers) > 1:
+                    raise InvalidRequest(f"the request has more than one {once.decode().title()} header")
         declared: int | None = 0
-        continues = False
-        for name, value in self._headers:
-            if name == b"content-length":
-                declared = int(value)
-            elif name == b"host":
-                hosts += 1
-            elif name == b"transfer-encoding":
-                if value.strip().lower() != b"chunked":
-                    raise NotImplementedHere(
-                        f"transfer-encoding {value.decode('latin-1')!r} is not supported; send chunked or sized"
-                    )
-                declared = None
-            elif name == b"expect":
-                if value.strip().lower() != b"100-continue":
-                    raise InvalidRequest(f"the expectation {value.decode('latin-1')!r} cannot be met")
-                continues = True
-        if hosts != 1 and (hosts or version == "1.1"):
-            raise InvalidRequest(
-                "the request has no Host header" if not hosts else "the request has more than one Host header"
-            )
+        if b"content-length" in fields:
+            declared = int(fields[b"content-length"])
+        elif b"transfer-encoding" in fields:
+            coding = fields[b"transfer-encoding"]
+            if coding.strip().lower() != b"chunked":
+                raise NotImplementedHere(f"transfer-encoding {coding.decode('latin-1')!r} is not supported")
+            declared = None
         if parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
         body = Body(declared, self.server.budget, self.server.limits.memory_body, self._body_wanted)
-        exchange = Exchange(self, method, self._target, self._headers, body)
-        exchange.http10 = version == "1.0"
-        exchange.keep_alive = parser.should_keep_alive()
-        exchange.expects_continue = continues and not exchange.http10
+        exchange = Exchange(self, method, self._target, headers, fields, body)
+        if version == "1.0":
+            exchange.http10 = True
+        if not parser.should_keep_alive():
+            exchange.keep_alive = False
+        if b"expect" in fields:
+            expected = fields[b"expect"]
+            if expected.strip().lower() != b"100-continue":
+                raise InvalidRequest(f"the expectation {expected.decode('latin-1')!r} cannot be met")
+            exchange.expects_continue = version == "1.1"
         self._reading = exchange
         if self.current is None:
             self._serve(exchange)
