@@ -1,0 +1,268 @@
+"""The things that are measured: how each is started on one core, and how a call to each upstream is addressed.
+
+A subject that cannot be had here (not installed, no network, will not start) raises `Missing` with the reason, and is
+named as left out.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from bench import nginx
+from bench.installing import HONO, install_litellm, install_portkey, install_reference
+from bench.machine import ROOT, Missing, free_port, listening, require
+from bench.mocks import Mocks
+from bench.nginx import UPSTREAMS, Upstream
+from bench.processes import Ended, running, wait_until_listening
+
+PATH = "/v1/chat/completions"
+
+
+KEY = "sk-bench-0123456789abcdef0123456789abcdef"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a call goes so that it ends at a certain upstream."""
+
+    port: int
+    model: str
+    headers: dict[str, str]
+    path: str = PATH
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}{self.path}"
+
+
+@dataclass
+class Subject:
+    """A running thing under test. `heavy` ones take a hundred times the CPU and are driven with smaller loads."""
+
+    name: str
+    places: dict[Upstream, Place]
+    roots: list[int] = field(default_factory=list)
+    heavy: bool = False
+    version: str = ""
+    note: str = ""
+    started_in: float = 0.0
+    records: Path | None = None
+    streams_only: bool = False
+    completed: int = 0  # calls that the load generators saw to their end
+    cut: int = 0  # calls that a load generator dropped half-way, at most
+
+
+JSON_HEADERS = {"Content-Type": "application/json", "Authorization": f"Bearer {KEY}"}
+
+
+@contextmanager
+def direct(mocks: Mocks, _: Path, __: list[str]) -> Iterator[Subject]:
+    """Nothing between: the upstream itself, the ceiling of this machine. TLS is left out: wrk would speak it."""
+    places: dict[Upstream, Place] = {
+        upstream: Place(mocks.ports[upstream], "gpt-4o-mini", JSON_HEADERS)
+        for upstream in UPSTREAMS
+        if upstream != "tls"
+    }
+    yield Subject("direct", places)
+
+
+@contextmanager
+def nginx_proxy(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """nginx with one worker as a reverse proxy: no key, no accounting, bytes only."""
+    program = require("nginx", "nginx-light")
+    folder = folder / "nginx"
+    folder.mkdir(parents=True)
+    routes = {upstream: (free_port(), mocks.ports[upstream]) for upstream in UPSTREAMS}
+    config = folder / "nginx.conf"
+    config.write_text(nginx.proxy(folder, routes, mocks.ca))
+    with running(
+        [program, "-p", str(folder), "-c", str(config)], prefix=prefix, folder=folder, name="nginx"
+    ) as process:
+        took = wait_until_listening(process, routes["plain"][0], folder=folder, name="nginx", limit=10)
+        places = {upstream: Place(routes[upstream][0], "gpt-4o-mini", JSON_HEADERS) for upstream in UPSTREAMS}
+        version = subprocess.run([program, "-v"], capture_output=True, text=True, check=True).stderr
+        yield Subject("nginx", places, [process.pid], version=version.split("/")[-1].split()[0], started_in=took)
+
+
+PORTICO = """\
+server:
+  host: 127.0.0.1
+  port: {port}
+  workers: 1
+  master_key: sk-master-0123456789abcdef0123456789abcdef
+  data_dir: {data}
+providers:
+{providers}
+models:
+{models}
+keys:
+  bench: {{key: {key}, models: ["bench-*"]}}
+prices:
+{prices}
+logs: {{calls: stdout}}
+"""
+
+
+def portico_config(mocks: Mocks, port: int, data: Path) -> str:
+    """Return Portico's configuration: a key with its models, an alias and a price for every upstream, records on."""
+    providers, models, prices = "", "", ""
+    for upstream in UPSTREAMS:
+        trust = f", ca: {mocks.ca}" if upstream == "tls" else ""
+        providers += f"  {upstream}: {{like: openai, base_url: {mocks.base(upstream)!r}, api_key: sk-mock{trust}}}\n"
+        models += f"  bench-{upstream}: {{targets: [{upstream}/gpt-4o-mini]}}\n"
+        prices += f"  {upstream}/gpt-4o-mini: {{input: 0.15, output: 0.6, cache_read: 0.075}}\n"
+    return PORTICO.format(port=port, data=data, providers=providers, models=models, prices=prices, key=KEY)
+
+
+@contextmanager
+def portico(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """Portico with one worker, a key that is checked, usage read and priced, and a record of every call in a file."""
+    folder = folder / "portico"
+    folder.mkdir(parents=True)
+    port = free_port()
+    config = folder / "portico.yaml"
+    config.write_text(portico_config(mocks, port, folder / "data"))
+    records = folder / "records.jsonl"
+    command = [sys.executable, "-m", "portico", "serve", "--config", str(config)]
+    if not (ROOT / "src" / "portico" / "__main__.py").exists():
+        command = [sys.executable, "-c", "from portico.cli import main; main()", "serve", "--config", str(config)]
+    with running(command, prefix=prefix, folder=folder, name="portico", output=records) as process:
+        try:
+            took = wait_until_listening(process, port, folder=folder, name="portico", limit=20)
+        except FileNotFoundError as error:
+            raise Ended((folder / "portico.err").read_text(errors="replace").strip()[-600:]) from error
+        places = {upstream: Place(port, f"bench-{upstream}", JSON_HEADERS) for upstream in UPSTREAMS}
+        yield Subject("portico", places, [process.pid], version=_revision(), started_in=took, records=records)
+
+
+def _revision() -> str:
+    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    return git.stdout.strip()
+
+
+def prototype_folder() -> Path:
+    """Return the folder of the reference programs: PORTICO_PROTOTYPE, or beside the checkout."""
+    folder = Path(os.environ.get("PORTICO_PROTOTYPE") or ROOT.parent / "shared" / "prototype")
+    if not (folder / "unary.py").exists():
+        raise Missing("no reference programs: PORTICO_PROTOTYPE is not set and nothing is beside the checkout")
+    return folder
+
+
+@contextmanager
+def _reference(
+    name: str, port: int, upstream: Upstream, mocks: Mocks, folder: Path, prefix: list[str]
+) -> Iterator[Subject]:
+    source = prototype_folder()
+    if listening(port):
+        raise Missing(f"{name} has the fixed port {port}, which is taken")
+    folder = folder / name
+    environ = {"UP": str(mocks.ports[upstream]), "PYTHONPATH": str(install_reference()), "PYTHONDONTWRITEBYTECODE": "1"}
+    with running(
+        [sys.executable, str(source / f"{name}.py")], prefix=prefix, folder=folder, name=name, environ=environ
+    ) as process:
+        took = wait_until_listening(process, port, folder=folder, name=name, limit=10)
+        # the one key that these programs know
+        headers = JSON_HEADERS | {"Authorization": "Bearer sk-gateway-0123456789abcdef0123456789abcdef"}
+        subject = Subject(name, {upstream: Place(port, "gpt-4o-mini", headers)}, [process.pid], started_in=took)
+        subject.streams_only = upstream == "paced"
+        yield subject
+
+
+@contextmanager
+def unary(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """The reference program for whole calls."""
+    with _reference("unary", 9105, "plain", mocks, folder, prefix) as subject:
+        yield subject
+
+
+@contextmanager
+def stream(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """The reference program for streams."""
+    with _reference("stream", 9104, "paced", mocks, folder, prefix) as subject:
+        yield subject
+
+
+LITELLM = """\
+model_list:
+{models}
+general_settings: {{master_key: {key}}}
+litellm_settings: {{set_verbose: false, request_timeout: 600, num_retries: 0}}
+"""
+
+
+@contextmanager
+def litellm(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """LiteLLM's proxy from PyPI, one worker, master key checked, no database, set as its pages say for production."""
+    program = install_litellm()
+    folder = folder / "litellm"
+    folder.mkdir(parents=True)
+    port = free_port()
+    models = "".join(
+        f"  - model_name: bench-{upstream}\n"
+        f"    litellm_params: {{model: openai/gpt-4o-mini, api_base: {mocks.base(upstream)!r}, api_key: sk-mock}}\n"
+        for upstream in UPSTREAMS
+    )
+    config = folder / "config.yaml"
+    config.write_text(LITELLM.format(models=models, key=KEY))
+    environ = {
+        "LITELLM_MODE": "PRODUCTION",
+        "LITELLM_LOG": "ERROR",
+        "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+        "SSL_CERT_FILE": str(mocks.ca),
+        "NO_PROXY": "127.0.0.1,localhost",
+        "DATABASE_URL": None,
+    }
+    command = [str(program), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
+    with running(command, prefix=prefix, folder=folder, name="litellm", environ=environ) as process:
+        took = wait_until_listening(process, port, folder=folder, name="litellm", limit=180)
+        places = {upstream: Place(port, f"bench-{upstream}", JSON_HEADERS) for upstream in UPSTREAMS}
+        version = subprocess.run(
+            [str(program.parent / "python"), "-c", "import importlib.metadata as m; print(m.version('litellm'))"],
+            capture_output=True, text=True, check=True,
+        ).stdout.strip()  # fmt: skip
+        yield Subject("litellm", places, [process.pid], heavy=True, version=version, started_in=took)
+
+
+@contextmanager
+def portkey(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """Portkey's gateway from npm, one process. It has no keys and no accounts of its own: nothing is checked."""
+    node, program = install_portkey()
+    port = free_port()
+    environ = {"NODE_ENV": "production", "NODE_EXTRA_CA_CERTS": str(mocks.ca)}
+    command = [node, str(program), "--headless", f"--port={port}"]
+    with running(command, prefix=prefix, folder=folder / "portkey", name="portkey", environ=environ) as process:
+        took = wait_until_listening(process, port, folder=folder / "portkey", name="portkey", limit=60)
+        places = {
+            upstream: Place(
+                port,
+                "gpt-4o-mini",
+                JSON_HEADERS | {"x-portkey-provider": "openai", "x-portkey-custom-host": mocks.base(upstream)},
+            )
+            for upstream in UPSTREAMS
+        }
+        package = json.loads((program.parent.parent / "package.json").read_text())
+        yield Subject(
+            "portkey", places, [process.pid], heavy=True, version=f"{package['version']} (hono {HONO})", started_in=took
+        )
+
+
+SUBJECTS = {
+    "direct": direct,
+    "nginx": nginx_proxy,
+    "portico": portico,
+    "unary": unary,
+    "stream": stream,
+    "litellm": litellm,
+    "portkey": portkey,
+}
+
+
+def count_records(file: IO[bytes]) -> int:
+    """Return how many lines of `file` are JSON objects; a banner is not."""
+    return sum(line.startswith(b"{") for line in file)
