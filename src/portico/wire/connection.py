@@ -5,6 +5,7 @@ All of it happens in the socket's callbacks: no task, no future and no timer per
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
+from math import inf
 from typing import Protocol, cast
 
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
@@ -29,7 +30,7 @@ class Home(Protocol):
 class Connection(Replies):
     """A connection that `Pool` made; it carries one request at a time and returns itself to its pool."""
 
-    __slots__ = ("_deadlines", "_ends_at", "_home", "_sent_at", "_upload", "_wheel", "_writable", "slot")
+    __slots__ = ("_deadlines", "_ends_at", "_home", "_look_at", "_sent_at", "_soonest", "_wheel", "_writable", "slot")
 
     def __init__(
         self,
@@ -43,9 +44,10 @@ class Connection(Replies):
         super().__init__(where, loop, clock, buffer)
         self._home = home
         self._wheel = wheel
-        self._deadlines = Deadlines()
+        self._deadlines: Deadlines | None = None
+        self._soonest = 0.0  # the shortest of them
+        self._look_at = inf  # when the wheel will call `check`
         self._sent_at = self._ends_at = 0.0
-        self._upload: asyncio.Timeout | None = None
         self._writable: asyncio.Future[None] | None = None
         self.slot: set[Watched] = set()
 
@@ -56,7 +58,7 @@ class Connection(Replies):
     @property
     def closed(self) -> bool:
         """Whether it is closed, or about to be."""
-        return self._transport is None or self._transport.is_closing()
+        return self.transport is None or self.transport.is_closing()
 
     @property
     def idle_since(self) -> float:
@@ -80,7 +82,7 @@ class Connection(Replies):
         ConnectionLost, BadUpstreamReply or UpstreamTimeout.
         """
         assert self._sink is None, "one request at a time"
-        transport = self._transport
+        transport = self.transport
         if transport.is_closing():
             lost = ConnectionLost(f"{self._where} closed the connection before the request was written", sent=False)
             self._loop.call_soon(sink.end, lost)
@@ -93,15 +95,16 @@ class Connection(Replies):
         self._interims = 0
         self._head_only = method_is_head
         self._waste = 0
-        self._deadlines = deadlines
+        if deadlines is not self._deadlines:
+            self._deadlines = deadlines
+            self._soonest = min(deadlines.first_byte, deadlines.between_chunks, deadlines.total)
         self._sent_at = self._heard_at = now = self._clock()
-        self._ends_at = due = now + deadlines.total
-        soonest = deadlines.first_byte
-        if deadlines.between_chunks < soonest:
-            soonest = deadlines.between_chunks
-        if now + soonest < due:
-            due = now + soonest
-        self._wheel.watch(self, due)
+        self._ends_at = now + deadlines.total
+        if now + self._soonest < self._look_at:
+            # Most often it still stands on the wheel for an earlier request, to be looked at no later than this.
+            self._look_at = now + self._soonest
+            self.slot.discard(self)
+            self._wheel.watch(self, self._look_at)
         if not body:
             transport.write(head)
         elif len(body) == 1 and len(body[0]) < JOINED:
@@ -167,8 +170,8 @@ class Connection(Replies):
         # A turn of the loop first: an origin that refuses an upload replies and closes, and writing to it before its
         # reply was read would lose the reply.
         await asyncio.sleep(0)
-        if not self._transport.is_closing():
-            self._transport.write(data)
+        if not self.transport.is_closing():
+            self.transport.write(data)
         self._heard_at = self._clock()
         if self._writable is not None:
             await self._writable
@@ -178,16 +181,14 @@ class Connection(Replies):
 
     def abort(self) -> None:
         """Close at once: nobody is interested any more. The sink hears nothing after this."""
-        if self._sink is not None:
-            self._sink = None
-            self.slot.discard(self)
+        self._sink = None
         self._stop_upload()
-        if self._transport is not None:
-            self._transport.abort()
+        if self.transport is not None:
+            self.transport.abort()
 
     def close(self) -> None:
         """Close an idle connection in order."""
-        self._transport.close()
+        self.transport.close()
 
     def fail(self, error: PorticoError) -> None:
         """Close at once and end the sink with `error`."""
@@ -198,9 +199,10 @@ class Connection(Replies):
 
     def check(self, now: float) -> float | None:
         """Fail the request if one of its deadlines has passed; return when to look again."""
-        if self._sink is None:
-            return None
+        self._look_at = inf
         deadlines = self._deadlines
+        if self._sink is None or deadlines is None:
+            return None
         again = now + deadlines.between_chunks
         phase, allowed, since = "between_chunks", deadlines.between_chunks, self._heard_at
         if self._upload is not None:
@@ -218,13 +220,14 @@ class Connection(Replies):
         if now >= since + allowed:
             self.fail(UpstreamTimeout(f"{self._where} {what} in {allowed:g} s", phase=phase))
             return None
-        return min(since + allowed, again, self._ends_at)
+        self._look_at = min(since + allowed, again, self._ends_at)
+        return self._look_at
 
     # The socket's side
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start: the transport is connected, and TLS and tunnels are through."""
-        self._transport = cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         if transport.get_extra_info("ssl_object") is not None:
             # While reading is paused, TLS layers keep what arrives, and lose it when the peer closes. With these limits
             # they stop reading the socket instead.
@@ -242,6 +245,8 @@ class Connection(Replies):
         self._stop_upload()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
+        if self._sink is None:
+            self.slot.discard(self)
         self._parser = None  # it holds methods of this object
 
     def pause_writing(self) -> None:
@@ -256,13 +261,8 @@ class Connection(Replies):
 
     # What becomes of the request
 
-    def _replied(self, status: int) -> None:
-        if self._upload is not None and status >= 400:
-            self._stop_upload()
-
     def _done(self, keep: bool) -> None:
-        self.slot.discard(self)
-        transport = self._transport
+        transport = self.transport
         if self._upload is not None or self._writable is not None:
             # The rest of the request is not wanted, and closing in order would wait until it is taken.
             self._stop_upload()
@@ -270,6 +270,7 @@ class Connection(Replies):
         elif keep and not transport.is_closing():
             self._home.release(self)
         else:
+            self.slot.discard(self)
             transport.close()
 
     def _stop_upload(self) -> None:

@@ -95,7 +95,7 @@ class Pool:
         idle = self._idle
         while idle:
             connection, _ = idle.popitem()
-            if not connection.closed:
+            if not connection.transport.is_closing():
                 return connection
         return None
 

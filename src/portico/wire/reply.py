@@ -70,11 +70,12 @@ class Replies(asyncio.BufferedProtocol):
         "_pieces",
         "_scheduled",
         "_sink",
-        "_transport",
         "_turn_at",
         "_until_close",
+        "_upload",
         "_waste",
         "_where",
+        "transport",
     )
 
     def __init__(
@@ -88,7 +89,7 @@ class Replies(asyncio.BufferedProtocol):
         self._loop = loop
         self._clock = clock
         self._buffer = buffer
-        self._transport = cast(asyncio.Transport, None)  # until connection_made
+        self.transport = cast(asyncio.Transport, None)  # until connection_made
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._sink: Sink | None = None
         self._headers = _NONE
@@ -106,6 +107,7 @@ class Replies(asyncio.BufferedProtocol):
         self._pieces = 0  # that may still be inflated in this turn,
         self._turn_at = 0.0  # which is the one that began then
         self._scheduled = False
+        self._upload: asyncio.Timeout | None = None  # of a request whose body is still being written
         self._paused = False  # by the reader
         self._held = False  # reading of the socket is off
 
@@ -115,8 +117,8 @@ class Replies(asyncio.BufferedProtocol):
         """Close at once and end the sink with `error`."""
         raise NotImplementedError
 
-    def _replied(self, status: int) -> None:
-        """Be told that the head of a reply is through."""
+    def _stop_upload(self) -> None:
+        """Write no more of the request."""
         raise NotImplementedError
 
     def _done(self, keep: bool) -> None:
@@ -150,7 +152,7 @@ class Replies(asyncio.BufferedProtocol):
         """Parse what was read."""
         if self._sink is None:
             # Nobody asked for this: a reply to nothing, or an aborted request's rest.
-            self._transport.abort()
+            self.transport.abort()
             return
         self._heard_at = self._clock()
         self._waste += nbytes
@@ -167,7 +169,7 @@ class Replies(asyncio.BufferedProtocol):
 
     def eof_received(self) -> None:
         """End a reply that lasts until the connection closes; anything else is cut short, and lost."""
-        if self._sink is None or self._complete or not self._until_close or not _ended_properly(self._transport):
+        if self._sink is None or self._complete or not self._until_close or not _ended_properly(self.transport):
             return
         self._complete = True
         if self._inflater is None or not self._inflater.backlog:
@@ -225,7 +227,8 @@ class Replies(asyncio.BufferedProtocol):
                 self._inflater = Inflater(coding.lower())
                 headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
         self._headers = _NONE
-        self._replied(status)
+        if self._upload is not None and status >= 400:
+            self._stop_upload()
         sink.head(status, headers)
 
     def on_body(self, chunk: bytes) -> None:
@@ -297,9 +300,9 @@ class Replies(asyncio.BufferedProtocol):
         if hold is not self._held:
             self._held = hold
             if hold:
-                self._transport.pause_reading()
+                self.transport.pause_reading()
             else:
-                self._transport.resume_reading()
+                self.transport.resume_reading()
 
     def _inflate(self) -> None:
         """Feed the sink what it wants of the inflated body, and for a bomb's sake no more than its turn."""
