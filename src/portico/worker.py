@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 REFUSED = 2
 """The exit code of a worker that cannot serve by its first configuration."""
 
+SETTLE = 0.2
+"""Seconds in which a connection that has begun is made: a round trip."""
+
 log = logging.getLogger("portico.worker")
 
 
@@ -130,10 +133,12 @@ class Worker:
             await self._listen(descriptors, self.tls)
 
     async def _leave(self, seconds: float) -> None:
+        self.gateway.ready = False
+        # No new connection begins by now; those under way arrive, and are accepted before the sockets close.
+        await asyncio.sleep(min(SETTLE, seconds / 2))
         for descriptors in self._spare.values():
             for descriptor in descriptors:
                 os.close(descriptor)  # or the kernel goes on taking connections that nobody accepts
-        self.gateway.ready = False
         await self.server.drain(seconds)
         await self.gateway.close()
 

@@ -1,5 +1,6 @@
 """What the tests of processes share: a whole Portico, and a provider whose stream goes on when a test says so."""
 
+import http.client
 import json
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -8,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from portico.testing.running import PATIENCE
+from portico.testing.running import PATIENCE, RunningPortico
 
 KEY = "sk-held-upstream-0001"
 
@@ -82,6 +83,61 @@ def held() -> Iterator[HeldProvider]:
     provider = HeldProvider()
     yield provider
     provider.close()
+
+
+class Callers:
+    """Threads that call without a pause until the port is closed or they are told to stop; `failed` says what failed."""
+
+    def __init__(
+        self, portico: RunningPortico, request: Mapping[str, Any], *, keep_alive: bool, count: int = 4
+    ) -> None:
+        self.failed: list[str] = []
+        self.answered = 0
+        self.done = False
+        self._address = portico.address
+        self._body = json.dumps(request).encode()
+        self._headers = {"authorization": f"Bearer {portico.master_key}", "content-type": "application/json"}
+        if not keep_alive:
+            self._headers["connection"] = "close"
+        self._threads = [threading.Thread(target=self._call_on) for _ in range(count)]
+        for thread in self._threads:
+            thread.start()
+
+    def _call_on(self) -> None:
+        connection = None
+        while not self.done:
+            if connection is None:
+                connection = http.client.HTTPConnection(*self._address, timeout=PATIENCE)
+                try:
+                    connection.connect()
+                except ConnectionRefusedError:
+                    return
+            try:
+                connection.request("POST", "/v1/chat/completions", self._body, self._headers)
+                reply = connection.getresponse()
+                body = reply.read()
+            except (OSError, http.client.HTTPException) as error:
+                self.failed.append(repr(error))
+                connection.close()
+                connection = None
+                continue
+            self.answered += 1
+            if reply.status != 200:
+                self.failed.append(f"{reply.status} {body.decode()}")
+            if reply.will_close:
+                connection.close()
+                connection = None
+        if connection is not None:
+            connection.close()
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+@pytest.fixture(params=[True, False], ids=["kept-alive", "a connection each"])
+def calling(request, ask) -> Callable[[RunningPortico], Callers]:
+    return lambda portico: Callers(portico, ask(), keep_alive=request.param)
 
 
 @pytest.fixture

@@ -3,7 +3,8 @@
 import json
 import os
 import signal
-import threading
+
+import pytest
 
 from portico.testing.running import eventually, running_portico
 
@@ -88,31 +89,25 @@ def test_a_replaced_worker_has_the_configuration_in_force(held):
         assert "new" in names(portico)
 
 
-def test_no_call_fails_while_the_configuration_changes(held, ask):
-    failed, made = [], []
-    done = threading.Event()
-
-    def call_on(portico, key):
-        while not done.is_set():
-            try:
-                status, _, body = portico.request("POST", "/v1/chat/completions", ask(), key=key)
-            except OSError as error:
-                failed.append(repr(error))
-                continue
-            made.append(status)
-            if status != 200:
-                failed.append(body)
-
+def reload_under_load(held, calling, rounds):
     with running_portico(held.config()) as portico:
-        callers = [threading.Thread(target=call_on, args=(portico, portico.master_key)) for _ in range(4)]
-        for caller in callers:
-            caller.start()
-        for number in range(2, 6):
-            portico.rewrite(held.config(models={f"name-{number}": "held/m"}))
-            portico.process.send_signal(signal.SIGHUP)
-            portico.errors.wait_for(f"configuration version {number} is in force")
-        eventually(lambda: len(made) > 50, "calls are made meanwhile")
-        done.set()
-        for caller in callers:
-            caller.join()
-    assert failed == []
+        callers = calling(portico)
+        try:
+            for number in range(2, rounds + 2):
+                portico.rewrite(held.config(models={f"name-{number}": "held/m"}))
+                portico.process.send_signal(signal.SIGHUP)
+                portico.errors.wait_for(f"configuration version {number} is in force")
+            eventually(lambda: callers.answered > 50, "calls are made meanwhile")
+        finally:
+            callers.done = True
+            callers.join()
+    assert callers.failed == []
+
+
+def test_no_call_fails_while_the_configuration_changes(held, calling):
+    reload_under_load(held, calling, 3)
+
+
+@pytest.mark.prove
+def test_no_call_fails_over_a_hundred_changes(held, calling):
+    reload_under_load(held, calling, 100)

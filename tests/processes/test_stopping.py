@@ -99,3 +99,24 @@ def test_the_control_socket_is_removed_at_the_end():
         assert (portico.data_dir / "control.sock").exists()
         portico.stop()
         assert not (portico.data_dir / "control.sock").exists()
+
+
+def test_no_call_fails_when_portico_stops(held, calling):
+    with running_portico(held.config()) as portico:
+        callers = calling(portico)
+        eventually(lambda: callers.answered > 20, "calls are made")
+        portico.process.send_signal(signal.SIGTERM)
+        callers.join()
+        assert portico.wait() == 0
+    assert callers.failed == []
+
+
+def test_no_call_fails_when_a_worker_is_told_to_end(held, calling):
+    with running_portico(held.config()) as portico:
+        callers = calling(portico)
+        eventually(lambda: callers.answered > 20, "calls are made")
+        os.kill(portico.workers()[0], signal.SIGTERM)
+        portico.errors.wait_for("worker 1 is back")
+        callers.done = True
+        callers.join()
+    assert callers.failed == []

@@ -136,3 +136,15 @@ def test_a_worker_that_dies_again_and_again_is_covered_by_another():
         for _ in range(10):
             assert portico.request("GET", "/livez")[0] == 200
         assert len(portico.workers()) == 1
+
+
+def test_a_killed_worker_fails_its_own_calls_in_flight_and_no_other(held, calling):
+    with running_portico(held.config()) as portico:
+        callers = calling(portico)
+        eventually(lambda: callers.answered > 20, "calls are made")
+        os.kill(portico.workers()[0], signal.SIGKILL)
+        portico.errors.wait_for("worker 1 is back")
+        callers.done = True
+        callers.join()
+    # Four callers have one call each in flight; none can fail twice by one death.
+    assert len(callers.failed) <= 4

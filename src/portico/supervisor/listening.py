@@ -7,11 +7,14 @@ import errno
 import os
 import socket
 import stat
+import struct
 import sys
 
 from portico.supervisor import TAKEN, CannotStart
 
 BACKLOG = 4096
+SO_ATTACH_FILTER = 26
+"""Of Linux (asm-generic/socket.h); Python has no name for it."""
 
 
 def open_port(host: str, port: int, workers: int) -> list[list[socket.socket]]:
@@ -46,6 +49,32 @@ def open_port(host: str, port: int, workers: int) -> list[list[socket.socket]]:
     if not own:
         by_worker = [by_worker[0] for _ in range(workers)]
     return by_worker
+
+
+def take_no_more(sock: socket.socket) -> None:
+    """Let no new connection begin on a listening socket; those that have begun go on and can be accepted.
+
+    A close alone would reset whoever is in the queue at that moment, with a request already sent. On Linux a filter on
+    the socket drops the first packet of each connection (a SYN without ACK), so the queue can be emptied first; such a
+    caller is refused when its kernel tries again, a second later. Elsewhere nothing is done.
+    """
+    if sys.platform != "linux" or sock.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    import ctypes
+
+    # struct sock_filter: code, jump if true, jump if false, operand. Offset 13 of a TCP header holds the flags.
+    program = b"".join(
+        struct.pack("HBBI", *instruction)
+        for instruction in (
+            (0x30, 0, 0, 13),  # load the byte at 13
+            (0x54, 0, 0, 0x12),  # keep SYN and ACK of it
+            (0x15, 0, 1, 0x02),  # SYN alone?
+            (0x06, 0, 0, 0),  # then drop
+            (0x06, 0, 0, 0xFFFFFFFF),  # else take the packet
+        )
+    )
+    held = ctypes.create_string_buffer(program, len(program))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, struct.pack("HP", len(program) // 8, ctypes.addressof(held)))
 
 
 def _bound(family: int, address: str, port: int, *, own: bool) -> socket.socket:

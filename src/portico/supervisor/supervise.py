@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from portico.link import Kind, Message
 from portico.supervisor import FAILED, STOPPED, WRONG
 from portico.supervisor.announce import banner, notify, say
+from portico.supervisor.listening import take_no_more
 from portico.supervisor.plan import Plan, Resolving
 from portico.supervisor.process import Process
 from portico.supervisor.watched_files import WatchedFiles
@@ -339,6 +340,11 @@ class Supervisor:
         notify("STOPPING=1")
         say(f"stopping: calls in flight have {self.plan.drain:g} s to end; a second signal stops at once")
         self._stop_by = now + self.plan.drain + GRACE
+        for sock in dict.fromkeys(sock for own in self.sockets for sock in own):
+            try:
+                take_no_more(sock)
+            except OSError as error:  # a sandbox may forbid it
+                say(f"connections that are made just now may be reset: {error.strerror}")
         for worker in self.workers:
             worker.restart_at = None
             worker.send(Message(Kind.DRAIN, round(self.plan.drain * 1000)))
