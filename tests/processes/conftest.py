@@ -86,7 +86,7 @@ def held() -> Iterator[HeldProvider]:
 
 
 class Callers:
-    """Threads that call without a pause until the port is closed or they are told to stop; `failed` says what failed."""
+    """Threads that call without a pause until the port is closed or they are told to stop; `failed` has what failed."""
 
     def __init__(
         self, portico: RunningPortico, request: Mapping[str, Any], *, keep_alive: bool, count: int = 4
