@@ -58,7 +58,10 @@ def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
     members = _decode(body)
     dialect = operation.dialect
     raw = members.get("model")
-    model = _model(raw) if raw is not None and dialect not in _MODEL_IN_PATH else None
+    model = None
+    if raw is not None and dialect not in _MODEL_IN_PATH:
+        # A deployment's path has said it: what the body says besides need not be a name.
+        model = _model(raw) if operation.model_in == "body" else _text(raw)
     seen = Peek(model=model, members=members)
     if operation.streams == "body":
         raw = members.get("stream")

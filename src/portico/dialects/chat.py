@@ -1,0 +1,116 @@
+"""OpenAI's chat completions, completions and embeddings, as OpenAI and the many that follow it speak them.
+
+Streams: chunks, then `data: [DONE]` (platform.openai.com/docs/api-reference/chat/streaming, read 2026-11-20). Usage
+comes in a chunk of its own where it is asked for; others send it with the last choice, or with every chunk, the last
+of which counts. Groq repeats it in `x_groq` (console.groq.com/docs/api-reference).
+"""
+
+import msgspec
+
+from portico.dialects import openai
+from portico.dialects.observer import EventObserver, failure, told
+from portico.dialects.operations import Operation
+from portico.dialects.tokens import NOTHING, UNREADABLE, inner, table
+from portico.errors import PorticoError
+from portico.framing import sse
+from portico.types import Usage
+
+
+class Reply(msgspec.Struct):
+    """What is read of a reply, or of a chunk of one; the rest is skipped."""
+
+    usage: msgspec.Raw = NOTHING
+    x_groq: msgspec.Raw = NOTHING
+    service_tier: msgspec.Raw = NOTHING
+    choices: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+
+class _Choice(msgspec.Struct):
+    finish_reason: msgspec.Raw = NOTHING
+
+
+_reply = msgspec.json.Decoder(Reply)
+_choices = msgspec.json.Decoder(list[_Choice])
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """Read a whole reply's usage, None where it reports none."""
+    try:
+        reply = _reply.decode(body)
+    except UNREADABLE:
+        return None
+    return _usage_of(reply)
+
+
+_ORDINARY = (b"", b'"default"', b"null")
+
+
+def _usage_of(reply: Reply) -> Usage | None:
+    if bytes(reply.service_tier) in _ORDINARY and (found := openai.plain_usage(reply.usage)) is not None:
+        return found
+    values = table(reply.usage) or inner(table(reply.x_groq), "usage")
+    if not values:
+        return None
+    return openai.usage(values, openai.served(reply.service_tier))
+
+
+class ChatObserver(EventObserver):
+    """Watches a stream of chunks that `data: [DONE]` ends; some providers end it after the last finish reason.
+
+    With `hide_usage`, for callers who did not ask for it: a chunk that has usage and no choices is removed, and so
+    is `,"usage":null` in ordinary chunks, which OpenAI writes only where usage was asked for.
+    """
+
+    _NULL = b',"usage":null'
+
+    def __init__(self, operation: Operation, hide_usage: bool = False) -> None:
+        super().__init__(operation, hide_usage)
+        self._holds = hide_usage
+
+    def inspect(self, run: bytes) -> bytes:
+        """Look for usage, errors, finish reasons and the end."""
+        if self._holds and self._NULL in run:
+            run = run.replace(self._NULL, b"")
+        if told(run, b'"usage"') or told(run, b'"finish_reason"') or b"[DONE]" in run or told(run, b'"error"'):
+            return self._see(run)
+        return run
+
+    def _see(self, run: bytes) -> bytes:
+        kept = []
+        for event in sse.split(run):
+            data = sse.parse(event).data
+            if data.startswith(b"[DONE]"):
+                self.finished = self.failed is None
+            elif data and self._chunk(data) and self._holds:
+                continue
+            kept.append(event)
+        return b"".join(kept)
+
+    def _chunk(self, data: bytes) -> bool:
+        """Read a chunk; return whether it is there for its usage alone."""
+        try:
+            chunk = _reply.decode(data)
+        except UNREADABLE:
+            return False
+        found = _usage_of(chunk)
+        # Some send the counts first and noughts after them.
+        if found is not None and (found.total or self._usage is None):
+            self._usage = found
+        error = failure(chunk.error)
+        if error is not None:
+            self.fail(error)
+        elif self._stopped(chunk.choices):
+            self.finished = self.failed is None
+        return found is not None and bytes(chunk.choices).strip(b" ") == b"[]"
+
+    def _stopped(self, choices: msgspec.Raw) -> bool:
+        try:
+            return any(bytes(choice.finish_reason) not in (b"", b"null", b'""') for choice in _choices.decode(choices))
+        except UNREADABLE:
+            return False
+
+
+def stream_error(error: PorticoError) -> bytes:
+    """Write an error as an event; OpenAI's SDK raises at a chunk that has `error`."""
+    return sse.render(openai.error_body(error))

@@ -1,0 +1,139 @@
+"""OpenAI's responses (platform.openai.com/docs/api-reference/responses and …/responses-streaming, read 2026-11-20).
+
+Usage: `input_tokens` holds cached and written ones, `output_tokens` holds reasoning. Built-in tools are billed by
+the call: a search counts where its action is `search` (opening a page is not billed); file search and code
+interpreter count as tool uses. xAI reports the calls of its tools itself, and its cost in ticks
+(docs.x.ai/developers/cost-tracking); OpenRouter its cost in dollars.
+"""
+
+import msgspec
+
+from portico.dialects import openai
+from portico.dialects.observer import EventObserver, failure, told
+from portico.dialects.tokens import NOTHING, UNREADABLE, count, inner, table
+from portico.errors import PorticoError
+from portico.framing import sse
+from portico.types import Usage
+
+_TOOLS = (b"web_search_call", b"file_search_call", b"code_interpreter_call")
+
+
+class _Reply(msgspec.Struct):
+    usage: msgspec.Raw = NOTHING
+    service_tier: msgspec.Raw = NOTHING
+    output: msgspec.Raw = NOTHING
+    error: msgspec.Raw = NOTHING
+
+
+class _Event(msgspec.Struct):
+    type: str = ""
+    response: _Reply | None = None
+    error: msgspec.Raw = NOTHING
+    message: msgspec.Raw = NOTHING
+    code: msgspec.Raw = NOTHING
+
+
+class _Action(msgspec.Struct):
+    type: str = "search"
+
+
+class _Item(msgspec.Struct):
+    type: str = ""
+    action: msgspec.Raw = NOTHING
+
+
+_reply = msgspec.json.Decoder(_Reply)
+_event = msgspec.json.Decoder(_Event)
+_items = msgspec.json.Decoder(list[_Item])
+_action = msgspec.json.Decoder(_Action)
+
+
+def read_usage(body: bytes) -> Usage | None:
+    """Read a whole reply's usage, None where it reports none."""
+    try:
+        return _usage(_reply.decode(body))
+    except UNREADABLE:
+        return None
+
+
+def _usage(reply: _Reply) -> Usage | None:
+    values = table(reply.usage)
+    if not values:
+        return None
+    found = openai.usage(values, openai.served(reply.service_tier))
+    if found is None:
+        return None
+    theirs = inner(values, "server_side_tool_usage_details")
+    if theirs:
+        searches = count(theirs, "web_search_calls") + count(theirs, "x_search_calls")
+        tool_uses = max(count(values, "num_server_side_tools_used") - searches, 0)
+    else:
+        searches, tool_uses = _calls(reply.output)
+    if searches or tool_uses:
+        found = msgspec.structs.replace(found, searches=searches or found.searches, tool_uses=tool_uses)
+    return found
+
+
+def _calls(output: msgspec.Raw) -> tuple[int, int]:
+    """Count the calls of built-in tools that are billed: searches, and others."""
+    encoded = bytes(output)
+    if not any(name in encoded for name in _TOOLS):
+        return 0, 0
+    searches = others = 0
+    try:
+        for item in _items.decode(output):
+            if item.type == "web_search_call":
+                kind = _action.decode(item.action).type if bytes(item.action) not in (b"", b"null") else "search"
+                searches += kind == "search"
+            else:
+                others += item.type in ("file_search_call", "code_interpreter_call")
+    except UNREADABLE:
+        return 0, 0
+    return searches, others
+
+
+class ResponsesObserver(EventObserver):
+    """Watches a stream that `response.completed`, `.incomplete` or `.failed` ends, with or without `event:` lines."""
+
+    def inspect(self, run: bytes) -> bytes:
+        """Look for the last event, which has the usage, and for errors."""
+        if (
+            b"response.completed" in run
+            or b"response.incomplete" in run
+            or b"response.failed" in run
+            or told(run, b'"error"')
+        ):
+            for event in sse.split(run):
+                data = sse.parse(event).data
+                if data and data != b"[DONE]":
+                    self._see(data)
+        return run
+
+    def _see(self, data: bytes) -> None:
+        try:
+            event = _event.decode(data)
+        except UNREADABLE:
+            return
+        reply = event.response
+        if event.type in ("response.completed", "response.incomplete", "response.failed") and reply is not None:
+            self._usage = _usage(reply) or self._usage
+            if event.type == "response.failed":
+                self.fail(failure(reply.error) or "the response failed")
+            else:
+                self.finished = self.failed is None
+        elif event.type == "error" or (not event.type and failure(event.error)):
+            self.fail(failure(event.error) or failure(event.message) or failure(event.code) or "the stream failed")
+
+
+def stream_error(error: PorticoError) -> bytes:
+    """Write an error as an event: the fields of the documented `error` event, and the object that the SDK raises at."""
+    said = openai.error_object(error)
+    event = {
+        "type": "error",
+        "sequence_number": 0,
+        "code": said["code"],
+        "message": said["message"],
+        "param": said["param"],
+        "error": said,
+    }
+    return sse.render(msgspec.json.encode(event), b"error")
