@@ -195,6 +195,8 @@ class _Builder:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> _UnreadableError:
         mark = error.problem_mark or error.context_mark
+        if mark is not None and mark.line >= len(self.source.lines) and error.context_mark is not None:
+            mark = error.context_mark  # what was never closed, rather than the end of the file
         place = Place(self.file, mark.line + 1, mark.column + 1) if mark else Place(self.file)
         what = error.problem or "it cannot be parsed"
         line = self.source.lines[place.line - 1] if 1 <= place.line <= len(self.source.lines) else ""

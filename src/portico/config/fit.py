@@ -161,7 +161,9 @@ class _Fitter:
             return None
         if len(members) == 1:
             return self.value(node, members[0], path, secret=secret)
-        if isinstance(node, Scalar) and any(isinstance(member, inspect.StrType) for member in members):
+        if any(isinstance(member, inspect.StrType) for member in members):
+            if not isinstance(node, Scalar):
+                return self._wrong(node, path, "expected text, a number, or `true` or `false`", secret=secret)
             return self._free(node, path, secret=secret)
         words = [v for member in members if isinstance(member, inspect.LiteralType) for v in member.values]
         if isinstance(node, Scalar) and node.text in words:
@@ -290,7 +292,7 @@ class _Fitter:
         return self._wrong(node, path, "expected `true` or `false`")
 
     def _wrong(self, node: Node, path: Path, message: str, *, secret: bool = False) -> object:
-        reveal = isinstance(node, Scalar) and not secret
+        reveal = isinstance(node, Scalar) and not node.variables and not secret
         self.report.error(node.place, path, message, reveal=reveal)
         return BROKEN
 

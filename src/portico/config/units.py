@@ -2,12 +2,13 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import Final
 
 _SECONDS: Final = {"d": 86_400.0, "h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _BYTES: Final = {"b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
-NUMBER: Final = r"[0-9]{1,15}(?:\.[0-9]{1,9})?"
+NUMBER: Final = r"[0-9]{1,18}(?:\.[0-9]{1,9})?"
 DURATION: Final = rf"(?:{NUMBER}(?:ms|[smhd]))+"
 SIZE: Final = rf"{NUMBER} ?(?:[bB]|[kKmMgGtT](?:i?[bB])?)"
 
@@ -16,7 +17,7 @@ _part = re.compile(rf"({NUMBER})(ms|[smhd])", re.ASCII)
 _size = re.compile(rf"({NUMBER}) ?([bB]|[kKmMgGtT])(?:i?[bB])?\Z", re.ASCII)
 _plain = re.compile(rf"{NUMBER}\Z", re.ASCII)
 
-LARGEST_SIZE: Final = 1 << 60
+LARGEST_SIZE: Final = 1 << 59
 LONGEST_DURATION: Final = 366 * 100 * 86_400.0
 
 
@@ -46,15 +47,15 @@ def size(text: str) -> int:
     Raises ValueError, whose message says how a size is written.
     """
     if _plain.match(text):
-        total = float(text)
+        total = Decimal(text)
     elif match := _size.match(text):
-        total = float(match[1]) * _BYTES[match[2].lower()]
+        total = Decimal(match[1]) * _BYTES[match[2].lower()]
     else:
         raise ValueError("a size is a number of bytes, or a number with a unit: `64KB`, `64MB`, `1GiB`")
     if total != int(total):
         raise ValueError("a size is a whole number of bytes")
     if total > LARGEST_SIZE:
-        raise ValueError("a size is at most 1048576TB")
+        raise ValueError(f"a size is at most {LARGEST_SIZE} bytes")
     return int(total)
 
 

@@ -158,19 +158,25 @@ class Groups:
         """Read `fallbacks`: a list of `{model: [models]}`; a bare name in it holds for every model."""
         if isinstance(node, Table):
             self.ledger.note(path, "litellm expects a list of tables here")
-            self._table(node, path)
-            return
-        if not isinstance(node, Series):
+            tables: list[tuple[Node, Path]] = [(node, path)]
+        elif isinstance(node, Series):
+            tables = [(item, (*path, index)) for index, item in enumerate(node.items)]
+        else:
             self.ledger.leave(path, "it is not a list")
             return
-        for index, item in enumerate(node.items):
-            if isinstance(item, Table):
-                self._table(item, (*path, index))
-        for index, item in enumerate(node.items):
+        rows = [
+            (key, value, (*at, key))
+            for item, at in tables
+            if isinstance(item, Table)
+            for key, value in item.rows.items()
+        ]
+        for key, value, where in sorted(rows, key=lambda row: row[0] == "*"):
+            self._fallbacks_of(key, value, where)
+        for item, where in tables:
             if isinstance(item, Scalar):
-                self.default(Series([item], item.place), (*path, index), whole=True)
+                self.default(Series([item], item.place), where, whole=True)
             elif isinstance(item, Series):
-                self.ledger.leave((*path, index), "expected a table such as `{model: [others]}`")
+                self.ledger.leave(where, "expected a table such as `{model: [others]}`")
 
     def default(self, node: Node, path: Path, *, whole: bool = False) -> None:
         """Read `default_fallbacks`: for every model that has none of its own."""
@@ -181,16 +187,13 @@ class Groups:
         for index, item in enumerate(node.items):
             self._append(without, item, path if whole else (*path, index))
 
-    def _table(self, table: Table, path: Path) -> None:
-        for key, value in sorted(table.rows.items(), key=lambda row: row[0] == "*"):
-            where = (*path, key)
-            groups = [g for g in self.groups.values() if not g.fallbacks] if key == "*" else self._named(key)
-            if not groups:
-                self.ledger.leave(where, f"no model is called {safe(key)!r}{nearest(key, self.groups)}")
-                continue
-            items = value.items if isinstance(value, Series) else [value]
-            for index, item in enumerate(items):
-                self._append(groups, item, (*where, index) if isinstance(value, Series) else where)
+    def _fallbacks_of(self, key: str, value: Node, where: Path) -> None:
+        groups = [g for g in self.groups.values() if not g.fallbacks] if key == "*" else self._named(key)
+        if not groups:
+            self.ledger.leave(where, f"no model is called {safe(key)!r}{nearest(key, self.groups)}")
+            return
+        for index, item in enumerate(value.items if isinstance(value, Series) else [value]):
+            self._append(groups, item, (*where, index) if isinstance(value, Series) else where)
 
     def _named(self, key: str) -> list[Group]:
         if key in self.groups:
@@ -262,9 +265,9 @@ class Groups:
         for deployment in [d for d in (choice.deployment, *choice.also) if d is not None]:
             self.ledger.carry((*deployment.path, "model_name"), model)
             for key, where in deployment.params.items():
-                if key in ("model", "custom_llm_provider", "order", "organization"):
+                if key == "model":
                     self.ledger.carry(where, (*target, "model"))
-                elif key == "weight":
+                elif key in ("custom_llm_provider", "order", "organization", "weight"):
                     self.ledger.carry(where, target)
                 elif key == "timeout" and deployment is choice.deployment:
                     self.ledger.carry(where, (*target, "timeouts", "total"))
