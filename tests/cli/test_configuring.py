@@ -95,7 +95,7 @@ def test_check_takes_a_litellm_file_and_says_what_is_left_out(monkeypatch: pytes
     done = run("check", "litellm.yaml")
     assert done.exit_code == 0, done.output
     assert "m -> openai/gpt-4o" in done.output
-    assert "litellm.yaml:3:68: model_list[0].litellm_params.tags: routing by tags" in done.output
+    assert "litellm.yaml:3:72: model_list[0].litellm_params.tags: routing by tags" in done.output
     assert "sk-hush" not in done.output
 
 
