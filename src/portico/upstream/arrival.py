@@ -31,6 +31,7 @@ class Arrival:
     here_ns = 0
     _consume: Callable[[bytes], None] | None = None
     _over: asyncio.Future[None] | None = None
+    _fields: dict[bytes, bytes] | None = None
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, wants_stream: bool, limit: int) -> None:
         self._loop = loop
@@ -90,10 +91,10 @@ class Arrival:
 
     def header(self, name: bytes) -> bytes:
         """Return a header of the reply, empty when it has none."""
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return b""
+        fields = self._fields
+        if fields is None:
+            fields = self._fields = dict(self.headers)
+        return fields.get(name, b"")
 
     @property
     def body(self) -> bytes:

@@ -95,9 +95,8 @@ async def attempt(
     if arrival.status:
         note.status = arrival.status
         note.first_byte_ms = (arrival.head_ns - arrival.sent_ns) / 1e6
-        upstream_id = (
-            arrival.header(b"x-request-id") or arrival.header(b"request-id") or arrival.header(b"x-amzn-requestid")
-        )
+        header = arrival.header
+        upstream_id = header(b"x-request-id") or header(b"request-id") or header(b"x-amzn-requestid")
         if upstream_id:
             note.upstream_request_id = upstream_id[:128].decode("latin-1")
     return arrival

@@ -4,7 +4,7 @@ Towards a provider the list is closed, so that a cookie, a proxy's header or the
 the caller it is open, because providers report limits, ids and warnings in headers of their own.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 FORWARDED = frozenset(
     (
@@ -89,29 +89,30 @@ HELD_BACK = frozenset(
 )
 HELD_BACK_PREFIXES = (b"x-portico-", b"access-control-", b"cf-")
 
-_MEMO_BOUND = 4096
-_forwarded: dict[bytes, bool] = {}
-_returned: dict[bytes, bool] = {}
+MEMO_BOUND = 4096
 
 
-def forwards(name: bytes) -> bool:
-    """Return whether a caller's header goes on to the provider."""
-    known = _forwarded.get(name)
-    if known is None:
-        known = name not in NEVER_FORWARDED and (name in FORWARDED or name.startswith(FORWARDED_PREFIXES))
-        if len(_forwarded) < _MEMO_BOUND:
-            _forwarded[name] = known
-    return known
+class Verdicts(dict[bytes, bool]):
+    """Remembers what a rule said of a name, up to a bound: strangers choose names."""
+
+    def __init__(self, rule: Callable[[bytes], bool]) -> None:
+        super().__init__()
+        self._rule = rule
+
+    def __missing__(self, name: bytes) -> bool:
+        verdict = self._rule(name)
+        if len(self) < MEMO_BOUND:
+            self[name] = verdict
+        return verdict
 
 
-def returns(name: bytes) -> bool:
-    """Return whether a provider's header goes back to the caller."""
-    known = _returned.get(name)
-    if known is None:
-        known = name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES)
-        if len(_returned) < _MEMO_BOUND:
-            _returned[name] = known
-    return known
+FORWARDS = Verdicts(
+    lambda name: name not in NEVER_FORWARDED and (name in FORWARDED or name.startswith(FORWARDED_PREFIXES))
+)
+"""Whether a caller's header goes on to the provider."""
+
+RETURNS = Verdicts(lambda name: name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES))
+"""Whether a provider's header goes back to the caller."""
 
 
 def request_lines(
@@ -121,7 +122,7 @@ def request_lines(
 
     `defaults` are added where the caller sent no header of that name.
     """
-    lines = [b"%b: %b\r\n" % (name, value) for name, value in headers if forwards(name) and name not in fixed]
+    lines = [b"%b: %b\r\n" % (name, value) for name, value in headers if FORWARDS[name] and name not in fixed]
     if defaults:
         sent = {name for name, _ in headers}
         lines += [b"%b: %b\r\n" % header for header in defaults if header[0] not in sent]
@@ -130,4 +131,4 @@ def request_lines(
 
 def reply_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers of a provider's reply that go back."""
-    return [header for header in headers if returns(header[0])]
+    return [header for header in headers if RETURNS[header[0]]]

@@ -1,6 +1,5 @@
 """One request and its reply, as a handler sees it."""
 
-import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -43,7 +42,6 @@ class Exchange:
     chunked = False
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
-    task: asyncio.Task[None] | None = None
     _length_left: int | None = None
 
     def __init__(

@@ -69,7 +69,7 @@ def plain_refusal(error: PorticoError) -> tuple[int, list[tuple[bytes, bytes]], 
 
 
 class Server:
-    """Listens, and gives each request to `handle` as an Exchange in a task of its own.
+    """Listens, and gives each request to `handle` as an Exchange, in the task of its connection.
 
     The task is cancelled when its caller hangs up. A handler that returns without a reply, or raises, is answered
     with 500 (or cut, when the reply had begun).
@@ -133,7 +133,7 @@ class Server:
         """Cut every connection and stop."""
         self.draining = True
         self._stop_listening()
-        running = [c.current.task for c in self.connections if c.current is not None and c.current.task is not None]
+        running = [connection.task for connection in self.connections if connection.task is not None]
         for connection in list(self.connections):
             connection.abort()
         if running:
@@ -169,8 +169,10 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     __slots__ = (
         "_drained",
+        "_feeding",
         "_head_bytes",
         "_headers",
+        "_idle",
         "_in_headers",
         "_linger_bytes",
         "_linger_until",
@@ -189,12 +191,15 @@ class ServerConnection(asyncio.BufferedProtocol):
         "lost",
         "secure",
         "server",
+        "task",
         "write_paused",
     )
 
     def __init__(self, server: Server) -> None:
         self.server = server
         self.current: Exchange | None = None  # being answered
+        self.task: asyncio.Task[None] | None = None  # that answers
+        self._idle: asyncio.Future[None] | None = None  # what it waits for between requests
         self.lost = False
         self.secure = False
         self.write_paused = False
@@ -206,6 +211,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._headers: list[tuple[bytes, bytes]] = []
         self._target = b""
         self._head_bytes = 0
+        self._feeding = 0
         self._in_headers = False
         self._read_paused = False
         self._since = 0.0
@@ -263,6 +269,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._feed(self.server.buffer[:nbytes])
 
     def _feed(self, data: memoryview) -> None:
+        self._feeding = len(data)
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserCallbackError as error:
@@ -299,8 +306,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.write_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
-        if self.current is not None and self.current.task is not None:
-            self.current.task.cancel()
+        if self.task is not None:
+            self.task.cancel()
         for exchange in self._queue:
             exchange.body.close()
         self._queue.clear()
@@ -350,13 +357,11 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a header. What comes after the body (trailers) is counted, and given to nobody."""
-        self._head_bytes += len(name) + len(value)
-        if not self._in_headers:
-            if self._head_bytes > self.server.limits.header_bytes:
-                raise self._headers_too_large()
+        if self._in_headers:
+            self._headers.append((name.lower(), value))
             return
-        self._headers.append((name.lower(), value))
-        if len(self._headers) > self.server.limits.header_count or self._head_bytes > self.server.limits.header_bytes:
+        self._head_bytes += len(name) + len(value)
+        if self._head_bytes > self.server.limits.header_bytes:
             raise self._headers_too_large()
 
     def on_headers_complete(self) -> None:
@@ -374,6 +379,17 @@ class ServerConnection(asyncio.BufferedProtocol):
             raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
         headers = self._headers
         fields = dict(headers)
+        limits = self.server.limits
+        if len(headers) > limits.header_count:
+            raise self._headers_too_large()
+        # What was fed so far is an upper bound, body included; only beyond it is it worth adding up.
+        fed = self._head_bytes + self._feeding
+        if (
+            fed > limits.header_bytes
+            and sum(len(name) + len(value) + 4 for name, value in headers) > limits.header_bytes
+        ):
+            raise self._headers_too_large()
+        self._head_bytes = 0
         if b"host" not in fields:
             if version == "1.1":
                 raise InvalidRequest("the request has no Host header")
@@ -404,7 +420,12 @@ class ServerConnection(asyncio.BufferedProtocol):
             exchange.expects_continue = version == "1.1"
         self._reading = exchange
         if self.current is None:
-            self._serve(exchange)
+            self.current = exchange
+            if self._idle is not None:
+                self._idle.set_result(None)
+                self._idle = None
+            elif self.task is None:
+                self.task = self.server.loop.create_task(self._serve())
         else:
             self._queue.append(exchange)
 
@@ -472,9 +493,14 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # inside
 
-    def _serve(self, exchange: Exchange) -> None:
-        self.current = exchange
-        exchange.task = self.server.loop.create_task(self._run(exchange))
+    async def _serve(self) -> None:
+        # One task for all requests of a connection: making one costs more than waking one.
+        while not self.lost:
+            if self.current is None:
+                self._idle = self.server.loop.create_future()
+                await self._idle
+            assert self.current is not None
+            await self._run(self.current)
 
     async def _run(self, exchange: Exchange) -> None:
         try:
@@ -511,7 +537,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._linger(unread=not done.body.complete)
             return
         if self._queue:
-            self._serve(self._queue.popleft())
+            self.current = self._queue.popleft()
         elif self._refusal is not None:
             self._answer_refusal()
             return
