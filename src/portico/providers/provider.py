@@ -46,7 +46,7 @@ class Provider:
         places: Mapping[str, Endpoint],
         streams: Mapping[str, Endpoint],
         auths: tuple[Auth, ...],
-        headers: dict[str, str],
+        headers: list[tuple[str, str]],
     ) -> None:
         self.name = name
         self.like = like
@@ -55,7 +55,7 @@ class Provider:
         self.base = base
         self.credentials = auths
         self.headers = headers
-        self.defaults = dict(row.headers)
+        self.defaults = list(row.headers.items())
         self.quirks = frozenset(row.quirks)
         self.operations = frozenset(places)
         self.models = declared.models

@@ -138,7 +138,7 @@ def _needed(name: str, option: Option) -> str:
     return f"it needs {', or '.join(ways)}"
 
 
-def _given(row: Row, declared: schema.Provider, problems: list[str]) -> dict[str, str]:
+def _given(row: Row, declared: schema.Provider, problems: list[str]) -> list[tuple[str, str]]:
     """Return the configuration's options as text; add to `problems` those that nobody reads."""
     allowed = set(row.options) | OPTIONS.get(row.auth, frozenset())
     given: dict[str, str] = {}
@@ -162,14 +162,14 @@ def _keys(row: Row, declared: schema.Provider, environ: Mapping[str, str]) -> tu
 
 def _headers(declared: schema.Provider, problems: list[str]) -> dict[str, str]:
     """Return the configured headers with names in lower case; add to `problems` those that cannot be sent."""
-    headers = {}
+    headers = []
     for name, value in declared.headers.items():
         lowered = name.lower()
         if not _HEADER_NAME.fullmatch(lowered) or not _HEADER_VALUE.fullmatch(value):
             problems.append(f"the header {name!r} holds a character that no header can carry")
         elif lowered in _FRAMING:
             problems.append(f"the header {name!r} is set by the connection, not by the configuration")
-        headers[lowered] = value.strip()
+        headers.append((lowered, value.strip()))
     return headers
 
 
