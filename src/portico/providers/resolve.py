@@ -138,7 +138,7 @@ def _needed(name: str, option: Option) -> str:
     return f"it needs {', or '.join(ways)}"
 
 
-def _given(row: Row, declared: schema.Provider, problems: list[str]) -> list[tuple[str, str]]:
+def _given(row: Row, declared: schema.Provider, problems: list[str]) -> dict[str, str]:
     """Return the configuration's options as text; add to `problems` those that nobody reads."""
     allowed = set(row.options) | OPTIONS.get(row.auth, frozenset())
     given: dict[str, str] = {}
@@ -160,7 +160,7 @@ def _keys(row: Row, declared: schema.Provider, environ: Mapping[str, str]) -> tu
     return tuple(key for variable in row.keys if (key := environ.get(variable, "").strip()))[:1]
 
 
-def _headers(declared: schema.Provider, problems: list[str]) -> dict[str, str]:
+def _headers(declared: schema.Provider, problems: list[str]) -> list[tuple[str, str]]:
     """Return the configured headers with names in lower case; add to `problems` those that cannot be sent."""
     headers = []
     for name, value in declared.headers.items():
