@@ -51,9 +51,9 @@ $(BIN)/uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(VENV)/.run: pyproject.toml uv.lock | $(BIN)/uv
-	@$(UV) sync --quiet --frozen --inexact
+	@$(UV) sync --quiet --compile-bytecode --frozen --inexact
 	@touch $@
 
 $(VENV)/.dev: pyproject.toml uv.lock | $(BIN)/uv
-	@$(UV) sync --quiet --frozen --group dev
+	@$(UV) sync --quiet --compile-bytecode --frozen --group dev
 	@touch $@ $(VENV)/.run

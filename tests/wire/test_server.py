@@ -248,6 +248,16 @@ async def test_http_1_0_gets_a_stream_without_chunks() -> None:
     assert chunked.endswith(b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n")
 
 
+@pytest.mark.parametrize(
+    ("target", "path"),
+    [("http://gateway/v1/x?y=1", b"/v1/x"), ("HTTPS://gateway:1/v1", b"/v1"), ("http://gateway", b"/"), ("*", b"*")],
+)
+async def test_a_target_may_be_a_whole_url(target: str, path: bytes) -> None:
+    async with serving() as (_, port):
+        reply = await talk(port, request(target, method="OPTIONS"))
+    assert b"x-path: %b\r\n" % path in reply
+
+
 async def test_a_head_request_gets_no_body() -> None:
     async def handle(exchange: Exchange) -> None:
         exchange.reply(200, [], b"hello")

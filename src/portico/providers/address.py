@@ -2,6 +2,7 @@
 
 import re
 from functools import lru_cache
+from typing import Literal
 from urllib.parse import quote, urlsplit
 
 import msgspec
@@ -19,7 +20,7 @@ _DISGUISED = re.compile(r"%(?:25)*(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 class Endpoint(msgspec.Struct, frozen=True):
     """A place to send a request to. `path` and `query` are as they go on the wire."""
 
-    scheme: str
+    scheme: Literal["http", "https"]
     host: str
     port: int
     path: str
@@ -46,7 +47,12 @@ class Endpoint(msgspec.Struct, frozen=True):
 def parse(url: str) -> Endpoint:
     """Take a URL apart. ValueError when it is no plain HTTP URL; the message does not repeat what it may hide."""
     parts = urlsplit(url)
-    if parts.scheme not in _DEFAULT_PORTS:
+    scheme: Literal["http", "https"]
+    if parts.scheme == "https":
+        scheme = "https"
+    elif parts.scheme == "http":
+        scheme = "http"
+    else:
         raise ValueError("it is not an http:// or https:// URL")
     if parts.username is not None or parts.password is not None:
         raise ValueError("it holds a user name or password")
@@ -54,8 +60,8 @@ def parse(url: str) -> Endpoint:
         raise ValueError("it has no usable host name")
     if parts.fragment:
         raise ValueError("it has a fragment")
-    port = parts.port or _DEFAULT_PORTS[parts.scheme]
-    return Endpoint(parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
+    port = parts.port or _DEFAULT_PORTS[scheme]
+    return Endpoint(scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
 
 
 def join(base: str, path: str) -> str:

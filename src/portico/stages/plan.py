@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from portico.config import schema
 from portico.errors import InvalidRequest, ModelNotFound
 from portico.names import captured
+from portico.providers.row import CATALOG
 from portico.upstream.target import Target, Upstream
 
 Draw = Callable[[], float]
@@ -108,14 +109,14 @@ class Routes:
         return targets
 
     def _owner(self, name: str, operation: str) -> Upstream:
-        owners = self._owners.get(name, ())
+        owners = self._owners.get(name, [])
         able = [owner for owner in owners if self._upstreams[owner].provider.endpoint(operation, name) is not None]
         if len(able) > 1:
             choices = ", ".join(f"{owner}/{name}" for owner in able)
             raise ModelNotFound(f"several providers have the model {name!r}; name one of {choices}", param="model")
         if able or owners:
             return self._upstreams[(able or owners)[0]]
-        if len(self._upstreams) == 1 and "/" not in name:
+        if len(self._upstreams) == 1 and name.partition("/")[0] not in CATALOG:
             # A single provider can be asked for anything: its newest models are in no list of ours.
             return next(iter(self._upstreams.values()))
         raise ModelNotFound(

@@ -11,7 +11,7 @@ from portico.providers import prices_table
 from portico.providers.address import Endpoint
 from portico.providers.prices import price_of, with_overrides
 from portico.providers.prices_schedule import Price
-from portico.providers.resolve import Provider
+from portico.providers.provider import Provider
 from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 

@@ -7,7 +7,7 @@ its headers alone. A body can be read again for another attempt until it is clos
 import asyncio
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from typing import BinaryIO
+from typing import IO
 
 from portico.errors import Overloaded, PorticoError, TooLarge
 
@@ -39,7 +39,7 @@ class Body:
     complete = False
     _charged = 0
     _limit: int | None = None
-    _spool: BinaryIO | None = None
+    _spool: IO[bytes] | None = None
     _waiter: asyncio.Future[None] | None = None
     _error: PorticoError | None = None
 
@@ -186,8 +186,9 @@ class Body:
 
     def _to_spool(self) -> None:
         # An unnamed file: it is gone with the process, however that ends.
-        self._spool = tempfile.TemporaryFile(prefix="portico-body-", buffering=PIECE)  # noqa: SIM115  # closed in close()
-        self._spool.writelines(self._pieces)
+        spool = tempfile.TemporaryFile(prefix="portico-body-", buffering=PIECE)  # noqa: SIM115  # closed in close()
+        spool.writelines(self._pieces)
+        self._spool = spool
         self._pieces = []
 
 

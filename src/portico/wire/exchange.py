@@ -22,7 +22,7 @@ NO_BODY = frozenset((204, 304))
 
 def status_line(status: int) -> bytes:
     """Return the first line of a reply."""
-    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload, no-any-return]  # keyed by int
+    return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]  # keyed by int
 
 
 class Exchange:

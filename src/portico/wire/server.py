@@ -408,7 +408,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
         body = Body(declared, self.server.budget, self.server.limits.memory_body, self._body_wanted)
-        exchange = Exchange(self, method, self._target, headers, fields, body)
+        target = self._target
+        if target[:1] != b"/":
+            target = origin_form(target)
+        exchange = Exchange(self, method, target, headers, fields, body)
         if version == "1.0":
             exchange.http10 = True
         if not parser.should_keep_alive():
@@ -600,6 +603,20 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             with contextlib.suppress(OSError):
                 self._transport.write_eof()
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the path and query of a target in absolute form, which a server must take as well (RFC 9112, 3.2.2)."""
+    if target == b"*":
+        return target
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in (b"http", b"https"):
+        raise InvalidRequest("the request target is neither a path nor a URL")
+    for mark in (b"/", b"?"):
+        at = rest.find(mark)
+        if at >= 0:
+            return rest[at:] if mark == b"/" else b"/" + rest[at:]
+    return b"/"
 
 
 def _plain(error: httptools.HttpParserError) -> str:
