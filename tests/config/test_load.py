@@ -1,6 +1,7 @@
 """A configuration from its file: what is read, and what each mistake is answered with."""
 
 import json
+import time
 from pathlib import Path
 
 import msgspec
@@ -364,3 +365,13 @@ def test_the_variables_used_are_known(tmp_path: Path) -> None:
 def test_what_is_loaded_is_what_the_schema_says(tmp_path: Path) -> None:
     config = loaded(tmp_path, "providers: {a: {timeouts: {total: 3}}}\nmodels: {m: a/b}").config
     assert msgspec.convert(msgspec.to_builtins(config), Config) == config
+
+
+def test_problems_without_end_are_counted_and_answered_in_bounded_time(tmp_path: Path) -> None:
+    providers = "".join(f"  p{n}: {{}}\n" for n in range(3000))
+    models = "".join(f"  m{n}: q{n}/x\n" for n in range(3000))
+    began = time.process_time()
+    error = rejected(tmp_path, f"providers:\n{providers}models:\n{models}")
+    assert time.process_time() - began < 20
+    assert len(error.problems) == 501
+    assert error.problems[-1].message == "and 2500 more problems"

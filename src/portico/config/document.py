@@ -17,7 +17,7 @@ from portico.config.problems import Path, Place, Report, Source, Span, safe
 
 MAX_BYTES: Final = 4 * 1024 * 1024
 MAX_DEPTH: Final = 64
-MAX_NODES: Final = 100_000
+MAX_NODES: Final = 250_000
 
 # In `{...}` and `[...]` YAML would read the braces and commas of `${VAR:-a,b}` as its own. While it parses, characters
 # of the private use area stand for them, one for one, so that lines and columns stay true.
@@ -268,6 +268,7 @@ class _Builder:
                         frame.node.keys[key] = merged.keys[key]
         if frame.anchor:
             self.anchors[frame.anchor] = (frame.node, frame.weight)
+        self.count -= frame.weight - 1  # its values were counted as they came
         self._put(frame.node, frame.weight, frame.node.place)
 
     def _put(self, node: Node, weight: int, place: Place) -> None:

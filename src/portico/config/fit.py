@@ -11,7 +11,7 @@ from msgspec import inspect
 
 from portico.config import units
 from portico.config.document import Node, Scalar, Series, Table
-from portico.config.problems import Path, Place, Report, nearest, safe
+from portico.config.problems import Path, Place, Report, safe
 from portico.config.schema import Config, Key, Model, Target, holds_secret, secret_name
 
 BROKEN: Final = object()
@@ -115,7 +115,7 @@ class _Fitter:
         for key, item in node.rows.items():
             self.lines[*path, key] = node.keys[key]
             if key not in fields:
-                self.report.error(node.keys[key], (*path, key), _unknown(key, fields))
+                self.report.error(node.keys[key], (*path, key), self._unknown(key, fields))
                 continue
             fitted = self.value(item, fields[key].type, (*path, key), secret=False)
             if fitted is not BROKEN:
@@ -279,7 +279,7 @@ class _Fitter:
         if not isinstance(node, Scalar):
             return self._wrong(node, path, f"expected {_these(words)}")
         if node.text not in words:
-            hint = "" if node.variables else nearest(node.text, words)
+            hint = "" if node.variables else self.report.nearest(node.text, words)
             return self._wrong(node, path, f"expected {_these(words)}, not {_quoted(node)}{hint}")
         return node.text
 
@@ -290,6 +290,10 @@ class _Fitter:
             if node.text.lower() in _OLD_TRUTHS:
                 return self._wrong(node, path, f"{_quoted(node)} is a word here; write `true` or `false`")
         return self._wrong(node, path, "expected `true` or `false`")
+
+    def _unknown(self, key: str, fields: dict[str, inspect.Field]) -> str:
+        hint = self.report.nearest(key, fields)
+        return f"unknown key {safe(key)!r}" + (hint or f"; the keys here are {_these(fields)}")
 
     def _wrong(self, node: Node, path: Path, message: str, *, secret: bool = False) -> object:
         reveal = isinstance(node, Scalar) and not node.variables and not secret
@@ -306,8 +310,3 @@ def _these(words: Iterable[str]) -> str:
     if len(names) > 8:
         names = [*names[:7], "…"]
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
-
-
-def _unknown(key: str, fields: dict[str, inspect.Field]) -> str:
-    hint = nearest(key, fields)
-    return f"unknown key {safe(key)!r}" + (hint or f"; the keys here are {_these(fields)}")

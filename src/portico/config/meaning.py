@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from portico.config.problems import Path, Place, Report, nearest, safe
+from portico.config.problems import Path, Place, Report, safe
 
 RESERVED: Final = frozenset({"v1", "v1beta", "v1beta1", "v2", "model", "livez", "readyz"})
 """First steps of the gateway's own paths; a provider of such a name could not be reached by its path."""
@@ -112,10 +112,10 @@ class _Meaning:
     def _row(self, name: str, provider: Data, path: Path, catalog: Collection[str]) -> None:
         like = provider.get("like")
         if like is not None and like not in catalog:
-            message = f"no provider in the catalog is called {safe(like)!r}{nearest(like, catalog)}"
+            message = f"no provider in the catalog is called {safe(like)!r}{self.report.nearest(like, catalog)}"
             self._error((*path, "like"), message, reveal=True)
         elif like is None and name not in catalog:
-            hint = nearest(name, catalog) or "; `portico models --providers` lists them"
+            hint = self.report.nearest(name, catalog) or "; `portico models --providers` lists them"
             message = f"no provider in the catalog is called {safe(name)!r}{hint}"
             self._error(path, f"{message}; for an endpoint of your own say what it is like: `like: openai`")
 
@@ -198,7 +198,7 @@ class _Meaning:
         elif not slash or not model or not provider:
             self._error(path, f"{safe(target)!r} is not `provider/model`{self._instead(target)}", reveal=True)
         elif provider not in self.providers:
-            hint = self._instead(target) or nearest(provider, self.providers)
+            hint = self._instead(target) or self.report.nearest(provider, self.providers)
             hint = hint or f"; add {safe(provider)!r} under `providers`"
             self._error(path, f"no provider is called {safe(provider)!r}{hint}", reveal=True)
 
@@ -207,7 +207,7 @@ class _Meaning:
             return f"; {safe(target)!r} is a model name of yours, and a target cannot name another: repeat its targets"
         if "/" in target:
             return ""
-        return nearest(target, [f"{name}/{target}" for name in self.providers])
+        return self.report.nearest(target, [f"{name}/{target}" for name in self.providers])
 
     # Keys and prices
 
@@ -226,7 +226,7 @@ class _Meaning:
                     self._pattern(pattern, ("keys", name, "models", index))
             for index, provider in enumerate(key.get("passthrough", ())):
                 if provider not in self.providers and provider not in (None, "*"):
-                    message = f"no provider is called {safe(provider)!r}{nearest(provider, self.providers)}"
+                    message = f"no provider is called {safe(provider)!r}{self.report.nearest(provider, self.providers)}"
                     self._error(("keys", name, "passthrough", index), message, reveal=True)
 
     def _key_values(self, keys: Data) -> Iterator[tuple[Path, str]]:
@@ -245,10 +245,10 @@ class _Meaning:
         if slash and "*" not in provider and provider not in self.providers and pattern not in self.models:
             known = [name.partition("/")[0] for name in self.models if "/" in name]
             if provider not in known:
-                hint = nearest(provider, self.providers)
+                hint = self.report.nearest(provider, self.providers)
                 self._warn(path, f"it allows nothing: no provider is called {safe(provider)!r}{hint}", reveal=True)
         elif not slash and "*" not in pattern and self.models and pattern not in self.models:
-            hint = nearest(pattern, self.models)
+            hint = self.report.nearest(pattern, self.models)
             if hint:
                 self._warn(path, f"no model name of yours is {safe(pattern)!r}{hint}", reveal=True)
 
@@ -257,4 +257,4 @@ class _Meaning:
         if not slash or not provider or not model:
             self._error(path, f"{safe(name)!r} is not `provider/model`")
         elif provider not in self.providers:
-            self._warn(path, f"no provider is called {safe(provider)!r}{nearest(provider, self.providers)}")
+            self._warn(path, f"no provider is called {safe(provider)!r}{self.report.nearest(provider, self.providers)}")

@@ -19,6 +19,10 @@ _KEYLIKE = re.compile(
 )
 
 
+MOST_PROBLEMS = 500
+"""Problems in one report; more are only counted."""
+
+
 class Place(msgspec.Struct, frozen=True, order=True):
     """Where something stands: a file, and a line and column counted from one (0: no line, as in a plain dict)."""
 
@@ -84,20 +88,33 @@ class Report:
         self.sources: dict[str, Source] = {}
         self.errors: list[Problem] = []
         self.warnings: list[Problem] = []
+        self._more = 0
+        self._hints = 0
 
     def error(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> None:
         """Note something that must be put right; `reveal` lets the excerpt show the value at `place`."""
-        self.errors.append(self.problem(place, path, message, reveal=reveal))
+        if len(self.errors) < MOST_PROBLEMS:
+            self.errors.append(self.problem(place, path, message, reveal=reveal))
+        else:
+            self._more += 1
 
     def warn(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> None:
         """Note something that may be meant, but probably is not."""
-        self.warnings.append(self.problem(place, path, message, reveal=reveal))
+        if len(self.warnings) < MOST_PROBLEMS:
+            self.warnings.append(self.problem(place, path, message, reveal=reveal))
+
+    def nearest(self, word: str, known: Collection[str]) -> str:
+        """Return what `nearest` does, for the first hundred words that are asked for: looking is slow."""
+        self._hints += 1
+        return nearest(word, known) if self._hints <= 100 else ""
 
     def settle(self, files: Iterable[str] = ()) -> None:
         """Raise `RejectedConfigError` with every error noted so far, in the order of the files' lines."""
         if self.errors:
             order = {name: index for index, name in enumerate(self.sources)}
             found = sorted(self.errors, key=lambda p: (order.get(p.place.file, -1), p.place.line, p.place.column))
+            if self._more:
+                found.append(Problem(place=found[-1].place, path="", message=f"and {self._more} more problems"))
             raise RejectedConfigError(list(dict.fromkeys(found)), files)
 
     def problem(self, place: Place, path: Path, message: str, *, reveal: bool = False) -> Problem:

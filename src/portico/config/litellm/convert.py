@@ -14,7 +14,7 @@ from portico.config.litellm.prefixes import ROWS
 from portico.config.litellm.routing import Groups
 from portico.config.litellm.settings import GENERAL, KNOWN, LITELLM, ROUTER, SECTIONS, TOP
 from portico.config.litellm.values import Values, decimal_text
-from portico.config.problems import Path, Place, Problem, Report, nearest, safe, spelled
+from portico.config.problems import Path, Problem, Report, safe, spelled
 
 _SIGNS = frozenset({"model_list", "litellm_settings", "router_settings", "general_settings"})
 _OWN = frozenset({"providers", "models", "server", "keys"})
@@ -259,8 +259,8 @@ class _Conversion:
         attempts = min(int(number) + 1, 10)
         if attempts != number + 1:
             self.ledger.note(path, "a target is tried at most ten times")
-        rows = self.draft.table("retries", node_place(node)).rows
-        rows["attempts"] = Scalar(str(attempts), node_place(node), plain=True)
+        rows = self.draft.table("retries", node.place).rows
+        rows["attempts"] = Scalar(str(attempts), node.place, plain=True)
         self.ledger.carry(path, ("retries", "attempts"))
 
     def _timeouts(self) -> None:
@@ -279,29 +279,23 @@ class _Conversion:
             if key in SECTIONS:
                 self.ledger.leave((key,), SECTIONS[key])
             elif key not in TOP:
-                self.ledger.leave((key,), f"litellm does not read this section{nearest(key, TOP)}")
+                self.ledger.leave((key,), f"litellm does not read this section{self.ledger.nearest(key, TOP)}")
         reasons = {"router_settings": ROUTER, "litellm_settings": LITELLM, "general_settings": GENERAL}
         for name, section in self.sections.items():
             for key in section.rows:
                 if key in reasons[name]:
                     self.ledger.leave((name, key), reasons[name][key])
                 elif key not in KNOWN[name]:
-                    self.ledger.leave((name, key), _stray(name, key))
+                    self.ledger.leave((name, key), self._stray(name, key))
         for name in self.values.own:
             path = ("environment_variables", name)
             if path not in self.ledger.carried:
                 self.ledger.leave(path, "nothing that is carried over reads this variable; set it in the environment")
 
-
-def _stray(section: str, key: str) -> str:
-    homes = [name for name, known in KNOWN.items() if key in known and name != section]
-    if key in TOP:
-        return f"litellm ignores it here; {key!r} is a section of its own"
-    if homes:
-        return f"litellm ignores it here; it belongs in `{homes[0]}`"
-    return f"litellm is not known to read it here{nearest(key, KNOWN[section])}"
-
-
-def node_place(node: Node) -> Place:
-    """Return where a node stands."""
-    return node.place
+    def _stray(self, section: str, key: str) -> str:
+        homes = [name for name, known in KNOWN.items() if key in known and name != section]
+        if key in TOP:
+            return f"litellm ignores it here; {key!r} is a section of its own"
+        if homes:
+            return f"litellm ignores it here; it belongs in `{homes[0]}`"
+        return f"litellm is not known to read it here{self.ledger.nearest(key, KNOWN[section])}"

@@ -12,7 +12,7 @@ from portico.config.litellm.ledger import Ledger
 from portico.config.litellm.prefixes import ROWS, Row, guess
 from portico.config.litellm.settings import DEPLOYMENT, MODEL_INFO
 from portico.config.litellm.values import Values
-from portico.config.problems import Path, Place, nearest, safe
+from portico.config.problems import Path, Place, safe
 
 Field = tuple[str, ...]
 
@@ -238,7 +238,7 @@ class _Reader:
                     else:
                         self.ledger.note((*at, key), f"entry {path[-1]} of `model_list` sets its own instead")
             else:
-                hint = nearest(name or "", self.credentials)
+                hint = self.ledger.nearest(name or "", self.credentials)
                 self.ledger.leave(where, f"no credential in `credential_list` has this name{hint}")
         return Params(rows)
 
@@ -254,14 +254,18 @@ class _Reader:
         elif prefix not in ROWS or not slash:
             guessed = guess(model)
             if guessed is None:
-                hint = nearest(prefix, ROWS) if slash else "; litellm would need a prefix too, as in `openai/…`"
+                hint = (
+                    self.ledger.nearest(prefix, ROWS)
+                    if slash
+                    else "; litellm would need a prefix too, as in `openai/…`"
+                )
                 return f"Portico does not know litellm's provider {safe(prefix)!r}{hint}"
             where = params.rows["model"][1]
             self.ledger.note(where, f"it names no provider; taken for {guessed!r}, as litellm does")
             prefix, rest = guessed, model
         row = ROWS.get(prefix)
         if row is None:
-            return f"Portico does not know litellm's provider {safe(prefix)!r}{nearest(prefix, ROWS)}"
+            return f"Portico does not know litellm's provider {safe(prefix)!r}{self.ledger.nearest(prefix, ROWS)}"
         if self.catalog is not None and row.name not in self.catalog:
             return f"the provider {row.name!r} is not in Portico's catalog"
         region = None
@@ -309,7 +313,7 @@ class _Reader:
         elif key in _OPTION_NAMES:
             self.ledger.leave(where, f"the provider {deployment.credential.row.name!r} has no such setting")
         else:
-            self.ledger.leave(where, _why(key, DEPLOYMENT))
+            self.ledger.leave(where, self._why(key, DEPLOYMENT))
 
     def _field(self, deployment: Deployment, field: Field, node: Node, where: Path) -> None:
         written = self.values.written(node, ("providers",))
@@ -367,7 +371,7 @@ class _Reader:
                     if name in PRICES:
                         self._price(deployment, name, value, (*where, name))
                     else:
-                        self.ledger.leave((*where, name), _why(name, MODEL_INFO))
+                        self.ledger.leave((*where, name), self._why(name, MODEL_INFO))
             elif key in ("rpm", "tpm"):
                 self.ledger.leave(where, "the limit is not carried over")
             elif key not in ("model_name", "litellm_params", "model_info"):
@@ -378,7 +382,7 @@ class _Reader:
                     or key in ("api_base", "api_key", "base_url")
                 )
                 reason = "litellm ignores it here; it belongs inside `litellm_params`" if belongs else None
-                hint = nearest(key, ("model_name", "litellm_params", "model_info"))
+                hint = self.ledger.nearest(key, ("model_name", "litellm_params", "model_info"))
                 self.ledger.leave(where, reason or f"litellm does not read it{hint}")
 
     def _default_key(self, deployment: Deployment) -> None:
@@ -407,11 +411,20 @@ class _Reader:
             found.append(copy)
         return found or [deployment]
 
-
-def _why(key: str, reasons: dict[str, str]) -> str:
-    if key in reasons:
-        return reasons[key]
-    if key.startswith("supports_"):
-        return "what a model can do comes from the catalog"
-    known = {*reasons, *_OPTION_NAMES, *PRICES, "api_base", "api_key", "timeout", "weight", "order", "extra_headers"}
-    return f"it is not known here{nearest(key, known)}"
+    def _why(self, key: str, reasons: dict[str, str]) -> str:
+        if key in reasons:
+            return reasons[key]
+        if key.startswith("supports_"):
+            return "what a model can do comes from the catalog"
+        known = {
+            *reasons,
+            *_OPTION_NAMES,
+            *PRICES,
+            "api_base",
+            "api_key",
+            "timeout",
+            "weight",
+            "order",
+            "extra_headers",
+        }
+        return f"it is not known here{self.ledger.nearest(key, known)}"

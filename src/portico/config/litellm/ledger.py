@@ -1,5 +1,7 @@
 """Keeps account of every leaf of a foreign configuration: carried over to somewhere, or left out for a reason."""
 
+from collections.abc import Collection
+
 import msgspec
 
 from portico.config.document import Node, Scalar, Series, Table, leaves
@@ -33,6 +35,10 @@ class Ledger:
         """Note that a node which is not part of the tree was there and has no effect; every leaf of it is listed."""
         for below, leaf in leaves(node):
             self._left.append((leaf.place if below else place, (*path, *below), reason))
+
+    def nearest(self, word: str, known: Collection[str]) -> str:
+        """Return `; did you mean 'x'?`, or nothing, as `Report.nearest` does."""
+        return self.report.nearest(word, known)
 
     def close(self) -> list[Problem]:
         """Return what is left out, in the order of the file, after adding every leaf that nobody accounted for."""

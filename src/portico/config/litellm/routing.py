@@ -8,7 +8,7 @@ from portico.config.document import Node, Scalar, Series, Table
 from portico.config.litellm.deployments import Deployment
 from portico.config.litellm.ledger import Draft, Ledger
 from portico.config.litellm.values import Values, decimal_text
-from portico.config.problems import Path, Place, nearest, safe
+from portico.config.problems import Path, Place, safe
 from portico.config.wildcard import Patterns
 
 
@@ -138,7 +138,7 @@ class Groups:
             self.aliases[name] = group
             if (choices := self.resolve(name)) is None:
                 del self.aliases[name]
-                self.ledger.leave(where, f"no model is called {safe(group)!r}{nearest(group, self.groups)}")
+                self.ledger.leave(where, f"no model is called {safe(group)!r}{self.ledger.nearest(group, self.groups)}")
                 continue
             if any("*" in choice.model for choice in choices):
                 del self.aliases[name]
@@ -190,7 +190,7 @@ class Groups:
     def _fallbacks_of(self, key: str, value: Node, where: Path) -> None:
         groups = [g for g in self.groups.values() if not g.fallbacks] if key == "*" else self._named(key)
         if not groups:
-            self.ledger.leave(where, f"no model is called {safe(key)!r}{nearest(key, self.groups)}")
+            self.ledger.leave(where, f"no model is called {safe(key)!r}{self.ledger.nearest(key, self.groups)}")
             return
         for index, item in enumerate(value.items if isinstance(value, Series) else [value]):
             self._append(groups, item, (*where, index) if isinstance(value, Series) else where)
@@ -215,7 +215,7 @@ class Groups:
         name = self.values.known(item)
         choices = self.resolve(name) if name is not None else None
         if choices is None:
-            hint = nearest(name or "", self.groups)
+            hint = self.ledger.nearest(name or "", self.groups)
             self.ledger.leave(path, f"no model is called {safe(name or '')!r}{hint}")
             return
         if any("*" in choice.model for choice in choices):
