@@ -91,7 +91,8 @@ def _compare(folder: Path, result: Result, chosen: list[str], extent: Extent, on
             subject = _start(stack, name, upstreams, folder, subject_core, result)
             if subject is not None:
                 started.append(subject)
-        bench = Bench(load_core, folder, extent, upstreams.roots)
+        pinned = (int(subject_core[-1]), int(load_core[-1])) if subject_core else None
+        bench = Bench(load_core, folder, extent, upstreams.roots, pinned)
         _measure(bench, started, result, only)
 
 

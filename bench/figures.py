@@ -25,7 +25,8 @@ def percentile(sorted_values: Sequence[float], percent: float) -> float:
         raise ValueError("no values, no percentile")
     if not 0 < percent <= 100:
         raise ValueError(f"percent is {percent!r}; it lies above 0 and up to 100")
-    return sorted_values[math.ceil(percent / 100 * len(sorted_values)) - 1]
+    rank = round(percent * len(sorted_values) / 100, 6)  # 99.9 % of 1,000 are 999, whatever binary fractions say
+    return sorted_values[math.ceil(rank) - 1]
 
 
 def spread(values: Sequence[float]) -> Spread:

@@ -85,6 +85,17 @@ def cpu_seconds(pids: list[int], proc: Path = PROC) -> float:
     return total
 
 
+def parse_busy(text: str) -> dict[int, float]:
+    """Return, from /proc/stat, the seconds that each core has worked so far (neither idle nor waiting)."""
+    busy = {}
+    for line in text.splitlines():
+        name, *fields = line.split()
+        if name.startswith("cpu") and name != "cpu":
+            user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields[:8])
+            busy[int(name[3:])] = (user + nice + system + irq + softirq + steal) / TICK
+    return busy
+
+
 def footprints(pids: list[int], proc: Path = PROC) -> list[Footprint]:
     """Return the memory of each of `pids` that is alive."""
     found = []

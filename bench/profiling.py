@@ -1,9 +1,9 @@
 """Say which functions of a worker cost what per call, by running its gateway in this process under a profile.
 
 Two ways. Samples (the default) are taken a few hundred times per second of CPU, by interrupting and asking where the
-code is: little weight, but a stretch of C code is put on the Python function that calls it or runs next. Counts come from
-cProfile: every function with its calls, C functions by name, but small Python functions look dearer than they are. Both
-are scaled to the CPU of a call measured without any profile: read shares, not absolutes.
+code is: little weight, but a stretch of C code is put on the Python function that calls it or runs next. Counts come
+from cProfile: every function with its calls, C functions by name, but small Python functions look dearer than they are.
+Both are scaled to the CPU of a call measured without any profile: read shares, not absolutes.
 """
 
 import argparse

@@ -11,6 +11,8 @@ from bench.scenarios import Row
 
 Table = list[list[str]]
 NONE = "-"
+QUIET = 0.05
+"""The share of a core that others may use before the figures are called noise."""
 
 UNSAID = """\
 ## What these figures do not say
@@ -243,6 +245,10 @@ def _facts(result: Result) -> list[str]:
     began = time.strftime("%Y-%m-%d %H:%M", time.localtime(result.began))
     facts.append(f"{began}, {result.seconds:.0f} s{', quick' if result.quick else ''}")
     facts.append("versions: " + ", ".join(f"{name} {version}" for name, version in result.versions.items() if version))
+    foreign = result.foreign()
+    if foreign is not None:
+        warning = ": THIS MACHINE WAS BUSY, CALLS A SECOND AND PERCENTILES ARE NOISE" if foreign.median > QUIET else ""
+        facts.append(f"others used {foreign.median:.0%} of the cores (median; up to {foreign.high:.0%}){warning}")
     facts += [f"left out: {name}: {reason}" for name, reason in result.skipped.items()]
     for name, records in result.records.items():
         verdict = "one for every call" if records.right else "WRONG"

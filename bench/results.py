@@ -93,6 +93,11 @@ class Result:
                     total[fault] = total.get(fault, 0) + count
         return total
 
+    def foreign(self) -> Spread | None:
+        """Return how much of the cores in use other processes took while calls were measured (0 to 1)."""
+        found = [row.values["foreign"] for row in self.rows if "foreign" in row.values]
+        return spread(found) if found else None
+
     def loaded(self, subject: str) -> float | None:
         """Return the largest resident memory of all its processes seen at any reading."""
         seen = [

@@ -71,6 +71,7 @@ class Bench:
     folder: Path
     extent: Extent
     mock_roots: list[int]
+    cores: tuple[int, int] | None = None  # the subject's and the load's, where they are pinned
 
 
 def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstream) -> Row | None:
@@ -82,8 +83,8 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
     lua = _script(bench, subject, place, size)
     if turn == 0:
         _drive(bench, subject, place, lua, 16, 3.0 if subject.heavy else 1.0)
-    load, cpu, busy = _drive(bench, subject, place, lua, 64, bench.extent.busy)
-    alone, _, _ = _drive(bench, subject, place, lua, 1, bench.extent.single)
+    load, cpu, busy, foreign = _drive(bench, subject, place, lua, 64, bench.extent.busy)
+    alone, *_ = _drive(bench, subject, place, lua, 1, bench.extent.single)
     failed = load.failed + alone.failed
     if failed or not load.requests or not alone.requests:
         return Row(scenario, subject.name, turn, {}, {"failed of " + str(load.requests + alone.requests): failed})
@@ -94,6 +95,7 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
         "p50": alone.p50,
         "p99": alone.p99,
         "load core": busy,
+        "foreign": foreign,
         "calls": float(load.requests + alone.requests),
     }
     if subject.roots:
@@ -113,16 +115,26 @@ def _script(bench: Bench, subject: Subject, place: Place, size: str) -> Path:
 
 def _drive(
     bench: Bench, subject: Subject, place: Place, lua: Path, connections: int, seconds: float
-) -> tuple[wrk.Load, float, float]:
-    """Run wrk; return what it did, CPU seconds of the subject, and how busy the core of load and mock was (0 to 1)."""
+) -> tuple[wrk.Load, float, float, float]:
+    """Run wrk; return what it did, CPU seconds of the subject, how busy load and mock kept their core (0 to 1), and how
+    much of either core processes of others took (0 to 1, the worse of the two; 0 where nothing is pinned)."""
     before = procfs.cpu_seconds(procfs.tree(subject.roots))
-    others, children = procfs.cpu_seconds(procfs.tree(bench.mock_roots)), _children()
+    others, children, cores = procfs.cpu_seconds(procfs.tree(bench.mock_roots)), _children(), _cores(bench)
     load = wrk.run(place.url, lua, connections=connections, seconds=seconds, prefix=bench.prefix)
     subject.completed += load.requests
     subject.cut += connections
     cpu = procfs.cpu_seconds(procfs.tree(subject.roots)) - before
     spent = procfs.cpu_seconds(procfs.tree(bench.mock_roots)) - others + _children() - children
-    return load, cpu, spent / load.seconds if load.seconds else 0.0
+    own = (cpu, spent)
+    foreign = [now - then - mine for now, then, mine in zip(_cores(bench), cores, own, strict=True)]
+    return load, cpu, spent / load.seconds, max(0.0, *foreign) / load.seconds
+
+
+def _cores(bench: Bench) -> tuple[float, float]:
+    if bench.cores is None:
+        return 0.0, 0.0
+    busy = procfs.parse_busy((procfs.PROC / "stat").read_text())
+    return busy[bench.cores[0]], busy[bench.cores[1]]
 
 
 def _children() -> float:

@@ -133,7 +133,7 @@ def plan_of(
     *,
     streamed: bool,
 ) -> Plan:
-    """Return the plan that the command line asks for. `url` may hold a path, under which `path` is, and an SDK's `/v1`."""
+    """Return the plan that the command line asks for. `url` may hold a path, and the `/v1` that SDKs want."""
     base = url.rstrip("/")
     if path.startswith("/v1/"):
         base = base.removesuffix("/v1")

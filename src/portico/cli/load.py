@@ -2,10 +2,10 @@
 
 import asyncio
 import contextlib
-import math
 from collections import Counter
 from collections.abc import Callable, Sequence
 from decimal import Decimal, InvalidOperation
+from time import perf_counter
 
 import msgspec
 
@@ -19,8 +19,8 @@ EXAMPLES = 200
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What to send, and how much of it.
 
-    `head` is the whole request head, with its blank line. `seconds` ends it, or `calls` when they come first. `streamed`
-    replies are read line by line; a stream must hold `end` in one of its last lines, where that is given.
+    `head` is the whole request head, with its blank line. `seconds` ends it, or `calls` when they come first. Replies
+    that are `streamed` are read line by line; a whole one holds `end`, where that is given.
     """
 
     origin: Origin
@@ -169,7 +169,7 @@ async def _caller(plan: Plan, pool: Pool, tally: Tally, until: float) -> None:
             await asyncio.sleep(0.1)  # what refuses connections would be asked thousands of times a second
             continue
         ended = loop.create_future()
-        connection.send(plan.head, (plan.body,), Reply(plan, tally, ended, loop.time), plan.deadlines)
+        connection.send(plan.head, (plan.body,), Reply(plan, tally, ended, perf_counter), plan.deadlines)
         try:
             await ended
         except asyncio.CancelledError:
@@ -198,5 +198,5 @@ def times(durations: Sequence[float]) -> Times | None:
     if not durations:
         return None
     ordered = sorted(durations)
-    p50, p90, p99 = (ordered[math.ceil(share * len(ordered)) - 1] for share in (0.50, 0.90, 0.99))
+    p50, p90, p99 = (ordered[-(-percent * len(ordered) // 100) - 1] for percent in (50, 90, 99))
     return Times(p50, p90, p99, ordered[-1])
