@@ -102,7 +102,8 @@ class ChatObserver(EventObserver):
             self.fail(error)
         elif self._stopped(chunk.choices):
             self.finished = self.failed is None
-        return found is not None and bytes(chunk.choices).strip(b" ") == b"[]"
+        choices = bytes(chunk.choices)
+        return found is not None and choices.startswith(b"[") and not choices[1:-1].strip()
 
     def _stopped(self, choices: msgspec.Raw) -> bool:
         try:

@@ -11,7 +11,7 @@ import msgspec
 
 from portico.dialects.observer import Observer, failure
 from portico.dialects.operations import Operation
-from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table, tier
+from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, first_count, inner, split, table, tier
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import eventstream
 from portico.types import Usage
@@ -38,8 +38,8 @@ def read_usage(body: bytes) -> Usage | None:
 def usage(values: Table, served: Table | None = None) -> Usage:
     """Split a `usage` object; Nova's own replies write the same with other names for the cache."""
     fresh = count(values, "inputTokens")
-    read = count(values, "cacheReadInputTokens", "cacheReadInputTokenCount")
-    written = count(values, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
+    read = first_count(values, "cacheReadInputTokens", "cacheReadInputTokenCount")
+    written = first_count(values, "cacheWriteInputTokens", "cacheWriteInputTokenCount")
     details = values.get("cacheDetails")
     hour = sum(
         count(detail, "inputTokens")

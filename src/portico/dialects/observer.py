@@ -19,8 +19,8 @@ _text = msgspec.json.Decoder(str)
 class Observer:
     """Sees nothing and passes everything on; each dialect's observer sees more.
 
-    `finished` is true once the stream's proper end was seen; `failed` is the text
-    of the error that the stream reported, or why it cannot be read. `feed` and `flush` do not raise.
+    `finished` is true once the stream's proper end was seen; `failed` is the text of the error that the stream
+    reported, or why it cannot be read. `feed` and `flush` do not raise.
     """
 
     def __init__(self, operation: Operation, hide_usage: bool = False) -> None:

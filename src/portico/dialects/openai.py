@@ -14,11 +14,12 @@ audio and images. Others differ, and are read too:
 
 import msgspec
 
-from portico.dialects.tokens import UNREADABLE, Table, count, inner, nano_dollars, split, tier
+from portico.dialects.tokens import UNREADABLE, Table, count, first_count, inner, nano_dollars, split, tier
 from portico.errors import PorticoError
 from portico.types import Usage
 
 _TICKS_IN_NANO = 10
+_CACHED = ("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 _TOTALS = ("total_tokens", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 _string: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
 
@@ -70,33 +71,41 @@ def plain_usage(raw: msgspec.Raw) -> Usage | None:
 
 def usage(values: Table, service_tier: str | None = None) -> Usage | None:
     """Split a `usage` object; None where it has neither counts nor a cost. `service_tier` is the reply's."""
-    asked = inner(
-        values, "prompt_tokens_details", "prompt_token_details", "input_tokens_details", "input_token_details"
-    )
-    given = inner(values, "completion_tokens_details", "completion_token_details", "output_tokens_details")
-    written = inner(values, "cache_creation")
+    total_in = count(values, "prompt_tokens") or count(values, "input_tokens")
+    total_out = count(values, "completion_tokens") or count(values, "output_tokens")
     reported_cost = cost(values)
-    if reported_cost is None and not any(isinstance(values.get(name), int) for name in _TOTALS):
+    if not total_in and not total_out and reported_cost is None and not any(name in values for name in _TOTALS):
         return None
-    return split(
-        total_in=count(values, "prompt_tokens", "input_tokens"),
-        total_out=count(values, "completion_tokens", "output_tokens"),
+    asked = inner(
+        values, "prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details"
+    )
+    given = inner(values, "completion_tokens_details", "output_tokens_details", "completion_token_details")
+    found = split(
+        total_in=total_in,
+        total_out=total_out,
         total=count(values, "total_tokens"),
-        cache_read=count(asked, "cached_tokens")
-        or count(values, "cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens"),
+        cache_read=count(asked, "cached_tokens") or first_count(values, *_CACHED),
         cache_write=count(asked, "cache_write_tokens") or count(values, "cache_creation_input_tokens"),
-        cache_write_1h=count(written, "ephemeral_1h_input_tokens") + count(written, "ephemeral_24h_input_tokens"),
+        cache_write_1h=_kept_long(values),
         input_audio=count(asked, "audio_tokens"),
         input_image=count(asked, "image_tokens"),
         reasoning=count(given, "reasoning_tokens") or count(values, "reasoning_tokens"),
         output_audio=count(given, "audio_tokens"),
         output_image=count(given, "image_tokens"),
-        seconds=float(count(values, "prompt_audio_seconds")),
-        searches=count(inner(values, "server_tool_use_details"), "web_search_requests")
-        or count(values, "num_search_queries"),
         reported_cost=reported_cost,
         tier=tier(service_tier, values.get("service_tier")),
     )
+    seconds = count(values, "prompt_audio_seconds")
+    searches = count(inner(values, "server_tool_use_details"), "web_search_requests")
+    searches = searches or count(values, "num_search_queries")
+    if seconds or searches:
+        found = msgspec.structs.replace(found, seconds=float(seconds), searches=searches)
+    return found
+
+
+def _kept_long(values: Table) -> int:
+    written = inner(values, "cache_creation")
+    return count(written, "ephemeral_1h_input_tokens") + count(written, "ephemeral_24h_input_tokens") if written else 0
 
 
 def cost(values: Table) -> int | None:

@@ -41,12 +41,19 @@ def inner(values: Table, *names: str) -> Table:
     return {}
 
 
-def count(values: Table, *names: str) -> int:
-    """Return the first of these members that is a count and not 0, else 0. A count is a whole number, not negative."""
+def count(values: Table, name: str) -> int:
+    """Return a member that is a count, else 0. A count is a whole number, not negative, and not beyond reason."""
+    value = values.get(name)
+    if type(value) is int or type(value) is Decimal:
+        return int(value) if 0 < value < _COUNT_LIMIT else 0
+    return 0
+
+
+def first_count(values: Table, *names: str) -> int:
+    """Return the first of these members that is a count and not 0, else 0."""
     for name in names:
-        value = values.get(name)
-        if isinstance(value, int | Decimal) and not isinstance(value, bool) and 0 < value < _COUNT_LIMIT:
-            return int(value)
+        if found := count(values, name):
+            return found
     return 0
 
 
