@@ -141,6 +141,8 @@ def _measure(bench: Bench, started: list[Subject], result: Result, only: str) ->
             for subject in started:
                 if name in PORTICO_ONLY and subject.name != "portico":
                     continue
+                if subject.heavy and bench.extent.heavy is not None and name not in bench.extent.heavy:
+                    continue
                 try:
                     row = scenario(bench, subject, turn)
                 except wrk.LoadFailed as failed:

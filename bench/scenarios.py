@@ -49,6 +49,7 @@ class Extent:
     held_events: int = 100
     timing_events: int = 150
     rest: float = 60.0
+    heavy: tuple[str, ...] | None = None  # the only scenarios for heavy subjects; None: all
     calls: tuple[tuple[str, Upstream], ...] = (
         ("1 KB", "plain"),
         ("14 KB", "plain"),
@@ -58,8 +59,8 @@ class Extent:
 
 
 QUICK = Extent(
-    rounds=2, busy=2.0, single=1.0, in_flight_seconds=3.0, cost_events=150, held_events=50, timing_events=75, rest=10.0,
-    calls=(("1 KB", "plain"), ("14 KB", "plain"), ("1 KB", "tls")),
+    rounds=1, busy=2.0, single=1.0, in_flight_seconds=3.0, cost_events=150, held_events=50, timing_events=75, rest=10.0,
+    calls=(("1 KB", "plain"), ("14 KB", "plain"), ("1 KB", "tls")), heavy=("call 1 KB plain", "stream cost"),
 )  # fmt: skip
 
 
