@@ -103,9 +103,12 @@ def _controls(said: tuple[tuple[str, str], ...]) -> Controls:
     if "fault" in values:
         values["fault"] = values["fault"].replace("_", "-")
     try:
-        return msgspec.convert(values, Controls, strict=False)
+        said_so = msgspec.convert(values, Controls, strict=False)
     except msgspec.ValidationError as error:
         raise InvalidRequest(f"A control of the mock is wrong: {error}") from None
+    if said_so.gzip and said_so.fault in ("error-mid-stream", "broken-json"):
+        raise InvalidRequest(f"The mock cannot do {said_so.fault!r} inside a gzip stream", param="gzip")
+    return said_so
 
 
 @lru_cache(maxsize=4096)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from portico.testing.ask import Piece
-from portico.testing.clock import Clock
+from portico.testing.clock import Clock, Timer
 from portico.testing.controls import PLAIN, Controls
 from portico.testing.ledger import Entry, Ledger, Outcome
 from portico.types import Usage
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _IN_THE_MIDDLE = frozenset(
     ("cut-mid-stream", "cut-mid-chunk", "bad-chunk", "stall", "end-early", "error-mid-stream", "broken-json")
 )
+BLOCK = 32 * 1024
 _LINGER_NONE = struct.pack("ii", 1, 0)
 _DEFAULTS = msgspec.structs.asdict(PLAIN)
 _MATTER = ("latency", "pace", "split", "gzip", "close", "fault")
@@ -50,7 +51,18 @@ class Reply(msgspec.Struct):
 class Delivery:
     """One reply on its way out, and the ledger's entry that follows it."""
 
-    __slots__ = ("_at", "_clock", "_entry", "_exchange", "_ledger", "_reply")
+    __slots__ = (
+        "_at",
+        "_clock",
+        "_entry",
+        "_exchange",
+        "_held",
+        "_ledger",
+        "_output",
+        "_reasoning",
+        "_reply",
+        "_timer",
+    )
 
     def __init__(self, exchange: Exchange, reply: Reply, entry: Entry, ledger: Ledger, clock: Clock) -> None:
         self._exchange = exchange
@@ -59,6 +71,10 @@ class Delivery:
         self._ledger = ledger
         self._clock = clock
         self._at = -1  # the piece before which the fault comes
+        self._output = 0
+        self._reasoning = 0
+        self._held: asyncio.Future[None]
+        self._timer: Timer
 
     async def send(self) -> None:
         """Send the reply; the entry is closed before its last byte is released."""
@@ -66,12 +82,24 @@ class Delivery:
         entry.status = reply.status
         entry.whole = reply.whole
         entry.fault = say.fault
-        if not reply.streamed and all(getattr(say, name) == _DEFAULTS[name] for name in _MATTER):
+        if (
+            not reply.streamed
+            and len(reply.pieces) < 2
+            and all(getattr(say, name) == _DEFAULTS[name] for name in _MATTER)
+        ):
             body = reply.pieces[0].data if reply.pieces else b""
             entry.chunks, entry.bytes_out = 1, len(body)
             self._close(reply.outcome)
             self._exchange.reply(reply.status, reply.headers, body)
             return
+        try:
+            await self._send(say)
+        except asyncio.CancelledError:
+            self._close("gone")
+            raise
+
+    async def _send(self, say: Controls) -> None:
+        """Send a reply that is not simply whole."""
         if say.latency:
             await self._clock.sleep(say.latency)
         if say.fault == "cut-before-head":
@@ -82,7 +110,12 @@ class Delivery:
         if say.fault == "cut-after-head":
             await self._cut()
             return
-        await self._pieces()
+        if say.split or self._at >= 0 or len(self._reply.pieces) < 2:
+            await self._pieces()
+        elif say.pace:
+            await self._paced()
+        else:
+            await self._together()
 
     def _prepare(self) -> None:
         """Cut and compress the pieces as asked."""
@@ -111,6 +144,72 @@ class Delivery:
         exchange.start(reply.status, reply.headers, length)
         self._entry.usage = reply.opening
 
+    async def _together(self) -> None:
+        """Write the pieces of a stream that nothing holds up, many with one call of the system, each a chunk still."""
+        exchange, entry, pieces = self._exchange, self._entry, self._reply.pieces
+        chunked = exchange.chunked
+        write = _wire(exchange).write if chunked else exchange.write
+        last = len(pieces) - 1
+        block: list[bytes] = []
+        size = 0
+        for place, piece in enumerate(pieces):
+            data = piece.data
+            block.append(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
+            size += len(data)
+            self._output += piece.output
+            self._reasoning += piece.reasoning
+            if size >= BLOCK or place == last:
+                entry.chunks = place + 1
+                entry.bytes_out += size
+                if place == last:
+                    self._close("gone" if exchange.gone else self._reply.outcome)
+                write(b"".join(block))
+                block.clear()
+                size = 0
+                if exchange.paused:
+                    await exchange.drained()
+        exchange.finish()
+
+    async def _paced(self) -> None:
+        """Write the pieces of a stream at their pace, from the loop's timer: waking the task for each costs twice."""
+        last = len(self._reply.pieces) - 1
+        self._piece(0, last)
+        while self._entry.chunks <= last:
+            if self._exchange.paused:
+                await self._exchange.drained()
+            self._held = asyncio.get_running_loop().create_future()
+            self._timer = self._clock.later(self._reply.say.pace, self._tick)
+            try:
+                await self._held
+            finally:
+                self._timer.cancel()
+        self._exchange.finish()
+
+    def _tick(self) -> None:
+        """Write one piece; wake the task when that was the last, or the caller does not keep up."""
+        place, last = self._entry.chunks, len(self._reply.pieces) - 1
+        try:
+            self._piece(place, last)
+            if place < last and not self._exchange.paused:
+                self._timer = self._clock.later(self._reply.say.pace, self._tick)
+                return
+        except Exception as error:  # it has to reach the task, not the loop
+            self._held.set_exception(error)
+            return
+        if not self._held.done():
+            self._held.set_result(None)
+
+    def _piece(self, place: int, last: int) -> None:
+        """Write one piece as it is."""
+        piece, entry = self._reply.pieces[place], self._entry
+        entry.chunks += 1
+        entry.bytes_out += len(piece.data)
+        self._output += piece.output
+        self._reasoning += piece.reasoning
+        if place == last:
+            self._close("gone" if self._exchange.gone else self._reply.outcome)
+        self._exchange.write(piece.data)
+
     async def _pieces(self) -> None:
         """Write the pieces, one after another, up to the end or the fault."""
         reply, say, exchange, entry = self._reply, self._reply.say, self._exchange, self._entry
@@ -128,7 +227,8 @@ class Delivery:
                 data = await self._split(data, say)
             entry.chunks += 1
             entry.bytes_out += len(data)
-            self._count(piece)
+            self._output += piece.output
+            self._reasoning += piece.reasoning
             if place == last:
                 self._close("gone" if exchange.gone else reply.outcome)
             exchange.write(data)
@@ -199,18 +299,13 @@ class Delivery:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         self._exchange.abort()
 
-    def _count(self, piece: Piece) -> None:
-        """Count the tokens of a piece that is written now."""
-        if piece.output or piece.reasoning:
-            usage = self._entry.usage
-            self._entry.usage = msgspec.structs.replace(
-                usage, output=usage.output + piece.output, reasoning=usage.reasoning + piece.reasoning
-            )
-
     def _close(self, outcome: Outcome) -> None:
+        entry = self._entry
         if outcome == "served":
-            self._entry.usage = self._reply.whole
-        self._ledger.close(self._entry, outcome, self._clock.now())
+            entry.usage = self._reply.whole
+        elif self._output or self._reasoning:
+            entry.usage = msgspec.structs.replace(entry.usage, output=self._output, reasoning=self._reasoning)
+        self._ledger.close(entry, outcome, self._clock.now())
 
 
 def _wire(exchange: Exchange) -> "ServerConnection":

@@ -22,6 +22,7 @@ _FORMATS = {
     "uuid": "00000000-0000-4000-8000-000000000000",
 }
 _DEEPEST = 12
+_NEAR = 4  # levels where what need not be there is; below them a schema that holds itself comes to an end
 
 
 def example(schema: Any, seed: int) -> Any:
@@ -80,7 +81,8 @@ def _value(schema: dict[str, Any], root: dict[str, Any], seed: int, depth: int) 
     if kind == "object":
         return _object(schema, root, seed, depth)
     if kind == "array":
-        count = 0 if depth > _DEEPEST else max(int(schema.get("minItems") or 1), 1)
+        count = int(schema.get("minItems") or (1 if depth < _NEAR else 0))
+        count = 0 if depth > _DEEPEST else count
         items = schema.get("items")
         item = items if isinstance(items, dict) else {}
         return [_value(item, root, seed + place + 1, depth + 1) for place in range(count)]
@@ -98,9 +100,7 @@ def _object(schema: dict[str, Any], root: dict[str, Any], seed: int, depth: int)
     properties = schema.get("properties")
     if not isinstance(properties, dict):
         return {}
-    names = (
-        properties if depth < _DEEPEST // 3 else [name for name in schema.get("required") or () if name in properties]
-    )
+    names = properties if depth < _NEAR else [name for name in schema.get("required") or () if name in properties]
     if depth > _DEEPEST:
         return {}
     return {

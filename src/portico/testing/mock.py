@@ -4,7 +4,6 @@ async with MockProvider() as mock:
     client = AsyncOpenAI(base_url=f"{mock.url}/v1", api_key="any")
 """
 
-import asyncio
 import socket
 import ssl
 from collections.abc import Collection, Sequence
@@ -23,7 +22,7 @@ from portico.testing.clock import Clock, LoopClock
 from portico.testing.controls import PLAIN, Controls, controls, in_headers, in_prompt, named, pairs
 from portico.testing.credentials import credential
 from portico.testing.delivery import Delivery, Reply
-from portico.testing.faults import Canned, RateLimits, Said, Script
+from portico.testing.faults import Canned, RateLimits, Said, Script, spoken
 from portico.testing.ledger import Entry, Ledger
 from portico.testing.routes import Route, route
 from portico.testing.shapes import SHAPES, bedrock
@@ -45,7 +44,7 @@ _FAILED: dict[str, int] = {"messages": 529, "gemini": 503, "converse": 424}
 class MockProvider:
     """A fake provider on a port of its own.
 
-    `keys`: those it takes (any when None). `always`: controls for every call, as `script.always` sets them. `price`:
+    `keys`: those it takes (any when None). `defaults`: controls for calls that say nothing else. `price`:
     dollars per million tokens, for the ledger's costs. `seed`: of what happens now and then. Faults for the calls to
     come: `mock.script("status=429")`.
     """
@@ -55,7 +54,7 @@ class MockProvider:
         *,
         keys: Collection[str] | None = None,
         models: Sequence[str] = MODELS,
-        always: Said = None,
+        defaults: Said = None,
         price: Price | None = None,
         seed: int = 0,
         clock: Clock | None = None,
@@ -68,7 +67,7 @@ class MockProvider:
         self.keys = None if keys is None else frozenset(keys)
         self.models = tuple(models)
         self.script = Script(seed)
-        self.script.always(always)
+        self.defaults = spoken(defaults)
         self.limits = RateLimits()
         self.clock: Clock = LoopClock() if clock is None else clock
         self.ledger = Ledger(keep=keep, price=price, record=record)
@@ -140,9 +139,6 @@ class MockProvider:
         )
         try:
             await Delivery(exchange, self._decide(request, entry), entry, self.ledger, self.clock).send()
-        except asyncio.CancelledError:
-            self.ledger.close(entry, "gone", self.clock.now())
-            raise
         finally:
             self.ledger.close(entry, "cut", self.clock.now())  # nothing, unless the mock itself failed
 
@@ -202,12 +198,12 @@ class MockProvider:
     def _controls(
         self, request: Request, ask: Ask, suffix: str, told: dict[str, str], entry: Entry, sent: str
     ) -> Controls:
-        """Return what holds for this call: suffix, prompt, headers, script; the later wins."""
+        """Return what holds for this call: defaults, suffix, prompt, headers, script; the later wins."""
         asked = in_prompt(ask.prompt)
         headed = in_headers(request.headers)
-        if not (suffix or asked or headed or told):
+        if not (suffix or asked or headed or told or self.defaults):
             return PLAIN
-        said = {**pairs(suffix), **pairs(asked), **headed, **told}
+        said = {**self.defaults, **pairs(suffix), **pairs(asked), **headed, **told}
         entry.controls = "&".join(f"{name}={value}" for name, value in said.items())
         say = controls(said)
         if (say.first is not None or say.one_in is not None) and not self.script.happens(

@@ -223,6 +223,8 @@ def whole_count(_ask: Ask, answer: Answer) -> bytes:
 
 def _embedding(request: dict[str, Any]) -> tuple[str, int]:
     """Return the text and the dimensions of one embedding."""
+    if not _pick(request, "content"):
+        raise InvalidRequest("* EmbedContentRequest.content: contents is not specified", param="content")
     config = _pick(request, "embedContentConfig") or request
     wanted = _pick(request, "outputDimensionality") or _pick(config, "outputDimensionality")
     return text_of(_parts(_pick(request, "content")))[0], int(wanted or DIMENSIONS)

@@ -8,7 +8,8 @@ from functools import lru_cache
 
 from portico.testing.ask import seed_of
 
-_RING = array("f", (random.Random(1536).gauss(0, 1) for _ in range(8192)))  # noqa: S311  # numbers, not secrets
+_SOURCE = random.Random(1536)  # noqa: S311  # numbers, not secrets
+_RING = array("f", (_SOURCE.gauss(0, 1) for _ in range(8192)))
 
 
 @lru_cache(maxsize=256)
