@@ -1,6 +1,8 @@
 """The client on real sockets: pools, what becomes of connections, uploads, back-pressure, and the small call."""
 
 import asyncio
+import gc
+import itertools
 import socket
 import struct
 from collections.abc import AsyncIterator, Callable
@@ -17,7 +19,7 @@ from portico.errors import (
     ShuttingDown,
     UpstreamTimeout,
 )
-from portico.wire.client import Client, Deadlines, Origin, Settings, split_url
+from portico.wire.client import Client, Connection, Deadlines, Origin, Settings, Stats, split_url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[..., Any]
@@ -106,6 +108,15 @@ async def test_the_connection_used_last_is_taken_first(upstream: Serve, ask: Ask
         assert pool.take() is None
         for connection in (a, b):
             connection.abort()
+
+
+async def test_a_connection_that_is_closing_is_not_taken(upstream: Serve, client: Client) -> None:
+    async with upstream(OK) as up:
+        pool = client.pool(up.origin, Settings())
+        connection = await pool.acquire(later())
+        pool.release(connection)
+        connection.close()
+        assert pool.take() is None
 
 
 async def test_pools_count_what_they_have(upstream: Serve, client: Client, recorder: Any) -> None:
@@ -662,3 +673,25 @@ def test_an_unusable_url_is_refused_without_showing_a_password(url: str) -> None
     with pytest.raises(ConfigError) as caught:
         split_url(url)
     assert "secret" not in str(caught.value)
+
+
+async def test_broken_connections_leave_nothing_behind(upstream: Serve, ask: Ask, client: Client) -> None:
+    replies = itertools.cycle(
+        [b"", b"garbage\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", b"HTTP/1.1 200 OK\r\n\r\nab"]
+    )
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await up.request(reader)
+        writer.write(next(replies))
+
+    async with upstream(handle) as up:
+        pool = client.pool(up.origin, Settings(max_connections=10))
+        for _ in range(10):
+            sinks = await asyncio.gather(*(ask(pool) for _ in range(20)))
+            assert {type(sink.error) for sink in sinks} == {ConnectionLost, BadUpstreamReply, type(None)}
+        while pool.stats.open:
+            await asyncio.sleep(0.001)
+        assert pool.stats == Stats()
+        assert not any(client.wheel._slots.values())
+        gc.collect()
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Connection)]

@@ -174,6 +174,20 @@ async def test_an_origin_that_stalls_misses_between_chunks(upstream: Serve, ask:
         assert sink.body == b"ab"
 
 
+async def test_an_origin_that_stalls_after_a_late_head_misses_between_chunks(upstream: Serve, ask: Ask) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await up.request(reader)
+        await asyncio.sleep(0.3)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+        await reader.read()
+
+    async with upstream(handle) as up:
+        sink = await ask(up, deadlines=Deadlines(first_byte=60, between_chunks=0.1))
+        assert isinstance(sink.error, UpstreamTimeout)
+        assert sink.error.phase == "between_chunks"
+        assert sink.body == b"ab"
+
+
 async def drip(writer: asyncio.StreamWriter, count: int) -> None:
     for _ in range(count):
         writer.write(b"1\r\nx\r\n")
@@ -221,6 +235,19 @@ async def test_total_counts_while_the_reader_pauses(upstream: Serve, client: Cli
         await sink.over()
         assert isinstance(sink.error, UpstreamTimeout)
         assert sink.error.phase == "total"
+
+
+async def test_a_shorter_deadline_than_that_of_the_request_before_counts(upstream: Serve, ask: Ask) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await up.request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        await reader.read()
+
+    async with upstream(handle) as up:
+        assert (await ask(up, deadlines=Deadlines(first_byte=60, between_chunks=60))).error is None
+        sink = await ask(up, deadlines=Deadlines(first_byte=0.1, between_chunks=60))
+        assert isinstance(sink.error, UpstreamTimeout)
+        assert up.connections == 1
 
 
 async def test_a_deadline_of_one_request_does_not_reach_the_next(upstream: Serve, ask: Ask) -> None:

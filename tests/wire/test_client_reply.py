@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError
+from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError, UpstreamTimeout
 from portico.wire.connection import Connection
 from portico.wire.inflate import PIECE
 from portico.wire.origin import Deadlines, Headers
@@ -523,6 +523,19 @@ def test_a_paused_reader_is_fed_no_more_than_was_read_and_gets_the_rest_later() 
     assert bench.sink.ends == [None]
 
 
+def test_the_time_of_a_pause_is_not_the_origins() -> None:
+    bench = Bench()
+    bench.read(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab")
+    bench.connection.pause()
+    bench.now += 1000
+    assert bench.connection.check(bench.now) == bench.now + 120
+    bench.connection.resume()
+    assert bench.connection.check(bench.now + 119) == bench.now + 120
+    assert bench.sink.ends == []
+    assert bench.connection.check(bench.now + 120) is None
+    assert isinstance(bench.sink.ends[0], UpstreamTimeout)
+
+
 BOMB = gzip.compress(bytes(64 * 1024 * 1024), 9)
 
 
@@ -553,6 +566,7 @@ def test_a_bomb_lets_other_connections_have_their_turn() -> None:
         assert not bench.transport.reading
         assert bench.loop.turn() == 1
         turns += 1
+    assert turns + 1 == len(bench.sink.body) // (PIECE * PIECES_A_TURN)
     assert bench.sink.ends == [None]
     assert len(bench.sink.body) == 64 * 1024 * 1024
     assert bench.released == 1

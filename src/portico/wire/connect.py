@@ -157,7 +157,6 @@ class Tunnel(asyncio.Protocol):
         line = head.split(b"\r\n")[0].decode("latin-1")[:100]
         version, _, status = line.partition(" ")
         if end and not rest and version.startswith("HTTP/1.") and status[:1] == "2":
-            self.transport.pause_reading()
             self._settle(None)
         elif end and version.startswith("HTTP/1."):
             self._settle(f"answered {status!r} to CONNECT" if not rest else "sent more than its reply to CONNECT")
