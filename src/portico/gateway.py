@@ -19,6 +19,7 @@ from time import perf_counter_ns
 from portico import __version__
 from portico.call import Call
 from portico.config.schema import Config
+from portico.dialects import vertex
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.operations import Route, route
@@ -154,11 +155,19 @@ class Gateway:
         targets = snapshot.routes.targets(call.model, operation.name, self._draw)
         assert asked is not None
         ask_usage = call.stream and operation.name in ("chat", "completions") and not asked.include_usage
+
+        def body_for(target: Target) -> bytes:
+            quirks = target.upstream.provider.quirks
+            if "anthropic_version_in_body" in quirks and operation.dialect == "messages":
+                return vertex.rewrite(body, asked)
+            asks = ask_usage and "usage_always" not in quirks
+            return rewrite(operation, body, asked, model=target.model, ask_usage=asks)
+
         outgoing = Outgoing(
             "POST",
             forwarded_query(query),
             exchange.headers,
-            lambda model: rewrite(operation, body, asked, model=model, ask_usage=ask_usage),
+            body_for,
             stream=call.stream,
             limit=limits.reply,
         )
@@ -173,7 +182,8 @@ class Gateway:
             fetch=self.client.fetch,
         )
         call.target = target.name
-        await self._answer(exchange, call, arrival, target, hide_usage=ask_usage)
+        hide_usage = ask_usage and "usage_always" not in target.upstream.provider.quirks
+        await self._answer(exchange, call, arrival, target, hide_usage=hide_usage)
 
     async def _pass_through(
         self, exchange: Exchange, call: Call, snapshot: Snapshot, upstream: Upstream, body: bytes

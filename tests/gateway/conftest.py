@@ -1,7 +1,5 @@
 """A gateway with a real server, in the test's own loop, in front of mock providers."""
 
-import asyncio
-import json
 import os
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -9,82 +7,13 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
+from gateway_in_loop import MASTER, Running
 from portico.config.load import load_plain
 from portico.gateway import Gateway
 from portico.testing.mock import MockProvider
 from portico.wire.server import Server
-
-MASTER = "sk-master-0123456789"
-
-
-class Running:
-    """A gateway under test: where it listens, and the records of its calls."""
-
-    def __init__(self, gateway: Gateway, server: Server, port: int, records: Path) -> None:
-        self.gateway = gateway
-        self.server = server
-        self.port = port
-        self._records = records
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def records(self) -> list[dict[str, Any]]:
-        """Return the records written so far; closes nothing, waits for nothing."""
-        self.gateway.records._flush()
-        queue = self.gateway.records
-        while queue._queued != queue._written:
-            os.sched_yield()
-        return [json.loads(line) for line in self._records.read_text().splitlines()]
-
-    async def call(
-        self,
-        path: str,
-        body: Any = None,
-        *,
-        method: str = "POST",
-        key: str | None = MASTER,
-        headers: dict[str, str] | None = None,
-    ) -> tuple[int, dict[str, str], bytes]:
-        """Make one request on a connection of its own; return status, headers and body (chunks joined)."""
-        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
-        lines = {"host": "gateway", "content-type": "application/json", "connection": "close"}
-        if data or method == "POST":
-            lines["content-length"] = str(len(data))
-        if key is not None:
-            lines["authorization"] = f"Bearer {key}"
-        lines |= headers or {}
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines.items())
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-        writer.write(head.encode() + b"\r\n" + data)
-        try:
-            whole = await asyncio.wait_for(reader.read(), 20)
-        finally:
-            writer.close()
-        return parse(whole)
-
-
-def parse(whole: bytes) -> tuple[int, dict[str, str], bytes]:
-    """Split a reply; a chunked body that has no end raises."""
-    head, _, body = whole.partition(b"\r\n\r\n")
-    first, *lines = head.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    if headers.get("transfer-encoding") == "chunked":
-        joined = b""
-        while True:
-            size, found, body = body.partition(b"\r\n")
-            if not found:
-                raise ConnectionResetError("the reply was cut short")
-            length = int(size, 16)
-            if not length:
-                return int(first.split()[1]), headers, joined
-            joined += body[:length]
-            body = body[length + 2 :]
-    return int(first.split()[1]), headers, body
 
 
 @pytest.fixture
@@ -124,17 +53,3 @@ async def other() -> AsyncIterator[MockProvider]:
     """Another one."""
     async with MockProvider() as provider:
         yield provider
-
-
-def provider(mock: MockProvider, like: str = "openai", **more: Any) -> dict[str, Any]:
-    """Return the configuration of a provider that is the mock."""
-    base = {"openai": "/v1", "anthropic": "/v1", "gemini": "/v1beta", "bedrock": "", "cohere": ""}[like]
-    return {"like": like, "base_url": mock.url + base, "api_key": "sk-upstream-0123456789", **more}
-
-
-def chat(model: str = "openai/gpt-4o-mini", **more: Any) -> dict[str, Any]:
-    """Return the body of a chat call."""
-    return {"model": model, "messages": [{"role": "user", "content": "Hello"}], **more}
-
-
-__all__ = ["MASTER", "Running", "chat", "msgspec", "parse", "provider"]

@@ -158,7 +158,6 @@ class _Meaning:
             self._error(path, "a model's name has printable characters and no space around it")
         if "**" in name:
             self._error(path, "`**` stands for nothing else than `*`")
-        self._shadowed(name, model, path)
         strategy = model.get("strategy", "fallback")
         targets = [(i, t) for i, t in enumerate(model.get("targets", ())) if t is not None]
         if targets and strategy == "weighted" and not any(t.get("weight", 1.0) > 0 for _, t in targets):
@@ -176,15 +175,6 @@ class _Meaning:
                 )
             seen.add(target["model"])
             self._target(name, target["model"], (*where, "model"))
-
-    def _shadowed(self, name: str, model: Data, path: Path) -> None:
-        """Warn of a pattern that names a provider: `provider/model` goes there directly, and never here."""
-        provider, slash, _ = name.partition("/")
-        targets = [target.get("model") for target in model.get("targets", ()) if target is not None]
-        if slash and "*" in name and provider in self.providers and targets != [name]:
-            self._warn(
-                path, f"`{provider}/…` is a provider's own name: such calls go there directly, and not by this entry"
-            )
 
     def _target(self, alias: str, target: str, path: Path) -> None:
         provider, slash, model = target.partition("/")

@@ -21,6 +21,11 @@ class Patterns:
         return None
 
 
+def matches(pattern: str, name: str) -> bool:
+    """Return whether a name fits a pattern in which each `*` stands for any run of characters."""
+    return pattern == name if "*" not in pattern else _captures(_split(pattern), name) is not None
+
+
 class Match(msgspec.Struct, frozen=True):
     """A pattern that matched, and what each of its `*` stood for, from left to right."""
 

@@ -8,8 +8,8 @@ from urllib.parse import unquote_to_bytes
 
 from portico.call import Caller
 from portico.config.schema import Key
+from portico.config.wildcard import matches
 from portico.errors import Forbidden, Unauthenticated
-from portico.names import matches
 
 HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portico-api-key", b"x-litellm-api-key")
 """Where SDKs put a key when not in Authorization: Anthropic, Azure, Google, and gateways."""

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from portico.config import schema
+from portico.config.wildcard import Match, Patterns
 from portico.errors import InvalidRequest, ModelNotFound
-from portico.names import captured
 from portico.providers.row import CATALOG
 from portico.upstream.target import Target, Upstream
 
@@ -15,16 +15,13 @@ MEMO_BOUND = 4096
 
 
 class Routes:
-    """All names that a call may use for a model: `provider/model`, aliases, and bare names with one owner."""
+    """All names that a call may use for a model: aliases and patterns, `provider/model`, and bare names with one owner."""
 
     def __init__(
         self, aliases: Mapping[str, schema.Model], upstreams: Mapping[str, Upstream], timeouts: schema.Timeouts
     ) -> None:
-        self._aliases = {name: alias for name, alias in aliases.items() if "*" not in name}
-        # The longest pattern says most: it is tried first.
-        self._patterns = sorted(
-            ((name, alias) for name, alias in aliases.items() if "*" in name), key=lambda pair: -len(pair[0])
-        )
+        self._aliases = aliases
+        self._patterns = Patterns(aliases)
         self._upstreams = upstreams
         self._timeouts = timeouts
         self._fixed: dict[tuple[str, str], Sequence[Target]] = {}
@@ -40,7 +37,7 @@ class Routes:
 
     def names(self) -> list[tuple[str, str]]:
         """Return every name that can be listed, with who owns it: aliases first, then the providers' models."""
-        own = [(name, "portico") for name in self._aliases]
+        own = [(name, "portico") for name in self._aliases if "*" not in name]
         theirs = [
             (f"{upstream.name}/{model}", upstream.name)
             for upstream in self._upstreams.values()
@@ -66,21 +63,21 @@ class Routes:
 
     def _plan(self, name: str, operation: str, draw: Draw) -> tuple[Sequence[Target], bool]:
         alias = self._aliases.get(name)
-        stands_for: str | None = None
+        match: Match | None = None
+        if alias is None:
+            match = self._patterns.find(name)
+            # A lone star takes what nothing else names; any other pattern was written for just this.
+            if match is not None and match.pattern != "*":
+                alias = self._aliases[match.pattern]
         if alias is None:
             provider, slash, model = name.partition("/")
-            if slash and model:
-                upstream = self._upstreams.get(provider)
-                if upstream is not None:
-                    return self._able([upstream.target(model, self._timeouts)], name, operation), False
-            for pattern, candidate in self._patterns:
-                stands_for = captured(pattern, name)
-                if stands_for is not None:
-                    alias = candidate
-                    break
-        if alias is None:
-            return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation), False
-        targets = [self._target(target, stands_for) for target in alias.targets]
+            upstream = self._upstreams.get(provider)
+            if upstream is not None and slash and model:
+                return self._able([upstream.target(model, self._timeouts)], name, operation), False
+            if match is None:
+                return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation), False
+            alias = self._aliases[match.pattern]
+        targets = [self._target(target, match) for target in alias.targets]
         able = self._able(targets, name, operation)
         if alias.strategy == "weighted" and len(able) > 1:
             weights = [target.weight for target in alias.targets]
@@ -89,10 +86,8 @@ class Routes:
             return weighted(able, weights, draw), True
         return able, False
 
-    def _target(self, target: schema.Target, stands_for: str | None) -> Target:
-        provider, _, model = target.model.partition("/")
-        if stands_for is not None:
-            model = model.replace("*", stands_for)
+    def _target(self, target: schema.Target, match: Match | None) -> Target:
+        provider, _, model = (match.fill(target.model) if match is not None else target.model).partition("/")
         return self._upstreams[provider].target(model, target.timeouts or self._timeouts)
 
     def _able(self, targets: Sequence[Target], name: str, operation: str) -> Sequence[Target]:

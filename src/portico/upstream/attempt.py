@@ -19,7 +19,7 @@ Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 
 
 class Outgoing:
-    """A request on its way out, the same for every target but for the model's name."""
+    """A request on its way out, the same for every target but for what a target changes in the body."""
 
     __slots__ = ("body_for", "headers", "limit", "method", "query", "stream")
 
@@ -28,7 +28,7 @@ class Outgoing:
         method: str,
         query: str,
         headers: Sequence[tuple[bytes, bytes]],
-        body_for: Callable[[str], Body],
+        body_for: Callable[[Target], Body],
         *,
         stream: bool,
         limit: int,
@@ -155,7 +155,7 @@ async def attempt_all(
     target = targets[0]
     loop = asyncio.get_running_loop()
     for target in targets:
-        body = outgoing.body_for(target.model)
+        body = outgoing.body_for(target)
         keyring = target.upstream.keyring
         tried: list[Credential] = []
         left = tries

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from portico.names import captured, matches
+from portico.config.wildcard import matches
 
 MATCHES = [
     ("gpt-4o", "gpt-4o", True),
@@ -31,11 +31,3 @@ def test_a_star_stands_for_any_run_of_characters(pattern: str, name: str, fits: 
 def test_matching_agrees_with_regular_expressions(pattern: str, name: str) -> None:
     expected = re.fullmatch(".*".join(map(re.escape, pattern.split("*"))), name) is not None
     assert matches(pattern, name) is expected
-
-
-@pytest.mark.parametrize(
-    ("pattern", "name", "what"),
-    [("openai/*", "openai/gpt-4o", "gpt-4o"), ("*", "x", "x"), ("a-*-z", "a-b-z", "b"), ("a*", "b", None)],
-)
-def test_the_star_captures_what_it_stands_for(pattern: str, name: str, what: str | None) -> None:
-    assert captured(pattern, name) == what
