@@ -292,7 +292,7 @@ def test_images_of_a_stream_are_counted() -> None:
     watch, _ = watched(
         "images_generations", event({"type": "image_generation.partial_image"}) + event(done) + event(done)
     )
-    assert watch.usage == Usage(input=3, output=2, images=2)
+    assert watch.usage == Usage(input=3, output_image=2, images=2)
 
 
 NULL = b',"usage":null'

@@ -384,6 +384,11 @@ OTHERS: list[tuple[str, Any, Usage | None]] = [
         },
         Usage(input=27, input_image=194, output=143, output_image=272, images=2),
     ),
+    (
+        "images_generations",
+        {"data": [{}], "usage": {"input_tokens": 5, "output_tokens": 1056, "total_tokens": 1061}},
+        Usage(input=5, output_image=1056, images=1),
+    ),
     ("images_variations", {"data": [{"url": "x"}]}, Usage(images=1)),
     (
         "images_edits",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 import msgspec
 
 from portico.dialects import converse, messages, openai
-from portico.dialects.observer import failure, told
+from portico.dialects.observer import failure
 from portico.dialects.operations import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table
 from portico.framing import eventstream
@@ -125,7 +125,7 @@ class InvokeObserver(converse.MessageObserver):
             data = _chunk.decode(message.payload).bytes
         except UNREADABLE:
             return
-        if not (told(data, b'"usage"') or b"invocationMetrics" in data or told(data, b'"error"')):
+        if not (b'"usage"' in data or b"invocationMetrics" in data or b'"error"' in data):
             return
         try:
             event = _event.decode(data)

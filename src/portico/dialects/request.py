@@ -55,7 +55,10 @@ def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
         )
     if operation.body in ("none", "binary"):
         return Peek()
-    members = _decode(body)
+    try:
+        members = _members.decode(body)
+    except _UNREADABLE:
+        members = _decode(body)
     dialect = operation.dialect
     raw = members.get("model")
     model = None
@@ -113,6 +116,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
 
 
 def _decode(body: bytes) -> Members:
+    """Decode a body that begins with a byte order mark, or say why it cannot be."""
     try:
         try:
             return _members.decode(body)
