@@ -12,7 +12,7 @@ import msgspec
 
 from portico.dialects import openai
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.tokens import NOTHING, UNREADABLE, table
+from portico.dialects.tokens import NOTHING, UNREADABLE, inner, table
 from portico.framing import sse
 from portico.types import Usage
 
@@ -48,6 +48,9 @@ def read_usage(body: bytes) -> Usage | None:
 def _usage(raw: msgspec.Raw, images: int = 0, seconds: float = 0.0) -> Usage | None:
     values = table(raw)
     found = openai.usage(values) or Usage()
+    if images and found.output and not inner(values, "output_tokens_details"):
+        # Older models report no details: what they put out is all image.
+        found = msgspec.structs.replace(found, output=0, output_image=found.output)
     said = values.get("seconds")
     if isinstance(said, int | Decimal) and 0 < said < _SECONDS_LIMIT:
         seconds = float(said)
