@@ -71,7 +71,10 @@ class Record(msgspec.Struct, omit_defaults=True):
 
 
 class Call:
-    """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers."""
+    """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
+
+    `delivered` is set where the caller hung up after it had the last event of its stream.
+    """
 
     received_ns = 0
     caller: Caller | None = None
@@ -83,6 +86,7 @@ class Call:
     basis = "none"
     status = 0
     error: str | None = None
+    delivered = False
     first_byte_ns = 0
     waited_ns = 0
 

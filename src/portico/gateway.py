@@ -11,6 +11,7 @@ What is not an LLM call goes to the control process.
 """
 
 import asyncio
+import contextlib
 import os
 import random
 from collections.abc import Callable
@@ -22,6 +23,7 @@ from portico.config.schema import Config
 from portico.dialects import vertex
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
+from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
 from portico.dialects.request import peek, rewrite
 from portico.dialects.usage import observer, read_usage
@@ -40,6 +42,8 @@ from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
 MEMO_BOUND = 4096
+LAST_WORDS = 1.0
+"""Seconds that a provider gets to end a stream whose caller has left with its last event."""
 
 
 class Snapshot:
@@ -110,7 +114,8 @@ class Gateway:
         except PorticoError as error:
             self._refuse(exchange, call, error)
         except asyncio.CancelledError:
-            call.status, call.error = 499, "caller_gone"
+            if not call.delivered:
+                call.status, call.error = 499, "caller_gone"
             raise
         except BaseException:
             call.status, call.error = 500, "internal_error"
@@ -239,7 +244,11 @@ class Gateway:
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
-        watch = observer(call.operation, hide_usage=hide_usage)
+        kind = arrival.header(b"content-type")
+        if call.stream or b"stream" in kind:
+            watch = observer(call.operation, hide_usage=hide_usage)
+        else:
+            watch = Observer(call.operation)  # sound or a download: there are no events in it
         write = exchange.write
         feed = watch.feed
 
@@ -258,6 +267,11 @@ class Gateway:
             arrival.forward(consume)
             await arrival.over()
         except asyncio.CancelledError:
+            if watch.finished or watch.failed is not None:
+                # SDKs hang up at the last event that they read, before the stream's end: they have all they wanted.
+                call.delivered = True
+                call.error = "upstream_failed" if watch.failed is not None else None
+                await last_words(arrival)
             arrival.abandon()
             settle(call, watch.usage, target.price)
             raise
@@ -273,10 +287,11 @@ class Gateway:
             exchange.finish()
             return
         call.error = failure.code
-        if call.stream and (event := render_stream_error(call.operation.dialect, failure, call.id)):
-            write(event)
+        if call.stream and not kind.startswith(b"application/json"):
+            write(render_stream_error(call.operation.dialect, failure, call.id))
             exchange.finish()
         else:
+            # What is cut off says so; an array, or sound, has no place for words.
             exchange.abort()
 
     def _signature(self, call: Call) -> bytes:
@@ -341,6 +356,13 @@ class Gateway:
                 exchange.abort()
             else:
                 refuse(exchange, error)
+
+
+async def last_words(arrival: Arrival) -> None:
+    """Wait a moment for the end of a stream whose last event was seen: its usage, and a connection to keep."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS):
+            await arrival.over()
 
 
 def refuse(exchange: Exchange, error: PorticoError) -> None:
