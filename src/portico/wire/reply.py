@@ -56,6 +56,7 @@ class Replies(asyncio.BufferedProtocol):
         "_clock",
         "_complete",
         "_extra",
+        "_fed",
         "_head_only",
         "_headed",
         "_headers",
@@ -98,6 +99,7 @@ class Replies(asyncio.BufferedProtocol):
         self._headed = False  # the head of the final reply is through
         self._complete = False  # the parser has seen the end of the reply
         self._extra = False  # bytes came after it
+        self._fed: list[bytes] = []  # pieces of the body in the read at hand
         self._keep = False  # the connection can carry another request
         self._until_close = False  # the reply has no end but that of the connection
         self._head_only = False
@@ -159,8 +161,12 @@ class Replies(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(self._buffer[:nbytes])  # type: ignore[union-attr]  # gone only when closed
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            if self._fed:
+                self._pass_on()
             self._broken(error)
             return
+        if self._fed:
+            self._pass_on()
         if self._complete:
             if self._inflater is None or not self._inflater.backlog:
                 self._finish()
@@ -240,7 +246,7 @@ class Replies(asyncio.BufferedProtocol):
         if self._complete:
             self._extra = True
         elif self._inflater is None:
-            sink.feed(chunk)
+            self._fed.append(chunk)
         else:
             self._inflater.feed(chunk)
             if not self._scheduled:
@@ -252,6 +258,17 @@ class Replies(asyncio.BufferedProtocol):
             self._complete = True
 
     # What follows from them
+
+    def _pass_on(self) -> None:
+        """Feed what one read brought as one piece: what is made of it is then one write, not one for each chunk."""
+        fed, self._fed = self._fed, []
+        sink = self._sink
+        if sink is None:
+            return
+        try:
+            sink.feed(fed[0] if len(fed) == 1 else b"".join(fed))
+        except Exception as error:
+            self._sink_raised(error)
 
     def _finish(self) -> None:
         sink, inflater = self._sink, self._inflater
@@ -284,10 +301,13 @@ class Replies(asyncio.BufferedProtocol):
         elif isinstance(cause, zlib.error):
             self.fail(BadUpstreamReply(f"{self._where} sent what is not in its content coding: {cause}"))
         elif isinstance(error, httptools.HttpParserCallbackError):
-            self._loop.call_exception_handler({"message": "a sink raised", "exception": cause, "protocol": self})
-            self.fail(PorticoError(f"the reply of {self._where} could not be passed on"))
+            self._sink_raised(cause)
         else:
             self.fail(BadUpstreamReply(f"{self._where} sent what is not HTTP/1.1: {error}"))
+
+    def _sink_raised(self, error: BaseException | None) -> None:
+        self._loop.call_exception_handler({"message": "a sink raised", "exception": error, "protocol": self})
+        self.fail(PorticoError(f"the reply of {self._where} could not be passed on"))
 
     def _check_head(self, headers: Headers) -> None:
         size = sum(len(name) + len(value) + 4 for name, value in headers)
