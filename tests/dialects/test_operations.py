@@ -46,6 +46,7 @@ NAMED = {
     "/openai/deployments/d/images/generations": ("images_generations", "d"),
     "/engines/gpt-4o/chat/completions": ("chat", "gpt-4o"),
     "/v1/engines/davinci/completions": ("completions", "davinci"),
+    "//openai/deployments/gpt-4o/chat/completions": ("chat", "gpt-4o"),
 }
 
 

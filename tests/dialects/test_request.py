@@ -165,6 +165,7 @@ EMBED = [
         {"requests": [{"model": "models/b", "content": {"model": "x"}}, {"model": "models/b"}, {"content": 1}]},
     ),
     ("batch_embed_contents", {"requests": [{"model": "b"}]}, None),
+    ("generate_content", {"model": "a", "contents": []}, {"model": "b", "contents": []}),
     (
         "gemini_count_tokens",
         {"generateContentRequest": {"model": "models/a", "contents": []}},

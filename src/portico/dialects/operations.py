@@ -147,6 +147,8 @@ def route(method: str, path: str, providers: Container[str]) -> Route | None:
     `path` is as it came: percent-encoded, without the query. `providers` are the names that may be passed through
     to. Raises MethodNotAllowed for a known path with another method, InvalidRequest for a name that cannot be one.
     """
+    if path.startswith("//"):  # from a base URL that ends in a slash
+        path = "/" + path.lstrip("/")
     found = _known(method, path)
     if found is not None:
         return found

@@ -205,7 +205,11 @@ def _renamed(tables: list[Members], model: str) -> bool:
 
 
 def _other_model(raw: msgspec.Raw, model: str) -> bytes | None:
-    return None if _text(raw) in (model, "models/" + model) else msgspec.json.encode("models/" + model)
+    written = _text(raw)
+    if written in (model, "models/" + model):
+        return None
+    bare = written is not None and not written.startswith("models/")
+    return msgspec.json.encode(model if bare else "models/" + model)
 
 
 def _written(body: bytes, members: Members, inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:

@@ -8,7 +8,8 @@ from portico.errors import PorticoError
 from portico.wire.client import Connection, Headers
 
 WHOLE = (b"application/json", b"text/", b"application/problem+json", b"application/xml")
-"""Replies of these types are judged and accounted whole, unless a stream was asked for."""
+"""Replies of these types, and of none, are judged and accounted whole, unless they are a stream."""
+EVENTS = b"text/event-stream"
 
 AHEAD = 1024 * 1024
 """Bytes of a stream taken in before somebody takes them on."""
@@ -29,6 +30,7 @@ class Arrival:
     error: PorticoError | None = None
     head_ns = 0
     here_ns = 0
+    _may_be_whole = False
     _consume: Callable[[bytes], None] | None = None
     _over: asyncio.Future[None] | None = None
     _fields: dict[bytes, bytes] | None = None
@@ -53,7 +55,10 @@ class Arrival:
         self.headers = headers
         self.head_ns = perf_counter_ns()
         if status < 400:
-            self.streaming = self._wants_stream or not self.header(b"content-type").startswith(WHOLE)
+            kind = self.header(b"content-type")
+            whole = b"/" not in kind or (kind.startswith(WHOLE) and not kind.startswith(EVENTS))
+            self.streaming = self._wants_stream or not whole
+            self._may_be_whole = self._wants_stream and whole
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -63,6 +68,13 @@ class Arrival:
         self.pieces.append(chunk)
         self.size += len(chunk)
         if self.streaming:
+            if self._may_be_whole and (first := b"".join(self.pieces).lstrip()[:1]):
+                # A stream was asked for, and this may be an object. (Gemini's streams may be arrays, and some
+                # servers say JSON of their events.)
+                self._may_be_whole = False
+                self.streaming = first != b"{"
+            if not self.streaming or self._may_be_whole:
+                return
             if not self.here_ns:
                 self._wake()
             elif self.size > AHEAD and self.connection is not None:

@@ -1,5 +1,6 @@
 """A place where a call may go: one model at one provider, with its keys, connections, deadlines and price."""
 
+import re
 from collections.abc import Mapping
 
 import msgspec
@@ -17,6 +18,8 @@ from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
+
+_DATED = re.compile(r"api-version=\d")
 
 OWN_LINES = b"user-agent: portico/%b\r\naccept-encoding: identity\r\n" % __version__.encode()
 
@@ -144,11 +147,22 @@ class Target:
             endpoint = self.upstream.provider.endpoint(operation, self.model, stream=stream)
             if endpoint is None:
                 raise ModelNotFound(f"the provider {self.upstream.name!r} has no {operation}")
-            line = self.upstream.line("POST", credential, endpoint, joined_query(endpoint.query, query))
+            line = self.upstream.line("POST", credential, endpoint, query_for(operation, endpoint, query))
             if len(self._lines) >= 64:
                 self._lines.clear()
             self._lines[key] = line
         return line
+
+
+def query_for(operation: str, endpoint: Endpoint, asked: str) -> str:
+    """Return the query of a request, from the endpoint's own and the caller's."""
+    if operation == "stream_generate_content":
+        # The caller's `alt` chooses between events and an array, and none is a choice too.
+        return asked
+    if "api-version=" in asked and "/openai/v1/" in endpoint.path:
+        # Azure's v1 paths refuse the dated versions that its clients send with their older paths.
+        asked = "&".join(pair for pair in asked.split("&") if not _DATED.match(pair))
+    return joined_query(endpoint.query, asked)
 
 
 def joined_query(own: str, asked: str) -> str:
