@@ -1,0 +1,114 @@
+"""What crosses from one dialect to another, and what becomes of what cannot: the table, and those who read it.
+
+`crossing.toml` has a row for each feature: what it is, and for each dialect that cannot say it whether it is dropped (the
+call goes on, and the reply names it in `x-portico-dropped`) or refused. A dialect that a row does not name can say it.
+"""
+
+import tomllib
+from collections.abc import Callable, Mapping
+from importlib import resources
+from types import MappingProxyType
+from typing import Literal
+
+import msgspec
+
+from portico.errors import InvalidRequest
+from portico.types import Dialect
+
+
+class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Something that not every dialect can say. `param` is the field of a request that it is about, where there is one."""
+
+    what: str
+    why: str = ""
+    param: str | None = None
+    drop: tuple[Dialect, ...] = ()
+    refuse: tuple[Dialect, ...] = ()
+
+
+def load(text: str) -> dict[str, Feature]:
+    """Read a table; raises msgspec.ValidationError for a row that is not one."""
+    return msgspec.convert(tomllib.loads(text), dict[str, Feature])
+
+
+FEATURES: Mapping[str, Feature] = MappingProxyType(
+    load(resources.files("portico.dialects").joinpath("crossing.toml").read_text(encoding="utf-8"))
+)
+
+
+class Target(msgspec.Struct, frozen=True, kw_only=True):
+    """Whom a request is written for: the model, the dialect that its provider speaks, and its row's quirks."""
+
+    model: str
+    dialect: Dialect
+    quirks: frozenset[str] = frozenset()
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What a reply needs that no provider said: the call's id, the time (epoch seconds), and ids in a dialect's own form.
+
+    `new_id("chatcmpl-")` returns an id with this prefix, another one at each call.
+    """
+
+    request_id: str
+    created: int
+    new_id: Callable[[str], str]
+
+
+class Complaint(msgspec.Struct, frozen=True, kw_only=True):
+    """An error as a provider told it. `code` is its own word for the kind; `retry_after` is in seconds."""
+
+    status: int
+    message: str
+    code: str | None = None
+    param: str | None = None
+    request_id: str | None = None
+    retry_after: float | None = None
+
+
+Policy = Literal["table", "strict"]
+
+
+class Notes:
+    """Takes down what a request or reply loses on its way into one dialect. `strict` refuses whatever would be dropped."""
+
+    __slots__ = ("dialect", "dropped", "strict")
+
+    def __init__(self, dialect: Dialect, *, strict: bool = False) -> None:
+        self.dialect = dialect
+        self.strict = strict
+        self.dropped: list[str] = []
+
+    def __repr__(self) -> str:
+        return f"<Notes for {self.dialect}: {self.dropped}>"
+
+    def lost(self, name: str, detail: str = "") -> None:
+        """Note that a feature of the table cannot be said here; raises InvalidRequest where it is to be refused.
+
+        `detail` says which one it was (a tool's name), for the message.
+        """
+        feature = FEATURES[name]
+        assert self.dialect in feature.drop or self.dialect in feature.refuse, (
+            f"{name} is not in the table for {self.dialect}"
+        )
+        if self.strict or self.dialect in feature.refuse:
+            shown = f" ({detail})" if detail else ""
+            because = f": {feature.why}" if feature.why else ""
+            raise InvalidRequest(
+                f"{feature.what}{shown} cannot be passed on to a provider that speaks {TITLES[self.dialect]}{because}",
+                param=feature.param,
+            )
+        if name not in self.dropped:
+            self.dropped.append(name)
+
+
+TITLES: Mapping[Dialect, str] = MappingProxyType(
+    {
+        "chat": "OpenAI Chat Completions",
+        "responses": "OpenAI Responses",
+        "messages": "Anthropic Messages",
+        "gemini": "Gemini generateContent",
+        "converse": "Bedrock Converse",
+        "cohere": "Cohere v2 Chat",
+    }
+)
