@@ -1,14 +1,13 @@
 """What crosses from one dialect to another, and what becomes of what cannot: the table, and those who read it.
 
-`crossing.toml` has a row for each feature: what it is, and for each dialect that cannot say it whether it is dropped (the
-call goes on, and the reply names it in `x-portico-dropped`) or refused. A dialect that a row does not name can say it.
+`crossing.toml` has a row for each feature: what it is, and for each dialect that cannot say it whether it is dropped
+(the call goes on, and the reply names it in `x-portico-dropped`) or refused. A dialect that a row does not name can.
 """
 
 import tomllib
 from collections.abc import Callable, Mapping
 from importlib import resources
 from types import MappingProxyType
-from typing import Literal
 
 import msgspec
 
@@ -17,7 +16,7 @@ from portico.types import Dialect
 
 
 class Feature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Something that not every dialect can say. `param` is the field of a request that it is about, where there is one."""
+    """Something that not every dialect can say. `param` is the field of a request that it is about."""
 
     what: str
     why: str = ""
@@ -45,7 +44,7 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What a reply needs that no provider said: the call's id, the time (epoch seconds), and ids in a dialect's own form.
+    """What a reply needs that no provider said: the call's id, the time (epoch seconds), ids in a dialect's own form.
 
     `new_id("chatcmpl-")` returns an id with this prefix, another one at each call.
     """
@@ -66,11 +65,8 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
     retry_after: float | None = None
 
 
-Policy = Literal["table", "strict"]
-
-
 class Notes:
-    """Takes down what a request or reply loses on its way into one dialect. `strict` refuses whatever would be dropped."""
+    """Takes down what is lost on the way into one dialect. `strict` refuses whatever would be dropped."""
 
     __slots__ = ("dialect", "dropped", "strict")
 
