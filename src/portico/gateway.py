@@ -145,7 +145,13 @@ class Gateway:
         if operation.body == "none" or operation.name == "passthrough":
             asked = None
         else:
-            asked = peek(operation, body, exchange.fields.get(b"content-type", b""))
+            try:
+                asked = peek(operation, body, exchange.fields.get(b"content-type", b""))
+            except InvalidRequest:
+                if provider is None or caller.models:
+                    raise
+                asked = None  # what passes through is its provider's to judge
+        if asked is not None:
             call.stream = asked.stream or operation.streams == "path"
             call.user = asked.user
             if operation.model_in == "body":

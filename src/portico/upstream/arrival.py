@@ -68,7 +68,7 @@ class Arrival:
         self.pieces.append(chunk)
         self.size += len(chunk)
         if self.streaming:
-            if self._may_be_whole and (first := b"".join(self.pieces).lstrip()[:1]):
+            if self._may_be_whole and (first := chunk.lstrip()[:1]):
                 # A stream was asked for, and this may be an object. (Gemini's streams may be arrays, and some
                 # servers say JSON of their events.)
                 self._may_be_whole = False
