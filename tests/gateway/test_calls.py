@@ -45,7 +45,8 @@ async def test_a_call_is_served_priced_signed_and_recorded(portico: Portico, moc
 
 
 async def test_unknown_fields_reach_the_provider_byte_for_byte(portico: Portico, mock: MockProvider) -> None:
-    body = b'{ "future" : {"a":[1.0, 1e2]},  "model":"openai/gpt-4o-mini","messages":[{"role":"user","content":"\\u00e9"}] }'
+    user = b'{"role":"user","content":"\\u00e9"}'
+    body = b'{ "future" : {"a":[1.0, 1e2]},  "model":"openai/gpt-4o-mini","messages":[%b] }' % user
     async with portico({"providers": {"openai": provider(mock)}}) as gateway:
         assert (await gateway.call("/v1/chat/completions", body))[0] == 200
     assert mock.ledger.last.body == body.replace(b"openai/gpt-4o-mini", b"gpt-4o-mini")
@@ -139,6 +140,22 @@ async def test_the_last_failure_comes_back_with_its_status_and_retry_after(
     assert json.loads(body)["error"]["message"]
 
 
+async def test_a_kept_connection_that_went_stale_is_replaced_by_a_counted_attempt(
+    portico: Portico, mock: MockProvider
+) -> None:
+    async with portico({"providers": {"openai": provider(mock)}}) as gateway:
+        await gateway.call("/v1/chat/completions", chat())
+        mock.script("fault=cut-before-head")
+        status, headers, _ = await gateway.call("/v1/chat/completions", chat())
+        mock.script("fault=cut-before-head", "fault=cut-before-head")
+        failed, _, body = await gateway.call("/v1/chat/completions", chat())
+        records = gateway.records()
+    assert (status, headers["x-portico-attempts"]) == (200, "2")
+    assert [attempt.get("error") for attempt in records[1]["attempts"]] == ["upstream_connection_lost", None]
+    assert failed == 502
+    assert json.loads(body)["error"]["code"] == "upstream_connection_lost"
+
+
 async def test_a_target_is_tried_as_often_as_configured(portico: Portico, mock: MockProvider) -> None:
     mock.script("status=500", "status=500")
     async with portico({"providers": {"openai": provider(mock)}, "retries": {"attempts": 3}}) as gateway:
@@ -215,8 +232,8 @@ async def test_a_caller_who_leaves_ends_the_call_at_the_provider(portico: Portic
     async with portico({"providers": {"openai": provider(mock)}}) as gateway:
         reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
         data = json.dumps(chat(stream=True, messages=[{"role": "user", "content": "[mock tokens=500 pace=0.01]"}]))
-        head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {MASTER}\r\ncontent-length: {len(data)}"
-        writer.write(f"{head}\r\n\r\n{data}".encode())
+        head = f"host: g\r\nauthorization: Bearer {MASTER}\r\ncontent-length: {len(data)}\r\n\r\n"
+        writer.write(f"POST /v1/chat/completions HTTP/1.1\r\n{head}{data}".encode())
         await reader.readuntil(b"data: ")
         writer.close()
         await mock.ledger.idle()

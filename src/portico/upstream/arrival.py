@@ -26,6 +26,7 @@ class Arrival:
     status = 0
     size = 0
     streaming = False
+    reused = False
     ended = False
     error: PorticoError | None = None
     head_ns = 0

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import AttemptRecord, Call
-from portico.errors import ConnectFailed, PorticoError, UpstreamError, UpstreamTimeout
+from portico.errors import ConnectFailed, ConnectionLost, PorticoError, UpstreamError, UpstreamTimeout
 from portico.providers.auth.scheme import Auth, Fetch
 from portico.upstream.arrival import Arrival
 from portico.upstream.headers import request_lines
@@ -70,6 +70,8 @@ async def attempt(
         connection = line.pool.take()
         if connection is None:
             connection = await line.pool.acquire(loop.time() + deadlines.connect)
+        else:
+            arrival.reused = True
         arrival.connection = connection
         arrival.sent_ns = perf_counter_ns()
         if pieces is None:
@@ -122,6 +124,12 @@ def render_head(line: Line, auth: Auth, headers: Sequence[tuple[bytes, bytes]], 
     return b"".join(lines)
 
 
+def was_stale(arrival: Arrival) -> bool:
+    """Return whether the provider closed a kept connection just as the request went out: it has not looked at it."""
+    error = arrival.error
+    return arrival.reused and isinstance(error, ConnectionLost) and not error.replied
+
+
 def may_retry(arrival: Arrival, conditions: Sequence[str]) -> bool:
     """Return whether another try, here or elsewhere, may do better, by the conditions of the configuration."""
     error = arrival.error
@@ -148,8 +156,8 @@ async def attempt_all(
 ) -> tuple[Arrival, Target]:
     """Try targets in order until a reply stands; return it and where it came from.
 
-    Each target is tried `tries` times, and as often again as it has other keys when a key was refused. When nothing
-    stands, the last failure is returned.
+    Each target is tried `tries` times, and as often again as it has other keys when a key was refused; a kept
+    connection that turns out to be stale costs no try, once. When nothing stands, the last failure is returned.
     """
     arrival: Arrival | None = None
     target = targets[0]
@@ -159,6 +167,7 @@ async def attempt_all(
         keyring = target.upstream.keyring
         tried: list[Credential] = []
         left = tries
+        spare = True
         while left > 0:
             credential = keyring.pick(loop.time(), tried)
             if credential is None:
@@ -173,6 +182,9 @@ async def attempt_all(
                 if len(tried) < len(keyring.credentials):
                     continue
                 tried.clear()
+            if spare and was_stale(arrival):
+                spare = False
+                continue
             if not may_retry(arrival, conditions):
                 if arrival.status in (401, 403) and target is not targets[-1]:
                     break
