@@ -73,13 +73,14 @@ class Record(msgspec.Struct, omit_defaults=True):
 class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
-    `delivered` is set where the caller hung up after it had the last event of its stream.
+    `characters` is the length of a text to be spoken, which its reply does not tell. `delivered` is set where the caller hung up after it had the last event of its stream.
     """
 
     received_ns = 0
     caller: Caller | None = None
     stream = False
     user: str | None = None
+    characters = 0
     target: str | None = None
     usage: Usage | None = None
     cost: int | None = None

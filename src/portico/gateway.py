@@ -12,6 +12,7 @@ What is not an LLM call goes to the control process.
 
 import asyncio
 import contextlib
+import mmap
 import os
 import random
 from collections.abc import Callable
@@ -25,7 +26,7 @@ from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
-from portico.dialects.request import peek, rewrite
+from portico.dialects.request import peek, peek_form, rewrite
 from portico.dialects.usage import observer, read_usage
 from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
@@ -34,9 +35,10 @@ from portico.stages.authenticate import Keys, authenticate
 from portico.stages.plan import Routes
 from portico.stages.settle import dollars, settle
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import Outgoing, attempt, attempt_all
+from portico.upstream.attempt import Body, Outgoing, attempt, attempt_all
 from portico.upstream.headers import reply_headers
 from portico.upstream.relay import Relay
+from portico.upstream.spooled import spliced
 from portico.upstream.target import Target, Upstream
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
@@ -137,16 +139,22 @@ class Gateway:
             raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
 
         limits = snapshot.config.server.limits
-        limit = limits.file_body if operation.upload else limits.body
-        body = exchange.body.here(limit)
+        kind = exchange.fields.get(b"content-type", b"")
+        form = kind[:10].lower() == b"multipart/"
+        large = operation.upload or operation.name == "passthrough"
+        limit = limits.file_body if large else limits.body
+        body: bytes | mmap.mmap | None = exchange.body.here(limit)
         if body is None:
-            body = await exchange.body.read(limit)
+            await exchange.body.arrived(limit)
+            # What is only passed on, a file's bytes or what no dialect knows, stays in its spool file.
+            mapped = large and exchange.body.spooled and (operation.name == "passthrough" or form)
+            body = exchange.body.mapped() if mapped else await exchange.body.read(limit)
         call.received_ns = exchange.received_ns
         if operation.body == "none" or operation.name == "passthrough":
             asked = None
         else:
             try:
-                asked = peek(operation, body, exchange.fields.get(b"content-type", b""))
+                asked = peek(operation, body, kind) if isinstance(body, bytes) else peek_form(body, kind)
             except InvalidRequest:
                 if provider is None or caller.models:
                     raise
@@ -154,6 +162,7 @@ class Gateway:
         if asked is not None:
             call.stream = asked.stream or operation.streams == "path"
             call.user = asked.user
+            call.characters = asked.characters
             if operation.model_in == "body":
                 call.model = asked.model
 
@@ -167,7 +176,10 @@ class Gateway:
         assert asked is not None
         ask_usage = call.stream and operation.name in ("chat", "completions") and not asked.include_usage
 
-        def body_for(target: Target) -> bytes:
+        def body_for(target: Target) -> Body:
+            if not isinstance(body, bytes):
+                assert asked.form is not None, "only a form stays in its spool file"
+                return spliced(body, *asked.form.edit("model", target.model))
             quirks = target.upstream.provider.quirks
             if "anthropic_version_in_body" in quirks and operation.dialect == "messages":
                 return vertex.rewrite(body, asked)
@@ -197,7 +209,7 @@ class Gateway:
         await self._answer(exchange, call, arrival, target, hide_usage=hide_usage)
 
     async def _pass_through(
-        self, exchange: Exchange, call: Call, snapshot: Snapshot, upstream: Upstream, body: bytes
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, upstream: Upstream, body: bytes | mmap.mmap
     ) -> None:
         """Send a request on as it is, to the provider that its path names."""
         caller = call.caller
@@ -213,17 +225,23 @@ class Gateway:
         assert credential is not None
         address = upstream.provider.address(call.route.rest, forwarded_query(exchange.query))
         line = upstream.line(exchange.method, credential, address, address.query)
+        if isinstance(body, bytes):
+            sent: Body = body
+        elif credential.auth.static:
+            sent = spliced(body)
+        else:
+            sent = body[:]  # a signature covers the bytes themselves
         outgoing = Outgoing(
             exchange.method,
             "",
             exchange.headers,
-            lambda _: body,
+            lambda _: sent,
             stream=call.stream,
             limit=snapshot.config.server.limits.reply,
         )
         call.target = target.name if call.model else upstream.name
         arrival = await attempt(
-            call.target, line, credential, target.deadlines, outgoing, body, self.client.fetch, call
+            call.target, line, credential, target.deadlines, outgoing, sent, self.client.fetch, call
         )
         upstream.keyring.refused(credential, arrival.status, arrival.retry_after, asyncio.get_running_loop().time())
         await self._answer(exchange, call, arrival, target, hide_usage=False)

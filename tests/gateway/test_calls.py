@@ -382,3 +382,15 @@ async def test_every_dialect_streams_through_in_any_pieces(portico: Portico, moc
         assert record["stream"], path
         assert record["usage"]["output"] == entry.usage.output == 12, path
         assert record["cost_nano_usd"] > 0, path
+
+
+async def test_speech_is_charged_by_the_characters_of_its_text(portico: Portico, mock: MockProvider) -> None:
+    body = {"model": "openai/tts-1", "input": "Hello, world", "voice": "alloy"}
+    async with portico({"providers": {"openai": provider(mock)}}) as gateway:
+        status, headers, _ = await gateway.call("/v1/audio/speech", body)
+        (record,) = gateway.records()
+    assert status == 200
+    assert headers["content-type"].startswith("audio/")
+    assert record["usage"]["characters"] == 12
+    # tts-1: $15 for a million characters (openai.com/api/pricing, read 2026-11)
+    assert record["cost_nano_usd"] == 12 * 15_000

@@ -4,7 +4,7 @@ The grammar is RFC 7578 on RFC 2046 (read 2026-11-20), line ends CR LF.
 """
 
 import re
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from portico.errors import InvalidRequest
 
@@ -19,13 +19,23 @@ _PARAMETER = re.compile(rb';\s*([^\s=;"]+)\s*=\s*(?:"([^"\\]*+(?:\\.[^"\\]*+)*+)
 _BOUNDARY_LIMIT = 200
 
 
+class Buffer(Protocol):
+    """Bytes that can be searched and sliced: bytes, or a mapped file."""
+
+    def find(self, sub: bytes, start: int = ..., end: int = ..., /) -> int:
+        """Return where `sub` is, -1 where it is not."""
+
+    def __getitem__(self, where: slice, /) -> bytes:
+        """Return a copy of a part."""
+
+
 class Form(NamedTuple):
     """A form: its boundary line, where its first part begins, and each field's value as start and end."""
 
     delimiter: bytes
     first: int
     spans: dict[str, tuple[int, int]]
-    body: bytes
+    body: Buffer
 
     def text(self, name: str) -> str | None:
         """Return a field's text, None where there is no such field. Raises InvalidRequest naming the field."""
@@ -42,30 +52,34 @@ class Form(NamedTuple):
             raise InvalidRequest("`model` must not be empty", param="model")
         return value
 
-    def replaced(self, body: bytes, name: str, value: str) -> bytes:
-        """Return the form's bytes with a field's value changed, or the field put before the others."""
+    def edit(self, name: str, value: str) -> tuple[int, int, bytes]:
+        """Return what changes a field's value, or puts the field before the others: start, end, and what goes there."""
         if name in self.spans:
             start, end = self.spans[name]
-            return b"".join((body[:start], value.encode(), body[end:]))
+            return start, end, value.encode()
         field = b'%b\r\nContent-Disposition: form-data; name="%b"\r\n\r\n%b\r\n'
-        head = field % (self.delimiter, name.encode(), value.encode())
-        return b"".join((body[: self.first], head, body[self.first :]))
+        return self.first, self.first, field % (self.delimiter, name.encode(), value.encode())
+
+    def replaced(self, body: bytes, name: str, value: str) -> bytes:
+        """Return the form's bytes with a field's value changed, or the field put before the others."""
+        start, end, put = self.edit(name, value)
+        return b"".join((body[:start], put, body[end:]))
 
 
-def read(body: bytes, content_type: bytes) -> Form:
-    """Find the fields of a form. Raises InvalidRequest for what is no form, and for a field given twice that is read.
+def read(body: Buffer, content_type: bytes) -> Form:
+    """Find the fields of a form, in memory or in a mapped file. Raises InvalidRequest for what is no form, and for a field given twice that is read.
 
     Of fields that may come several times (files, lists) the last is kept.
     """
     delimiter = b"--" + _boundary(content_type)
-    first = 0 if body.startswith(delimiter) else body.find(b"\r\n" + delimiter) + 2
+    first = 0 if body[: len(delimiter)] == delimiter else body.find(b"\r\n" + delimiter) + 2
     if first == 1:
         raise InvalidRequest("the form does not begin with the boundary that its content-type names")
     spans: dict[str, tuple[int, int]] = {}
     at = first
     for _ in range(PARTS_LIMIT + 1):
         at += len(delimiter)
-        if body.startswith(b"--", at):
+        if body[at : at + 2] == b"--":
             return Form(delimiter, first, spans, body)
         start = body.find(b"\r\n", at, at + HEADER_LIMIT) + 2
         if start == 1 or body[at : start - 2].strip(b" \t"):

@@ -46,13 +46,7 @@ _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
     """Look into a request. Raises InvalidRequest, naming the field where one is at fault."""
     if operation.body == "multipart" and content_type[:10].lower() == b"multipart/":
-        form = multipart.read(body, content_type)
-        return Peek(
-            model=form.text("model"),
-            stream=(form.text("stream") or "").lower() in ("true", "1"),
-            user=form.text("user"),
-            form=form,
-        )
+        return peek_form(body, content_type)
     if operation.body in ("none", "binary"):
         return Peek()
     try:
@@ -82,6 +76,17 @@ def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
     elif dialect == "messages" and "metadata" in members:
         seen.user = _text(_object(members["metadata"]).get("user_id", _NULL))
     return seen
+
+
+def peek_form(body: multipart.Buffer, content_type: bytes) -> Peek:
+    """Look into a multipart form, which may be a mapped file. Raises InvalidRequest, naming the field at fault."""
+    form = multipart.read(body, content_type)
+    return Peek(
+        model=form.text("model"),
+        stream=(form.text("stream") or "").lower() in ("true", "1"),
+        user=form.text("user"),
+        form=form,
+    )
 
 
 def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_usage: bool) -> bytes:

@@ -8,6 +8,8 @@ from portico.types import Usage
 
 def settle(call: Call, usage: Usage | None, price: Price | None) -> None:
     """Put usage, cost and the basis of the cost on a call that a provider served."""
+    if usage is None and call.characters:
+        usage = Usage(characters=call.characters)
     call.usage = usage
     if usage is None:
         call.basis = "unknown"

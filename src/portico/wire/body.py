@@ -5,6 +5,7 @@ its headers alone. A body can be read again for another attempt until it is clos
 """
 
 import asyncio
+import mmap
 import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import IO
@@ -40,6 +41,7 @@ class Body:
     _charged = 0
     _limit: int | None = None
     _spool: IO[bytes] | None = None
+    _map: mmap.mmap | None = None
     _waiter: asyncio.Future[None] | None = None
     _error: PorticoError | None = None
 
@@ -105,6 +107,9 @@ class Body:
         self._budget.used -= self._charged
         self._charged = 0
         self._pieces = []
+        if self._map is not None:
+            self._map.close()
+            self._map = None
         if self._spool is not None:
             self._spool.close()
             self._spool = None
@@ -119,18 +124,22 @@ class Body:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return None
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body.
-
-        Raises TooLarge beyond `limit` bytes, Overloaded beyond the worker's budget, RequestTimeout when the caller
-        stalls, InvalidRequest for a body that breaks its own framing.
-        """
+    async def arrived(self, limit: int) -> None:
+        """Wait until the whole body is here, in memory or spooled; errors as in `read`."""
         if self.wanted is not None:
             self._demand(limit)
         while not self.complete:
             await self._more()
         if self._error is not None:
             raise self._error
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body.
+
+        Raises TooLarge beyond `limit` bytes, Overloaded beyond the worker's budget, RequestTimeout when the caller
+        stalls, InvalidRequest for a body that breaks its own framing.
+        """
+        await self.arrived(limit)
         if self._spool is not None:
             self._spool.seek(0)
             return self._spool.read()
@@ -141,14 +150,18 @@ class Body:
         self._pieces = [whole] if whole else []
         return whole
 
+    def mapped(self) -> mmap.mmap:
+        """Return a whole, spooled body as mapped memory, valid until the body is closed."""
+        assert self.complete, "the body is not here yet"
+        assert self._spool is not None, "the body is in memory"
+        if self._map is None:
+            self._spool.flush()
+            self._map = mmap.mmap(self._spool.fileno(), self.size, access=mmap.ACCESS_READ)
+        return self._map
+
     async def pieces(self, limit: int) -> AsyncIterator[bytes]:
         """Yield the whole body piece by piece, from its start, once it is all here; errors as in `read`."""
-        if self.wanted is not None:
-            self._demand(limit)
-        while not self.complete:
-            await self._more()
-        if self._error is not None:
-            raise self._error
+        await self.arrived(limit)
         if self._spool is None:
             for piece in self._pieces:
                 yield piece
