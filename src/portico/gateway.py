@@ -299,15 +299,16 @@ class Gateway:
             arrival.abandon()
             settle(call, watch.usage, target.price)
             raise
-        rest = watch.flush()
-        if rest:
-            write(rest)
-        settle(call, watch.usage, target.price)
         failure = arrival.error
-        if failure is None and call.stream and not watch.finished and watch.failed is None:
+        reported = watch.failed
+        rest = watch.flush() if failure is None else b""
+        settle(call, watch.usage, target.price)
+        if failure is None and call.stream and not watch.finished and reported is None:
             failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
         if failure is None:
-            call.error = "upstream_failed" if watch.failed is not None else None
+            if rest:
+                write(rest)
+            call.error = "upstream_failed" if reported is not None else None
             exchange.finish()
             return
         call.error = failure.code

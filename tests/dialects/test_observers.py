@@ -262,6 +262,30 @@ def test_a_stream_that_was_cut_is_not_finished(name: str, size: int | None) -> N
     assert watch.failed is None
 
 
+HALVES = {
+    "chat": words("a"),
+    "completions": words("a"),
+    "responses": event({"type": "response.created"}, b"response.created"),
+    "messages": START,
+    "stream_generate_content": event(BEGUN),
+    "converse_stream": METADATA,
+    "invoke_stream": chunk({"type": "message_start"}),
+    "cohere_chat": event({"type": "content-delta"}, b"content-delta"),
+    "audio_speech": event({"type": "speech.audio.delta"}),
+}
+
+
+@pytest.mark.parametrize("hide_usage", [False, True])
+@pytest.mark.parametrize("operation", HALVES)
+def test_only_whole_events_go_on_so_that_an_error_can_follow_at_any_time(operation: str, hide_usage: bool) -> None:
+    whole = HALVES[operation]
+    for size in SIZES:
+        for cut in (1, len(whole) // 2, len(whole) - 1):
+            watch = observer(OPERATIONS[operation], hide_usage=hide_usage)
+            assert b"".join(map(watch.feed, chunks(whole + whole[:cut], size))) == whole
+            assert watch.feed(whole[cut:] + whole) == whole + whole
+
+
 def test_what_was_used_is_known_while_a_stream_runs() -> None:
     watch = observer(OPERATIONS["messages"], hide_usage=False)
     watch.feed(START)

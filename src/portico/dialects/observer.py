@@ -39,7 +39,10 @@ class Observer:
         return chunk
 
     def flush(self) -> bytes:
-        """Say that the stream has closed as it should, by its framing; return what is still to go on."""
+        """Say that the stream has closed as it should, by its framing; return what is still to go on.
+
+        It is not for a stream that was cut: what is held then is a part that nobody can read.
+        """
         self.finished = self.failed is None
         return b""
 
@@ -51,16 +54,19 @@ class Observer:
 
 
 class EventObserver(Observer):
-    """Watches server-sent events. A dialect says in `inspect` which runs of events it decodes, and what it sees."""
+    """Watches server-sent events. A dialect says in `inspect` which runs of events it decodes, and what it sees.
+
+    Only whole events go on. So a stream that breaks inside one can still say so: an error written behind half an
+    event would be part of it, and lost.
+    """
 
     def __init__(self, operation: Operation, hide_usage: bool = False) -> None:
         super().__init__(operation, hide_usage)
         self._splitter = sse.Splitter()
-        self._holds = False
         self._blind = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk; only an observer that removes events holds back what is no whole event yet."""
+        """Take a chunk and return the events that are whole with it; nobody reads a part of one."""
         if self._blind:
             return chunk
         try:
@@ -68,20 +74,13 @@ class EventObserver(Observer):
         except BadUpstreamReply as error:
             self._blind = True
             self.fail(error.message)
-            rest = self._splitter.flush()
-            return rest if self._holds else chunk
-        if not run:
-            return b"" if self._holds else chunk
-        out = self.inspect(run)
-        return out if self._holds else chunk
+            return self._splitter.flush()
+        return self.inspect(run) if run else run
 
     def flush(self) -> bytes:
         """Look at an event that no blank line ended."""
         rest = self._splitter.flush()
-        if not rest:
-            return b""
-        out = self.inspect(rest)
-        return out if self._holds else b""
+        return self.inspect(rest) if rest else rest
 
     def inspect(self, run: bytes) -> bytes:
         """Look at a run of whole events and return what goes on of it."""

@@ -66,11 +66,11 @@ class ChatObserver(EventObserver):
 
     def __init__(self, operation: Operation, hide_usage: bool = False) -> None:
         super().__init__(operation, hide_usage)
-        self._holds = hide_usage
+        self._hides = hide_usage
 
     def inspect(self, run: bytes) -> bytes:
         """Look for usage, errors, finish reasons and the end."""
-        if self._holds and self._NULL in run:
+        if self._hides and self._NULL in run:
             run = run.replace(self._NULL, b"")
         if told(run, b'"usage"') or told(run, b'"finish_reason"') or b"[DONE]" in run or told(run, b'"error"'):
             return self._see(run)
@@ -82,7 +82,7 @@ class ChatObserver(EventObserver):
             data = sse.parse(event).data
             if data.startswith(b"[DONE]"):
                 self.finished = self.failed is None
-            elif data and self._chunk(data) and self._holds:
+            elif data and self._chunk(data) and self._hides:
                 continue
             kept.append(event)
         return b"".join(kept)

@@ -57,33 +57,47 @@ def usage(values: Table, served: Table | None = None) -> Usage:
 
 
 class MessageObserver(Observer):
-    """Watches AWS event stream messages; a dialect looks at each in `see`."""
+    """Watches AWS event stream messages; a dialect looks at each in `see`. Only whole messages go on."""
 
     def __init__(self, operation: Operation, hide_usage: bool = False) -> None:
         super().__init__(operation, hide_usage)
         self._decoder = eventstream.Decoder()
+        self._held = bytearray()
         self._blind = False
 
     def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk and pass it on."""
-        if not self._blind:
-            try:
-                for message in self._decoder.feed(chunk):
-                    # A header's value is its text: one that is no event says `exception` or `error`.
-                    if b"exception" in message.encoded or b"error" in message.encoded:
-                        self._failed(message)
-                    else:
-                        self.see(message)
-            except BadUpstreamReply as error:
-                self._blind = True
-                self.fail(error.message)
-        return chunk
+        """Take a chunk and return the messages that are whole with it."""
+        if self._blind:
+            return chunk
+        try:
+            for message in self._decoder.feed(chunk):
+                # A header's value is its text: one that is no event says `exception` or `error`.
+                if b"exception" in message.encoded or b"error" in message.encoded:
+                    self._failed(message)
+                else:
+                    self.see(message)
+        except BadUpstreamReply as error:
+            self._blind = True
+            self.fail(error.message)
+            return self._taken(chunk, 0)
+        return self._taken(chunk, self._decoder.pending)
+
+    def _taken(self, chunk: bytes, pending: int) -> bytes:
+        """Return what has come and is not yet passed on, less the last `pending` bytes."""
+        held = self._held
+        if not held and not pending:
+            return chunk
+        held += chunk
+        whole = len(held) - pending
+        out = bytes(held[:whole])
+        del held[:whole]
+        return out
 
     def flush(self) -> bytes:
         """Note a message that was cut off."""
         if self._decoder.pending and not self._blind:
             self.fail("the stream ended inside a message")
-        return b""
+        return self._taken(b"", 0)
 
     def see(self, message: eventstream.Message) -> None:
         """Look at one event."""

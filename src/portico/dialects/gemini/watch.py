@@ -132,7 +132,7 @@ class GeminiObserver(EventObserver):
             if first == b"[":
                 self._array = jsonarray.Splitter()
                 self._elements(chunk)
-                return chunk
+                return self._splitter.flush() + chunk
         return super().feed(chunk)
 
     def flush(self) -> bytes:
