@@ -7,12 +7,15 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from portico.control.app import make_app
 from portico.link import Kind, Message
 from portico.linked import Linked
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
 CLOSE_WITHIN = 2
 """Seconds that requests in flight have to end when control is told to leave."""
@@ -31,10 +34,25 @@ class ControlServer(uvicorn.Server):
         self.link.send(Message(Kind.READY))
 
 
+class OnDemand:
+    """The application, made when it is first asked for: until then control is a third smaller."""
+
+    def __init__(self) -> None:
+        self._app: ASGI3Application | None = None
+
+    async def __call__(self, scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
+        """Answer one request."""
+        if self._app is None:
+            from portico.control.app import make_app
+
+            self._app = cast("ASGI3Application", make_app())
+        await self._app(scope, receive, send)
+
+
 async def _serve(given: dict[str, str]) -> int:
     link = Linked(int(given["--link"]))
     config = uvicorn.Config(
-        make_app(),
+        OnDemand(),
         lifespan="off",
         interface="asgi3",
         http="h11",
