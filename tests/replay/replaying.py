@@ -1,0 +1,120 @@
+"""Replay calls through a whole gateway in one process and loop: caller, server, gateway, client, upstream."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from tests.replay.caller import Caller, Got
+from tests.replay.calls import Call
+from tests.replay.expected import GATEWAY_KEY, Sent, Way, send
+from tests.replay.origin import MARK, Asked, Framing, Origin, Play
+
+from portico.call import Record
+from portico.config.schema import Config, Key, Model, Target
+from portico.gateway import Gateway
+from portico.wire.server import Server
+from portico.worker import loop_factory
+
+LANES = 6
+"""Calls under way at once."""
+OF_A_CONNECTION = ("connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding")
+
+
+class Plan(NamedTuple):
+    """How a call is replayed."""
+
+    call: Call
+    naming: str
+    way: Way
+    sizes: Sequence[int]
+    framing: Framing
+
+
+class Outcome(NamedTuple):
+    """What came of it; `record` is None where none was written."""
+
+    plan: Plan
+    sent: Sent
+    asked: list[Asked]
+    got: Got
+    record: Record | None
+    host: str
+
+
+def alias(call: Call) -> str:
+    """Return the name of one's own that stands for a call's model."""
+    return f"our models/{call.place.name}:{call.model} é"
+
+
+def config(calls: Iterable[Call], origin: str) -> Config:
+    """Return a configuration with every place of these calls, and an alias for every model."""
+    places = {call.place for call in calls}
+    assert len({place.name for place in places}) == len(places)
+    return Config(
+        providers={place.name: place.declared(origin) for place in places},
+        models={alias(call): Model(targets=(Target(model=f"{call.place.name}/{call.model}"),)) for call in calls},
+        keys={"replayed": Key(key=GATEWAY_KEY, passthrough=("*",))},
+    )
+
+
+def replay(plans: Sequence[Plan], look: Callable[[Outcome], None]) -> None:
+    """Replay calls and have a look at what came of each."""
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        for outcome in runner.run(_replay(plans)):
+            look(outcome)
+
+
+async def _replay(plans: Sequence[Plan]) -> list[Outcome]:
+    origin = Origin()
+    await origin.start()
+    with tempfile.TemporaryFile() as written:
+        gateway = Gateway(config([plan.call for plan in plans], origin.url), relay=None, records=written.fileno())
+        await gateway.start()
+        server = Server(gateway.handle, gateway.snapshot.config.server.limits, gateway.snapshot.config.server.timeouts)
+        sock = socket.create_server(("127.0.0.1", 0))
+        port = sock.getsockname()[1]
+        await server.listen(sock)
+        done: list[tuple[Plan, Sent, list[Asked], Got]] = []
+        waiting = iter(enumerate(plans))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(LANES):
+                group.create_task(_lane(waiting, port, origin, done))
+        await server.close()
+        await gateway.close()
+        origin.close()
+        assert gateway.records.dropped == 0
+        os.lseek(written.fileno(), 0, os.SEEK_SET)
+        decode = msgspec.json.Decoder(Record).decode
+        records = {record.id: record for record in map(decode, written.read().splitlines())}
+    host = origin.url.removeprefix("http://")
+    return [
+        Outcome(plan, sent, asked, got, records.pop(got.header("x-request-id") or "", None), host)
+        for plan, sent, asked, got in done
+    ]
+
+
+async def _lane(
+    waiting: "Iterable[tuple[int, Plan]]", port: int, origin: Origin, done: list[tuple[Plan, Sent, list[Asked], Got]]
+) -> None:
+    caller = Caller(port)
+    with contextlib.closing(caller):
+        for number, plan in waiting:
+            call = plan.call
+            name = alias(call) if plan.naming == "alias" else f"{call.place.name}/{call.model}"
+            sent = send(call, name, plan.way)
+            mark = f"replay-{number}"
+            headers = [header for header in call.reply.headers if header[0] not in OF_A_CONNECTION]
+            play = Play(call.reply.status, headers, call.reply.body, plan.sizes, plan.framing, [])
+            origin.plays[mark.encode()] = play
+            head, body = sent.head(mark)
+            got = await caller.call(head, body)
+            del origin.plays[mark.encode()]
+            done.append((plan, sent, play.asked, got))
+
+
+assert MARK == b"x-session-id"
