@@ -86,13 +86,16 @@ def cpu_seconds(pids: list[int], proc: Path = PROC) -> float:
 
 
 def parse_busy(text: str) -> dict[int, float]:
-    """Return, from /proc/stat, the seconds that each core has worked so far (neither idle nor waiting)."""
+    """Return, from /proc/stat, the seconds that each core has worked so far for processes, or for another machine.
+
+    Idle time, waiting, and interrupts are left out: those of the network come from whatever is measured.
+    """
     busy = {}
     for line in text.splitlines():
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
-            user, nice, system, _, _, irq, softirq, steal = (int(field) for field in fields[:8])
-            busy[int(name[3:])] = (user + nice + system + irq + softirq + steal) / TICK
+            user, nice, system, _, _, _, _, steal = (int(field) for field in fields[:8])
+            busy[int(name[3:])] = (user + nice + system + steal) / TICK
     return busy
 
 

@@ -29,8 +29,8 @@ UNSAID = """\
 - Near the ceiling the load's core is the limit, not the subject: where *load core* is close to 1, calls a second
   are a lower bound (nginx's usually are, which flatters every ratio of calls a second against it). CPU per call is
   the better figure there.
-- CPU is what the kernel accounts to the subject's processes, in ticks of 10 ms. The loopback's work falls on
-  whoever sends.
+- CPU is what the kernel accounts to the subject's processes, in ticks of 10 ms. What the network stack does in
+  interrupts may be outside of it, for all subjects alike.
 - CPU per event of a stream falls as the rate rises, because one wake-up then serves several events. LiteLLM and
   Portkey were driven with a sixteenth of the streams, being unable to follow the others, so theirs is not quite
   comparable.

@@ -142,7 +142,8 @@ def portico(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
 
 
 def _revision() -> str:
-    git = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    command = ["git", "describe", "--always", "--dirty=, with changes"]
+    git = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     return git.stdout.strip()
 
 
