@@ -6,7 +6,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import AttemptRecord, Call
-from portico.errors import ConnectFailed, ConnectionLost, PorticoError, UpstreamError, UpstreamTimeout
+from portico.errors import (
+    BadUpstreamReply,
+    ConnectFailed,
+    ConnectionLost,
+    PorticoError,
+    UpstreamError,
+    UpstreamTimeout,
+)
 from portico.providers.auth.scheme import Auth, Fetch
 from portico.upstream.arrival import Arrival
 from portico.upstream.headers import request_lines
@@ -16,6 +23,11 @@ from portico.wire.client import Deadlines
 
 Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 """A body in memory, or how to read a spooled one from its start: its size and its pieces."""
+
+ANY_BODY = frozenset(("audio_speech", "audio_transcriptions", "audio_translations", "invoke"))
+"""Operations whose replies may be sound, plain text, or what a model's maker likes; all others reply with JSON."""
+_OPENINGS = frozenset((b"{", b"["))
+_CLOSINGS = frozenset((b"}", b"]"))
 
 
 class Outgoing:
@@ -124,6 +136,23 @@ def render_head(line: Line, auth: Auth, headers: Sequence[tuple[bytes, bytes]], 
     return b"".join(lines)
 
 
+def readable(arrival: Arrival, operation: str) -> bool:
+    """Return whether a reply with a good status can be one: a stream has begun, or a JSON document came whole.
+
+    A page of some proxy, a body cut short by a server that calls it complete, or nothing at all would be a success
+    without an answer to some SDKs.
+    """
+    if arrival.streaming:
+        return bool(arrival.pieces) and not arrival.header(b"content-type").startswith(b"text/html")
+    if operation in ANY_BODY:
+        return True
+    body = arrival.body
+    if len(arrival.pieces) > 1:
+        arrival.pieces = [body]
+    body = body.strip()
+    return body[:1] in _OPENINGS and body[-1:] in _CLOSINGS
+
+
 def was_stale(arrival: Arrival) -> bool:
     """Return whether the provider closed a kept connection just as the request went out: it has not looked at it."""
     error = arrival.error
@@ -176,7 +205,12 @@ async def attempt_all(
             line = target.line(operation, credential, outgoing.query, stream=outgoing.stream)
             arrival = await attempt(target.name, line, credential, target.deadlines, outgoing, body, fetch, call)
             if arrival.error is None and arrival.status < 400:
-                return arrival, target
+                if readable(arrival, operation):
+                    return arrival, target
+                arrival.error = BadUpstreamReply(
+                    f"{target.name} answered {arrival.status} with a body that is not what was asked for"
+                )
+                call.attempts[-1].error = arrival.error.code
             if arrival.error is None and keyring.refused(credential, arrival.status, arrival.retry_after, loop.time()):
                 tried.append(credential)
                 if len(tried) < len(keyring.credentials):
