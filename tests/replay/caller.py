@@ -93,27 +93,28 @@ class Caller(asyncio.Protocol):
         elif coding is not None:
             assert coding == "chunked"
             if self._data.endswith(b"0\r\n\r\n"):
-                pieces = _chunks(bytes(self._data), start)
-                if pieces is not None:
+                pieces, whole = _chunks(bytes(self._data), start)
+                if whole:
                     got.body, got.ended, got.pieces = b"".join(pieces), "chunks", len(pieces)
         elif closed:
             got.body, got.ended = bytes(self._data[start:]), "close"
         if closed and not got.ended:
-            got.body, got.ended = bytes(self._data[start:]), "cut"
+            got.ended = "cut"
+            got.body = bytes(self._data[start:]) if coding is None else b"".join(_chunks(bytes(self._data), start)[0])
         if got.ended and self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(got)
 
 
-def _chunks(data: bytes, at: int) -> list[bytes] | None:
-    """Return the chunks of a body that ends at the end of `data`, None where it does not end there."""
+def _chunks(data: bytes, at: int) -> tuple[list[bytes], bool]:
+    """Return the whole chunks of a body, and whether it ends with the end of `data`."""
     pieces = []
     while (size := _SIZE.match(data, at)) is not None:
         start = size.end()
         end = start + int(size[1], 16)
         if end == start:
-            return pieces if data[end:] == b"\r\n" else None
+            return pieces, data[end:] == b"\r\n"
         if data[end : end + 2] != b"\r\n":
-            return None
+            break
         pieces.append(data[start:end])
         at = end + 2
-    return None
+    return pieces, False

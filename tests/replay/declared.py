@@ -6,6 +6,8 @@ from a recording fails the replay.
 
 from collections import Counter
 
+from portico.upstream import headers
+
 DECLARED = {
     # on the way to the provider
     "model name": "The caller's name for a model becomes the provider's: in the body, the path, or the form.",
@@ -39,31 +41,36 @@ NOT_FORWARDED = frozenset(
         "api-key",
         "x-goog-api-key",
         "x-amz-security-token",
-        "x-amz-date",
         "chatgpt-account-id",
     )
 )
-"""Headers of recorded requests that do not go on. Every other one that was recorded does."""
+"""The headers of recorded requests that do not go on: every other one that was recorded does."""
 
 OWN_REQUEST = frozenset(("host", "content-length", "user-agent", "accept-encoding"))
 """Headers that Portico writes on every request."""
 
-HELD_BACK = frozenset(
+NOT_RETURNED = frozenset(
     (
+        # of a connection, and ours to say
         "connection",
         "keep-alive",
         "transfer-encoding",
-        "content-length",
-        "content-encoding",
         "date",
         "server",
-        "via",
         "x-request-id",
+        # of the site
+        "via",
+        "cf-auditlog-id",
+        "cf-placement",
+        # of the account
         "openai-organization",
         "openai-project",
+        "anthropic-organization-id",
+        "anthropic-workspace-id",
+        "x-databricks-org-id",
     )
 )
-"""Headers of recorded replies that do not come back, besides those whose name begins with `cf-`."""
+"""The headers of recorded replies that do not come back: every other one that was recorded does."""
 
 OWN_REPLY = frozenset(
     (
@@ -79,6 +86,21 @@ OWN_REPLY = frozenset(
     )
 )
 """Headers that Portico writes on replies."""
+
+
+def goes_on(name: str) -> bool:
+    """Whether a request's header goes on, by the lists that the page shows."""
+    encoded = name.encode("latin-1")
+    listed = encoded in headers.FORWARDED or encoded.startswith(headers.FORWARDED_PREFIXES)
+    return listed and encoded not in headers.NEVER_FORWARDED
+
+
+def comes_back(name: str) -> bool:
+    """Whether a reply's header comes back, by the lists that the page shows."""
+    encoded = name.encode("latin-1")
+    held = encoded in headers.HELD_BACK or encoded.startswith(headers.HELD_BACK_PREFIXES)
+    return not held and name != "content-encoding"
+
 
 used: Counter[str] = Counter()
 """How often each declared change was seen."""

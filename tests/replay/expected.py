@@ -10,7 +10,7 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from tests.replay.caller import Got
 from tests.replay.calls import AT_ANOTHER_VERSION, KEYS, Call, decoded, renamed_form, written
-from tests.replay.declared import HELD_BACK, NOT_FORWARDED, OWN_REPLY, OWN_REQUEST, declare
+from tests.replay.declared import OWN_REPLY, OWN_REQUEST, comes_back, declare, goes_on
 from tests.replay.origin import MARK, Asked
 from tests.replay.places import encoded
 
@@ -90,7 +90,8 @@ class Sent(msgspec.Struct):
 
 def send(call: Call, name: str, way: Way) -> Sent:
     """Return the request that this call's client makes for a model of this name."""
-    headers = [(key, value) for key, value in call.headers if key not in (*KEYS, "content-length", "host")]
+    left = (*KEYS, "content-length", "host", MARK.decode())
+    headers = [(key, value) for key, value in call.headers if key not in left]
     if not any(key == "content-type" for key, _ in headers):
         headers.append(("content-type", "application/json"))
     query = call.query
@@ -251,7 +252,7 @@ def _check_headers(sent: Sent, asked: Asked, host: str) -> None:
     signed = _check_key(call, asked, fields)
     for name in (*OWN_REQUEST, *signed):
         fields.pop(name, None)
-    expected = {name: value for name, value in sent.headers if name not in NOT_FORWARDED and (name, value) not in JUNK}
+    expected = {name: value for name, value in sent.headers if goes_on(name)}
     if len(expected) < len(sent.headers):
         declare("request headers")
     for name, value in DEFAULTS.get(call.place.row, {}).items():
@@ -337,9 +338,7 @@ def check_got(sent: Sent, got: Got, *, streams: bool | None) -> None:
     call = sent.call
     reply = call.reply
     assert got.status == reply.status
-    expected = [
-        (name, value.strip()) for name, value in reply.headers if name not in HELD_BACK and not name.startswith("cf-")
-    ]
+    expected = [(name, value.strip()) for name, value in reply.headers if comes_back(name)]
     assert [(name, value) for name, value in got.headers if name not in OWN_REPLY] == expected
     own = {name: value for name, value in got.headers if name in OWN_REPLY}
     assert len(own) == sum(name in OWN_REPLY for name, _ in got.headers)

@@ -9,8 +9,9 @@ from typing import Literal, cast
 
 import msgspec
 
-Framing = Literal["sized", "chunked", "close", "gzip"]
-"""How the end of a reply is told: its length, chunks, the close of the connection; `gzip` is chunks of a coded body."""
+Framing = Literal["sized", "chunked", "close", "gzip", "cut"]
+"""How the end of a reply is told: its length, chunks, the close of the connection; `gzip` is chunks of a coded body.
+`cut` is chunks of which the last does not come: the connection breaks."""
 
 NO_BODY = (204, 304)
 MARK = b"x-session-id"
@@ -117,7 +118,7 @@ class _Connection(asyncio.Protocol):
         if framing == "gzip":
             body = gzip.compress(body, 1)
             lines.append("content-encoding: gzip")
-        if framing in ("chunked", "gzip"):
+        if framing in ("chunked", "gzip", "cut"):
             lines.append("transfer-encoding: chunked")
         elif framing == "sized" and play.status not in NO_BODY:
             lines.append(f"content-length: {len(body)}")
@@ -125,9 +126,11 @@ class _Connection(asyncio.Protocol):
             lines.append("connection: close")
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         pieces: Iterable[bytes] = () if bodiless else cut(body, play.sizes)
-        if framing in ("chunked", "gzip") and not bodiless:
-            pieces = itertools.chain((b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces), [b"0\r\n\r\n"])
-        self._task = asyncio.get_running_loop().create_task(self._write(head, pieces, close=framing == "close"))
+        if framing in ("chunked", "gzip", "cut") and not bodiless:
+            last = [] if framing == "cut" else [b"0\r\n\r\n"]
+            pieces = itertools.chain((b"%x\r\n%b\r\n" % (len(piece), piece) for piece in pieces), last)
+        closes = framing in ("close", "cut")
+        self._task = asyncio.get_running_loop().create_task(self._write(head, pieces, close=closes))
 
     async def _write(self, head: bytes, pieces: Iterable[bytes], *, close: bool) -> None:
         """Write piece by piece, with turns of the loop between them, so that each is read apart."""

@@ -5,7 +5,7 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -69,31 +69,48 @@ def replay(plans: Sequence[Plan], look: Callable[[Outcome], None]) -> None:
             look(outcome)
 
 
-async def _replay(plans: Sequence[Plan]) -> list[Outcome]:
-    origin = Origin()
-    await origin.start()
+class Running:
+    """A gateway that serves on `port`; once it has stopped, `records` has those of its calls by id."""
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.records: dict[str, Record] = {}
+
+
+@contextlib.asynccontextmanager
+async def running(config: Config) -> AsyncIterator[Running]:
+    """Run a gateway behind its server in this loop."""
     with tempfile.TemporaryFile() as written:
-        gateway = Gateway(config([plan.call for plan in plans], origin.url), relay=None, records=written.fileno())
+        gateway = Gateway(config, relay=None, records=written.fileno())
         await gateway.start()
-        server = Server(gateway.handle, gateway.snapshot.config.server.limits, gateway.snapshot.config.server.timeouts)
+        server = Server(gateway.handle, config.server.limits, config.server.timeouts)
         sock = socket.create_server(("127.0.0.1", 0))
-        port = sock.getsockname()[1]
         await server.listen(sock)
-        done: list[tuple[Plan, Sent, list[Asked], Got]] = []
-        waiting = iter(enumerate(plans))
-        async with asyncio.TaskGroup() as group:
-            for _ in range(LANES):
-                group.create_task(_lane(waiting, port, origin, done))
-        await server.close()
-        await gateway.close()
-        origin.close()
+        served = Running(sock.getsockname()[1])
+        try:
+            yield served
+        finally:
+            await server.close()
+            await gateway.close()
         assert gateway.records.dropped == 0
         os.lseek(written.fileno(), 0, os.SEEK_SET)
         decode = msgspec.json.Decoder(Record).decode
-        records = {record.id: record for record in map(decode, written.read().splitlines())}
+        served.records = {record.id: record for record in map(decode, written.read().splitlines())}
+
+
+async def _replay(plans: Sequence[Plan]) -> list[Outcome]:
+    origin = Origin()
+    await origin.start()
+    done: list[tuple[Plan, Sent, list[Asked], Got]] = []
+    async with running(config([plan.call for plan in plans], origin.url)) as gateway:
+        waiting = iter(enumerate(plans))
+        async with asyncio.TaskGroup() as group:
+            for _ in range(LANES):
+                group.create_task(_lane(waiting, gateway.port, origin, done))
+    origin.close()
     host = origin.url.removeprefix("http://")
     return [
-        Outcome(plan, sent, asked, got, records.pop(got.header("x-request-id") or "", None), host)
+        Outcome(plan, sent, asked, got, gateway.records.pop(got.header("x-request-id") or "", None), host)
         for plan, sent, asked, got in done
     ]
 

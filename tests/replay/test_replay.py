@@ -15,13 +15,14 @@ import pytest
 from tests.dialects.slow import documents, result, slow
 from tests.framing.recordings import load
 from tests.replay.calls import Call, decoded, passing, recorded
-from tests.replay.declared import DECLARED, declare, used
+from tests.replay.declared import DECLARED, NOT_FORWARDED, NOT_RETURNED, comes_back, declare, goes_on, used
 from tests.replay.expected import check_asked, check_got, check_passed, check_record, newer, summary, without_usage
 from tests.replay.origin import Framing, cut
 from tests.replay.replaying import Outcome, Plan, replay
 
 from portico.config import schema
 from portico.providers.catalog import CATALOG, resolve
+from portico.upstream import headers
 
 FRAMINGS: tuple[Framing, ...] = ("chunked", "sized", "close", "gzip")
 BINARY = ("audio/", "application/octet-stream")
@@ -305,9 +306,23 @@ def test_calls_were_recorded_where_the_catalog_has_their_endpoint() -> None:
         assert compared > 6200
 
 
+def test_no_header_stays_that_is_not_declared() -> None:
+    calls, _ = recorded()
+    asked = {name for call in calls for name, _ in call.headers if not goes_on(name)}
+    replied = {name for call in calls for name, _ in call.reply.headers if not comes_back(name)}
+
+    if len(load()) == DEVELOPMENT:
+        assert asked == NOT_FORWARDED - {"host", "content-length"}
+        assert replied == NOT_RETURNED
+
+
 def test_the_page_on_passing_through_names_every_declared_change() -> None:
     page = Path(__file__).parents[2].joinpath("docs/explanation/pass-through.md").read_text(encoding="utf-8")
     named = re.findall(r"^\| \*\*(.+?)\*\* \|", page, re.MULTILINE)
 
     assert named == list(DECLARED)
     assert all(reason in page for reason in DECLARED.values())
+    for names in (headers.FORWARDED, headers.NEVER_FORWARDED, headers.HELD_BACK):
+        assert {name.decode() for name in names if f"`{name.decode()}`" not in page} == set()
+    for prefixes in (headers.FORWARDED_PREFIXES, headers.HELD_BACK_PREFIXES):
+        assert {prefix.decode() for prefix in prefixes if f"`{prefix.decode()}*`" not in page} == set()

@@ -83,8 +83,11 @@ HELD_BACK = frozenset(
         b"strict-transport-security",
         b"via",
         # the account behind the provider's key
+        b"anthropic-organization-id",
+        b"anthropic-workspace-id",
         b"openai-organization",
         b"openai-project",
+        b"x-databricks-org-id",
     )
 )
 HELD_BACK_PREFIXES = (b"x-portico-", b"access-control-", b"cf-")
