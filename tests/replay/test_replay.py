@@ -136,7 +136,7 @@ def completing(call: Call, sizes: Sequence[int]) -> int:
             start = ends[-1] if ends else 0
             ends.append(start + int.from_bytes(body[start : start + 4], "big"))
     elif not body.lstrip().startswith(b"["):
-        ends = [found.end() for found in re.finditer(rb"\r\n\r\n|\n\n|\r\r", body)]
+        ends = [found.end() for found in re.finditer(rb"[^\r\n](?:\r\n\r\n|\n\n|\r\r)", body)]
     return len({bisect.bisect_left(chunks, end) for end in ends})
 
 
