@@ -117,6 +117,7 @@ class Front:
         """Return what both sides have of the call whose reply had these headers."""
         record = self.record(headers["x-request-id"])
         ids = {attempt.get("upstream_request_id") for attempt in record["attempts"]}
+        ids.add(f"req_mock_{int(headers['x-mock-call']):012d}")  # not every refusal has an id of its own
         entries = [entry for entry in self.entries() if f"req_mock_{entry.id:012d}" in ids]
         assert entries, f"no attempt of {record} is in the mock's ledger"
         eventually(lambda: all(entry.outcome != "open" for entry in entries), "the mock has closed the call")

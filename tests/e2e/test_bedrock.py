@@ -46,7 +46,7 @@ def connect(front: Front, **options: Any) -> Any:
         "bedrock-runtime",
         endpoint_url=front.url,
         region_name="eu-central-1",
-        config=Config(retries={"max_attempts": 1, "mode": "standard"}),
+        config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
         **options,
     )
 
