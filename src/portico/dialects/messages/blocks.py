@@ -1,0 +1,550 @@
+"""Anthropic's content blocks, and the parts of a conversation that they are.
+
+docs.anthropic.com/en/api/messages (read 2026-11-20). What a part has no field for stays in its `extra`; a block that
+is none of ours, or is not written as documented, becomes an `Opaque` as it was.
+"""
+
+from typing import Any, cast
+
+import msgspec
+
+from portico.dialects.seal import PREFIX, seal, unseal
+from portico.ir import (
+    JSON,
+    Audio,
+    CacheMark,
+    Citation,
+    Extra,
+    File,
+    Image,
+    Opaque,
+    Part,
+    Refusal,
+    Source,
+    Text,
+    Thinking,
+    ToolCall,
+    ToolResult,
+    Video,
+)
+
+Block = dict[str, Any]
+
+PLAIN: Extra = {"$plain": True}
+"""Content that was written as a plain string. Read-only."""
+FIVE = CacheMark("5m")
+HOUR = CacheMark("1h")
+_INNER = 2
+"""How deep blocks stand in blocks: a document in a tool's result, a text in a document."""
+_encode = msgspec.json.encode
+_json = msgspec.json.Decoder()
+
+# location type → our kind, and the names of where it begins and ends
+_LOCATIONS: dict[str, tuple[str, str, str]] = {
+    "char_location": ("char", "start_char_index", "end_char_index"),
+    "page_location": ("page", "start_page_number", "end_page_number"),
+    "content_block_location": ("block", "start_block_index", "end_block_index"),
+    "search_result_location": ("search", "start_block_index", "end_block_index"),
+}
+_LOCATION_OF = {kind: (name, first, last) for name, (kind, first, last) in _LOCATIONS.items()}
+
+
+class MalformedError(Exception):
+    """A field that is not as documented; `field` is its path."""
+
+    def __init__(self, field: str, problem: str) -> None:
+        super().__init__(f"{field}: {problem}")
+        self.field = field
+        self.problem = problem
+
+
+# From the wire
+
+
+def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part, ...]:
+    """Read a list of blocks. Raises MalformedError."""
+    if type(content) is not list:
+        raise MalformedError(where, "must be a string or a list of blocks")
+    parts = []
+    for at, block in enumerate(content):
+        if type(block) is not dict:
+            raise MalformedError(f"{where}.{at}", "must be an object")
+        try:
+            parts.append(parse_block(block, depth))
+        except MalformedError as error:
+            raise MalformedError(f"{where}.{at}.{error.field}", error.problem) from None
+    return tuple(parts)
+
+
+def parse_block(block: Block, depth: int = _INNER) -> Part:
+    """Read one block; takes the dict over. Raises MalformedError where a field that must be there is not."""
+    kind = block.get("type")
+    if type(kind) is not str:
+        raise MalformedError("type", "must be a string")
+    read = _READERS.get(kind)
+    if read is not None:
+        return read(block)
+    holder = _HOLDERS.get(kind)
+    if holder is not None:
+        return holder(block, depth)
+    if kind.endswith("_tool_result") and "content" in block and type(block.get("tool_use_id")) is str:
+        return _server_result(block, kind)
+    return Opaque(value=block)
+
+
+def _string(block: Block, name: str) -> str:
+    value = block.get(name)
+    if type(value) is not str:
+        raise MalformedError(name, "must be a string")
+    return value
+
+
+def _take(extra: Extra, name: str) -> str | None:
+    """Take an optional string out; what is none stays."""
+    value = extra.get(name)
+    if type(value) is str:
+        del extra[name]
+        return value
+    return None
+
+
+def take_cache(extra: Extra) -> CacheMark | None:
+    """Take `cache_control` out; one with settings of its own also stays as it was written."""
+    if "cache_control" not in extra:
+        return None
+    mark = extra["cache_control"]
+    if type(mark) is not dict or mark.get("type") != "ephemeral":
+        return None
+    ttl = mark.get("ttl")
+    if len(mark) == 1 or (len(mark) == 2 and ttl in ("5m", "1h")):
+        del extra["cache_control"]
+        if ttl == "5m":
+            extra["$ttl"] = True
+    return HOUR if ttl == "1h" else FIVE
+
+
+def _text(block: Block) -> Part:
+    text = _string(block, "text")
+    if len(block) == 2:
+        return Text(text=text)
+    del block["type"], block["text"]
+    cache = take_cache(block)
+    found = block.get("citations")
+    citations: tuple[Citation, ...] = ()
+    if type(found) is list and found and all(type(one) is dict for one in found):
+        citations = tuple(map(parse_citation, found))
+        del block["citations"]
+    return Text(text=text, citations=citations, cache=cache, extra=block)
+
+
+def parse_citation(value: Block) -> Citation:
+    """Read one location of any kind; takes the dict over."""
+    kind = value.get("type")
+    if kind == "web_search_result_location":
+        cited, title, url = (_take(value, name) for name in ("cited_text", "title", "url"))
+        del value["type"]
+        return Citation(kind="url", cited=cited, title=title, url=url, extra=value)
+    known = _LOCATIONS.get(kind) if type(kind) is str else None
+    if known is None:
+        return Citation(cited=value.get("cited_text") if type(value.get("cited_text")) is str else None, extra=value)
+    word, first, last = known
+    del value["type"]
+    location = None
+    begins, ends = value.get(first), value.get(last)
+    if type(begins) is int and type(ends) is int:
+        location = (begins, ends)
+        del value[first], value[last]
+    document = value.get("document_index")
+    if type(document) is int:
+        del value["document_index"]
+    else:
+        document = None
+    searched = word == "search"
+    return Citation(
+        kind=cast(Any, word),  # a kind of the table above
+        cited=_take(value, "cited_text"),
+        title=_take(value, "title" if searched else "document_title"),
+        url=_take(value, "source") if searched else None,
+        document=document,
+        file_id=_take(value, "file_id"),
+        location=location,
+        extra=value,
+    )
+
+
+def _source(source: JSON) -> Source | None:
+    """Read where an image or a document is; None for what has more to say than a Source holds."""
+    if type(source) is not dict:
+        return None
+    kind, size = source.get("type"), len(source)
+    if kind == "base64" or kind == "text":
+        data, media_type = source.get("data"), source.get("media_type")
+        if size == 3 and type(data) is str and type(media_type) is str:
+            if kind == "text":
+                return Source(text=data, media_type=media_type)
+            return Source(data=data, media_type=media_type)
+    elif kind == "url":
+        if size == 2 and type(source.get("url")) is str:
+            return Source(url=source["url"])
+    elif kind == "file" and size == 2 and type(source.get("file_id")) is str:
+        return Source(file_id=source["file_id"])
+    return None
+
+
+def _image(block: Block) -> Part:
+    source = _source(block.get("source"))
+    if source is None or source.text is not None:
+        return Opaque(value=block)
+    del block["type"], block["source"]
+    cache = take_cache(block)
+    return Image(source=source, cache=cache, extra=block)
+
+
+def _document(block: Block, depth: int) -> Part:
+    if depth < 1:
+        return Opaque(value=block)
+    written = block.get("source")
+    source = _source(written)
+    parts: tuple[Part, ...] = ()
+    plain = False
+    if source is None:
+        if type(written) is not dict or written.get("type") != "content" or len(written) != 2:
+            return Opaque(value=block)
+        content = written.get("content")
+        if type(content) is str:
+            parts, plain = (Text(text=content),), True
+        elif type(content) is list and content:
+            parts = parse_content(content, "source.content", depth - 1)
+        else:
+            return Opaque(value=block)
+        source = Source()
+    del block["type"], block["source"]
+    if plain:
+        block["$plain"] = True
+    return File(
+        source=source,
+        parts=parts,
+        name=_take(block, "title"),
+        context=_take(block, "context"),
+        cite=_cite(block),
+        cache=take_cache(block),
+        extra=block,
+    )
+
+
+def _cite(block: Block) -> bool | None:
+    asked = block.get("citations")
+    if type(asked) is dict and len(asked) == 1 and type(asked.get("enabled")) is bool:
+        del block["citations"]
+        enabled: bool = asked["enabled"]
+        return enabled
+    return None
+
+
+def _search_result(block: Block, depth: int) -> Part:
+    content = block.get("content")
+    if depth < 1 or type(content) is not list or not content:
+        return Opaque(value=block)
+    parts = parse_content(content, "content", depth - 1)
+    del block["content"]
+    return File(
+        source=Source(),
+        parts=parts,
+        name=_take(block, "title"),
+        cite=_cite(block),
+        cache=take_cache(block),
+        extra=block,
+    )
+
+
+def _thinking(block: Block) -> Part:
+    text, signature = _string(block, "thinking"), block.get("signature")
+    if type(signature) is str:
+        if signature.startswith(PREFIX) and (thought := unseal(signature, text)) is not None:
+            return thought
+        if len(block) == 3:
+            return Thinking(text=text, opaque=signature, maker="messages")
+        del block["signature"]
+    else:
+        signature = None
+        if len(block) == 2:
+            return Thinking(text=text)
+    del block["type"], block["thinking"]
+    return Thinking(text=text, opaque=signature, maker="messages" if signature is not None else None, extra=block)
+
+
+def _redacted(block: Block) -> Part:
+    data = _string(block, "data")
+    if data.startswith(PREFIX) and (thought := unseal(data)) is not None:
+        return thought
+    del block["type"], block["data"]
+    return Thinking(opaque=data, maker="messages", redacted=True, extra=block)
+
+
+def _tool_use(block: Block) -> Part:
+    kind, call_id, name = block["type"], _string(block, "id"), _string(block, "name")
+    if "input" not in block:
+        raise MalformedError("input", "is missing")
+    arguments = _encode(block["input"]).decode()
+    if kind == "tool_use":
+        if len(block) == 4:
+            return ToolCall(id=call_id, name=name, arguments=arguments)
+        del block["type"], block["id"], block["name"], block["input"]
+        return ToolCall(id=call_id, name=name, arguments=arguments, cache=take_cache(block), extra=block)
+    del block["id"], block["name"], block["input"]
+    return ToolCall(
+        id=call_id,
+        name=name,
+        arguments=arguments,
+        kind="server",
+        server_type="mcp" if kind == "mcp_tool_use" else name,
+        cache=take_cache(block),
+        extra=block,
+    )
+
+
+def _tool_result(block: Block, depth: int) -> Part:
+    if depth < _INNER:
+        return Opaque(value=block)
+    call_id = _string(block, "tool_use_id")
+    error = block.get("is_error")
+    if type(error) is bool:
+        del block["is_error"]
+    else:
+        error = None
+    parts: tuple[Part, ...] = ()
+    content = block.get("content")
+    del block["type"], block["tool_use_id"]
+    if type(content) is str:
+        parts = (Text(text=content),)
+        del block["content"]
+        if not block:
+            return ToolResult(id=call_id, parts=parts, error=error, extra=PLAIN)
+        block["$plain"] = True
+    elif content:
+        parts = parse_content(content, "content", depth - 1)
+        del block["content"]
+        if not block:
+            return ToolResult(id=call_id, parts=parts, error=error)
+    return ToolResult(id=call_id, parts=parts, error=error, cache=take_cache(block), extra=block)
+
+
+def _server_result(block: Block, kind: str) -> Part:
+    error = block.get("is_error")
+    if type(error) is bool:
+        del block["is_error"]
+    else:
+        error = None
+    data = block.pop("content")
+    return ToolResult(
+        id=block.pop("tool_use_id"),
+        name=kind.removesuffix("_tool_result"),
+        data=data,
+        error=error,
+        server=True,
+        cache=take_cache(block),
+        extra=block,
+    )
+
+
+_READERS = {
+    "text": _text,
+    "image": _image,
+    "thinking": _thinking,
+    "redacted_thinking": _redacted,
+    "tool_use": _tool_use,
+    "server_tool_use": _tool_use,
+    "mcp_tool_use": _tool_use,
+}
+_HOLDERS = {"document": _document, "search_result": _search_result, "tool_result": _tool_result}
+
+
+# To the wire
+
+
+def merge(block: Block, extra: Extra) -> None:
+    """Add what only this dialect knows; what is said by a field of ours stays as that says it."""
+    for name, value in extra.items():
+        if name[:1] != "$" and name not in block:
+            block[name] = value
+
+
+def mark(block: Block, cache: CacheMark | None, extra: Extra | None = None) -> None:
+    """Add `cache_control`."""
+    if cache is not None and "cache_control" not in block:
+        control = {"type": "ephemeral"}
+        if cache.ttl == "1h" or (extra and "$ttl" in extra):
+            control["ttl"] = cache.ttl
+        block["cache_control"] = control
+
+
+def parsed_arguments(arguments: str) -> JSON:
+    """Return a call's arguments as an object; what is no object, or no JSON, stands in one."""
+    if not arguments or arguments == "{}":
+        return {}
+    try:
+        value = _json.decode(arguments)
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return {"raw_arguments": arguments}
+    return value if type(value) is dict else {"raw_arguments": value}
+
+
+def render_source(source: Source) -> Block:
+    """Write where an image or a document is."""
+    if source.data is not None:
+        return {"type": "base64", "media_type": source.media_type or sniff(source.data), "data": source.data}
+    if source.url is not None:
+        return {"type": "url", "url": source.url}
+    if source.file_id is not None:
+        return {"type": "file", "file_id": source.file_id}
+    return {"type": "text", "media_type": "text/plain", "data": source.text or ""}
+
+
+_HEADS = {"/9j/": "image/jpeg", "R0lG": "image/gif", "UklG": "image/webp", "JVBE": "application/pdf"}
+
+
+def sniff(data: str) -> str:
+    """Guess the media type of base64 data by how it begins; a PNG image where nothing fits."""
+    return _HEADS.get(data[:4], "image/png")
+
+
+def render_file(part: File, parts: list[Block]) -> Block:
+    """Write a document; `parts` are its blocks, already written."""
+    block: Block
+    if part.extra.get("type") == "search_result":
+        block = {"type": "search_result", "content": parts}
+        if part.name is not None:
+            block["title"] = part.name
+    else:
+        if not part.parts:
+            source = render_source(part.source)
+            if part.source.text is not None and part.source.media_type:
+                source["media_type"] = part.source.media_type
+        else:
+            content: JSON = parts
+            if "$plain" in part.extra and len(parts) == 1:
+                content = parts[0]["text"]
+            source = {"type": "content", "content": content}
+        block = {"type": "document", "source": source}
+        if part.name is not None:
+            block["title"] = part.name
+        if part.context is not None:
+            block["context"] = part.context
+    if part.cite is not None:
+        block["citations"] = {"enabled": part.cite}
+    return block
+
+
+def render_citation(citation: Citation) -> Block:
+    """Write a citation that this dialect made."""
+    block: Block
+    if citation.kind == "url":
+        block = {"type": "web_search_result_location"}
+        if citation.url is not None:
+            block["url"] = citation.url
+        if citation.title is not None:
+            block["title"] = citation.title
+    elif citation.kind in _LOCATION_OF:
+        name, first, last = _LOCATION_OF[citation.kind]
+        block = {"type": name}
+        if citation.location is not None:
+            block[first], block[last] = citation.location
+        if citation.document is not None:
+            block["document_index"] = citation.document
+        searched = citation.kind == "search"
+        if citation.title is not None:
+            block["title" if searched else "document_title"] = citation.title
+        if citation.url is not None and searched:
+            block["source"] = citation.url
+        if citation.file_id is not None:
+            block["file_id"] = citation.file_id
+    else:
+        block = {}
+    if citation.cited is not None:
+        block["cited_text"] = citation.cited
+    if citation.extra:
+        merge(block, citation.extra)
+    return block
+
+
+def render_thinking(thought: Thinking) -> Block:
+    """Write a thought; one that another maker sealed is sealed again in ours."""
+    if thought.maker not in (None, "messages") or thought.id is not None or thought.summary:
+        return {"type": "thinking", "thinking": thought.text, "signature": seal(thought)}
+    if thought.redacted:
+        block = {"type": "redacted_thinking", "data": thought.opaque or ""}
+    else:
+        block = {"type": "thinking", "thinking": thought.text}
+        if thought.opaque is not None:
+            block["signature"] = thought.opaque
+    return block
+
+
+def render_block(part: Part) -> Block:
+    """Write a part that this dialect parsed, as it was."""
+    block: Block
+    cache: CacheMark | None = None
+    match part:
+        case Text():
+            block = {"type": "text", "text": part.text}
+            if part.citations:
+                block["citations"] = [render_citation(one) for one in part.citations]
+            cache = part.cache
+        case ToolCall():
+            kind = "tool_use" if part.kind == "function" else part.extra.get("type", "server_tool_use")
+            block = {"type": kind, "id": part.id, "name": part.name, "input": _input(part.arguments)}
+            cache = part.cache
+        case ToolResult():
+            block = _render_result(part)
+            cache = part.cache
+        case Thinking():
+            block = render_thinking(part)
+        case Image():
+            block = {"type": "image", "source": render_source(part.source)}
+            cache = part.cache
+        case File():
+            block = render_file(part, [render_block(one) for one in part.parts])
+            cache = part.cache
+        case Opaque():
+            return cast(Block, part.value)
+        case Refusal():
+            return {"type": "text", "text": part.text}
+        case Audio() | Video():
+            return {"type": "text", "text": getattr(part, "transcript", None) or ""}
+    extra = part.extra
+    if extra:
+        if cache is not None and "cache_control" not in extra:
+            mark(block, cache, extra)
+        merge(block, extra)
+    elif cache is not None:
+        mark(block, cache)
+    return block
+
+
+def _input(arguments: str) -> JSON:
+    """Return the input as its own dialect wrote it, whatever JSON that was."""
+    try:
+        return _json.decode(arguments) if arguments else {}
+    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+        return {"raw_arguments": arguments}
+
+
+def _render_result(part: ToolResult) -> Block:
+    block: Block
+    if part.server:
+        block = {
+            "type": part.extra.get("type") or f"{part.name or 'web_search'}_tool_result",
+            "tool_use_id": part.id,
+            "content": part.data,
+        }
+    else:
+        block = {"type": "tool_result", "tool_use_id": part.id}
+        if part.parts:
+            first = part.parts[0]
+            if "$plain" in part.extra and len(part.parts) == 1 and type(first) is Text:
+                block["content"] = first.text
+            else:
+                block["content"] = [render_block(one) for one in part.parts]
+    if part.error is not None:
+        block["is_error"] = part.error
+    return block

@@ -1,0 +1,116 @@
+"""Tools of another dialect, and the choice among them, as Anthropic takes them.
+
+docs.anthropic.com/en/build-with-claude/tool-use and …/agents-and-tools/tool-use (read 2026-11-20).
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from portico.dialects.crossing import Notes
+from portico.dialects.messages.blocks import Block, mark
+from portico.dialects.messages.models import Abilities
+from portico.dialects.messages.schema import fit
+from portico.ir import Request, Tool
+
+_STRICT_LIMIT = 20
+_SERVER = {
+    "web_search": ("web_search_20250305", "web_search"),
+    "code_execution": ("code_execution_20250825", "code_execution"),
+    "code_interpreter": ("code_execution_20250825", "code_execution"),
+    "web_fetch": ("web_fetch_20250910", "web_fetch"),
+    "url_context": ("web_fetch_20250910", "web_fetch"),
+}
+_PLACE = ("city", "region", "country", "timezone")
+
+
+def render_tools(request: Request, model: Abilities, notes: Notes) -> list[Block]:
+    """Write the tools; of a choice among some, these alone."""
+    choice = request.tool_choice
+    tools: Iterable[Tool] = request.tools
+    if choice is not None and choice.mode == "allowed":
+        tools = [tool for tool in tools if tool.name in choice.names]
+    strict = sum(tool.strict is True for tool in request.tools) <= _STRICT_LIMIT
+    return [_tool(tool, model, notes, strict) for tool in tools]
+
+
+def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
+    if tool.kind == "server":
+        return _server(tool, notes)
+    if tool.kind == "custom":
+        notes.lost("custom_tool", tool.name)
+    block: Block = {"name": tool.name}
+    if tool.description:
+        block["description"] = tool.description
+    schema = input_schema(tool.parameters)
+    if tool.strict:
+        fitted = fit(schema) if strict and model.schema else None
+        if fitted is not None:
+            schema, block["strict"] = fitted, True
+        else:
+            notes.lost("tool_strict", tool.name)
+    block["input_schema"] = schema
+    mark(block, tool.cache)
+    return block
+
+
+def input_schema(parameters: Any) -> dict[str, Any]:
+    """Return the schema of a tool's input: an object's, whatever was written."""
+    if type(parameters) is not dict:
+        return {"type": "object", "properties": {}}
+    if parameters.get("type") != "object":
+        return {**parameters, "type": "object"}
+    return parameters
+
+
+def _server(tool: Tool, notes: Notes) -> Block:
+    known = _SERVER.get(tool.name)
+    if known is None:
+        notes.lost("server_tool", tool.name)
+        return {}
+    kind, name = known
+    block: Block = {"type": kind, "name": name}
+    if name == "web_search":
+        block.update(_search(tool.extra))
+    mark(block, tool.cache)
+    return block
+
+
+def _search(extra: dict[str, Any]) -> Block:
+    """Read the settings of a search as OpenAI writes them; the names inside are the same."""
+    found: Block = {}
+    place = extra.get("user_location")
+    if isinstance(place, dict):
+        inner = place.get("approximate", place)
+        if isinstance(inner, dict):
+            named = {name: inner[name] for name in _PLACE if isinstance(inner.get(name), str)}
+            if named:
+                found["user_location"] = {"type": "approximate", **named}
+    filters = extra.get("filters")
+    if isinstance(filters, dict):
+        allowed = filters.get("allowed_domains")
+        if isinstance(allowed, list) and allowed:
+            found["allowed_domains"] = allowed
+    return found
+
+
+def declared(names: Iterable[str]) -> list[Block]:
+    """Declare tools that a conversation used and the request did not name: the API asks for them."""
+    return [{"name": name, "input_schema": {"type": "object", "properties": {}}} for name in names]
+
+
+def choice_of(request: Request) -> Block | None:
+    """Write the choice among the tools, which there are."""
+    choice = request.tool_choice
+    if choice is None:
+        block: Block | None = None
+    elif choice.mode == "tool":
+        block = {"type": "tool", "name": choice.name}
+    elif choice.mode == "allowed":
+        block = {"type": "any" if choice.required else "auto"}
+    else:
+        block = {"type": {"auto": "auto", "none": "none", "required": "any"}[choice.mode]}
+    if request.parallel_tools is False:
+        block = block or {"type": "auto"}
+        if block["type"] != "none":
+            block["disable_parallel_tool_use"] = True
+    return block
