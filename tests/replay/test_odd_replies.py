@@ -87,8 +87,7 @@ CASES = {
         body=WHOLE,
         headers=(("content-type", "application/vnd.maker+json; charset=utf-8"),),
         table={"model": "openai/m"},
-        ended=("length", "chunks"),
-        total=None,
+        ended=("length",),
     ),
     "an error for a stream": Odd(
         body=b'{"error":{"message":"slow down"}}',
@@ -231,7 +230,7 @@ def test_an_odd_reply(odd: Odd, sizes: Sequence[int]) -> None:
             if name not in held_back and not name.startswith(("x-portico", "x-request"))
         ]
         assert headers == list(odd.headers)
-        assert got.ended in odd.ended
+        assert got.ended in (odd.ended if framing == "sized" else odd.ended[:1])
         expected = odd.body if odd.gets is None else odd.gets
         if expected.endswith(b"ERROR"):
             kept = expected.removesuffix(b"ERROR")

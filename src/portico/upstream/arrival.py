@@ -7,9 +7,8 @@ from time import perf_counter_ns
 from portico.errors import PorticoError
 from portico.wire.client import Connection, Headers
 
-WHOLE = (b"application/json", b"text/", b"application/problem+json", b"application/xml")
-"""Replies of these types, and of none, are judged and accounted whole, unless they are a stream."""
-EVENTS = b"text/event-stream"
+WHOLE = (b"application/json", b"text/", b"application/xml")
+STREAMED = (b"text/event-stream", b"application/stream+json")
 
 AHEAD = 1024 * 1024
 """Bytes of a stream taken in before somebody takes them on."""
@@ -56,8 +55,7 @@ class Arrival:
         self.headers = headers
         self.head_ns = perf_counter_ns()
         if status < 400:
-            kind = self.header(b"content-type")
-            whole = b"/" not in kind or (kind.startswith(WHOLE) and not kind.startswith(EVENTS))
+            whole = comes_whole(self.header(b"content-type"))
             self.streaming = self._wants_stream or not whole
             self._may_be_whole = self._wants_stream and whole
 
@@ -159,3 +157,10 @@ class Arrival:
         self.ended = True
         if connection is not None:
             connection.abort()
+
+
+def comes_whole(kind: bytes) -> bool:
+    """Return whether replies of this type, or of none, are judged and accounted whole: those that are no stream."""
+    if kind.startswith(STREAMED):
+        return False
+    return b"/" not in kind or kind.startswith(WHOLE) or b"+json" in kind
