@@ -65,18 +65,22 @@ def gemini(url: str, key: str, model: str, prompt: str, stream: bool) -> str:
             return "".join(chunk.text or "" for chunk in chunks)
 
 
-def converse(url: str, key: str, model: str, prompt: str, stream: bool) -> str:
-    """Call Bedrock's converse."""
-    client = boto3.client(
+def aws(url: str, key: str) -> Any:
+    """Return a client of Bedrock that signs its requests; the gateway goes by the id."""
+    return boto3.client(
         "bedrock-runtime",
         endpoint_url=url,
         region_name="eu-central-1",
         aws_access_key_id=key,
-        aws_secret_access_key="any",  # the gateway goes by the id
+        aws_secret_access_key="any",  # nobody checks it
         config=Config(retries={"total_max_attempts": 1, "mode": "standard"}),
     )
+
+
+def converse(url: str, key: str, model: str, prompt: str, stream: bool) -> str:
+    """Call Bedrock's converse."""
     asked = {"modelId": model, "messages": [{"role": "user", "content": [{"text": prompt}]}]}
-    with contextlib.closing(client):
+    with contextlib.closing(aws(url, key)) as client:
         if not stream:
             return str(client.converse(**asked)["output"]["message"]["content"][0]["text"])
         with contextlib.closing(client.converse_stream(**asked)["stream"]) as events:

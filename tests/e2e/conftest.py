@@ -44,10 +44,10 @@ def mock(one_mock: HostedMock) -> HostedMock:
 @pytest.fixture
 def front(one_front: Front, mock: HostedMock) -> Front:
     """A Portico before a clean mock."""
-    return one_front
+    return one_front.begin()
 
 
 @pytest.fixture
 def secure_front(one_secure_front: Front, mock: HostedMock) -> Front:
     """A Portico that serves HTTPS, before a clean mock."""
-    return one_secure_front
+    return one_secure_front.begin()

@@ -89,6 +89,7 @@ class Front:
         self.portico = portico
         self.mock = mock
         self.ca = ca
+        self.mark = 0
 
     def __repr__(self) -> str:
         return f"<Front {self.url} before {self.mock.url}>"
@@ -102,16 +103,23 @@ class Front:
         """Return what reached the mock since the test began."""
         return self.mock.ledger.entries
 
+    def begin(self) -> "Front":
+        """Look from now on: at what the next test does."""
+        self.mark = len(self.portico.records)
+        return self
+
+    def record_with(self, text: str) -> dict[str, Any]:
+        """Return the first record since the test began that has this text, once it is there."""
+        record: dict[str, Any] = json.loads(self.portico.records.wait_for(text, after=self.mark))
+        return record
+
     def record(self, request_id: str) -> dict[str, Any]:
         """Return the line that a call left on standard output, once it is there."""
-        record: dict[str, Any] = json.loads(self.portico.records.wait_for(f'"id":"{request_id}"'))
-        return record
+        return self.record_with(f'"id":"{request_id}"')
 
     def of(self, entry: Entry) -> dict[str, Any]:
         """Return the record of the call whose attempt the mock has."""
-        line = self.portico.records.wait_for(f'"upstream_request_id":"req_mock_{entry.id:012d}"')
-        record: dict[str, Any] = json.loads(line)
-        return record
+        return self.record_with(f'"upstream_request_id":"req_mock_{entry.id:012d}"')
 
     def settled(self, headers: Mapping[str, str]) -> Settled:
         """Return what both sides have of the call whose reply had these headers."""
