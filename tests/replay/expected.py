@@ -351,8 +351,34 @@ def check_got(sent: Sent, got: Got, *, streams: bool | None) -> None:
         body = without_usage(body)
         if body != reply.body:
             declare("hidden usage")
+    if streams and call.streaming and not ended(call):
+        declare("broken stream")
+        assert got.body.startswith(body)
+        assert b"upstream_connection_lost" in got.body[len(body) :] or call.place.row == "bedrock"
+        return
     assert got.body == body
     assert got.ended in (("chunks",) if streams else ("chunks", "length") if streams is None else ("length",))
+
+
+ENDS = {
+    "chat": rb'data: ?\[DONE\]|"finish_reason": ?"',
+    "completions": rb'data: ?\[DONE\]|"finish_reason": ?"',
+    "responses": rb'"type": ?"(?:response\.(?:completed|incomplete|failed)|error)"',
+    "messages": rb'"type": ?"(?:message_stop|error)"',
+    "converse_stream": rb"metadata|exception",
+    "invoke_stream": rb"",
+    "cohere_chat": rb'"type": ?"message-end"',
+    "stream_generate_content": rb"\}\s*\]?\s*\Z",
+}
+"""What stands in a stream that has come to its end, or reports an error. Bedrock's own mark is inside base64."""
+_FAILED = re.compile(rb'"error": ?[{"]')
+
+
+def ended(call: Call) -> bool:
+    """Whether a recorded stream came to the end that its dialect has."""
+    body = call.reply.body
+    mark = ENDS.get(call.operation, rb'"type": ?"[a-z_.]+\.(?:done|completed)"|data: ?\[DONE\]')
+    return re.search(mark, body) is not None or _FAILED.search(body) is not None
 
 
 _EVENT = re.compile(rb".*?(?:\r\n\r\n|\n\n|\r\r|\Z)", re.DOTALL)
@@ -389,7 +415,9 @@ def check_record(sent: Sent, record: Record, usage: dict[str, Any] | None, *, fa
     assert record.operation == call.operation
     _check_outcome(call, record)
     assert summary(record.usage) == usage
-    if call.reply.status < 400:
+    if call.streaming and record.error == "upstream_connection_lost":
+        assert not ended(call)
+    elif call.reply.status < 400:
         assert record.error == ("upstream_failed" if failed else None)
         assert (record.basis == "unknown") is (record.usage is None)
 

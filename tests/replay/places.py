@@ -1,6 +1,7 @@
 """Where a recording was made, as a provider of a configuration: a row of the catalog, or an endpoint like one."""
 
 import re
+import zlib
 from typing import Any, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
@@ -96,7 +97,10 @@ def _matched(template: str, path: str) -> tuple[str, dict[str, str]] | None:
 
 def _name(provider: str, row: str, base: str, options: tuple[tuple[str, str], ...]) -> str:
     parts = [provider, *([row] if row != provider else []), *base.split("/"), *(value for _, value in options)]
-    return re.sub(r"[^a-z0-9]+", "_", "_".join(parts).lower()).strip("_")
+    text = "_".join(parts)
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    # Two places must not have one name, whatever was left out of it.
+    return name if re.fullmatch(r"[a-z0-9_]*", text) else f"{name}_{zlib.crc32(text.encode()):x}"
 
 
 def encoded(model: str) -> str:

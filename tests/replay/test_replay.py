@@ -92,9 +92,9 @@ def streams(outcome: Outcome) -> bool:
     reply = plan.call.reply
     if reply.status >= 400:
         return False
-    if plan.call.streaming:
-        return True
     kind = dict(reply.headers).get("content-type", "")
+    if plan.call.streaming:
+        return not (kind.startswith("application/json") and reply.body.lstrip().startswith(b"{"))
     return kind.startswith(BINARY) and plan.framing != "sized"
 
 
