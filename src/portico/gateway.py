@@ -312,7 +312,8 @@ class Gateway:
             exchange.finish()
             return
         call.error = failure.code
-        if call.stream and not kind.startswith(b"application/json"):
+        array = call.operation.dialect == "gemini" and kind.startswith(b"application/json")
+        if call.stream and not array:
             write(render_stream_error(call.operation.dialect, failure, call.id))
             exchange.finish()
         else:

@@ -16,7 +16,16 @@ from tests.dialects.slow import documents, result, slow
 from tests.framing.recordings import load
 from tests.replay.calls import Call, decoded, passing, recorded
 from tests.replay.declared import DECLARED, NOT_FORWARDED, NOT_RETURNED, comes_back, declare, goes_on, used
-from tests.replay.expected import check_asked, check_got, check_passed, check_record, newer, summary, without_usage
+from tests.replay.expected import (
+    check_asked,
+    check_got,
+    check_passed,
+    check_record,
+    ended,
+    newer,
+    summary,
+    without_usage,
+)
 from tests.replay.origin import Framing, cut
 from tests.replay.replaying import Outcome, Plan, replay
 
@@ -240,6 +249,32 @@ def test_callers_who_did_not_ask_for_usage_get_the_stream_without_it_and_it_is_r
 
     replay([as_recorded(call) for call in calls], look)
     assert len(hidden) > 300 or len(load()) != DEVELOPMENT
+
+
+def test_recorded_streams_that_end_halfway_say_so_and_keep_every_whole_event() -> None:
+    halves = [half(call) for call in recorded()[0] if call.streaming and call.reply.status < 400]
+    calls = [call for call in halves if call.reply.body and not ended(call)]
+    assert len(calls) > 1500 or len(load()) != DEVELOPMENT
+
+    def look(outcome: Outcome) -> None:
+        check_asked(outcome.sent, outcome.asked[0], outcome.host)
+        check_got(outcome.sent, outcome.got, streams=True)
+        assert outcome.record is not None
+        assert outcome.record.error == "upstream_connection_lost"
+
+    replay([as_recorded(call)._replace(sizes=()) for call in calls if call.operation in EVENTS], look)
+
+
+EVENTS = ("chat", "completions", "responses", "messages", "cohere_chat")
+"""Operations that stream server-sent events with an end of their own."""
+
+
+def half(call: Call) -> Call:
+    """Return a call whose reply ends after half of its events."""
+    body = call.reply.body
+    end = body.rfind(b"\n\n", 0, len(body) // 2) + 2
+    body = body[:end] if end > 1 and body[:end].count(b"data:") else b""
+    return msgspec.structs.replace(call, reply=msgspec.structs.replace(call.reply, body=body))
 
 
 def unasked(call: Call) -> Call:
