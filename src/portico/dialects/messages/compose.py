@@ -13,6 +13,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects import emulate
+from portico.dialects.claude import Abilities, abilities, fit, sampling, think
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import (
     Block,
@@ -23,10 +24,8 @@ from portico.dialects.messages.blocks import (
     sniff,
 )
 from portico.dialects.messages.ids import legal
-from portico.dialects.messages.models import Abilities, abilities
-from portico.dialects.messages.schema import fit
-from portico.dialects.messages.thought import sampling, think
 from portico.dialects.messages.tools import choice_of, declared, render_tools
+from portico.dialects.turns import HOISTED, Turns
 from portico.ir import (
     Audio,
     File,
@@ -44,7 +43,6 @@ from portico.ir import (
     Video,
 )
 
-_HOISTED = ("system", "developer")
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only", "standard": "standard_only"}
 _JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _UNSAID = {
@@ -71,11 +69,10 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
     system, messages = _hoist(request, notes)
     if request.output is not None and request.output.kind == "json":
         system.append({"type": "text", "text": _JSON})
-    turns = Turns(notes, target)
+    turns = Conversation(notes, target)
     for message in messages:
         turns.add(message)
-    turns.close(request.documents)
-    body: Block = {"model": target.model, "messages": turns.turns}
+    body: Block = {"model": target.model, "messages": turns.body(request.documents)}
     if "anthropic_version_in_body" in target.quirks:
         del body["model"]
     if system:
@@ -127,13 +124,13 @@ def _hoist(request: Request, notes: Notes) -> tuple[list[Block], list[Message]]:
     system.extend(instruction(request.system, notes))
     messages = list(request.messages)
     leading = 0
-    while leading < len(messages) and messages[leading].role in _HOISTED:
+    while leading < len(messages) and messages[leading].role in HOISTED:
         leading += 1
     if leading == len(messages) and leading:
         leading -= 1
     for message in messages[:leading]:
         system.extend(instruction(message.parts, notes))
-    if leading + 1 == len(messages) and messages[leading].role in _HOISTED:
+    if leading + 1 == len(messages) and messages[leading].role in HOISTED:
         return system, [Message(role="user", parts=messages[leading].parts)]
     return system, messages[leading:]
 
@@ -143,7 +140,7 @@ def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:
     blocks = []
     for part in parts:
         if type(part) is Text:
-            if part.text:
+            if part.text.strip():
                 block: Block = {"type": "text", "text": part.text}
                 mark(block, part.cache)
                 blocks.append(block)
@@ -154,257 +151,135 @@ def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:
     return blocks
 
 
-class Turns:
-    """Alternating turns, made from messages of any order.
-
-    `used` are the names of the tools that were called; `begun_without_thought` says that the last answer calls tools
-    and holds no thought of Anthropic's.
-    """
+class Conversation(Turns):
+    """Turns as Anthropic writes them."""
 
     def __init__(self, notes: Notes, target: Target) -> None:
-        self.turns: list[Block] = []
-        self.used: dict[str, None] = {}
-        self.begun_without_thought = False
-        self._notes = notes
+        super().__init__(notes)
         self._claude = abilities(target.model).claude
-        self._ids: dict[str, str] = {}
-        self._taken: set[str] = set()
-        self._open: dict[str, None] = {}
-        self._results: list[Block] = []
-        self._said: list[Block] = []
-        self._answer: list[Block] | None = None
 
-    def add(self, message: Message) -> None:
-        """Add one message."""
-        if message.role == "assistant":
-            self._assistant(message)
-        elif message.role in _HOISTED:
-            for block in instruction(message.parts, self._notes):
-                block["text"] = f"<system>\n{block['text']}\n</system>"
-                self._said.append(block)
-        else:
-            for part in message.parts:
-                self._user(part)
+    def text(self, part: Text | Refusal, text: str) -> list[Block]:
+        """Write text."""
+        block: Block = {"type": "text", "text": text}
+        if type(part) is Text:
+            mark(block, part.cache)
+        return [block]
 
-    def close(self, documents: tuple[File, ...]) -> None:
-        """End the conversation. `documents` go before what the user said first."""
-        self._end_user()
-        if self._answer and self._answer[-1]["type"] == "text":
-            text = self._answer[-1]["text"].rstrip()
-            if text:
-                self._answer[-1]["text"] = text
-            else:
-                self._answer.pop()
-                if not self._answer:
-                    self.turns.pop()
-        shown: list[Block] = []
-        for document in documents:
-            shown.extend(self.media(document))
-        for block in shown:
-            if block["type"] == "document":
-                block["citations"] = {"enabled": True}
-        if shown:
-            if self.turns and self.turns[0]["role"] == "user":
-                self.turns[0]["content"] = [*shown, *_blocks(self.turns[0]["content"])]
-            else:
-                self.turns.insert(0, {"role": "user", "content": shown})
-        elif self.turns and self.turns[0]["role"] == "assistant":
-            self.turns.insert(0, {"role": "user", "content": "(The conversation begins.)"})
-        for turn in self.turns:
-            content = turn["content"]
-            if type(content) is list and len(content) == 1 and content[0]["type"] == "text" and len(content[0]) == 2:
-                turn["content"] = content[0]["text"]
-
-    def _assistant(self, message: Message) -> None:
-        self._end_user()
-        blocks: list[Block] = []
-        for part in message.parts:
-            match part:
-                case Text() | Refusal():
-                    if type(part) is Text and part.citations:
-                        self._notes.lost("citations")
-                    if part.text:
-                        block: Block = {"type": "text", "text": part.text}
-                        if type(part) is Text:
-                            mark(block, part.cache)
-                        blocks.append(block)
-                case Thinking():
-                    blocks.extend(self._thought(part))
-                case ToolCall():
-                    blocks.extend(self._call(part))
-                case ToolResult():
-                    self._notes.lost("server_tool_history")
-                case Audio() if part.transcript:
-                    blocks.append({"type": "text", "text": part.transcript})
-                case Image() | File() | Audio() | Video():
-                    # An answer holds no media here; what it showed goes on as the user's.
-                    self._said.extend(self.media(part))
-                case Opaque():
-                    self._notes.lost("opaque")
-        if not blocks:
-            return
-        if self._answer is None:
-            self._answer = blocks
-            self.turns.append({"role": "assistant", "content": blocks})
-        else:
-            self._answer.extend(blocks)
-        calls = any(block["type"] == "tool_use" for block in self._answer)
-        self.begun_without_thought = calls and self._answer[0]["type"] not in ("thinking", "redacted_thinking")
-
-    def _thought(self, part: Thinking) -> list[Block]:
+    def thought(self, part: Thinking) -> list[Block]:
+        """Write a thought that Claude sealed; others behind this API check no signatures."""
         if part.opaque and (part.maker == "messages" or (part.maker == "converse" and self._claude)):
             if part.redacted:
                 return [{"type": "redacted_thinking", "data": part.opaque}]
             return [{"type": "thinking", "thinking": part.text, "signature": part.opaque}]
         if not self._claude and part.text:
-            # Others behind this API check no signatures.
             return [{"type": "thinking", "thinking": part.text, "signature": ""}]
         if part.text or part.opaque:
-            self._notes.lost("thinking_history")
+            self.notes.lost("thinking_history")
         return []
 
-    def _call(self, call: ToolCall) -> list[Block]:
-        if call.kind == "server":
-            self._notes.lost("server_tool_history")
-            return []
-        call_id = legal(call.id or "call")
-        while call_id in self._taken:
-            call_id = f"{call_id[:100]}_{len(self._taken)}"
-        self._taken.add(call_id)
-        self._ids[call.id] = call_id
-        self._open[call_id] = None
-        self.used[call.name] = None
-        arguments = {"input": call.arguments} if call.kind == "custom" else parsed_arguments(call.arguments)
-        block: Block = {"type": "tool_use", "id": call_id, "name": call.name, "input": arguments}
-        mark(block, call.cache)
+    def leads(self, block: Block) -> bool:
+        """Return whether a block is a thought."""
+        return block["type"] in ("thinking", "redacted_thinking")
+
+    def call(self, part: ToolCall, call_id: str) -> list[Block]:
+        """Write a tool call."""
+        arguments = {"input": part.arguments} if part.kind == "custom" else parsed_arguments(part.arguments)
+        block: Block = {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments}
+        mark(block, part.cache)
         return [block]
 
-    def _user(self, part: Part) -> None:
-        match part:
-            case Text() | Refusal():
-                if part.text:
-                    block: Block = {"type": "text", "text": part.text}
-                    if type(part) is Text:
-                        mark(block, part.cache)
-                    self._said.append(block)
-            case Image() | File() | Audio() | Video():
-                self._said.extend(self.media(part))
-            case ToolResult():
-                self._result(part)
-            case Thinking():
-                self._notes.lost("thinking_history")
-            case ToolCall():
-                self._notes.lost("server_tool_history")
-            case Opaque():
-                self._notes.lost("opaque")
-
-    def _result(self, result: ToolResult) -> None:
-        if result.server:
-            self._notes.lost("server_tool_history")
-            return
-        content = self.answered(result)
-        call_id = self._ids.get(result.id)
-        if call_id is None or call_id not in self._open:
-            # Its call is not in the turn before: Anthropic would refuse it as a result.
-            title = f"Result of the tool {result.name}:" if result.name else "Result of a tool:"
-            self._said.extend(({"type": "text", "text": title}, *content))
-            return
-        del self._open[call_id]
+    def result(self, part: ToolResult, call_id: str, content: list[Block]) -> list[Block]:
+        """Write a tool's result."""
         block: Block = {"type": "tool_result", "tool_use_id": call_id}
-        if len(content) == 1 and content[0]["type"] == "text" and len(content[0]) == 2:
-            block["content"] = content[0]["text"]
-        elif content:
-            block["content"] = content
-        if result.error:
+        if content:
+            block["content"] = content[0]["text"] if _plain(content) else content
+        if part.error:
             block["is_error"] = True
-        mark(block, result.cache)
-        self._results.append(block)
+        mark(block, part.cache)
+        return [block]
 
-    def answered(self, result: ToolResult) -> list[Block]:
-        """Write what a tool answered."""
-        content: list[Block] = []
-        for part in result.parts:
-            match part:
-                case Text() | Refusal():
-                    if part.text:
-                        content.append({"type": "text", "text": part.text})
-                case Image() | File() | Audio() | Video():
-                    content.extend(self.media(part))
-                case Opaque():
-                    self._notes.lost("opaque")
-                case Thinking() | ToolCall() | ToolResult():
-                    self._notes.lost("opaque", type(part).__name__)
-        if result.data is not None:
-            content.append({"type": "text", "text": _compact(result.data)})
-        return content
+    def json(self, data: Any) -> list[Block]:
+        """Write data as text."""
+        return [{"type": "text", "text": _compact(data)}]
+
+    def legal(self, call_id: str) -> str:
+        """Return an id as Anthropic takes it."""
+        return legal(call_id)
 
     def media(self, part: Image | File | Audio | Video) -> list[Block]:
         """Write an image or a document; notes what it cannot."""
         if type(part) is Image:
             if part.source.file_id is not None:
-                self._notes.lost("file_id")
+                self.notes.lost("file_id")
                 return []
             block: Block = {"type": "image", "source": render_source(part.source)}
             mark(block, part.cache)
             return [block]
         if type(part) is File:
             return self._document(part)
-        self._notes.lost("audio" if type(part) is Audio else "video")
+        self.notes.lost("audio" if type(part) is Audio else "video")
         return []
 
     def _document(self, part: File) -> list[Block]:
         source = part.source
-        if source.file_id is not None:
-            self._notes.lost("file_id")
-            return []
         parts: list[Block] = []
+        if source.file_id is not None:
+            self.notes.lost("file_id")
+            return []
         if part.data is not None:
-            part = File(source=Source(text=_compact(part.data)), name=part.name or part.id, cite=part.cite)
+            source = Source(text=_compact(part.data))
         elif part.parts:
             for inner in part.parts:
-                if type(inner) is Text and inner.text:
+                if type(inner) is Text and inner.text.strip():
                     parts.append({"type": "text", "text": inner.text})
                 elif type(inner) is Image:
                     parts.extend(self.media(inner))
-            if not parts:
-                return []
         elif source.data is not None:
-            readable = _readable(source, self._notes, part.name)
+            readable = _readable(source, self.notes, part.name)
             if readable is None:
                 return []
-            part = File(source=readable, name=part.name, context=part.context, cite=part.cite, cache=part.cache)
+            if (readable.media_type or "").startswith("image/"):
+                return self.media(Image(source=readable, cache=part.cache))
+            source = readable
         elif source.text is not None:
-            if not source.text:
-                return []
-            part = File(
-                source=Source(text=source.text), name=part.name, context=part.context, cite=part.cite, cache=part.cache
-            )
-        elif source.url is None:
+            source = Source(text=source.text)
+        if not parts and not (source.data or source.url or (source.text and source.text.strip())):
             return []
-        if part.source.data is not None and (part.source.media_type or "").startswith("image/"):
-            return self.media(Image(source=part.source, cache=part.cache))
-        block = render_file(part, parts)
+        shown = File(
+            source=source,
+            name=part.name or part.id,
+            context=part.context,
+            cite=part.cite,
+            parts=part.parts if parts else (),
+        )
+        block = render_file(shown, parts)
         mark(block, part.cache)
         return [block]
 
-    def _end_user(self) -> None:
-        content = self._results
-        if self._open and self.turns and (self._results or self._said):
-            # Each call wants its result, and gets none later.
-            content.extend(
-                {"type": "tool_result", "tool_use_id": call_id, "content": "No result was given.", "is_error": True}
-                for call_id in self._open
-            )
-        content = [*content, *self._said]
-        if not content:
-            return
-        self._open.clear()
-        self._results, self._said, self._answer = [], [], None
-        self.turns.append({"role": "user", "content": content})
+    def body(self, documents: tuple[File, ...]) -> list[Block]:
+        """End the conversation and write it. `documents` go before what the user said first, to be cited."""
+        self.close()
+        shown = [block for document in documents for block in self.media(document)]
+        for block in shown:
+            if block["type"] == "document":
+                block["citations"] = {"enabled": True}
+        if shown:
+            if self.turns and self.turns[0][0] == "user":
+                self.turns[0] = ("user", [*shown, *self.turns[0][1]])
+            else:
+                self.turns.insert(0, ("user", shown))
+        if self.turns and self.turns[-1][0] == "assistant":
+            last = self.turns[-1][1][-1]
+            if last["type"] == "text":
+                # An answer to be gone on with may not end in space.
+                last["text"] = last["text"].rstrip()
+        return [
+            {"role": role, "content": blocks[0]["text"] if _plain(blocks) else blocks} for role, blocks in self.turns
+        ]
 
 
-def _blocks(content: Any) -> list[Block]:
-    return [{"type": "text", "text": content}] if type(content) is str else content
+def _plain(blocks: list[Block]) -> bool:
+    return len(blocks) == 1 and blocks[0]["type"] == "text" and len(blocks[0]) == 2
 
 
 def _compact(value: Any) -> str:

@@ -6,10 +6,9 @@ docs.anthropic.com/en/build-with-claude/tool-use and …/agents-and-tools/tool-u
 from collections.abc import Iterable
 from typing import Any
 
+from portico.dialects.claude import Abilities, fit
 from portico.dialects.crossing import Notes
 from portico.dialects.messages.blocks import Block, mark
-from portico.dialects.messages.models import Abilities
-from portico.dialects.messages.schema import fit
 from portico.ir import Request, Tool
 
 _STRICT_LIMIT = 20

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.claude.models import Abilities
 from portico.dialects.crossing import Notes
-from portico.dialects.messages.models import Abilities
 from portico.ir import Reasoning, Request
 
 _LEAST = 1024
