@@ -1,0 +1,283 @@
+"""Our parts as the items of a response's output, and the response around them, for answers that another API gave."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from portico.dialects.crossing import Given
+from portico.dialects.responses.citations import write_annotation
+from portico.dialects.responses.content import Object
+from portico.dialects.responses.settings import write_reasoning
+from portico.dialects.responses.tools import write_choice, write_own_tools
+from portico.dialects.seal import seal, seal_call
+from portico.ir import Audio, Finish, Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult
+from portico.types import Dialect, Usage
+
+_object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
+# Members of a request that its response repeats as they are, with what stands there when they were not said.
+_REPEATED: tuple[tuple[str, Any], ...] = (
+    ("max_tool_calls", None),
+    ("prompt_cache_retention", None),
+    ("safety_identifier", None),
+    ("truncation", "disabled"),
+)
+
+
+def frame(request: Request, given: Given) -> Object:
+    """Return the response without its output: what it repeats of the request, and what is not known yet as null."""
+    extra = request.extra if request.dialect == "responses" else {}
+    texts = [part.text for part in request.system if type(part) is Text]
+    text: Object = {"format": {"type": "text"}}
+    output = request.output
+    if output is not None and output.kind == "json":
+        text = {"format": {"type": "json_object"}}
+    elif output is not None and output.kind == "json_schema":
+        form = {
+            "type": "json_schema",
+            "name": output.name or "answer",
+            "schema": output.schema or {},
+            "description": output.description,
+            "strict": output.strict or False,
+        }
+        text = {"format": form}
+    if request.verbosity is not None:
+        text["verbosity"] = request.verbosity
+    reasoning: Object = {"effort": None, "summary": None}
+    if request.reasoning is not None:
+        reasoning.update(write_reasoning(request))
+    tools = []
+    for tool in write_own_tools(request.tools):
+        if tool["type"] == "function":
+            tool = {"description": None, "parameters": None, "strict": True} | tool
+        tools.append(tool)
+    value: Object = {
+        "id": given.new_id("resp_"),
+        "object": "response",
+        "created_at": given.created,
+        "status": "in_progress",
+        "background": False,
+        "error": None,
+        "incomplete_details": None,
+        "instructions": "\n\n".join(texts) if texts else None,
+        "max_output_tokens": request.max_tokens,
+        "model": request.model,
+        "output": [],
+        "parallel_tool_calls": request.parallel_tools is not False,
+        "previous_response_id": None,
+        "prompt_cache_key": request.prompt_cache_key,
+        "reasoning": reasoning,
+        "service_tier": request.service_tier or "auto",
+        "store": False,
+        "temperature": 1.0 if request.temperature is None else request.temperature,
+        "text": text,
+        "tool_choice": "auto" if request.tool_choice is None else write_choice(request.tool_choice, request),
+        "tools": tools,
+        "top_logprobs": request.top_logprobs or 0,
+        "top_p": 1.0 if request.top_p is None else request.top_p,
+        "usage": None,
+        "user": None if "$named" in extra else request.user,
+        "metadata": request.metadata or {},
+    }
+    for name, absent in _REPEATED:
+        said = extra.get(name)
+        value[name] = absent if said is None else said
+    return value
+
+
+def outcome(value: Object, finish: Finish | None, *, refused: bool) -> None:
+    """Write how the answer ended. `refused` says that it has a refusal in words, which is an answer as well."""
+    if finish == "length":
+        value["status"] = "incomplete"
+        value["incomplete_details"] = {"reason": "max_output_tokens"}
+    elif finish == "content_filter" or (finish == "refusal" and not refused):
+        value["status"] = "incomplete"
+        value["incomplete_details"] = {"reason": "content_filter"}
+    elif finish == "error":
+        value["status"] = "failed"
+        value["error"] = {"code": "server_error", "message": "The model ended its answer with an error"}
+    else:
+        value["status"] = "completed"
+
+
+def write_usage(usage: Usage) -> Object:
+    """Write what was used. Cached and written tokens are parts of the input, reasoning is part of the output."""
+    asked = {
+        "cached_tokens": usage.cache_read,
+        "cache_write_tokens": usage.cache_write_5m + usage.cache_write_1h,
+    }
+    given = {"reasoning_tokens": usage.reasoning}
+    for details, name, tokens in (
+        (asked, "audio_tokens", usage.input_audio),
+        (asked, "image_tokens", usage.input_image),
+        (given, "audio_tokens", usage.output_audio),
+        (given, "image_tokens", usage.output_image),
+    ):
+        if tokens:
+            details[name] = tokens
+    return {
+        "input_tokens": usage.input_total,
+        "input_tokens_details": asked,
+        "output_tokens": usage.output_total,
+        "output_tokens_details": given,
+        "total_tokens": usage.total,
+    }
+
+
+def write_output(parts: tuple[Part, ...], given: Given, maker: Dialect, logprobs: Any) -> list[Object]:
+    """Write parts as items. Texts that follow one another are one message; a thought is sealed for its `maker`."""
+    results = {part.id: part for part in parts if type(part) is ToolResult}
+    tokens = token_logprobs(logprobs)
+    items: list[Object] = []
+    content: list[Object] | None = None
+    for part in parts:
+        spoken: Object | None = None
+        if isinstance(part, Text):
+            if not part.text:
+                continue
+            spoken = text_content(part, tokens)
+            tokens = []
+        elif isinstance(part, Refusal):
+            spoken = {"type": "refusal", "refusal": part.text}
+        elif isinstance(part, Audio) and part.transcript:
+            spoken = text_content(Text(part.transcript), [])
+        if spoken is not None:
+            if content is None:
+                content = []
+                items.append(message_item(given.new_id("msg_"), content))
+            content.append(spoken)
+            continue
+        made: list[Object] = []
+        if isinstance(part, ToolCall):
+            if part.signature is not None:
+                made.append(signature_item(part, given))
+            if part.kind == "server":
+                made.append(server_item(part, given.new_id(server_prefix(part)), results.get(part.id)))
+            else:
+                made.append(call_item(part, given.new_id(call_prefix(part)), part.arguments))
+        elif isinstance(part, Thinking):
+            if part.text or part.opaque:
+                made.append(reasoning_item(part, given.new_id("rs_"), maker))
+        elif isinstance(part, Image):
+            made.append(image_item(part, given.new_id("ig_")))
+        if made:
+            content = None
+            items += made
+    return items
+
+
+def token_logprobs(logprobs: Any) -> list[Any]:
+    """Return the log probabilities of a text's tokens out of an answer's, which has them by `content`."""
+    tokens = logprobs.get("content") if type(logprobs) is dict else logprobs
+    if type(tokens) is not list:
+        return []
+    return [{"bytes": [], "top_logprobs": [], **token} for token in tokens if type(token) is dict]
+
+
+def message_item(item_id: str, content: Sequence[Object], status: str = "completed") -> Object:
+    """Return a message."""
+    return {"id": item_id, "type": "message", "status": status, "role": "assistant", "content": content}
+
+
+def text_content(part: Text, tokens: list[Any]) -> Object:
+    """Return the content part of a text."""
+    annotations = [write_annotation(cited, length=len(part.text)) for cited in part.citations]
+    return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": tokens}
+
+
+def call_prefix(call: ToolCall) -> str:
+    """Return what the id of a call's item begins with."""
+    return "ctc_" if call.kind == "custom" else "fc_"
+
+
+def call_item(call: ToolCall, item_id: str, arguments: str, status: str = "completed") -> Object:
+    """Return the item of a function call, or of a custom tool's."""
+    item = {
+        "id": item_id,
+        "type": "function_call",
+        "status": status,
+        "arguments": arguments,
+        "call_id": call.id,
+        "name": call.name,
+    }
+    if call.kind == "custom":
+        item["type"] = "custom_tool_call"
+        item["input"] = item.pop("arguments")
+    elif not arguments and status == "completed":
+        item["arguments"] = "{}"
+    return item
+
+
+def signature_item(call: ToolCall, given: Given) -> Object:
+    """Return the reasoning that carries a call's signature; it stands before the call."""
+    return {"id": given.new_id("rs_"), "type": "reasoning", "summary": [], "encrypted_content": seal_call(call)}
+
+
+def reasoning_item(thought: Thinking, item_id: str, maker: Dialect) -> Object:
+    """Return the item of a thought. What seals it, or that nothing does, is sealed for its maker."""
+    summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
+    return {"id": item_id, "type": "reasoning", "summary": summary, "encrypted_content": seal(thought, maker)}
+
+
+def image_item(image: Image, item_id: str) -> Object:
+    """Return the item of an image that a model made."""
+    source = image.source
+    form = (source.media_type or "image/png").partition("/")[2]
+    return {
+        "id": item_id,
+        "type": "image_generation_call",
+        "status": "completed",
+        "output_format": form,
+        "result": source.data if source.data is not None else source.url,
+    }
+
+
+def server_prefix(call: ToolCall) -> str:
+    """Return what the id of a built-in tool's item begins with."""
+    return {"web_search": "ws_", "code_execution": "ci_"}.get(call.server_type or call.name, "mcp_")
+
+
+def server_item(
+    call: ToolCall, item_id: str, result: ToolResult | None, arguments: str | None = None, status: str = "completed"
+) -> Object:
+    """Return the item of a tool that the provider ran, with its result where the API has a place for one.
+
+    A tool that the API does not have is shown as that of a connected server, which may be any.
+    """
+    said = call.arguments if arguments is None else arguments
+    try:
+        fields = _object.decode(said or "{}")
+    except (msgspec.MsgspecError, RecursionError):
+        fields = {}
+    kind = call.server_type or call.name
+    item: Object = {"id": item_id, "status": status}
+    if kind == "web_search":
+        query = fields.get("query")
+        item["type"] = "web_search_call"
+        item["action"] = {"type": "search", "query": query if type(query) is str else ""}
+        return item
+    shown = result_text(result)
+    if kind == "code_execution":
+        code = fields.get("code") or fields.get("command")
+        item["type"] = "code_interpreter_call"
+        item["code"] = code if type(code) is str else said
+        item["container_id"] = ""
+        item["outputs"] = None if shown is None else [{"type": "logs", "logs": shown}]
+        return item
+    item["type"] = "mcp_call"
+    item["server_label"] = kind
+    item["name"] = call.name
+    item["arguments"] = said or "{}"
+    item["output"] = shown
+    item["error"] = None
+    return item
+
+
+def result_text(result: ToolResult | None) -> str | None:
+    """Return what a built-in tool answered, as text."""
+    if result is None:
+        return None
+    texts = [part.text for part in result.parts if isinstance(part, Text)]
+    if result.data is not None:
+        texts.append(result.data if type(result.data) is str else msgspec.json.encode(result.data).decode())
+    return "\n".join(texts)
