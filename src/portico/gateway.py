@@ -15,7 +15,7 @@ import contextlib
 import mmap
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 from portico import __version__
@@ -143,7 +143,7 @@ class Gateway:
         form = kind[:10].lower() == b"multipart/"
         large = operation.upload or operation.name == "passthrough"
         limit = limits.file_body if large else limits.body
-        body: bytes | mmap.mmap | None = exchange.body.here(limit)
+        body: bytes | mmap.mmap | None = exchange.content(limit)
         if body is None:
             await exchange.body.arrived(limit)
             # What is only passed on, a file's bytes or what no dialect knows, stays in its spool file.
@@ -183,8 +183,7 @@ class Gateway:
             quirks = target.upstream.provider.quirks
             if "anthropic_version_in_body" in quirks and operation.dialect == "messages":
                 return vertex.rewrite(body, asked)
-            asks = ask_usage and "usage_always" not in quirks
-            return rewrite(operation, body, asked, model=target.model, ask_usage=asks)
+            return rewrite(operation, body, asked, model=target.model, ask_usage=ask_usage and target.asks_usage)
 
         outgoing = Outgoing(
             "POST",
@@ -195,17 +194,24 @@ class Gateway:
             limit=limits.reply,
         )
         retries = snapshot.config.retries
-        arrival, target = await attempt_all(
-            targets,
-            operation.name,
-            outgoing,
-            call,
-            tries=retries.attempts,
-            conditions=retries.on,
-            fetch=self.client.fetch,
-        )
+
+        async def tried(targets: Sequence[Target]) -> tuple[Arrival, Target]:
+            return await attempt_all(
+                targets,
+                operation.name,
+                outgoing,
+                call,
+                tries=retries.attempts,
+                conditions=retries.on,
+                fetch=self.client.fetch,
+            )
+
+        arrival, target = await tried(targets)
+        if ask_usage and target.asks_usage and refuses_question(arrival):
+            target.asks_usage = False
+            arrival, target = await tried((target,))
         call.target = target.name
-        hide_usage = ask_usage and "usage_always" not in target.upstream.provider.quirks
+        hide_usage = ask_usage and target.asks_usage
         await self._answer(exchange, call, arrival, target, hide_usage=hide_usage)
 
     async def _pass_through(
@@ -394,6 +400,13 @@ async def last_words(arrival: Arrival) -> None:
 def refuse(exchange: Exchange, error: PorticoError) -> None:
     """Answer a request that is no call of any dialect with an error, in OpenAI's shape."""
     exchange.reply(*render_error("chat", error, ""))
+
+
+def refuses_question(arrival: Arrival) -> bool:
+    """Return whether a provider refused a call because it was asked for usage: our addition must fail no call."""
+    if arrival.error is not None or arrival.status not in (400, 422):
+        return False
+    return b"stream_options" in arrival.body or b"include_usage" in arrival.body
 
 
 def forwarded_query(query: str) -> str:

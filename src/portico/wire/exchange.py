@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from portico.wire.body import Body
@@ -15,6 +16,8 @@ STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode())
 for extra, phrase in ((499, b"Client Closed Request"), (529, b"Site Overloaded")):
     STATUS_LINES[extra] = b"HTTP/1.1 %d %b\r\n" % (extra, phrase)  # type: ignore[index]  # statuses beyond the registry
 
+HELD_BACK = 64 * 1024
+"""Bytes of a body taken in before anybody asked for it."""
 COPIED = 16 * 1024
 """A body up to this size is cheaper to copy behind its head than to write apart."""
 NO_BODY = frozenset((204, 304))
@@ -36,12 +39,15 @@ class Exchange:
     http10 = False
     keep_alive = True
     expects_continue = False
+    complete = False
     received_ns = 0
     started = False
     finished = False
     chunked = False
+    piece: bytes | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
+    _body: Body | None = None
     _length_left: int | None = None
 
     def __init__(
@@ -51,14 +57,14 @@ class Exchange:
         target: bytes,
         headers: list[tuple[bytes, bytes]],
         fields: dict[bytes, bytes],
-        body: Body,
+        declared: int | None,
     ) -> None:
         self._connection = connection
         self.method = method
         self.target = target
         self.headers = headers
         self.fields = fields
-        self.body = body
+        self.declared = declared
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "started" if self.started else "waiting"
@@ -73,6 +79,65 @@ class Exchange:
     def query(self) -> str:
         """The query as sent, empty when there is none."""
         return self.target.partition(b"?")[2].decode("latin-1")
+
+    # the request's body
+
+    @property
+    def body(self) -> Body:
+        """The body. One that came in a piece, and whole, is read faster by `content`."""
+        body = self._body
+        if body is None:
+            connection = self._connection
+            server = connection.server
+            body = self._body = Body(self.declared, server.budget, server.limits.memory_body, connection.body_wanted)
+            piece, self.piece = self.piece, None
+            if piece is not None:
+                server.budget.used -= len(piece)
+                body.feed(piece)
+            if self.complete:
+                body.end()
+        return body
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether somebody waits for the body."""
+        return self._body is not None and self._body.wanted is None
+
+    def content(self, limit: int) -> bytes | None:
+        """Return the whole body if it is here, in memory, and within `limit`; None means that it has to be read."""
+        if self._body is not None:
+            return self._body.here(limit)
+        if not self.complete or self.declared is None:
+            return None
+        piece = self.piece
+        if piece is None:
+            return b""
+        return piece if len(piece) <= limit else None
+
+    def take(self, piece: bytes) -> None:
+        """Take a piece of the body off the wire."""
+        if self._body is None and self.piece is None and len(piece) <= HELD_BACK:
+            budget = self._connection.server.budget
+            if budget.used + len(piece) <= budget.limit:
+                budget.used += len(piece)
+                self.piece = piece
+                return
+        self.body.feed(piece)
+
+    def end_body(self) -> None:
+        """Note that the last byte of the request is in."""
+        self.complete = True
+        self.received_ns = perf_counter_ns()
+        if self._body is not None:
+            self._body.end()
+
+    def close_body(self) -> None:
+        """Give back the bytes that the body held."""
+        if self._body is not None:
+            self._body.close()
+        elif self.piece is not None:
+            self._connection.server.budget.used -= len(self.piece)
+            self.piece = None
 
     def header(self, name: bytes) -> bytes | None:
         """Return the header of this lowercased name."""
@@ -161,7 +226,7 @@ class Exchange:
         else:
             self.chunked = True
             lines.append(b"transfer-encoding: chunked\r\n")
-        if not self.body.complete or server.draining:
+        if not self.complete or server.draining:
             self.keep_alive = False
         if not self.keep_alive:
             lines.append(b"connection: close\r\n\r\n")

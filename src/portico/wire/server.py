@@ -13,7 +13,6 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Coroutine
 from email.utils import formatdate
-from time import perf_counter_ns
 
 import httptools
 import msgspec
@@ -31,16 +30,14 @@ from portico.errors import (
     UrlTooLong,
     VersionNotSupported,
 )
-from portico.wire.body import Body, Budget
-from portico.wire.exchange import Exchange, status_line
+from portico.wire.body import Budget
+from portico.wire.exchange import HELD_BACK, Exchange, status_line
 
 Handler = Callable[[Exchange], Coroutine[None, None, None]]
 Refuse = Callable[[PorticoError], tuple[int, list[tuple[bytes, bytes]], bytes]]
 
 METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 READ_SIZE = 256 * 1024
-HELD_BACK = 64 * 1024
-"""Bytes of a body taken in before anybody asked for it."""
 SWEEP = 0.5
 """Seconds between two looks at all time limits."""
 LINGER = 2.0
@@ -88,6 +85,7 @@ class Server:
         self.draining = False
         self.date = b""
         self.loop = asyncio.get_running_loop()
+        self.now = self.loop.time()  # as of the last sweep
         self._listening: list[asyncio.Server] = []
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty: asyncio.Future[None] | None = None
@@ -158,7 +156,7 @@ class Server:
 
     def _sweep(self) -> None:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
-        now = self.loop.time()
+        now = self.now = self.loop.time()
         for connection in list(self.connections):
             connection.check(now)
         self._sweeper = self.loop.call_later(SWEEP, self._sweep)
@@ -244,7 +242,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own class
         self.secure = transport.get_extra_info("sslcontext") is not None
-        self._since = self.server.loop.time()
+        self._since = self.server.now
         server = self.server
         full = len(server.connections) >= server.limits.connections
         server.connections.add(self)
@@ -271,21 +269,13 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _feed(self, data: memoryview) -> None:
         self._feeding = len(data)
         try:
-            self._parser.feed_data(data)
+            while (rest := self._parse(data)) is not None:
+                data = data[rest:]
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             if not isinstance(cause, PorticoError):
                 raise
             self._refuse(cause)
-        except httptools.HttpParserUpgrade as error:
-            # Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
-            self._parser = httptools.HttpRequestParser(self)
-            if self._skipped:
-                # httptools ends such a request at its headers; a parser in the same state goes on with the body.
-                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
-            rest = error.args[0] if error.args else len(data)
-            if rest < len(data):
-                self._feed(data[rest:])
         except httptools.HttpParserInvalidMethodError:
             self._refuse(NotImplementedHere("the request line has a method that is not one of HTTP's"))
         except httptools.HttpParserError as error:
@@ -295,6 +285,47 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._head_bytes += len(data)
                 if self._head_bytes > self.server.limits.header_bytes + self.server.limits.url_bytes:
                     self._refuse(self._headers_too_large())
+            elif self.current is None and self._reading is None and self._refusal is None and not self.lost:
+                # The first bytes of a request, up to its target at most: its time runs from here.
+                self._begin()
+                self._head_bytes = len(data)
+
+    def _parse(self, data: memoryview) -> int | None:
+        """Parse what was read; return where to go on when a request offered an upgrade, else None.
+
+        Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            self._parser = httptools.HttpRequestParser(self)
+            if self._skipped:
+                # httptools ends such a request at its headers; a parser in the same state goes on with the body.
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
+            rest = error.args[0] if error.args else len(data)
+            return rest if rest < len(data) else None
+        return None
+
+    def _begin(self) -> None:
+        self._in_headers = True
+        self._head_bytes = 0
+        self._headers = []
+        self._target = b""
+        if self.current is None:
+            self._since = self.server.now
+
+    def _check_size(self, headers: list[tuple[bytes, bytes]]) -> None:
+        limits = self.server.limits
+        if len(headers) > limits.header_count:
+            raise self._headers_too_large()
+        # What was fed so far is an upper bound, body included; only beyond it is it worth adding up.
+        fed = self._head_bytes + self._feeding
+        if (
+            fed > limits.header_bytes
+            and sum(len(name) + len(value) + 4 for name, value in headers) > limits.header_bytes
+        ):
+            raise self._headers_too_large()
+        self._head_bytes = 0
 
     def eof_received(self) -> bool:
         """Treat the end of the caller's side as a hang-up, as other servers do."""
@@ -309,8 +340,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self.task is not None:
             self.task.cancel()
         for exchange in self._queue:
-            exchange.body.close()
+            exchange.close_body()
         self._queue.clear()
+        # The parser holds this connection's methods: a cycle that would wait for the collector.
+        del self._parser
         self.server.forget(self)
 
     def pause_writing(self) -> None:
@@ -336,22 +369,15 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     # the parser's side
 
-    def on_message_begin(self) -> None:
-        """Start a request."""
-        if self._skipped:
-            return
-        self._in_headers = True
-        self._head_bytes = 0
-        self._headers = []
-        self._target = b""
-        if self.current is None:
-            self._since = self.server.loop.time()
-
     def on_url(self, url: bytes) -> None:
-        """Take a part of the request target."""
-        if self._skipped:
+        """Start a request, or take more of its target."""
+        if self._in_headers:
+            self._target += url
+        elif self._skipped:
             return
-        self._target = self._target + url if self._target else url
+        else:
+            self._begin()
+            self._target = url
         if len(self._target) > self.server.limits.url_bytes:
             raise UrlTooLong(f"the request target is longer than {self.server.limits.url_bytes} bytes")
 
@@ -371,25 +397,17 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._in_headers = False
         parser = self._parser
-        version = parser.get_http_version()
+        headers = self._headers
+        fields = dict(headers)
+        keep_alive = parser.should_keep_alive()
+        # Only HTTP/1.1 keeps a connection without a word about it, so for nearly all requests that is the version.
+        version = "1.1" if keep_alive and b"connection" not in fields else parser.get_http_version()
         if version != "1.1" and version != "1.0":
             raise VersionNotSupported(f"HTTP/{version} is not spoken here; use HTTP/1.1")
         method = METHODS.get(parser.get_method())
         if method is None:
             raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
-        headers = self._headers
-        fields = dict(headers)
-        limits = self.server.limits
-        if len(headers) > limits.header_count:
-            raise self._headers_too_large()
-        # What was fed so far is an upper bound, body included; only beyond it is it worth adding up.
-        fed = self._head_bytes + self._feeding
-        if (
-            fed > limits.header_bytes
-            and sum(len(name) + len(value) + 4 for name, value in headers) > limits.header_bytes
-        ):
-            raise self._headers_too_large()
-        self._head_bytes = 0
+        self._check_size(headers)
         if b"host" not in fields:
             if version == "1.1":
                 raise InvalidRequest("the request has no Host header")
@@ -405,16 +423,15 @@ class ServerConnection(asyncio.BufferedProtocol):
             if coding.strip().lower() != b"chunked":
                 raise NotImplementedHere(f"transfer-encoding {coding.decode('latin-1')!r} is not supported")
             declared = None
-        if parser.should_upgrade() and declared != 0:
+        if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
-        body = Body(declared, self.server.budget, self.server.limits.memory_body, self._body_wanted)
         target = self._target
         if target[:1] != b"/":
             target = origin_form(target)
-        exchange = Exchange(self, method, target, headers, fields, body)
+        exchange = Exchange(self, method, target, headers, fields, declared)
         if version == "1.0":
             exchange.http10 = True
-        if not parser.should_keep_alive():
+        if not keep_alive:
             exchange.keep_alive = False
         if b"expect" in fields:
             expected = fields[b"expect"]
@@ -437,10 +454,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         exchange = self._reading
         if exchange is None or self._refusal is not None:
             return
-        body = exchange.body
-        body.feed(piece)
-        self._since = self.server.loop.time()
-        if body.wanted is not None and body.size > HELD_BACK:
+        self._since = self.server.now
+        exchange.take(piece)
+        if exchange.piece is None and not exchange.asked_for and exchange.body.size > HELD_BACK:
             self._pause_reading()
 
     def on_message_complete(self) -> None:
@@ -449,8 +465,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if exchange is None or self._skipped:
             return
         self._reading = None
-        exchange.received_ns = perf_counter_ns()
-        exchange.body.end()
+        exchange.end_body()
         if self._queue:
             self._pause_reading()
 
@@ -484,9 +499,9 @@ class ServerConnection(asyncio.BufferedProtocol):
             if now - self._write_since > limits.write:
                 self.abort()
             return
-        waited = now - self._since
+        waited = now - self._since - SWEEP  # `_since` may be as old as the last sweep
         if self._reading is not None:
-            if not self._read_paused and self._reading.body.wanted is None and waited > limits.body:
+            if not self._read_paused and self._reading.asked_for and waited > limits.body:
                 self._refuse(RequestTimeout(f"no byte of the request body came for {limits.body:g} seconds"))
         elif self._in_headers:
             if self.current is None and waited > limits.header:
@@ -498,46 +513,45 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     async def _serve(self) -> None:
         # One task for all requests of a connection: making one costs more than waking one.
+        server = self.server
         while not self.lost:
-            if self.current is None:
-                self._idle = self.server.loop.create_future()
+            exchange = self.current
+            if exchange is None:
+                self._idle = server.loop.create_future()
                 await self._idle
-            assert self.current is not None
-            await self._run(self.current)
+                continue
+            try:
+                await server.handle(exchange)
+                if not exchange.finished and not self.lost:
+                    raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
+            except asyncio.CancelledError:
+                if not self.lost:
+                    exchange.abort()
+                raise
+            except Exception as error:
+                self._failed(exchange, error)
+            finally:
+                exchange.close_body()
+                self.current = None
+                if not self.lost:
+                    self._next(exchange)
 
-    async def _run(self, exchange: Exchange) -> None:
-        try:
-            await self.server.handle(exchange)
-            if not exchange.finished and not self.lost:
-                raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
-        except asyncio.CancelledError:
-            if not self.lost:
-                exchange.abort()
-            raise
-        except Exception as error:
-            # The last net: a defect of ours must cost one call, and be seen.
-            log.exception("a handler failed on %s %s", exchange.method, exchange.path)
-            if self.lost:
-                return
-            if exchange.started:
-                exchange.abort()
-            else:
-                refusal = (
-                    error
-                    if isinstance(error, PorticoError)
-                    else PorticoError("the gateway failed to handle this request")
-                )
-                exchange.reply(*self.server.refuse(refusal))
-        finally:
-            exchange.body.close()
-            self.current = None
-            if not self.lost:
-                self._next(exchange)
+    def _failed(self, exchange: Exchange, error: Exception) -> None:
+        """Answer for a handler that raised: the last net. A defect of ours must cost one call, and be seen."""
+        log.error("a handler failed on %s %s", exchange.method, exchange.path, exc_info=error)
+        if self.lost:
+            return
+        if exchange.started:
+            exchange.abort()
+            return
+        if not isinstance(error, PorticoError):
+            error = PorticoError("the gateway failed to handle this request")
+        exchange.reply(*self.server.refuse(error))
 
     def _next(self, done: Exchange) -> None:
-        self._since = self.server.loop.time()
-        if not done.keep_alive or not done.body.complete:
-            self._linger(unread=not done.body.complete)
+        self._since = self.server.now
+        if not done.keep_alive or not done.complete:
+            self._linger(unread=not done.complete)
             return
         if self._queue:
             self.current = self._queue.popleft()
@@ -548,9 +562,10 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._read_paused = False
             self._transport.resume_reading()
 
-    def _body_wanted(self) -> None:
+    def body_wanted(self) -> None:
+        """Let the caller go on: somebody asks for the body."""
         exchange = self.current
-        self._since = self.server.loop.time()
+        self._since = self.server.now
         if exchange is not None and exchange.expects_continue and exchange.body.size == 0:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._read_paused and not self._queue:
@@ -573,10 +588,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._refusal = error
         reading, self._reading = self._reading, None
         self._in_headers = False
-        if reading is not None and not reading.body.complete:
+        if reading is not None and not reading.complete:
             reading.keep_alive = False
+            asked_for = reading.asked_for
             reading.body.fail(error)
-            if reading.body.wanted is not None:
+            if not asked_for:
                 return
         if self.current is None:
             self._answer_refusal()
