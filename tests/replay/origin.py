@@ -28,7 +28,7 @@ class Asked(msgspec.Struct):
 
 
 class Play(msgspec.Struct):
-    """A reply to be given, and the requests that it was given to."""
+    """A reply to be given, the requests that it was given to, and what is given from then on, if that is another."""
 
     status: int
     headers: Sequence[tuple[str, str]]
@@ -36,6 +36,7 @@ class Play(msgspec.Struct):
     sizes: Sequence[int]
     framing: Framing
     asked: list[Asked] = []
+    then: "Play | None" = None
 
 
 def cut(body: bytes, sizes: Sequence[int]) -> Iterator[bytes]:
@@ -109,6 +110,7 @@ class _Connection(asyncio.Protocol):
         mark = next(value for name, value in headers if name == MARK.decode()).encode()
         play = self._plays[mark]
         play.asked.append(Asked(method, target, headers, body))
+        self._plays[mark] = play.then or play
         self._reply(play, bodiless=method == "HEAD" or play.status in NO_BODY)
 
     def _reply(self, play: Play, *, bodiless: bool) -> None:

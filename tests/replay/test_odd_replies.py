@@ -266,20 +266,52 @@ def test_what_cannot_be_looked_into_passes_through_as_it_is() -> None:
     assert asked[0].body == b'{"model": "m",,}'
 
 
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_provider_that_refuses_to_be_asked_for_usage_is_not_asked_again(status: int) -> None:
+    unasked = {"model": "openai/m", "stream": True}
+    reply = lines(PIECE, STOP, DONE)
+    odd = Odd(body=b'{"error":{"message":"unknown field stream_options"}}', table=unasked, status=status, headers=JSON)
+
+    first, second = several(odd, Odd(body=reply, table=unasked), calls=2)
+
+    for got, _, record in (first, second):
+        assert (got.status, got.body) == (200, reply)
+        assert record.usage is not None
+    assert [b"stream_options" in asked.body for asked in (*first[1], *second[1])] == [True, False, False]
+    assert [len(record.attempts) for _, _, record in (first, second)] == [2, 1]
+
+
+def test_a_caller_who_asks_for_usage_is_told_that_it_is_refused() -> None:
+    odd = Odd(body=b'{"error":{"message":"unknown field stream_options"}}', status=400, headers=JSON)
+
+    got, asked, _ = exchange(odd, (), "sized")
+
+    assert (got.status, got.body) == (400, odd.body)
+    assert len(asked) == 1
+
+
 def exchange(
     odd: Odd, sizes: Sequence[int], framing: Framing, *, sent: bytes | None = None
 ) -> tuple[Got, list[Asked], Record]:
     """Make one call through a gateway of its own; return the reply, what upstream got, and the record."""
+    play = Play(odd.status, odd.headers, odd.body, sizes, framing, [])
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        return runner.run(_exchange(odd, sizes, framing, sent))
+        (result,) = runner.run(_exchange(odd, play, sent, 1))
+    return result
 
 
-async def _exchange(
-    odd: Odd, sizes: Sequence[int], framing: Framing, sent: bytes | None
-) -> tuple[Got, list[Asked], Record]:
+def several(odd: Odd, then: Odd, *, calls: int) -> list[tuple[Got, list[Asked], Record]]:
+    """Make calls one after another; the first request gets one reply, all others get another."""
+    later = Play(then.status, then.headers, then.body, (), "chunked", [])
+    play = Play(odd.status, odd.headers, odd.body, (), "sized", [], later)
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        return runner.run(_exchange(odd, play, None, calls))
+
+
+async def _exchange(odd: Odd, play: Play, sent: bytes | None, calls: int) -> list[tuple[Got, list[Asked], Record]]:
     origin = Origin()
     await origin.start()
-    play = origin.plays[b"odd"] = Play(odd.status, odd.headers, odd.body, sizes, framing, [])
+    origin.plays[b"odd"] = play
     config = Config(
         providers={
             "openai": Provider(base_url=f"{origin.url}/v1", api_key="k1", proxy="none"),
@@ -296,9 +328,15 @@ async def _exchange(
         f"{MARK.decode()}: odd",
         f"content-length: {len(body)}",
     )
+    made: list[tuple[Got, list[Asked]]] = []
     async with running(config) as gateway:
         with contextlib.closing(Caller(gateway.port)) as caller:
-            got = await caller.call("\r\n".join([*lines, "", ""]).encode(), body)
+            for _ in range(calls):
+                got = await caller.call("\r\n".join([*lines, "", ""]).encode(), body)
+                later = play.then.asked if play.then is not None else []
+                made.append((got, [*play.asked, *later]))
+                play.asked.clear()
+                later.clear()
     origin.close()
-    (record,) = gateway.records.values()
-    return got, play.asked, record
+    records = gateway.records
+    return [(got, asked, records[got.header("x-request-id") or ""]) for got, asked in made]

@@ -111,15 +111,19 @@ class Upstream:
 
 
 class Target:
-    """One model at one provider."""
+    """One model at one provider.
 
-    __slots__ = ("_lines", "_served", "deadlines", "model", "name", "price", "upstream")
+    `asks_usage` is false where a stream reports its usage unasked, or where being asked was refused.
+    """
+
+    __slots__ = ("_lines", "_served", "asks_usage", "deadlines", "model", "name", "price", "upstream")
 
     def __init__(self, upstream: Upstream, model: str, timeouts: schema.Timeouts) -> None:
         self.upstream = upstream
         self.model = model
         self.name = f"{upstream.name}/{model}"
         self.price = upstream.price_of(model)
+        self.asks_usage = "usage_always" not in upstream.provider.quirks
         self.deadlines = Deadlines(
             connect=timeouts.connect,
             first_byte=timeouts.first_byte,
