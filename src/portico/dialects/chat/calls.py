@@ -30,6 +30,12 @@ def parse_calls(listed: list[Any], where: str) -> list[ToolCall]:
 
 def parse_call(item: Any, where: str) -> ToolCall:
     """Read one call."""
+    if type(item) is dict and len(item) == 3 and item.get("type") == "function":
+        inner, call_id = item.get("function"), item.get("id")
+        if type(inner) is dict and len(inner) == 2 and type(call_id) is str and not call_id.startswith(PREFIX):
+            name, written = inner.get("name"), inner.get("arguments")
+            if type(name) is str and type(written) is str and written:
+                return ToolCall(id=call_id, name=name, arguments=written)
     if type(item) is not dict:
         raise InvalidRequest(f"`{where}` must be an object", param=where)
     hints: Table = {}

@@ -56,6 +56,9 @@ _encode = msgspec.json.encode
 _DONE = Frame(dialect="chat", events=(Ended(),), extra={HINTS: {"done": True}})
 _CONTENT: tuple[tuple[str | int, ...], ...] = tuple(("choices", at, "delta", "content") for at in range(8))
 
+TEXT_ALONE: Table = {"slots": [(0, "text", _CONTENT[0])]}
+"""The hints of a chunk that brings text and nothing else."""
+
 
 class Decoder:
     """Turns the bytes of a stream into frames, one for each event of the wire; raises only BadUpstreamReply."""
@@ -111,7 +114,34 @@ class Decoder:
             raise BadUpstreamReply("an event of the provider's stream is not JSON") from error
         if type(fields) is not dict:
             raise BadUpstreamReply("an event of the provider's stream is not a JSON object")
-        return self._chunk(fields, name, data)
+        return (self._text(fields) if self._started and not name else None) or self._chunk(fields, name, data)
+
+    def _text(self, fields: Table) -> Frame | None:
+        """Read a chunk that brings more of the text that is open, and nothing else: most chunks are that."""
+        choices = fields.get("choices")
+        if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+            return None
+        delta = choice.get("delta")
+        if type(delta) is not dict or not delta or len(delta) - ("role" in delta) != 1:
+            return None
+        content = delta.get("content")
+        answer = self._answers.get(choice["index"]) if type(choice.get("index")) is int else None
+        if (
+            not content
+            or type(content) is not str
+            or answer is None
+            or answer.kind != "text"
+            or choice.get("finish_reason")
+            or choice.get("logprobs") is not None
+            or fields.get("usage")
+            or "x_groq" in fields
+            or "error" in fields
+        ):
+            return None
+        del delta["content"]
+        fields[HINTS] = TEXT_ALONE
+        event = TextDelta(choice=answer.index, index=answer.open, text=content)
+        return Frame(dialect="chat", events=(event,), extra=fields)
 
     def _chunk(self, fields: Table, name: bytes, data: bytes) -> Frame:
         events: list[AnyEvent] = []

@@ -13,6 +13,7 @@ import msgspec
 
 from portico.dialects.chat.answers import render_finish
 from portico.dialects.chat.beside import render_citation
+from portico.dialects.chat.decoder import TEXT_ALONE
 from portico.dialects.chat.hints import HINTS, Table
 from portico.dialects.chat.parts import render_images
 from portico.dialects.chat.reply import asked_by_functions
@@ -136,6 +137,11 @@ class Encoder:
             chunk = extra.copy()
             del chunk[HINTS]
             events = frame.events
+            if hints is TEXT_ALONE and len(events) == 1 and type(event := events[0]) is TextDelta:
+                choice = chunk["choices"][0].copy()
+                choice["delta"] = choice["delta"] | {"content": event.text}
+                chunk["choices"] = (choice,)
+                return b"data: " + _encode(chunk) + b"\n\n"
             for place, field, path in hints["slots"]:
                 value = getattr(events[place], field, None) if place < len(events) else None
                 if value is None:

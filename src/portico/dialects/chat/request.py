@@ -27,45 +27,43 @@ from portico.ir import Request
 _BOM = b"\xef\xbb\xbf"
 _decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
-_NUMBER = (int, float)
 # OpenAI takes no more.
 _STOP_LIMIT = 4
 
-# Fields that mean the same under another name, or under the same: wire, IR, types.
-_FIELDS: dict[str, tuple[str, type | tuple[type, ...], str]] = {
-    "temperature": ("temperature", _NUMBER, "a number"),
-    "top_p": ("top_p", _NUMBER, "a number"),
-    "top_k": ("top_k", int, "a whole number"),
-    "min_p": ("min_p", _NUMBER, "a number"),
-    "frequency_penalty": ("frequency_penalty", _NUMBER, "a number"),
-    "presence_penalty": ("presence_penalty", _NUMBER, "a number"),
-    "repetition_penalty": ("repetition_penalty", _NUMBER, "a number"),
-    "max_completion_tokens": ("max_tokens", int, "a whole number"),
-    "max_tokens": ("max_tokens", int, "a whole number"),
-    "seed": ("seed", int, "a whole number"),
-    "random_seed": ("seed", int, "a whole number"),
-    "n": ("n", int, "a whole number"),
-    "logprobs": ("logprobs", bool, "true or false"),
-    "top_logprobs": ("top_logprobs", int, "a whole number"),
-    "logit_bias": ("logit_bias", dict, "an object"),
-    "parallel_tool_calls": ("parallel_tools", bool, "true or false"),
-    "user": ("user", str, "a string"),
-    "safety_identifier": ("user", str, "a string"),
-    "metadata": ("metadata", dict, "an object"),
-    "service_tier": ("service_tier", str, "a string"),
-    "verbosity": ("verbosity", str, "a string"),
-    "prompt_cache_key": ("prompt_cache_key", str, "a string"),
+_NUMBER = frozenset((int, float))
+_WHOLE = frozenset((int,))
+_BOOLEAN = frozenset((bool,))
+_STRING = frozenset((str,))
+_OBJECT = frozenset((dict,))
+# Fields that hold one value: the attribute of a request, the types it may have, how to say so, its usual name.
+_FIELDS: dict[str, tuple[str, frozenset[type], str, str]] = {
+    name: (attribute, kinds, told, usual)
+    for attribute, kinds, told, usual, others in (
+        ("temperature", _NUMBER, "a number", "temperature", ()),
+        ("top_p", _NUMBER, "a number", "top_p", ()),
+        ("top_k", _WHOLE, "a whole number", "top_k", ()),
+        ("min_p", _NUMBER, "a number", "min_p", ()),
+        ("frequency_penalty", _NUMBER, "a number", "frequency_penalty", ()),
+        ("presence_penalty", _NUMBER, "a number", "presence_penalty", ()),
+        ("repetition_penalty", _NUMBER, "a number", "repetition_penalty", ()),
+        ("max_tokens", _WHOLE, "a whole number", "max_tokens", ("max_completion_tokens",)),
+        ("seed", _WHOLE, "a whole number", "seed", ("random_seed",)),
+        ("n", _WHOLE, "a whole number", "n", ()),
+        ("logprobs", _BOOLEAN, "true or false", "logprobs", ()),
+        ("top_logprobs", _WHOLE, "a whole number", "top_logprobs", ()),
+        ("logit_bias", _OBJECT, "an object", "logit_bias", ()),
+        ("parallel_tools", _BOOLEAN, "true or false", "parallel_tool_calls", ()),
+        ("user", _STRING, "a string", "user", ("safety_identifier",)),
+        ("metadata", _OBJECT, "an object", "metadata", ()),
+        ("service_tier", _STRING, "a string", "service_tier", ()),
+        ("verbosity", _STRING, "a string", "verbosity", ()),
+        ("prompt_cache_key", _STRING, "a string", "prompt_cache_key", ()),
+    )
+    for name in (usual, *others)
 }
-# The names that a value is written under where nothing says otherwise.
-_USUAL = {
-    "max_tokens": "max_tokens",
-    "seed": "seed",
-    "user": "user",
-    "parallel_tools": "parallel_tool_calls",
-}
-_NAMES = {attribute: _USUAL.get(attribute, attribute) for attribute, _, _ in _FIELDS.values()}
-_VALUES: tuple[tuple[str, str], ...] = tuple(_NAMES.items())
-_values_of = attrgetter(*_NAMES)
+_USUAL = {attribute: usual for attribute, _, _, usual in _FIELDS.values()}
+_USUAL_NAMES = tuple(_USUAL.values())
+_values_of = attrgetter(*_USUAL)
 
 
 def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
@@ -101,28 +99,26 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
         del fields["model"]
     if fields.get("stream") is True:
         del fields["stream"]
-    values: Table = {}
-    for name in fields.keys() & _FIELDS.keys():
-        value = fields[name]
-        if value is None:
-            continue
-        attribute, kind, told = _FIELDS[name]
-        if type(value) is bool and kind is not bool:
-            raise InvalidRequest(f"`{name}` must be {told}", param=name)
-        if not isinstance(value, kind):
-            if kind is int and type(value) is float and value.is_integer():
-                value = int(value)
-            else:
-                raise InvalidRequest(f"`{name}` must be {told}", param=name)
-        values[name] = value
     found: Table = {}
-    # In the table's order, so that of two names for one thing the better known one counts.
-    for name in _FIELDS if len(values) > 1 else tuple(values):
-        if name in values and (attribute := _FIELDS[name][0]) not in found:
-            found[attribute] = values[name]
-            del fields[name]
-            if name != _NAMES[attribute]:
-                hints[attribute] = name
+    for name in tuple(fields):
+        known = _FIELDS.get(name)
+        if known is None or (value := fields[name]) is None:
+            continue
+        attribute, kinds, told, usual = known
+        if type(value) not in kinds:
+            if kinds is not _WHOLE or type(value) is not float or not value.is_integer():
+                raise InvalidRequest(f"`{name}` must be {told}", param=name)
+            value = int(value)
+        if attribute in found:
+            # Of two names for one thing the usual one counts.
+            if name != usual:
+                continue
+            other = hints.pop(attribute)
+            fields[other] = found[attribute]
+        elif name != usual:
+            hints[attribute] = name
+        found[attribute] = value
+        del fields[name]
     options = fields.get("stream_options")
     if options is not None:
         if type(options) is not dict:
@@ -209,9 +205,12 @@ def encode(fields: Table) -> bytes:
 
 
 def _render_values(fields: Table, request: Request, hints: Table, target: Target) -> None:
-    for (attribute, name), value in zip(_VALUES, _values_of(request), strict=True):
+    for name, value in zip(_USUAL_NAMES, _values_of(request), strict=True):
         if value is not None:
-            fields[hints.get(attribute, name) if hints else name] = value
+            fields[name] = value
+    for attribute, name in hints.items():
+        if attribute in _USUAL and (usual := _USUAL[attribute]) in fields:
+            fields[name] = fields.pop(usual)
     if request.max_tokens is not None and "max_completion_tokens" in target.quirks and "max_tokens" in fields:
         fields["max_completion_tokens"] = fields.pop("max_tokens")
     if request.seed is not None and "random_seed" in target.quirks and "seed" in fields:

@@ -116,6 +116,10 @@ def _parse_function(inner: Any, where: str, hints: Table, cache: Any = None) -> 
     name = inner.pop("name", None)
     if type(name) is not str:
         raise InvalidRequest(f"`{where}.name` must be a string", param=f"{where}.name")
+    if len(inner) == 2 and not hints and cache is None:
+        description, parameters = inner.get("description"), inner.get("parameters")
+        if type(description) is str and type(parameters) is dict:
+            return Tool(name=name, description=description, parameters=parameters)
     description = inner.pop("description") if type(inner.get("description")) is str else None
     parameters = inner.pop("parameters") if type(inner.get("parameters")) is dict else None
     strict = inner.pop("strict") if type(inner.get("strict")) is bool else None

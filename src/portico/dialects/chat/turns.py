@@ -15,6 +15,7 @@ from portico.errors import InvalidRequest
 from portico.ir import Message, Part, Text, ToolResult
 
 _ROLES = frozenset(("system", "developer", "user", "assistant", "tool", "function"))
+_PLAIN = frozenset(("system", "developer", "user", "assistant"))
 _ABSENT: Any = object()
 
 
@@ -32,9 +33,15 @@ def parse_messages(listed: list[Any]) -> list[Message]:
                 param=f"messages[{at}].role",
             )
         content = fields.get("content")
-        if type(content) is str and content and len(fields) == 1 and role != "tool" and role != "function":
-            messages.append(Message(role=role, parts=(Text(text=content),)))  # type: ignore[arg-type]  # looked up above
-            continue
+        if type(content) is str and content:
+            if len(fields) == 1 and role in _PLAIN:
+                messages.append(Message(role=role, parts=(Text(text=content),)))  # type: ignore[arg-type]  # looked up
+                continue
+            call_id = fields.get("tool_call_id")
+            if len(fields) == 2 and role == "tool" and type(call_id) is str and not call_id.startswith(PREFIX):
+                result = ToolResult(id=call_id, parts=(Text(text=content),))
+                messages.append(Message(role="tool", parts=(result,)))
+                continue
         if role == "assistant":
             message = _parse_assistant(fields, f"messages[{at}]", f"call_{at}")
             if "function_call" in message.extra.get(HINTS, NONE):
@@ -78,6 +85,10 @@ def _parse_content(fields: Table, where: str, hints: Table) -> list[Part]:
 
 
 def _parse_assistant(fields: Table, where: str, legacy_id: str) -> Message:
+    if len(fields) == 2 and fields.get("content", "") is None and type(fields.get("tool_calls")) is list:
+        calls = fields["tool_calls"]
+        if calls:
+            return Message(role="assistant", parts=tuple(parse_calls(calls, f"{where}.tool_calls")))
     hints: Table = {}
     parts = _parse_content(fields, where, hints)
     name = None
