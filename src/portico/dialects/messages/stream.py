@@ -12,10 +12,10 @@ import msgspec
 from portico.dialects.messages.blocks import Block, MalformedError, merge, parse_block, parse_citation, render_block
 from portico.dialects.messages.blocks import render_citation as own_citation
 from portico.dialects.messages.reply import FINISHES, reason_of, render_usage, usage_of
-from portico.dialects.messages.voice import Voice
+from portico.dialects.messages.voice import Speaker
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE, Table
-from portico.errors import BadUpstreamReply, PorticoError, UpstreamError
+from portico.errors import BadUpstreamReply, UpstreamError
 from portico.framing import sse
 from portico.ir import (
     AnyEvent,
@@ -186,17 +186,17 @@ def _text(value: Block, name: str) -> str:
 # To the wire
 
 
-class Encoder(Voice):
+class Encoder(Speaker):
     """Writes a stream for a caller of this dialect, from frames of any.
 
-    A frame of this dialect is written as it came; another's by `Voice`, block by block.
+    A frame of this dialect is written as it came; another's by `Speaker`, block by block.
     """
 
     def feed(self, frame: Frame) -> bytes:
         """Return what a frame comes to, which may be nothing."""
         if frame.dialect == "messages":
             return self._own(frame)
-        return self.say(frame)
+        return super().feed(frame)
 
     def _own(self, frame: Frame) -> bytes:
         if self.over:
@@ -260,10 +260,6 @@ class Encoder(Voice):
                 value["delta"] = delta
         merge(value, extra)
         return _event(value)
-
-    def fail(self, error: PorticoError) -> bytes:
-        """Return the event that ends the stream with an error."""
-        return self.break_off(error)
 
 
 def _delta(index: int, block: Block, extra: Extra) -> Block:
