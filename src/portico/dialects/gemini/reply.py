@@ -23,7 +23,9 @@ from portico.errors import BadUpstreamReply
 from portico.ir import Choice, Extra, Finish, Part, Reply, Request, Text, ToolCall
 from portico.types import Usage
 
-_REPLY = Fields(("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"))
+REPLY = Fields(("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"))
+"""The fields of a reply."""
+
 CANDIDATE = Fields(
     (
         "content",
@@ -103,7 +105,7 @@ def parse_reply(body: bytes) -> Reply:
         raise BadUpstreamReply("The provider's reply is not an object")
     if found.get("error"):
         raise BadUpstreamReply(failure(_encode(found["error"])) or "The provider reported an error")
-    rest = opened(found, _REPLY)
+    rest = opened(found, REPLY)
     calls = Calls(prefix(rest, body))
     choices: tuple[Choice, ...] = ()
     try:

@@ -16,7 +16,7 @@ from portico.dialects.gemini.again import again
 from portico.dialects.gemini.grounding import citations
 from portico.dialects.gemini.part import Calls, parse_part
 from portico.dialects.gemini.pieces import Pieces
-from portico.dialects.gemini.reply import CANDIDATE, blocked, created, finish_of, prefix, usage_of
+from portico.dialects.gemini.reply import CANDIDATE, REPLY, blocked, created, finish_of, prefix, usage_of
 from portico.dialects.gemini.spelling import Malformed, Object, opened
 from portico.dialects.gemini.voice import Voice
 from portico.dialects.observer import failure
@@ -143,6 +143,8 @@ class Decoder:
             self._failed = True
             said = failure(_encode(found["error"])) or "The provider reported an error"
             return Frame(dialect="gemini", events=(Failed(error=UpstreamError(said)),), extra=found)
+        if not found.keys() <= REPLY.names:
+            found = opened(found, REPLY)
         events: list[AnyEvent] = []
         if not self._started:
             self._start(found, data, events)
@@ -231,6 +233,8 @@ class Decoder:
         self, kind: type[Part], text: str, found: Object, choice: int, answer: _Answer, events: list[AnyEvent]
     ) -> Object:
         """The path of nearly every event: more of a text or a thought, and nothing beside it."""
+        if not text:
+            return {"$whole": found}
         if answer.kind is not kind:
             self._open(Text(text="") if kind is Text else Thinking(summary=True), choice, answer, events)
         index = answer.count - 1

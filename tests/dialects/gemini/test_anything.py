@@ -1,0 +1,166 @@
+"""Any conversation that the IR holds can be said and read back; no bytes make a parser raise anything but ours."""
+
+import contextlib
+import copy
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.dialects.gemini.given import chunks, foreign, recorded, rendered
+from tests.framing.recordings import body_of
+
+from portico.dialects.gemini import Decoder, parse_error, parse_reply, parse_request
+from portico.errors import BadUpstreamReply, InvalidRequest
+from portico.ir import (
+    Image,
+    Message,
+    Output,
+    Part,
+    Source,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+
+few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(words, values, max_size=3)
+pictures = st.builds(
+    Image, source=st.builds(Source, data=st.just("iVBORw0K"), media_type=st.sampled_from(["image/png", "image/gif"]))
+)
+shown: st.SearchStrategy[Part] = st.builds(Text, text=words) | pictures
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
+    messages = []
+    for at in range(draw(st.integers(1, 3))):
+        messages.append(Message(role="user", parts=tuple(draw(st.lists(shown, min_size=1, max_size=3)))))
+        parts: list[Part] = list(draw(st.lists(st.builds(Text, text=words), max_size=2)))
+        if draw(st.booleans()):
+            parts.insert(0, Thinking(text=draw(words), opaque="c2ln", maker="gemini", summary=True))
+        calls = [
+            ToolCall(id=f"c{at}_{n}", name=draw(names), arguments=json.dumps(draw(objects)), signature="c2ln")
+            for n in range(draw(st.integers(0, 2)))
+        ]
+        if not parts and not calls:
+            parts = [Text(text="ok")]
+        messages.append(Message(role="assistant", parts=(*parts, *calls)))
+        if calls:
+            results = []
+            for call in calls:
+                fields: dict[str, Any] = {
+                    "parts": (Text(text=draw(words)),),
+                    "error": draw(st.sampled_from([None, True])),
+                }
+                if draw(st.booleans()):
+                    fields = {"data": {"x": draw(values), "y": 1}}
+                results.append(ToolResult(id=call.id, name=call.name, **fields))
+            messages.append(Message(role="user", parts=tuple(results)))
+    return tuple(messages)
+
+
+def plain(message: Message) -> Any:
+    """Return a message without hints, its arguments parsed."""
+    parts: list[Any] = []
+    for part in message.parts:
+        if isinstance(part, ToolCall):
+            parts.append(("call", part.id, part.name, json.loads(part.arguments), part.signature))
+        elif isinstance(part, ToolResult):
+            parts.append(("result", part.id, part.name, part.parts, part.data, part.error))
+        else:
+            parts.append(part)
+    return message.role, parts
+
+
+@few
+@given(conversations(), st.lists(names, max_size=3, unique=True), objects)
+def test_a_conversation_comes_back_as_it_was(messages, tools, schema):
+    request = foreign(
+        messages=messages,
+        system=(Text(text="be brief"),),
+        tools=tuple(Tool(name=name, description="d", parameters={"type": "object", **schema}) for name in tools),
+        tool_choice=ToolChoice(mode="required") if tools else None,
+        output=Output(kind="json_schema", schema={"type": "object", **schema}),
+        max_tokens=7,
+        temperature=0.5,
+        stop=("x",),
+    )
+    body, lost = rendered(request)
+    back = parse_request(json.dumps(body).encode(), model="m", stream=False)
+    assert lost == []
+    assert [plain(message) for message in back.messages] == [plain(message) for message in messages]
+    assert back.system == request.system
+    assert [(tool.name, tool.description) for tool in back.tools] == [(name, "d") for name in tools]
+    assert (back.tool_choice, back.max_tokens, back.temperature, back.stop) == (request.tool_choice, 7, 0.5, ("x",))
+    assert back.output is not None
+    assert back.output.kind == "json_schema"
+
+
+def attempt(body: bytes) -> None:
+    """Give these bytes to every parser."""
+    with contextlib.suppress(InvalidRequest):
+        rendered(parse_request(body, model="m", stream=False), "gemini-2.5-pro", frozenset(["schema_subset"]))
+    with contextlib.suppress(BadUpstreamReply):
+        parse_reply(body)
+    parse_error(500, [(b"retry-after", body[:20])], body)
+    for pieces in (body, b"data: " + body + b"\n\n", b"[" + body + b"]"):
+        decoder = Decoder()
+        with contextlib.suppress(BadUpstreamReply):
+            for piece in chunks(pieces, 7):
+                decoder.feed(piece)
+            decoder.flush()
+
+
+FIELDS = ["contents", "parts", "text", "functionCall", "function_call", "functionResponse", "name", "args", "response"]
+FIELDS += ["tools", "functionDeclarations", "parameters", "generationConfig", "thinkingConfig", "candidates", "content"]
+FIELDS += ["inlineData", "fileData", "fileUri", "mimeType", "data", "toolConfig", "functionCallingConfig", "mode", "$x"]
+FIELDS += ["systemInstruction", "thought", "thoughtSignature", "executableCode", "groundingMetadata", "$snake", "error"]
+FIELDS += ["groundingSupports", "groundingChunks", "segment", "groundingChunkIndices", "usageMetadata", "finishReason"]
+FIELDS += ["partialArgs", "jsonPath", "willContinue", "promptFeedback", "blockReason", "role", "logprobsResult", "id"]
+shapes = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words | st.sampled_from(["model", "ANY", "STOP", "$.a"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@few
+@given(st.binary(max_size=60) | shapes.map(lambda shape: json.dumps(shape, allow_nan=True).encode()))
+def test_no_bytes_raise_anything_but_ours(body):
+    attempt(body)
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every place of a JSON value, as its container and its key."""
+    found: list[tuple[Any, Any]] = []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        found.append((value, key))
+        found.extend(places(each))
+    return found
+
+
+@few
+@given(st.data())
+def test_no_change_of_a_recorded_call_raises_anything_but_ours(data):
+    record = data.draw(st.sampled_from(recorded("generateContent")))
+    sent = record["request"].get("body") or {}
+    came = json.loads(body_of(record)) if record["response"]["status"] == 200 else {}
+    for whole in (sent, came):
+        changed = copy.deepcopy(whole)
+        found = places(changed)
+        if found:
+            container, key = data.draw(st.sampled_from(found))
+            container[key] = data.draw(shapes)
+        attempt(json.dumps(changed).encode())
