@@ -328,15 +328,12 @@ class Gateway:
 
     def _signature(self, call: Call) -> bytes:
         """Return the header lines in which the gateway says what became of the call."""
-        ends = b"x-request-id: %b\r\nx-portico-overhead-us: %d\r\n" % (
-            call.id.encode(),
-            call.overhead_us(perf_counter_ns()),
-        )
-        if call.target is None:
-            return ends
-        target = call.target.encode("ascii", "backslashreplace")
-        cost = b"" if call.cost is None else b"x-portico-cost-usd: %b\r\n" % dollars(call.cost).encode()
-        return b"x-portico-target: %b\r\nx-portico-attempts: %d\r\n%b%b" % (target, len(call.attempts), cost, ends)
+        overhead = call.overhead_us(perf_counter_ns())
+        lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
+        if call.target is not None:
+            cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
+            lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
+        return lines.encode("ascii", "backslashreplace")
 
     def _refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
         """Answer a call with an error, in its own dialect."""

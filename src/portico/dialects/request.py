@@ -117,7 +117,21 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
             inserts.append(b'"stream_options":' + _ASK)
     if not inserts and not changes:
         return body
+    if not inserts and len(changes) == 1 and "model" in changes:
+        at = _only(body, b'"model"', members["model"])
+        if at >= 0:
+            return b"".join((body[:at], changes["model"], body[at + memoryview(members["model"]).nbytes :]))
     return _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
+
+
+def _only(body: bytes, key: bytes, raw: msgspec.Raw) -> int:
+    """Return where a member's value stands, if its key stands just once in the body, in whatever place; else -1."""
+    at = body.find(key)
+    if at < 0 or body.find(key, at + 1) >= 0:
+        return -1
+    start = at + len(key)
+    value = body.find(raw, start)
+    return value if value >= 0 and body[start:value].strip(b" \t\r\n") == b":" else -1
 
 
 def _decode(body: bytes) -> Members:

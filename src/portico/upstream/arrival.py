@@ -1,8 +1,9 @@
 """A reply as it arrives from a provider: held until it can be judged, then pushed on piece by piece."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter_ns
+from types import MappingProxyType
 
 from portico.errors import PorticoError
 from portico.wire.client import Connection, Headers
@@ -33,7 +34,7 @@ class Arrival:
     _may_be_whole = False
     _consume: Callable[[bytes], None] | None = None
     _over: asyncio.Future[None] | None = None
-    _fields: dict[bytes, bytes] | None = None
+    fields: Mapping[bytes, bytes] = MappingProxyType({})
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, wants_stream: bool, limit: int) -> None:
         self._loop = loop
@@ -54,10 +55,14 @@ class Arrival:
         self.status = status
         self.headers = headers
         self.head_ns = perf_counter_ns()
+        fields = self.fields = dict(headers)
         if status < 400:
-            whole = comes_whole(self.header(b"content-type"))
-            self.streaming = self._wants_stream or not whole
-            self._may_be_whole = self._wants_stream and whole
+            whole = COMES_WHOLE[fields.get(b"content-type", b"")]
+            if self._wants_stream:
+                self.streaming = True
+                self._may_be_whole = whole
+            elif not whole:
+                self.streaming = True
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body."""
@@ -102,10 +107,7 @@ class Arrival:
 
     def header(self, name: bytes) -> bytes:
         """Return a header of the reply, empty when it has none."""
-        fields = self._fields
-        if fields is None:
-            fields = self._fields = dict(self.headers)
-        return fields.get(name, b"")
+        return self.fields.get(name, b"")
 
     @property
     def body(self) -> bytes:
@@ -159,8 +161,14 @@ class Arrival:
             connection.abort()
 
 
-def comes_whole(kind: bytes) -> bool:
-    """Return whether replies of this type, or of none, are judged and accounted whole: those that are no stream."""
-    if kind.startswith(STREAMED):
-        return False
-    return b"/" not in kind or kind.startswith(WHOLE) or b"+json" in kind
+class _ComesWhole(dict[bytes, bool]):
+    """Whether replies of a type, or of none, are judged and accounted whole: those that are no stream."""
+
+    def __missing__(self, kind: bytes) -> bool:
+        whole = not kind.startswith(STREAMED) and (b"/" not in kind or kind.startswith(WHOLE) or b"+json" in kind)
+        if len(self) < 1024:
+            self[kind] = whole
+        return whole
+
+
+COMES_WHOLE = _ComesWhole()

@@ -167,6 +167,18 @@ class Exchange:
 
     def reply(self, status: int, headers: Headers, body: bytes, lines: bytes = b"") -> None:
         """Send a whole reply; `lines` are header lines that are written already, each with its line end."""
+        connection = self._connection
+        server = connection.server
+        plain = self.keep_alive and self.complete and not self.http10 and not server.draining and not self.started
+        if plain and status not in NO_BODY and self.method != "HEAD" and len(body) <= COPIED:
+            # What nearly every reply is; `_begin` has the rest.
+            self.started = self.finished = True
+            whole = [status_line(status)]
+            for name, value in headers:
+                whole += (name, b": ", value, b"\r\n")
+            whole += (lines, server.date, b"content-length: ", str(len(body)).encode(), b"\r\n\r\n", body)
+            connection.write(b"".join(whole))
+            return
         self._begin(status, headers, len(body), body, lines)
         self._end()
 
