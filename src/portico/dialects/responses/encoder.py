@@ -107,6 +107,7 @@ class Encoder:
         self._servers: dict[str, _Piece] = {}
         self._output: dict[int, Object] = {}
         self._items = 0
+        self._calls: set[str] = set()
         self._maker: Dialect = "responses"
         self._usage: Usage | None = None
         self._finish: Finish | None = None
@@ -174,7 +175,9 @@ class Encoder:
             return b"data: [DONE]\n\n"
         value = written(extra)
         kind = value.get("type")
-        spoken = type(kind) is str and kind.endswith(".delta")
+        if type(kind) is not str:
+            kind = ""
+        spoken = kind.endswith(".delta")
         for event in frame.events:
             if isinstance(event, TextDelta | ThinkingDelta | ArgumentsDelta) and spoken and "delta" not in value:
                 value["delta"] = event.text
@@ -183,7 +186,7 @@ class Encoder:
             self._sequence = sequence + 1
         if kind in _ENDS:
             self._over = True
-        name = extra.get("$name", kind if type(kind) is str else "")
+        name = extra.get("$name", kind)
         if "$nameless" in extra or type(name) is not str:
             name = ""
         return sse.render(_encode(value), name.encode("utf-8", "replace"))
@@ -443,8 +446,10 @@ class Encoder:
 
     def _call(self, piece: _Piece, call: ToolCall, out: list[bytes]) -> None:
         self._turn(out)
-        if call.id in self._servers:
-            self._server_done(self._servers[call.id], None, out)
+        if not call.id or call.id in self._calls:
+            # The SDK tells calls apart by their ids.
+            call = piece.part = msgspec.structs.replace(call, id=self._given.new_id("call_"))
+        self._calls.add(call.id)
         if call.signature is not None:
             item = signature_item(call, self._given)
             self._done(self._add({**item, "encrypted_content": None}, out), item, out)
