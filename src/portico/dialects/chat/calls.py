@@ -91,7 +91,7 @@ def render_call(call: ToolCall, own: bool, target: Target, notes: Notes) -> Tabl
     fields, hints = reopened(call, own)
     written = as_written(fields, call, hints)
     call_id = written.get("id")
-    if call_id is not None:
+    if type(call_id) is str:
         written["id"] = fitting_id(call_id, own, target)
     if call.signature is not None and "extra_content" not in written:
         if "thought_signature" in target.quirks:

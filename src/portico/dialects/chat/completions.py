@@ -118,16 +118,15 @@ def _logprobs(logprobs: Any, offset: int) -> dict[str, Any] | None:
     return {
         "tokens": [item["token"] for item in tokens],
         "token_logprobs": [item.get("logprob") for item in tokens],
-        "top_logprobs": [
-            {
-                top["token"]: top.get("logprob")
-                for top in item.get("top_logprobs") or ()
-                if type(top) is dict and type(top.get("token")) is str
-            }
-            for item in tokens
-        ],
+        "top_logprobs": [_likeliest(item.get("top_logprobs")) for item in tokens],
         "text_offset": offsets,
     }
+
+
+def _likeliest(listed: Any) -> dict[str, Any]:
+    if type(listed) is not list:
+        return {}
+    return {top["token"]: top.get("logprob") for top in listed if type(top) is dict and type(top.get("token")) is str}
 
 
 class Encoder:

@@ -31,6 +31,7 @@ from portico.ir import (
     CitationDelta,
     Ended,
     Failed,
+    Finish,
     Finished,
     Frame,
     Image,
@@ -103,6 +104,10 @@ class Decoder:
             events: list[AnyEvent] = []
             for answer in self._answers.values():
                 self._close(answer, events)
+                if not answer.finished:
+                    # OpenAI's own spoken answers end without a reason.
+                    finish: Finish = "tool_calls" if answer.calls else "stop"
+                    events.append(Finished(choice=answer.index, finish=finish))
             if not events:
                 return _DONE
             return Frame(dialect="chat", events=(*events, Ended()), extra=_DONE.extra)
