@@ -16,8 +16,8 @@ class PorticoError(Exception):
     never changes. `param` is the field of the request at fault, as the caller wrote it. `retry_after` is in seconds.
     """
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str] = "internal_error"
+    status: int = 500
+    code: str = "internal_error"
     fault: ClassVar[Fault] = "gateway"
     another_may_help: ClassVar[bool] = False
 
@@ -220,3 +220,28 @@ class CredentialError(UpstreamError):
     """The credential for a provider is missing or could not be obtained or refreshed."""
 
     code = "upstream_credential"
+
+
+class UpstreamRefused(UpstreamError):
+    """The provider answered with an error, told in its own words.
+
+    `status` is the one to be told to the caller, `code` the provider's own word, `request_id` its name for the call.
+    """
+
+    code = "upstream_status"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        param: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message, param=param, retry_after=retry_after)
+        self.status = status
+        if code is not None:
+            self.code = code
+        self.request_id = request_id

@@ -1,0 +1,338 @@
+"""A call of one dialect, made at a provider that speaks another: the request there, the reply, stream and errors back.
+
+`Question` is what a caller asked, read once. `Translation` is that question put to one provider: for each target of a
+fall-back there is another, and making it raises InvalidRequest where the provider cannot be asked this.
+
+    question = Question(operation, body, model=model, stream=stream)
+    name = upstream_operation(operation.name, offered, stream=stream)
+    translation = Translation(question, name, target, given, strict=strict)
+    send(translation.body)
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
+from typing import Protocol
+
+import msgspec
+
+from portico.dialects import chat, converse, emulate, gemini, messages, responses
+from portico.dialects.crossing import Complaint, Given, Notes, Target
+from portico.dialects.operations import OPERATIONS, Operation
+from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
+from portico.ir import Ended, Failed, Frame, Reply, Request, Used
+from portico.types import Dialect, Usage
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+
+class FrameDecoder(Protocol):
+    """Reads a provider's stream; raises BadUpstreamReply only."""
+
+    def feed(self, chunk: bytes, /) -> list[Frame]:
+        """Return the frames that a chunk completes."""
+
+    def flush(self) -> list[Frame]:
+        """Return the frames that the end of the body completes; the last holds Ended where it was a proper end."""
+
+
+class FrameEncoder(Protocol):
+    """Writes a caller's stream."""
+
+    def feed(self, frame: Frame, /) -> bytes:
+        """Return what a frame comes to."""
+
+    def fail(self, error: PorticoError, /) -> bytes:
+        """Return the event that ends the stream with an error."""
+
+    def finish(self) -> bytes:
+        """Return what ends the stream properly."""
+
+
+class Language(Protocol):
+    """What the package of a dialect offers."""
+
+    def parse_request(self, body: bytes, *, model: str, stream: bool) -> Request:
+        """Read a caller's request."""
+
+    def render_request(self, request: Request, target: Target, notes: Notes, /) -> bytes:
+        """Write a request for a provider."""
+
+    def parse_reply(self, body: bytes, /) -> Reply:
+        """Read a provider's reply."""
+
+    def render_reply(self, reply: Reply, request: Request, given: Given, /) -> bytes:
+        """Write a reply for a caller."""
+
+    def parse_error(self, status: int, headers: Headers, body: bytes, /) -> Complaint:
+        """Read a provider's error."""
+
+    @property
+    def Decoder(self) -> Callable[[], FrameDecoder]:  # noqa: N802  # a class of the package
+        """Reads a provider's stream."""
+
+    @property
+    def Encoder(self) -> Callable[[Request, Given], FrameEncoder]:  # noqa: N802  # a class of the package
+        """Writes a caller's stream."""
+
+
+LANGUAGES: Mapping[Dialect, Language] = MappingProxyType(
+    {"chat": chat, "responses": responses, "messages": messages, "gemini": gemini, "converse": converse}
+)
+"""The packages of the dialects."""
+
+
+# Which operation
+
+_OPERATIONS: Mapping[Dialect, tuple[str, str]] = {
+    "chat": ("chat", "chat"),
+    "responses": ("responses", "responses"),
+    "messages": ("messages", "messages"),
+    "gemini": ("generate_content", "stream_generate_content"),
+    "converse": ("converse", "converse_stream"),
+    "cohere": ("cohere_chat", "cohere_chat"),
+}
+"""The operations that a conversation is at a provider of each dialect: whole and streamed."""
+
+# What a caller of each dialect is best served by, where a provider has several others: first those that keep the
+# content (signed thoughts, media in tool results, documents and their citations), then those that keep the settings.
+_ORDER: Mapping[Dialect, tuple[Dialect, ...]] = {
+    "chat": ("responses", "messages", "gemini", "converse", "cohere"),
+    "responses": ("chat", "messages", "gemini", "converse", "cohere"),
+    "messages": ("converse", "responses", "gemini", "chat", "cohere"),
+    "gemini": ("messages", "responses", "chat", "converse", "cohere"),
+    "converse": ("messages", "responses", "gemini", "chat", "cohere"),
+    "cohere": ("messages", "chat", "responses", "gemini", "converse"),
+}
+_CONVERSATIONAL = frozenset(name for names in _OPERATIONS.values() for name in names) | {"completions"}
+
+
+def upstream_operation(operation: str, offered: Collection[str], *, stream: bool) -> str | None:
+    """Return the operation of a provider that can serve a caller's, by its name; itself where it is offered.
+
+    None where the provider has none that can, or where the operation is no conversation. `stream` says whether the
+    caller wants a stream: some APIs have an operation of their own for it.
+    """
+    if operation in offered:
+        return operation
+    if operation not in _CONVERSATIONAL:
+        return None
+    own = OPERATIONS[operation].dialect
+    for dialect in (own, *_ORDER[own]):
+        name = _OPERATIONS[dialect][stream]
+        if name in offered and name != operation and dialect in LANGUAGES:
+            return name
+    return None
+
+
+# The call
+
+
+class Question:
+    """What a caller asked, read once for every provider that may be asked it.
+
+    `model` is the model by the caller's name, `stream` whether a stream is wanted. `array` is true for Gemini's callers
+    who did not ask for `alt=sse`: their streams are the elements of a JSON array. Raises InvalidRequest.
+    """
+
+    __slots__ = ("array", "operation", "request")
+
+    def __init__(self, operation: Operation, body: bytes, *, model: str, stream: bool, array: bool = False) -> None:
+        self.operation = operation
+        self.array = array and operation.dialect == "gemini"
+        parse = (
+            chat.completions.parse_request
+            if operation.name == "completions"
+            else LANGUAGES[operation.dialect].parse_request
+        )
+        self.request = parse(body, model=model, stream=stream)
+
+    def __repr__(self) -> str:
+        return f"<Question {self.operation.name} {self.request.model!r}>"
+
+
+class Translation:
+    """A question put to a provider, and what it answers in the caller's words.
+
+    `upstream` names the provider's operation. `body` is what to send there; `dropped` names what could not be said,
+    by the table of crossing.toml (with `strict` that is refused). Of a stream `finished` says that its proper end was
+    seen and told, `failed` what it failed of, `usage` what it used; after either end nothing more is written.
+
+    Raises InvalidRequest where the provider cannot be asked this.
+    """
+
+    __slots__ = (
+        "_decoder",
+        "_encoder",
+        "_given",
+        "_language",
+        "_question",
+        "_unwrapper",
+        "body",
+        "dropped",
+        "failed",
+        "finished",
+        "upstream",
+        "usage",
+    )
+
+    def __init__(
+        self, question: Question, upstream: str, target: Target, given: Given, *, strict: bool = False
+    ) -> None:
+        asked = question.request
+        self._question = question
+        self._given = given
+        self.upstream = OPERATIONS[upstream]
+        assert self.upstream.dialect == target.dialect, f"{upstream} is no operation of {target.dialect}"
+        self._language = LANGUAGES[target.dialect]
+        notes = Notes(target.dialect, strict=strict)
+        if asked.dialect != target.dialect:
+            if asked.dialect == "responses":
+                responses.leave(asked, notes)
+        elif asked.stream and "usage_always" not in target.quirks:
+            # A stream is accounted for by its usage, whether or not the caller wants to see it.
+            asked = msgspec.structs.replace(asked, include_usage=True)
+        self.body = self._language.render_request(asked, target, notes)
+        self.dropped = notes.dropped
+        self.usage: Usage | None = None
+        self.finished = False
+        self.failed: PorticoError | None = None
+        self._decoder: FrameDecoder | None = None
+        self._encoder: FrameEncoder | None = None
+        wraps = asked.output is not None and asked.output.kind != "text"
+        self._unwrapper = emulate.Unwrapper() if wraps else None
+
+    def __repr__(self) -> str:
+        return f"<Translation {self._question.operation.name} to {self.upstream.name}>"
+
+    @property
+    def content_type(self) -> bytes:
+        """Of a whole reply."""
+        return b"application/json"
+
+    @property
+    def stream_type(self) -> bytes:
+        """The content type of a stream."""
+        if self._question.array:
+            return b"application/json"
+        return _STREAM_TYPES.get(self._question.operation.dialect, b"text/event-stream")
+
+    # A whole reply
+
+    def reply(self, body: bytes) -> bytes:
+        """Return a provider's whole reply as the caller reads it. Raises BadUpstreamReply for what is none."""
+        question = self._question
+        reply = self._language.parse_reply(body)
+        if self._unwrapper is not None:
+            reply = emulate.unwrap(reply)
+        self.usage = reply.usage
+        if question.operation.name == "completions":
+            return chat.completions.render_reply(reply, question.request, self._given)
+        return LANGUAGES[question.operation.dialect].render_reply(reply, question.request, self._given)
+
+    # A stream
+
+    def feed(self, chunk: bytes) -> bytes:
+        """Take a chunk from the provider and return what goes on to the caller. Does not raise."""
+        if self.finished or self.failed is not None:
+            return b""
+        if self._decoder is None:
+            self._decoder = self._language.Decoder()
+        return self._written(self._decoder.feed, chunk)
+
+    def flush(self) -> bytes:
+        """Say that the provider's stream was closed as its framing wants it, and return what is still to go on.
+
+        Where `finished` is false after it, the stream was cut, and `fail` is to say so.
+        """
+        if self.finished or self.failed is not None:
+            return b""
+        if self._decoder is None:
+            self._decoder = self._language.Decoder()
+        return self._written(lambda _: self._decoder.flush(), b"")  # type: ignore[union-attr]  # set above
+
+    def fail(self, error: PorticoError) -> bytes:
+        """Return the event that ends the caller's stream with an error; nothing where it has ended."""
+        if self.finished or self.failed is not None:
+            return b""
+        self.failed = error
+        return self._writer().fail(error)
+
+    def _writer(self) -> FrameEncoder:
+        if self._encoder is None:
+            request, operation = self._question.request, self._question.operation
+            if operation.name == "completions":
+                self._encoder = chat.completions.Encoder(request, self._given)
+            elif self._question.array:
+                self._encoder = gemini.Encoder(request, self._given, array=True)
+            else:
+                self._encoder = LANGUAGES[operation.dialect].Encoder(request, self._given)
+        return self._encoder
+
+    def _written(self, read: Callable[[bytes], list[Frame]], chunk: bytes) -> bytes:
+        encoder = self._encoder if self._encoder is not None else self._writer()
+        try:
+            frames = read(chunk)
+        except BadUpstreamReply as error:
+            self.failed = error
+            return encoder.fail(error)
+        out = []
+        for frame in frames:
+            told = frame if self._unwrapper is None else self._unwrapper.feed(frame)
+            written = encoder.feed(told)
+            if written:
+                out.append(written)
+            for event in told.events:
+                kind = type(event)
+                if kind is Used:
+                    self.usage = event.usage  # type: ignore[union-attr]  # kind says so
+                elif kind is Failed:
+                    self.failed = event.error  # type: ignore[union-attr]  # kind says so
+                    return b"".join(out)
+                elif kind is Ended:
+                    self.finished = True
+        if self.finished:
+            out.append(encoder.finish())
+        return b"".join(out) if len(out) != 1 else out[0]
+
+    # An error
+
+    def error(self, status: int, headers: Headers, body: bytes) -> UpstreamRefused:
+        """Return a provider's error reply as an error to be rendered in the caller's dialect.
+
+        Its message, code, parameter, request id and time to wait are the provider's. Its status is the one that the
+        caller's SDK turns into the exception that fits.
+        """
+        headers = list(headers)
+        said = self._language.parse_error(status, headers, body)
+        return UpstreamRefused(
+            said.message,
+            status=told_status(self._question.operation.dialect, status, body),
+            code=said.code,
+            param=said.param,
+            request_id=said.request_id,
+            retry_after=said.retry_after,
+        )
+
+
+_STREAM_TYPES: Mapping[Dialect, bytes] = {"converse": b"application/vnd.amazon.eventstream"}
+
+# Statuses that only their own provider's SDK knows: Bedrock's failed model and model that is too slow, Cohere's
+# blocked content and call that was given up, Anthropic's overload.
+_STATUSES = {408: 504, 424: 502, 498: 400, 499: 504, 529: 503}
+_OWN: Mapping[Dialect, Mapping[int, int]] = {
+    "messages": {529: 529, 503: 529},
+    "converse": {413: 400, 422: 400},
+    "cohere": {413: 400, 402: 429},
+}
+# Google's word for a key that it does not know, in an answer with the status 400 (google.rpc.ErrorInfo).
+_BAD_KEY = b'"API_KEY_INVALID"'
+
+
+def told_status(dialect: Dialect, status: int, body: bytes) -> int:
+    """Return the status by which a dialect's SDK finds the exception that fits a provider's error."""
+    if status == 400 and _BAD_KEY in body:
+        return 401
+    if not 400 <= status < 600:
+        return 502
+    own = _OWN.get(dialect, {})
+    return own[status] if status in own else _STATUSES.get(status, status)
