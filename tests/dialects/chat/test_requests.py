@@ -82,7 +82,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"stream": True, "stream_options": {"include_usage": True}},
         [],
     ),
-    "fields of another dialect": ({"extra": {"thing": 1}}, {}, []),
+    "fields of another dialect": ({"extra": {"thing": 1, "$how": 2}}, {}, ["field"]),
     "effort": ({"reasoning": Reasoning(effort="low")}, {"reasoning_effort": "low"}, []),
     "an effort beyond": ({"reasoning": Reasoning(effort="max")}, {"reasoning_effort": "high"}, []),
     "a small budget": ({"reasoning": Reasoning(enabled=True, budget=1024)}, {"reasoning_effort": "low"}, []),

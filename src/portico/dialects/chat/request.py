@@ -100,9 +100,14 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
     if fields.get("stream") is True:
         del fields["stream"]
     found: Table = {}
-    for name in tuple(fields):
+    blank: Table = {}
+    for name, value in tuple(fields.items()):
+        if value is None or (value is False and name == "stream") or (value == [] and name in _LISTS):
+            # It says nothing, but it was there.
+            blank[name] = fields.pop(name)
+            continue
         known = _FIELDS.get(name)
-        if known is None or (value := fields[name]) is None:
+        if known is None:
             continue
         attribute, kinds, told, usual = known
         if type(value) not in kinds:
@@ -119,6 +124,8 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
             hints[attribute] = name
         found[attribute] = value
         del fields[name]
+    if blank:
+        hints["blank"] = blank
     options = fields.get("stream_options")
     if options is not None:
         if type(options) is not dict:
@@ -134,9 +141,8 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
             hints["stop"] = "string"
             del fields["stop"]
         elif type(stop) is list and all(type(item) is str for item in stop):
-            if stop:
-                found["stop"] = tuple(stop)
-                del fields["stop"]
+            found["stop"] = tuple(stop)
+            del fields["stop"]
         else:
             raise InvalidRequest("`stop` must be a string or a list of strings", param="stop")
     modalities = fields.get("modalities")
@@ -154,6 +160,7 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
     return Request(dialect="chat", model=model, messages=messages, stream=stream, extra=keep(fields, hints), **found)
 
 
+_LISTS = frozenset(("stop", "tools", "functions", "modalities"))
 _REASONING = frozenset(("reasoning_effort", "reasoning", "thinking", "enable_thinking"))
 
 
@@ -164,6 +171,8 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """
     own = request.dialect == "chat"
     fields, hints = reopened(request, own)
+    if "blank" in hints:
+        fields |= hints["blank"]
     fields["model"] = target.model
     messages = Conversation(request, target, notes).render()
     fields["messages"] = messages
@@ -229,6 +238,9 @@ def _foreign(fields: Table, request: Request, target: Target, notes: Notes) -> N
         del fields["top_k"]
     if "tools" not in fields:
         fields.pop("parallel_tool_calls", None)
+    unknown = [name for name in request.extra if not name.startswith("$")]
+    if unknown:
+        notes.lost("field", ", ".join(unknown))
     if request.safety is not None:
         notes.lost("safety")
     if request.n == 1:

@@ -35,15 +35,13 @@ def parse_tools(fields: Table) -> tuple[Tool, ...]:
     if listed is not None:
         if type(listed) is not list:
             raise InvalidRequest("`tools` must be a list", param="tools")
-        if listed:
-            del fields["tools"]
+        del fields["tools"]
         found = [_parse_tool(item, at) for at, item in enumerate(listed)]
     legacy = fields.get("functions")
     if legacy is not None:
         if type(legacy) is not list:
             raise InvalidRequest("`functions` must be a list", param="functions")
-        if legacy:
-            del fields["functions"]
+        del fields["functions"]
         found += [_parse_function(item, f"functions[{at}]", {"as": "functions"}) for at, item in enumerate(legacy)]
     options = fields.get("web_search_options")
     if type(options) is dict:
