@@ -245,8 +245,9 @@ class Voice:
             item = self._items[found]
             self._opening(item)
             waiting, item.waiting = item.waiting, []
-            if any([self._fill(item, event) for event in waiting]):
-                self._current = None
+            for event in waiting:
+                if self._fill(item, event):
+                    self._current = None
 
     def _opening(self, item: Item) -> None:
         """Say of the current part what is known at its beginning."""

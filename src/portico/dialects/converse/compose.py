@@ -230,7 +230,7 @@ class Conversation(Turns):
         block: Block = {"toolUseId": call_id, "content": inner or [{"text": "(no output)"}]}
         if part.error is not None:
             block["status"] = "error" if part.error else "success"
-        cache = part.cache or next((one.cache for one in part.parts if type(one) is Text and one.cache), None)
+        cache = part.cache or next((mark for one in part.parts if (mark := getattr(one, "cache", None))), None)
         return self._with({"toolResult": block}, cache)
 
     def json(self, data: Any) -> list[Block]:

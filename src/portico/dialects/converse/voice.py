@@ -3,7 +3,9 @@
 Only a tool's block has a `contentBlockStart`: of a text's or a thought's nothing is known before its first delta.
 """
 
+import struct
 from functools import lru_cache
+from zlib import crc32
 
 import msgspec
 
@@ -129,13 +131,21 @@ class Speaker(Voice):
 
 
 def event(name: str, value: Block) -> bytes:
-    """Write one event message."""
-    return eventstream.encode(_headers(name), _encode(value))
+    """Write one event message. The headers of a name are always the same, and encoded once."""
+    headers, payload = _headers(name), _encode(value)
+    lengths = _LENGTHS.pack(16 + len(headers) + len(payload), len(headers))
+    message = b"".join((lengths, _CHECKSUM.pack(crc32(lengths)), headers, payload))
+    return message + _CHECKSUM.pack(crc32(message))
+
+
+_LENGTHS = struct.Struct("!II")
+_CHECKSUM = struct.Struct("!I")
 
 
 @lru_cache(maxsize=64)
-def _headers(name: str) -> dict[str, eventstream.Value]:
-    return {":event-type": name, ":content-type": "application/json", ":message-type": "event"}
+def _headers(name: str) -> bytes:
+    named = {":event-type": name, ":content-type": "application/json", ":message-type": "event"}
+    return eventstream.encode(named, b"")[12:-4]
 
 
 def _free(item: Item) -> bool:

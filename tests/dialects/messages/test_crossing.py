@@ -1,0 +1,696 @@
+"""What another dialect's conversation is for Anthropic, and what Anthropic's is for another's client."""
+
+import base64
+import contextlib
+import json
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given as generated
+from hypothesis import settings
+from tests.dialects.messages.world import (
+    PDF,
+    PNG,
+    assistant,
+    foreign,
+    given,
+    recorded,
+    requests,
+    shown,
+    tool,
+    user,
+)
+
+from portico.dialects import emulate
+from portico.dialects.crossing import Notes, Target
+from portico.dialects.messages import Decoder, parse_error, parse_reply, parse_request, render_reply, render_request
+from portico.dialects.seal import PREFIX
+from portico.errors import BadUpstreamReply, InvalidRequest
+from portico.ir import (
+    Audio,
+    CacheMark,
+    Choice,
+    Citation,
+    File,
+    Image,
+    Message,
+    Output,
+    Reasoning,
+    Refusal,
+    Reply,
+    Request,
+    Source,
+    Text,
+    Thinking,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+    Video,
+)
+from portico.types import Usage
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer", "minimum": 1}}, "required": ["a"]}
+NEW, OLD, LATEST = "claude-sonnet-4-5", "claude-3-5-haiku-20241022", "claude-opus-4-7"
+
+
+def rendered(request: Request, model: str = NEW, *, strict: bool = False) -> tuple[Any, list[str]]:
+    """Return the body that a request comes to, and what was lost."""
+    notes = Notes("messages", strict=strict)
+    return json.loads(render_request(request, Target(model=model, dialect="messages"), notes)), notes.dropped
+
+
+CONTENT = [
+    ("text", (user("hi"),), [{"role": "user", "content": "hi"}]),
+    (
+        "image",
+        (user("see", Image(source=Source(data=PNG, media_type="image/png")), Image(source=Source(url="https://x/y"))),),
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "see"},
+                    {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+                    {"type": "image", "source": {"type": "url", "url": "https://x/y"}},
+                ],
+            }
+        ],
+    ),
+    (
+        "documents of every kind",
+        (
+            user(
+                File(source=Source(data=PDF, media_type="application/pdf"), name="a.pdf", cite=True),
+                File(source=Source(url="https://x/y.pdf")),
+                File(source=Source(text="plain"), context="c"),
+                File(source=Source(data=base64.b64encode(b"a,b").decode(), media_type="text/csv")),
+                File(source=Source(), parts=(Text(text="one"), Text(text="two"))),
+                File(source=Source(), data={"k": "v"}, id="d1"),
+            ),
+        ),
+        [
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "document",
+                        "source": {"type": "base64", "media_type": "application/pdf", "data": PDF},
+                        "title": "a.pdf",
+                        "citations": {"enabled": True},
+                    },
+                    {"type": "document", "source": {"type": "url", "url": "https://x/y.pdf"}},
+                    {
+                        "type": "document",
+                        "source": {"type": "text", "media_type": "text/plain", "data": "plain"},
+                        "context": "c",
+                    },
+                    {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": "a,b"}},
+                    {
+                        "type": "document",
+                        "source": {
+                            "type": "content",
+                            "content": [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}],
+                        },
+                    },
+                    {
+                        "type": "document",
+                        "source": {"type": "text", "media_type": "text/plain", "data": '{"k":"v"}'},
+                        "title": "d1",
+                    },
+                ],
+            }
+        ],
+    ),
+    (
+        "blank text is not sent, and turns of one side are one",
+        (user("a"), user("  ", "b"), assistant("", "c"), assistant("d "), user("e"), assistant("f  ")),
+        [
+            {"role": "user", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": "c"}, {"type": "text", "text": "d "}]},
+            {"role": "user", "content": "e"},
+            {"role": "assistant", "content": "f"},
+        ],
+    ),
+    (
+        "results go first, each call has one, ids are legal",
+        (
+            user("q"),
+            assistant(ToolCall(id="a.1", name="f", arguments='{"x":1}'), ToolCall(id="b", name="g", arguments="bad")),
+            user("meanwhile"),
+            tool(ToolResult(id="a.1", data={"z": 1})),
+            assistant("done"),
+        ),
+        [
+            {"role": "user", "content": "q"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "tool_use", "id": "call_a_1_ec8d7113", "name": "f", "input": {"x": 1}},
+                    {"type": "tool_use", "id": "b", "name": "g", "input": {"raw_arguments": "bad"}},
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {"type": "tool_result", "tool_use_id": "call_a_1_ec8d7113", "content": '{"z":1}'},
+                    {"type": "tool_result", "tool_use_id": "b", "content": "No result was given.", "is_error": True},
+                    {"type": "text", "text": "meanwhile"},
+                ],
+            },
+            {"role": "assistant", "content": "done"},
+        ],
+    ),
+    (
+        "a result whose call is gone is text",
+        (user("q"), tool(ToolResult(id="x", name="f", parts=(Text(text="42"),)))),
+        [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "q"},
+                    {"type": "text", "text": "Result of the tool f:"},
+                    {"type": "text", "text": "42"},
+                ],
+            }
+        ],
+    ),
+    (
+        "an image as a result, cached, in error",
+        (
+            user("q"),
+            assistant(ToolCall(id="a", name="f", cache=CacheMark("1h"))),
+            tool(
+                ToolResult(
+                    id="a",
+                    parts=(Text(text="t"), Image(source=Source(data=PNG, media_type="image/png"))),
+                    error=True,
+                    cache=CacheMark(),
+                )
+            ),
+        ),
+        [
+            {"role": "user", "content": "q"},
+            {
+                "role": "assistant",
+                "content": [
+                    {
+                        "type": "tool_use",
+                        "id": "a",
+                        "name": "f",
+                        "input": {},
+                        "cache_control": {"type": "ephemeral", "ttl": "1h"},
+                    }
+                ],
+            },
+            {
+                "role": "user",
+                "content": [
+                    {
+                        "type": "tool_result",
+                        "tool_use_id": "a",
+                        "content": [
+                            {"type": "text", "text": "t"},
+                            {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PNG}},
+                        ],
+                        "is_error": True,
+                        "cache_control": {"type": "ephemeral"},
+                    }
+                ],
+            },
+        ],
+    ),
+    (
+        "an instruction midway keeps its place, and an answer cannot come first",
+        (assistant("hello"), user("q"), Message(role="developer", parts=(Text(text="be brief"),)), user("go")),
+        [
+            {"role": "user", "content": "(The conversation begins.)"},
+            {"role": "assistant", "content": "hello"},
+            {
+                "role": "user",
+                "content": [
+                    {"type": "text", "text": "q"},
+                    {"type": "text", "text": "<system>\nbe brief\n</system>"},
+                    {"type": "text", "text": "go"},
+                ],
+            },
+        ],
+    ),
+    (
+        "its own thoughts go back, and a refusal is text",
+        (
+            user("q"),
+            assistant(
+                Thinking(text="hm", opaque="sig", maker="messages"),
+                Thinking(opaque="data", maker="messages", redacted=True),
+                Refusal(text="no"),
+            ),
+        ),
+        [
+            {"role": "user", "content": "q"},
+            {
+                "role": "assistant",
+                "content": [
+                    {"type": "thinking", "thinking": "hm", "signature": "sig"},
+                    {"type": "redacted_thinking", "data": "data"},
+                    {"type": "text", "text": "no"},
+                ],
+            },
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("messages", "wire"), [case[1:] for case in CONTENT], ids=[case[0] for case in CONTENT])
+def test_messages_are_written_as_anthropic_takes_them(messages: tuple[Message, ...], wire: list[Any]) -> None:
+    body, dropped = rendered(foreign(messages=messages))
+    assert body["messages"] == wire
+    assert dropped == []
+
+
+FUNCTION = Tool(name="f", description="d", parameters=SCHEMA)
+SETTINGS: list[tuple[str, str, dict[str, Any], dict[str, Any], list[str]]] = [
+    ("max_tokens has a default", NEW, {}, {"max_tokens": 32_000}, []),
+    ("an old model writes less", OLD, {}, {"max_tokens": 8192}, []),
+    ("stop", NEW, {"stop": ("a", " ")}, {"stop_sequences": ["a"]}, ["stop_blank"]),
+    (
+        "user and tier",
+        NEW,
+        {"user": "u", "service_tier": "auto"},
+        {"metadata": {"user_id": "u"}, "service_tier": "auto"},
+        [],
+    ),
+    ("temperature is at most 1", NEW, {"temperature": 1.7}, {"temperature": 1.0}, ["temperature_above_1"]),
+    ("one of two", NEW, {"temperature": 0.5, "top_p": 0.5}, {"temperature": 0.5, "top_p": None}, ["sampling"]),
+    (
+        "no sampling at all",
+        LATEST,
+        {"temperature": 0.5, "top_k": 5},
+        {"temperature": None, "top_k": None},
+        ["sampling"],
+    ),
+    ("top_k", OLD, {"top_k": 5, "top_p": 0.5, "temperature": 0.1}, {"top_k": 5, "top_p": 0.5, "temperature": 0.1}, []),
+    (
+        "what it has not",
+        NEW,
+        {"seed": 1, "logprobs": True, "frequency_penalty": 0.5, "logit_bias": {"1": 2}, "metadata": {"a": "b"}},
+        {},
+        ["logprobs", "logit_bias", "seed", "frequency_penalty", "metadata"],
+    ),
+    ("an unknown field", NEW, {"extra": {"store": True, "$hint": 1, "absent": None}}, {}, ["field"]),
+    (
+        "tools",
+        NEW,
+        {"tools": (FUNCTION, Tool(name="g", description="", cache=CacheMark())), "parallel_tools": False},
+        {
+            "tools": [
+                {"name": "f", "description": "d", "input_schema": SCHEMA},
+                {
+                    "name": "g",
+                    "input_schema": {"type": "object", "properties": {}},
+                    "cache_control": {"type": "ephemeral"},
+                },
+            ],
+            "tool_choice": {"type": "auto", "disable_parallel_tool_use": True},
+        },
+        [],
+    ),
+    (
+        "a strict tool",
+        NEW,
+        {"tools": (Tool(name="f", parameters=SCHEMA, strict=True),), "tool_choice": ToolChoice(mode="tool", name="f")},
+        {
+            "tools": [
+                {
+                    "name": "f",
+                    "strict": True,
+                    "input_schema": {
+                        "type": "object",
+                        "properties": {"a": {"type": "integer", "description": "(minimum: 1)"}},
+                        "required": ["a"],
+                        "additionalProperties": False,
+                    },
+                }
+            ],
+            "tool_choice": {"type": "tool", "name": "f"},
+        },
+        [],
+    ),
+    (
+        "a choice among some",
+        NEW,
+        {
+            "tools": (FUNCTION, Tool(name="g")),
+            "tool_choice": ToolChoice(mode="allowed", names=("f",), required=True),
+        },
+        {"tools": [{"name": "f", "description": "d", "input_schema": SCHEMA}], "tool_choice": {"type": "any"}},
+        [],
+    ),
+    ("no tools, no choice", NEW, {"tool_choice": ToolChoice(mode="none")}, {"tools": None, "tool_choice": None}, []),
+    (
+        "a search",
+        NEW,
+        {
+            "tools": (
+                Tool(
+                    name="web_search",
+                    kind="server",
+                    extra={
+                        "user_location": {"type": "approximate", "city": "Ulm", "region": None},
+                        "filters": {"allowed_domains": ["x.org"]},
+                    },
+                ),
+            )
+        },
+        {
+            "tools": [
+                {
+                    "type": "web_search_20250305",
+                    "name": "web_search",
+                    "user_location": {"type": "approximate", "city": "Ulm"},
+                    "allowed_domains": ["x.org"],
+                }
+            ]
+        },
+        [],
+    ),
+    (
+        "effort as a budget, within max_tokens",
+        NEW,
+        {"reasoning": Reasoning(effort="high"), "max_tokens": 4000, "temperature": 0.2},
+        {"thinking": {"type": "enabled", "budget_tokens": 2000}, "max_tokens": 4000, "temperature": None},
+        ["sampling"],
+    ),
+    (
+        "a budget of its own, with room to answer",
+        NEW,
+        {"reasoning": Reasoning(budget=50_000)},
+        {"thinking": {"type": "enabled", "budget_tokens": 50_000}, "max_tokens": 54_096},
+        [],
+    ),
+    (
+        "an effort where the model weighs it",
+        LATEST,
+        {"reasoning": Reasoning(effort="minimal")},
+        {"thinking": {"type": "adaptive", "display": "summarized"}, "output_config": {"effort": "low"}},
+        [],
+    ),
+    (
+        "a budget where the model weighs it",
+        LATEST,
+        {"reasoning": Reasoning(budget=9000, show=False)},
+        {"thinking": {"type": "adaptive", "display": "omitted"}, "output_config": {"effort": "high"}},
+        [],
+    ),
+    ("no thought", LATEST, {"reasoning": Reasoning(effort="none")}, {"thinking": None}, []),
+    ("a model without thought", OLD, {"reasoning": Reasoning(effort="low")}, {"thinking": None}, ["thinking"]),
+    (
+        "too few tokens",
+        NEW,
+        {"reasoning": Reasoning(effort="low"), "max_tokens": 500},
+        {"thinking": None},
+        ["thinking"],
+    ),
+    (
+        "a forced tool comes before thought",
+        NEW,
+        {"reasoning": Reasoning(effort="low"), "tools": (FUNCTION,), "tool_choice": ToolChoice(mode="required")},
+        {"thinking": None, "tool_choice": {"type": "any"}},
+        ["forced_tool_with_thinking"],
+    ),
+    (
+        "a round of tools begun without thought goes on without",
+        NEW,
+        {
+            "reasoning": Reasoning(effort="low"),
+            "tools": (FUNCTION,),
+            "messages": (user("q"), assistant(ToolCall(id="a", name="f")), tool(ToolResult(id="a"))),
+        },
+        {"thinking": None},
+        ["thinking"],
+    ),
+    (
+        "tools of the conversation are declared",
+        NEW,
+        {"messages": (user("q"), assistant(ToolCall(id="a", name="f")), tool(ToolResult(id="a")))},
+        {
+            "tools": [{"name": "f", "input_schema": {"type": "object", "properties": {}}}],
+            "tool_choice": {"type": "none"},
+        },
+        [],
+    ),
+    (
+        "a schema where the model takes one",
+        NEW,
+        {"output": Output(kind="json_schema", schema=SCHEMA, name="n")},
+        {
+            "output_config": {
+                "format": {
+                    "type": "json_schema",
+                    "schema": {
+                        "type": "object",
+                        "properties": {"a": {"type": "integer", "description": "(minimum: 1)"}},
+                        "required": ["a"],
+                        "additionalProperties": False,
+                    },
+                }
+            }
+        },
+        [],
+    ),
+    (
+        "a schema where it does not",
+        OLD,
+        {"output": Output(kind="json_schema", schema=SCHEMA)},
+        {
+            "tools": [
+                {"name": emulate.ANSWER, "description": "Give the answer, in this form.", "input_schema": SCHEMA}
+            ],
+            "tool_choice": {"type": "tool", "name": emulate.ANSWER},
+            "output_config": None,
+        },
+        [],
+    ),
+    (
+        "documents beside the messages are shown, to be cited",
+        NEW,
+        {"documents": (File(source=Source(text="fact"), id="d"),)},
+        {
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "document",
+                            "source": {"type": "text", "media_type": "text/plain", "data": "fact"},
+                            "title": "d",
+                            "citations": {"enabled": True},
+                        },
+                        {"type": "text", "text": "hi"},
+                    ],
+                }
+            ]
+        },
+        [],
+    ),
+    (
+        "foreign thoughts stay away",
+        NEW,
+        {"messages": (user("q"), assistant(Thinking(text="hm", opaque="x", maker="responses"), "a"), user("b"))},
+        {},
+        ["thinking_history"],
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "fields", "wire", "lost"), [case[1:] for case in SETTINGS], ids=[case[0] for case in SETTINGS]
+)
+def test_settings_are_written_as_the_model_takes_them(
+    model: str, fields: dict[str, Any], wire: dict[str, Any], lost: list[str]
+) -> None:
+    body, dropped = rendered(foreign(**fields), model)
+    assert {name: body.get(name) for name in wire} == wire
+    assert dropped == lost
+
+
+REFUSED = [
+    ("n", {"n": 2}),
+    ("sound", {"messages": (user(Audio(source=Source(data="AA==", media_type="audio/wav"))),)}),
+    ("a film", {"messages": (user(Video(source=Source(url="https://x"))),)}),
+    ("a file elsewhere", {"messages": (user(File(source=Source(file_id="f"))),)}),
+    (
+        "a file of another type",
+        {"messages": (user(File(source=Source(data="AA==", media_type="application/msword"))),)},
+    ),
+    ("a custom tool", {"tools": (Tool(name="f", kind="custom"),)}),
+    ("a server's tool", {"tools": (Tool(name="file_search", kind="server"),)}),
+    ("a spoken answer", {"modalities": ("text", "audio")}),
+]
+
+
+@pytest.mark.parametrize("fields", [case[1] for case in REFUSED], ids=[case[0] for case in REFUSED])
+def test_what_would_change_the_meaning_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest):
+        rendered(foreign(**fields))
+
+
+def test_strict_refuses_what_would_be_dropped() -> None:
+    with pytest.raises(InvalidRequest, match="a seed"):
+        rendered(foreign(seed=3), strict=True)
+
+
+def test_leading_instructions_stand_apart() -> None:
+    leading = Message(role="system", parts=(Text(text="one"),)), Message(role="developer", parts=(Text(text="two"),))
+    body, _ = rendered(foreign(messages=(*leading, user("q"))))
+    assert body["system"] == [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    alone, _ = rendered(foreign(messages=leading[:1]))
+    assert "system" not in alone
+    assert alone["messages"] == [{"role": "user", "content": "one"}]
+
+
+REPLY = Reply(
+    dialect="chat",
+    id="chatcmpl-1",
+    model="gpt-5",
+    choices=(
+        Choice(
+            parts=(
+                Thinking(text="hm", opaque="enc", maker="responses", id="rs_1", summary=True),
+                Thinking(text="bare"),
+                Text(text=""),
+                Text(text="see", citations=(Citation(kind="url", url="https://x", title="X", start=0, end=3),)),
+                ToolCall(id="call_1", name="f", arguments='{"x":1}', signature="gemini-sig"),
+            ),
+            finish="tool_calls",
+        ),
+    ),
+    usage=Usage(input=5, cache_read=2, cache_write_1h=1, output=7, reasoning=3, searches=1),
+)
+
+
+def test_a_foreign_reply_is_a_message_and_its_secrets_come_back_whole() -> None:
+    body = json.loads(render_reply(REPLY, foreign(), given()))
+    assert body["id"] == "msg_1"
+    assert body["stop_reason"] == "tool_use"
+    assert [block["type"] for block in body["content"]] == [
+        "thinking",
+        "thinking",
+        "text",
+        "redacted_thinking",
+        "tool_use",
+    ]
+    assert body["usage"]["input_tokens"] == 5
+    assert body["usage"]["output_tokens"] == 10
+    assert body["usage"]["cache_creation"]["ephemeral_1h_input_tokens"] == 1
+    assert body["usage"]["output_tokens_details"] == {"thinking_tokens": 3}
+    sent = {"max_tokens": 1, "messages": [{"role": "assistant", "content": body["content"]}]}
+    request = parse_request(json.dumps(sent).encode(), model="m", stream=False)
+    thought, bare, _, call = request.messages[0].parts
+    assert thought == REPLY.choices[0].parts[0]
+    assert bare == Thinking(text="bare", maker="chat")
+    assert call == REPLY.choices[0].parts[4]
+    assert PREFIX.encode() not in render_request(request, Target(model="m", dialect="messages"), Notes("messages"))
+
+
+def test_an_emulated_answer_is_text_again() -> None:
+    call = ToolCall(id="a", name=emulate.ANSWER, arguments='{"a":1}')
+    reply = Reply(dialect="messages", choices=(Choice(parts=(call,), finish="tool_calls", finish_raw="tool_use"),))
+    assert emulate.unwrap(reply).choices[0] == Choice(parts=(Text(text='{"a":1}'),), finish="stop")
+    value = ToolCall(id="a", name=emulate.VALUE, arguments='{"value": [1, 2]}')
+    reply = Reply(dialect="messages", choices=(Choice(parts=(value,), finish="tool_calls"),))
+    assert emulate.unwrap(reply).choices[0].parts == (Text(text="[1,2]"),)
+
+
+@settings(max_examples=120, deadline=None)
+@generated(requests())
+def test_a_generated_conversation_says_the_same_when_it_is_read_back(request: Request) -> None:
+    body, _ = rendered(request, LATEST)
+    again = parse_request(json.dumps(body).encode(), model=LATEST, stream=request.stream)
+    assert shown(again.messages) == shown(request.messages)
+    assert [part.text for part in again.system if isinstance(part, Text)] == [
+        part.text for part in request.system if isinstance(part, Text)
+    ]
+    declared = [one.name for one in again.tools if one.name != emulate.ANSWER]
+    assert declared == [one.name for one in request.tools] or not request.tools
+    assert again.stop == request.stop
+    roles = [message["role"] for message in body["messages"]]
+    assert all(one != other for one, other in pairwise(roles))
+
+
+def test_no_recorded_request_cut_or_changed_raises_anything_but_ours() -> None:
+    for record in recorded("messages")[::12]:
+        body = record["request"].get("body")
+        if not isinstance(body, dict):
+            continue
+        for damaged in damages(body):
+            with contextlib.suppress(InvalidRequest):
+                request = parse_request(json.dumps(damaged).encode(), model="m", stream=False)
+                render_request(request, Target(model="m", dialect="messages"), Notes("messages"))
+
+
+def test_no_damaged_reply_raises_anything_but_ours() -> None:
+    for record in recorded("messages")[::12]:
+        text = record["response"].get("body_text") or ""
+        if record["streaming"]:
+            for at in range(0, len(text), max(1, len(text) // 12)):
+                with contextlib.suppress(BadUpstreamReply):
+                    decoder = Decoder()
+                    decoder.feed((text[:at] + text[at + 3 :]).encode())
+                    decoder.flush()
+        elif record["response"]["status"] == 200:
+            for damaged in damages(json.loads(text)):
+                with contextlib.suppress(BadUpstreamReply):
+                    render_reply(parse_reply(json.dumps(damaged).encode()), foreign(), given())
+
+
+def damages(value: Any) -> list[Any]:
+    """Return copies of a document, each with one value replaced by one of another type."""
+    found: list[Any] = []
+
+    def walk(node: Any, rebuild: Any, depth: int) -> None:
+        found.extend(rebuild(odd) for odd in (None, 7, "x", [], {}, [1], {"type": 3}))
+        if depth > 6 or len(found) > 400:
+            return
+        if isinstance(node, dict):
+            for key in list(node):
+                walk(node[key], lambda new, key=key: rebuild({**node, key: new}), depth + 1)
+        elif isinstance(node, list):
+            for at, one in enumerate(node[:3]):
+                walk(one, lambda new, at=at: rebuild([*node[:at], new, *node[at + 1 :]]), depth + 1)
+
+    walk(value, lambda new: new, 0)
+    return found
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[" * 5000, b'{"messages":' + b"[" * 900 + b"]" * 900 + b"}", b"\xff", b"null", b'"x"', b"{}"]
+)
+def test_what_is_no_request_is_refused(body: bytes) -> None:
+    with pytest.raises(InvalidRequest):
+        parse_request(body, model="m", stream=False)
+
+
+def test_deep_data_is_refused_where_it_cannot_be_written() -> None:
+    deep = b'{"max_tokens":1,"metadata":' + b'{"a":' * 800 + b"1" + b"}" * 800 + b',"messages":[]}'
+
+    def below(frames: int) -> bytes:
+        if frames:
+            return below(frames - 1)
+        request = parse_request(deep, model="m", stream=False)
+        return render_request(request, Target(model="m", dialect="messages"), Notes("messages"))
+
+    with pytest.raises(InvalidRequest, match=r"deeply|depth"):
+        below(400)
+
+
+def test_an_error_is_told_in_the_providers_words() -> None:
+    body = b'{"type":"error","error":{"type":"rate_limit_error","message":"slow down"},"request_id":"req_9"}'
+    complaint = parse_error(429, [(b"retry-after", b"3")], body)
+    assert complaint.message == "slow down"
+    assert complaint.code == "rate_limit_error"
+    assert complaint.request_id == "req_9"
+    assert complaint.retry_after == 3
+    assert parse_error(502, [], b"<html>bad</html>").message == "<html>bad</html>"
+    dated = [(b"date", b"Fri, 20 Nov 2026 10:00:00 GMT"), (b"retry-after", b"Fri, 20 Nov 2026 10:00:09 GMT")]
+    assert parse_error(503, dated, b"").retry_after == 9
