@@ -7,12 +7,13 @@ from typing import Any
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.dialects.gemini.given import chunks, foreign, recorded, rendered
+from tests.dialects.gemini.given import chunks, encoded, foreign, recorded, rendered
 from tests.framing.recordings import body_of
 
 from portico.dialects.gemini import Decoder, parse_error, parse_reply, parse_request
 from portico.errors import BadUpstreamReply, InvalidRequest
 from portico.ir import (
+    Frame,
     Image,
     Message,
     Output,
@@ -108,7 +109,7 @@ def test_a_conversation_comes_back_as_it_was(messages, tools, schema):
 
 
 def attempt(body: bytes) -> None:
-    """Give these bytes to every parser."""
+    """Give these bytes to every parser, and what they give to those that write."""
     with contextlib.suppress(InvalidRequest):
         rendered(parse_request(body, model="m", stream=False), "gemini-2.5-pro", frozenset(["schema_subset"]))
     with contextlib.suppress(BadUpstreamReply):
@@ -116,10 +117,13 @@ def attempt(body: bytes) -> None:
     parse_error(500, [(b"retry-after", body[:20])], body)
     for pieces in (body, b"data: " + body + b"\n\n", b"[" + body + b"]"):
         decoder = Decoder()
+        frames: list[Frame] = []
         with contextlib.suppress(BadUpstreamReply):
             for piece in chunks(pieces, 7):
-                decoder.feed(piece)
-            decoder.flush()
+                frames += decoder.feed(piece)
+            frames += decoder.flush()
+        encoded(frames)
+        encoded([Frame(dialect="chat", events=frame.events) for frame in frames], array=True)
 
 
 FIELDS = ["contents", "parts", "text", "functionCall", "function_call", "functionResponse", "name", "args", "response"]

@@ -291,13 +291,13 @@ def _again(frame: Frame) -> bytes:
     if "$done" in found:
         return b"data: [DONE]\n\n"
     kind = found.get("type")
+    if type(kind) is not str:
+        return b"data: %b\n\n" % _encode(found)
     if kind in _TEXTS:
         rewritten = _said(found, frame.events)
         if rewritten is None:
             return b""
         found = rewritten
-    if type(kind) is not str:
-        return b"data: %b\n\n" % _encode(found)
     return b"event: %b\ndata: %b\n\n" % (kind.encode("utf-8", "replace"), _encode(found))
 
 

@@ -1,0 +1,177 @@
+"""Any conversation that Cohere can take can be said and read back; no bytes make a parser raise anything but ours."""
+
+import contextlib
+import copy
+import json
+from typing import Any
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.dialects.cohere.given import chunks, encoded, foreign, recorded, rendered
+from tests.framing.recordings import body_of
+
+from portico.dialects.cohere import Decoder, parse_error, parse_reply, parse_request
+from portico.errors import BadUpstreamReply, InvalidRequest
+from portico.framing import sse
+from portico.ir import (
+    File,
+    Frame,
+    Image,
+    Message,
+    Output,
+    Part,
+    Source,
+    Text,
+    Tool,
+    ToolCall,
+    ToolChoice,
+    ToolResult,
+)
+
+few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
+names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
+values = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=8,
+)
+objects = st.dictionaries(words, values, max_size=3)
+pictures = st.builds(
+    Image, source=st.builds(Source, data=st.just("iVBORw0K"), media_type=st.sampled_from(["image/png", "image/gif"]))
+)
+shown: st.SearchStrategy[Part] = st.builds(Text, text=words) | pictures
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> tuple[Message, ...]:
+    messages = [Message(role="system", parts=(Text(text=draw(words)),))]
+    for at in range(draw(st.integers(1, 3))):
+        messages.append(Message(role="user", parts=tuple(draw(st.lists(shown, min_size=1, max_size=3)))))
+        calls = [
+            ToolCall(id=f"c{at}_{n}", name=draw(names), arguments=json.dumps(draw(objects)))
+            for n in range(draw(st.integers(0, 2)))
+        ]
+        # Beside calls one text, which is their plan.
+        texts = draw(st.lists(st.builds(Text, text=words), min_size=0 if calls else 1, max_size=1 if calls else 2))
+        messages.append(Message(role="assistant", parts=(*texts, *calls)))
+        for call in calls:
+            fields: dict[str, Any] = {"parts": (Text(text=draw(words)),), "error": draw(st.sampled_from([None, True]))}
+            if draw(st.booleans()):
+                fields = {"data": {"x": draw(values), "y": 1}}
+            messages.append(Message(role="tool", parts=(ToolResult(id=call.id, **fields),)))
+    return tuple(messages)
+
+
+def plain(message: Message) -> Any:
+    """Return a message without hints, its arguments parsed."""
+    parts: list[Any] = []
+    for part in message.parts:
+        if isinstance(part, ToolCall):
+            parts.append(("call", part.id, part.name, json.loads(part.arguments)))
+        elif isinstance(part, Text):
+            parts.append(("text", part.text))
+        else:
+            parts.append(part)
+    return message.role, parts
+
+
+@few
+@given(conversations(), st.lists(names, max_size=3, unique=True), objects, st.lists(words, max_size=2))
+def test_a_conversation_comes_back_as_it_was(messages, tools, schema, documents):
+    request = foreign(
+        messages=messages,
+        documents=tuple(File(source=Source(text=text), id="d", name="n") for text in documents),
+        tools=tuple(Tool(name=name, description="d", parameters={"type": "object", **schema}) for name in tools),
+        tool_choice=ToolChoice(mode="required") if tools else None,
+        output=Output(kind="json_schema", schema={"type": "object", **schema}),
+        max_tokens=7,
+        top_k=3,
+        stop=("x",),
+    )
+    body, lost = rendered(request)
+    back = parse_request(json.dumps(body).encode(), model="m", stream=False)
+    assert lost == []
+    assert [plain(message) for message in back.messages] == [plain(message) for message in messages]
+    assert [(each.source.text, each.id, each.name) for each in back.documents] == [
+        (text, "d", "n") for text in documents
+    ]
+    assert [(tool.name, tool.parameters) for tool in back.tools] == [(n, {"type": "object", **schema}) for n in tools]
+    assert (back.tool_choice, back.max_tokens, back.top_k, back.stop) == (request.tool_choice, 7, 3, ("x",))
+    assert back.output == request.output
+
+
+def attempt(body: bytes) -> None:
+    """Give these bytes to every parser, and what they give to those that write."""
+    with contextlib.suppress(InvalidRequest):
+        rendered(parse_request(body, model="m", stream=False))
+    with contextlib.suppress(BadUpstreamReply):
+        parse_reply(body)
+    parse_error(500, [(b"retry-after", body[:20])], body)
+    decoder = Decoder()
+    frames: list[Frame] = []
+    with contextlib.suppress(BadUpstreamReply):
+        for piece in chunks(body, 7):
+            frames += decoder.feed(piece)
+        frames += decoder.flush()
+    encoded(frames)
+    encoded([Frame(dialect="chat", events=frame.events) for frame in frames])
+
+
+FIELDS = ["messages", "role", "content", "type", "text", "thinking", "tool_calls", "function", "name", "arguments"]
+FIELDS += ["tool_call_id", "tool_plan", "documents", "document", "data", "id", "image_url", "url", "tools", "citations"]
+FIELDS += ["response_format", "json_schema", "message", "delta", "index", "usage", "finish_reason", "sources", "$done"]
+FIELDS += ["billed_units", "logprobs", "stop_sequences", "tool_choice", "signature", "content_index", "start", "$plan"]
+KINDS = ["text", "thinking", "image_url", "document", "function", "tool", "user", "assistant", "portico:call:eA=="]
+KINDS += ["message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "tool-call-start"]
+KINDS += ["tool-call-delta", "tool-call-end", "citation-start", "message-end", "COMPLETE", "ERROR", "REQUIRED"]
+shapes = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | words | st.sampled_from(KINDS),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
+    max_leaves=15,
+)
+
+
+@few
+@given(st.binary(max_size=60) | shapes.map(lambda shape: json.dumps(shape, allow_nan=True).encode()))
+def test_no_bytes_raise_anything_but_ours(body):
+    attempt(body)
+    attempt(b"data: " + body + b"\n\n")
+
+
+def places(value: Any) -> list[tuple[Any, Any]]:
+    """Return every place of a JSON value, as its container and its key."""
+    found: list[tuple[Any, Any]] = []
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, each in inner:
+        found.append((value, key))
+        found.extend(places(each))
+    return found
+
+
+def changed(data: st.DataObject, whole: Any) -> bytes:
+    copied = copy.deepcopy(whole)
+    found = places(copied)
+    if found:
+        container, key = data.draw(st.sampled_from(found))
+        container[key] = data.draw(shapes)
+    return json.dumps(copied).encode()
+
+
+@few
+@given(st.data())
+def test_no_change_of_a_recorded_call_raises_anything_but_ours(data):
+    record = data.draw(st.sampled_from(recorded(streaming=False)))
+    attempt(changed(data, record["request"].get("body") or {}))
+    attempt(changed(data, json.loads(body_of(record)) if record["response"]["status"] == 200 else {}))
+
+
+@few
+@given(st.data())
+def test_no_change_of_a_recorded_stream_raises_anything_but_ours(data):
+    record = data.draw(st.sampled_from([each for each in recorded(streaming=True) if len(body_of(each)) < 20_000]))
+    events = [sse.parse(event).data for event in sse.split(body_of(record))]
+    at = data.draw(st.integers(0, len(events) - 1))
+    if events[at] not in (b"", b"[DONE]"):
+        events[at] = changed(data, json.loads(events[at]))
+    attempt(b"".join(b"data: " + event + b"\n\n" for event in events))
