@@ -525,6 +525,7 @@ REFUSED = [
     ),
     ("a custom tool", {"tools": (Tool(name="f", kind="custom"),)}),
     ("a server's tool", {"tools": (Tool(name="file_search", kind="server"),)}),
+    ("what is kept elsewhere", {"extra": {"previous_response_id": "resp_1"}}),
     ("a spoken answer", {"modalities": ("text", "audio")}),
 ]
 

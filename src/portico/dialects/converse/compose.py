@@ -38,6 +38,7 @@ from portico.ir import (
 
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "reserved": "reserved", "standard": "default"}
 _ASKED = frozenset(("auto", "standard_only"))
+_STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
 _JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _DOCUMENT = "See the document."
 _NATIVE_SCHEMA = ("gpt-oss", "qwen3", "deepseek.v3")
@@ -154,7 +155,10 @@ def _unsaid(request: Request, notes: Notes) -> None:
     for kind in request.modalities:
         if kind != "text":
             notes.lost(f"output_{kind}")
-    unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
+    stored = [name for name in _STORED if request.extra.get(name)]
+    if stored:
+        notes.lost("stored_context", ", ".join(stored))
+    unknown = [name for name, value in request.extra.items() if value and name[:1] != "$"]
     if unknown:
         notes.lost("field", ", ".join(unknown))
 

@@ -219,7 +219,9 @@ def foreign_blocks(part: Part, maker: Dialect) -> list[Block]:
 def call_start(call: ToolCall, call_id: str) -> Block:
     """Write what is known of a call before its input."""
     if call.kind == "server":
-        return {"toolUseId": call_id, "name": call.server_type or call.name, "type": "server_tool_use"}
+        named = call.server_type is None or call.server_type == "mcp"
+        name = call.name if named else call.server_type
+        return {"toolUseId": call_id, "name": name, "type": "server_tool_use"}
     return {"toolUseId": call_id, "name": call.name}
 
 

@@ -27,6 +27,7 @@ from portico.errors import InvalidRequest
 from portico.ir import Extra, Message, Output, Request, Thinking, Tool, ToolChoice
 
 _decoder = msgspec.json.Decoder()
+_IDLE: tuple[Any, ...] = (None, False, "", [], {})
 _MODES = {"auto": "auto", "any": "required"}
 
 
@@ -87,6 +88,13 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         del value["serviceTier"]
     else:
         tier = None
+    output = _output(value)
+    idle = {name: said for name, said in value.items() if said in _IDLE and name[:1] != "$"}
+    if idle:
+        # What says nothing is no field that another dialect would miss.
+        for name in idle:
+            del value[name]
+        value["$idle"] = idle
     return Request(
         dialect="converse",
         model=model,
@@ -94,7 +102,7 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         system=system or (),
         tools=tools,
         tool_choice=choice,
-        output=_output(value),
+        output=output,
         reasoning=reasoning,
         stream=stream,
         top_k=top_k,
@@ -275,6 +283,8 @@ def _own(request: Request, notes: Notes) -> Block:
     if "$fields" in extra:
         body["additionalModelRequestFields"] = extra["$fields"]
     merge(body, extra)
+    if "$idle" in extra:
+        merge(body, extra["$idle"])
     return body
 
 

@@ -44,6 +44,7 @@ from portico.ir import (
 )
 
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only", "standard": "standard_only"}
+_STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
 _JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _UNSAID = {
     "logprobs": "logprobs",
@@ -113,7 +114,10 @@ def _unsaid(request: Request, notes: Notes) -> None:
     for kind in request.modalities:
         if kind != "text":
             notes.lost(f"output_{kind}")
-    unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
+    stored = [name for name in _STORED if request.extra.get(name)]
+    if stored:
+        notes.lost("stored_context", ", ".join(stored))
+    unknown = [name for name, value in request.extra.items() if value and name[:1] != "$"]
     if unknown:
         notes.lost("field", ", ".join(unknown))
 

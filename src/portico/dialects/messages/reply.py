@@ -214,7 +214,7 @@ def foreign_call(call: ToolCall) -> list[Block]:
     call_id = legal(call.id)
     arguments = {"input": call.arguments} if call.kind == "custom" else parsed_arguments(call.arguments)
     if call.kind == "server":
-        block: Block = {"type": "server_tool_use", "id": call_id, "name": call.server_type or call.name}
+        block: Block = {"type": "server_tool_use", "id": call_id, "name": served_name(call)}
     else:
         block = {"type": "tool_use", "id": call_id, "name": call.name}
     block["input"] = arguments
@@ -222,6 +222,11 @@ def foreign_call(call: ToolCall) -> list[Block]:
         return [block]
     sealed = seal_call(msgspec.structs.replace(call, id=call_id))
     return [_wrapped(sealed), block]
+
+
+def served_name(call: ToolCall) -> str:
+    """Return the name of a tool that its provider ran: one of a server's own keeps it."""
+    return call.name if call.server_type is None or call.server_type == "mcp" else call.server_type
 
 
 def _wrapped(sealed: str) -> Block:

@@ -40,6 +40,7 @@ from portico.ir import (
 _decoder = msgspec.json.Decoder()
 _ROLES = frozenset(("user", "assistant", "system"))
 _DATED = re.compile(r"_20\d{6}$")
+_IDLE: tuple[Any, ...] = (None, False, "", [], {})
 _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
@@ -89,11 +90,9 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
     asked = value.get("stream")
     if asked is not None and type(asked) is not bool:
         raise MalformedError("stream", "must be true or false")
-    if asked is not True and "stream" in value:
-        pass  # `false` or `null` stays as it was written
-    elif asked is True:
+    if asked is True:
         del value["stream"]
-    elif stream:
+    elif "stream" not in value and stream:
         value["$stream"] = False
     user = None
     metadata = value.get("metadata")
@@ -113,6 +112,14 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         del value["service_tier"]
     elif tier is not None:
         raise MalformedError("service_tier", "must be a string")
+    max_tokens, top_k = _integer(value, "max_tokens"), _integer(value, "top_k")
+    temperature, top_p = _number(value, "temperature"), _number(value, "top_p")
+    idle = {name: said for name, said in value.items() if said in _IDLE and name[:1] != "$"}
+    if idle:
+        # What says nothing is no field that another dialect would miss.
+        for name in idle:
+            del value[name]
+        value["$idle"] = idle
     return Request(
         dialect="messages",
         model=model,
@@ -124,10 +131,10 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         output=output,
         reasoning=reasoning,
         stream=stream,
-        max_tokens=_integer(value, "max_tokens"),
-        temperature=_number(value, "temperature"),
-        top_p=_number(value, "top_p"),
-        top_k=_integer(value, "top_k"),
+        max_tokens=max_tokens,
+        temperature=temperature,
+        top_p=top_p,
+        top_k=top_k,
         stop=stop,
         user=user,
         service_tier=tier,
@@ -369,6 +376,8 @@ def _own(request: Request, target: Target, notes: Notes) -> Block:
         body["metadata"] = {"user_id": request.user} | (extra.get("metadata") or {})
     _own_output(body, request)
     merge(body, extra)
+    if "$idle" in extra:
+        merge(body, extra["$idle"])
     return body
 
 

@@ -4,7 +4,7 @@ import msgspec
 
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
-from portico.dialects.messages.reply import foreign_blocks, foreign_citation, reason_of, render_usage
+from portico.dialects.messages.reply import foreign_blocks, foreign_citation, reason_of, render_usage, served_name
 from portico.dialects.messages.watch import stream_error
 from portico.dialects.seal import seal, seal_call
 from portico.dialects.voice import Item, Voice
@@ -62,7 +62,7 @@ class Speaker(Voice):
             sealed = seal_call(msgspec.structs.replace(call, id=call_id))
             self._whole({"type": "redacted_thinking", "data": sealed})
         server = call.kind == "server"
-        name = (call.server_type or call.name) if server else call.name
+        name = served_name(call) if server else call.name
         kind = "server_tool_use" if server else "tool_use"
         self._open(item, {"type": kind, "id": call_id, "name": name, "input": {}})
         if call.kind == "custom":
