@@ -15,7 +15,7 @@ from typing import Protocol
 
 import msgspec
 
-from portico.dialects import chat, converse, emulate, gemini, messages, responses
+from portico.dialects import chat, cohere, converse, emulate, gemini, messages, responses
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
@@ -76,7 +76,14 @@ class Language(Protocol):
 
 
 LANGUAGES: Mapping[Dialect, Language] = MappingProxyType(
-    {"chat": chat, "responses": responses, "messages": messages, "gemini": gemini, "converse": converse}
+    {
+        "chat": chat,
+        "responses": responses,
+        "messages": messages,
+        "gemini": gemini,
+        "converse": converse,
+        "cohere": cohere,
+    }
 )
 """The packages of the dialects."""
 
@@ -119,7 +126,7 @@ def upstream_operation(operation: str, offered: Collection[str], *, stream: bool
     own = OPERATIONS[operation].dialect
     for dialect in (own, *_ORDER[own]):
         name = _OPERATIONS[dialect][stream]
-        if name in offered and name != operation and dialect in LANGUAGES:
+        if name in offered and name != operation:
             return name
     return None
 
