@@ -13,9 +13,10 @@ import msgspec
 
 from portico.dialects import emulate
 from portico.dialects.claude import Abilities, abilities, fit
-from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, Block, parsed_arguments, point
+from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, Block
 from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
+from portico.dialects.converse.writing import parsed_arguments, point
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.turns import HOISTED, Turns
 from portico.ir import (

@@ -12,19 +12,9 @@ from typing import Any
 import msgspec
 
 from portico.dialects.converse import watch
-from portico.dialects.converse.blocks import (
-    DOCUMENTS,
-    IMAGES,
-    Block,
-    MalformedError,
-    merge,
-    parse_content,
-    parsed_arguments,
-    render_citation,
-    render_content,
-    sealed_call,
-)
+from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, Block, MalformedError, parse_content, sealed_call
 from portico.dialects.converse.ids import legal
+from portico.dialects.converse.writing import merge, parsed_arguments, render_citation, render_content
 from portico.dialects.crossing import Given
 from portico.dialects.seal import seal
 from portico.dialects.tokens import UNREADABLE

@@ -8,19 +8,10 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.converse.blocks import (
-    SYSTEM_TOOLS,
-    Block,
-    MalformedError,
-    cache_of,
-    merge,
-    parse_content,
-    point,
-    render_content,
-    signed,
-)
+from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, MalformedError, cache_of, parse_content, signed
 from portico.dialects.converse.compose import compose
 from portico.dialects.converse.fields import parse_fields
+from portico.dialects.converse.writing import merge, point, render_content
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import InvalidRequest

@@ -8,7 +8,8 @@ from typing import Any
 
 from portico.dialects.claude import Abilities, fit
 from portico.dialects.crossing import Notes
-from portico.dialects.messages.blocks import Block, mark
+from portico.dialects.messages.blocks import Block
+from portico.dialects.messages.writing import mark
 from portico.ir import Request, Tool
 
 _STRICT_LIMIT = 20
