@@ -20,13 +20,12 @@ from time import perf_counter_ns
 
 from portico import __version__
 from portico.call import Call
-from portico.config.schema import Config
-from portico.dialects import vertex
+from portico.config.schema import Config, Retries
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
-from portico.dialects.request import peek, peek_form, rewrite
+from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.usage import observer, read_usage
 from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
@@ -35,15 +34,17 @@ from portico.stages.authenticate import Keys, authenticate
 from portico.stages.plan import Routes
 from portico.stages.settle import dollars, settle
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import Body, Outgoing, attempt, attempt_all
+from portico.upstream.attempt import attempt_all
 from portico.upstream.headers import reply_headers
+from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
-from portico.upstream.spooled import spliced
 from portico.upstream.target import Target, Upstream
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
 MEMO_BOUND = 4096
+ONE_TRY = Retries()
+"""A request that passes through is tried once."""
 LAST_WORDS = 1.0
 """Seconds that a provider gets to end a stream whose caller has left with its last event."""
 
@@ -54,6 +55,8 @@ class Snapshot:
     def __init__(self, config: Config, client: Client, version: int) -> None:
         self.config = config
         self.version = version
+        self.limits = config.server.limits
+        self.retries = config.retries
         self.keys = Keys(config.keys, config.server.master_key)
         self.upstreams = {
             name: Upstream(resolve(name, declared, os.environ), client, config.prices)
@@ -112,7 +115,30 @@ class Gateway:
             return
         call = Call(found)
         try:
-            await self._call(exchange, call, snapshot)
+            query = exchange.query if b"?" in exchange.target else ""
+            call.caller = authenticate(exchange.fields, query, snapshot.keys)
+            if found.provider is not None:
+                snapshot.keys.check_passthrough(call.caller, found.provider)
+            elif found.operation.local:
+                self._list(exchange, call, snapshot)
+                return
+            content = exchange.content(snapshot.limits.body)
+            body = content if content is not None else await self._body(exchange, call, snapshot)
+            outgoing, targets = self._plan(exchange, call, snapshot, query, body)
+            retries = snapshot.retries if found.provider is None else ONE_TRY
+            arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch)
+            if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
+                target.asks_usage = False
+                arrival, target = await attempt_all((target,), outgoing, call, retries, self.client.fetch)
+            call.target = call.target or target.name
+            if arrival.error is not None:
+                raise arrival.error
+            call.status = arrival.status
+            call.first_byte_ns = arrival.here_ns
+            if arrival.streaming and not (arrival.ended and not arrival.pieces):
+                await self._stream(exchange, call, arrival, target, outgoing.asks_usage and target.asks_usage)
+            else:
+                self._answer(exchange, call, arrival, target)
         except PorticoError as error:
             self._refuse(exchange, call, error)
         except asyncio.CancelledError:
@@ -125,101 +151,66 @@ class Gateway:
         finally:
             self.records.append(call.record())
 
-    async def _call(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> None:
-        operation = call.operation
-        query = exchange.query if b"?" in exchange.target else ""
-        caller = call.caller = authenticate(exchange.fields, query, snapshot.keys)
-        provider = call.route.provider
-        if provider is not None:
-            snapshot.keys.check_passthrough(caller, provider)
-        elif operation.name in ("models", "model"):
-            self._list(exchange, call, snapshot)
-            return
-        if b"content-encoding" in exchange.fields and exchange.fields[b"content-encoding"] != b"identity":
-            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
+    async def _body(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes | mmap.mmap:
+        """Wait for the body. What is only passed on, a form or what no dialect knows, stays in its spool file."""
+        opaque = call.operation.name == "passthrough"
+        form = exchange.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
+        large = call.operation.upload or opaque
+        limit = snapshot.limits.file_body if large else snapshot.limits.body
+        await exchange.body.arrived(limit)
+        if large and exchange.body.spooled and (opaque or form):
+            return exchange.body.mapped()
+        return await exchange.body.read(limit)
 
-        limits = snapshot.config.server.limits
-        kind = exchange.fields.get(b"content-type", b"")
-        form = kind[:10].lower() == b"multipart/"
-        large = operation.upload or operation.name == "passthrough"
-        limit = limits.file_body if large else limits.body
-        body: bytes | mmap.mmap | None = exchange.content(limit)
-        if body is None:
-            await exchange.body.arrived(limit)
-            # What is only passed on, a file's bytes or what no dialect knows, stays in its spool file.
-            mapped = large and exchange.body.spooled and (operation.name == "passthrough" or form)
-            body = exchange.body.mapped() if mapped else await exchange.body.read(limit)
+    def _plan(
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, query: str, body: bytes | mmap.mmap
+    ) -> tuple[Outgoing, Sequence[Target]]:
+        """Look into the request, and say where it may go and as what."""
+        fields = exchange.fields
+        if b"content-encoding" in fields and fields[b"content-encoding"] != b"identity":
+            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
         call.received_ns = exchange.received_ns
-        if operation.body == "none" or operation.name == "passthrough":
-            asked = None
-        else:
+        operation = call.operation
+        provider = call.route.provider
+        caller = call.caller
+        assert caller is not None
+        asked: Peek | None = None
+        if operation.name != "passthrough":
+            kind = fields.get(b"content-type", b"")
             try:
                 asked = peek(operation, body, kind) if isinstance(body, bytes) else peek_form(body, kind)
             except InvalidRequest:
                 if provider is None or caller.models:
                     raise
-                asked = None  # what passes through is its provider's to judge
-        if asked is not None:
-            call.stream = asked.stream or operation.streams == "path"
-            call.user = asked.user
-            call.characters = asked.characters
-            if operation.model_in == "body":
-                call.model = asked.model
-
+                # What passes through is its provider's to judge.
+            else:
+                call.stream = asked.stream
+                call.user = asked.user
+                call.characters = asked.characters
+                if operation.model_in == "body":
+                    call.model = asked.model
+        if "key=" in query:
+            query = without_key(query)
+        outgoing = Outgoing(operation, exchange.headers, query, body, asked, snapshot.limits.reply)
+        outgoing.stream = call.stream
         if provider is not None:
-            await self._pass_through(exchange, call, snapshot, snapshot.upstreams[provider], body)
-            return
-        if not call.model:
+            return outgoing, (self._passed_through(exchange, call, snapshot, outgoing),)
+        model = call.model
+        if not model:
             raise InvalidRequest("the request names no model; set `model`", param="model")
-        snapshot.keys.check_model(caller, call.model)
-        targets = snapshot.routes.targets(call.model, operation.name, self._draw)
-        assert asked is not None
-        ask_usage = call.stream and operation.name in ("chat", "completions") and not asked.include_usage
+        if caller.models:
+            snapshot.keys.check_model(caller, model)
+        if call.stream and operation.usage_on_request:
+            assert asked is not None
+            outgoing.asks_usage = not asked.include_usage
+        return outgoing, snapshot.routes.targets(model, operation.name, self._draw)
 
-        def body_for(target: Target) -> Body:
-            if not isinstance(body, bytes):
-                assert asked.form is not None, "only a form stays in its spool file"
-                return spliced(body, *asked.form.edit("model", target.model))
-            quirks = target.upstream.provider.quirks
-            if "anthropic_version_in_body" in quirks and operation.dialect == "messages":
-                return vertex.rewrite(body, asked)
-            return rewrite(operation, body, asked, model=target.model, ask_usage=ask_usage and target.asks_usage)
-
-        outgoing = Outgoing(
-            "POST",
-            forwarded_query(query),
-            exchange.headers,
-            body_for,
-            stream=call.stream,
-            limit=limits.reply,
-        )
-        retries = snapshot.config.retries
-
-        async def tried(targets: Sequence[Target]) -> tuple[Arrival, Target]:
-            return await attempt_all(
-                targets,
-                operation.name,
-                outgoing,
-                call,
-                tries=retries.attempts,
-                conditions=retries.on,
-                fetch=self.client.fetch,
-            )
-
-        arrival, target = await tried(targets)
-        if ask_usage and target.asks_usage and refuses_question(arrival):
-            target.asks_usage = False
-            arrival, target = await tried((target,))
-        call.target = target.name
-        hide_usage = ask_usage and target.asks_usage
-        await self._answer(exchange, call, arrival, target, hide_usage=hide_usage)
-
-    async def _pass_through(
-        self, exchange: Exchange, call: Call, snapshot: Snapshot, upstream: Upstream, body: bytes | mmap.mmap
-    ) -> None:
+    def _passed_through(self, exchange: Exchange, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Target:
         """Send a request on as it is, to the provider that its path names."""
-        caller = call.caller
+        caller, provider = call.caller, call.route.provider
         assert caller is not None
+        assert provider is not None
+        upstream = snapshot.upstreams[provider]
         if caller.models:
             if not call.model:
                 raise InvalidRequest(
@@ -227,52 +218,23 @@ class Gateway:
                 )
             snapshot.keys.check_model(caller, call.model, f"{upstream.name}/{call.model}")
         target = upstream.target(call.model or "", snapshot.config.timeouts)
-        credential = upstream.keyring.pick(asyncio.get_running_loop().time())
-        assert credential is not None
-        address = upstream.provider.address(call.route.rest, forwarded_query(exchange.query))
-        line = upstream.line(exchange.method, credential, address, address.query)
-        if isinstance(body, bytes):
-            sent: Body = body
-        elif credential.auth.static:
-            sent = spliced(body)
-        else:
-            sent = body[:]  # a signature covers the bytes themselves
-        outgoing = Outgoing(
-            exchange.method,
-            "",
-            exchange.headers,
-            lambda _: sent,
-            stream=call.stream,
-            limit=snapshot.config.server.limits.reply,
-        )
+        address = upstream.provider.address(call.route.rest, outgoing.query)
+        outgoing.asked = None
+        outgoing.passed = (exchange.method, address)
         call.target = target.name if call.model else upstream.name
-        arrival = await attempt(
-            call.target, line, credential, target.deadlines, outgoing, sent, self.client.fetch, call
-        )
-        upstream.keyring.refused(credential, arrival.status, arrival.retry_after, asyncio.get_running_loop().time())
-        await self._answer(exchange, call, arrival, target, hide_usage=False)
+        return target
 
-    async def _answer(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
-    ) -> None:
-        """Give the caller the reply that stands, or the failure that remained."""
-        if arrival.error is not None:
-            raise arrival.error
-        call.status = arrival.status
-        call.first_byte_ns = arrival.here_ns
-        if arrival.streaming and not (arrival.ended and not arrival.pieces):
-            await self._stream(exchange, call, arrival, target, hide_usage=hide_usage)
-            return
-        body = arrival.body
+    def _answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> None:
+        """Give the caller a whole reply, and account for it."""
+        pieces = arrival.pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if arrival.status < 400:
             settle(call, read_usage(call.operation, body, arrival.headers), target.price)
         else:
             call.error = "upstream_status"
         exchange.reply(arrival.status, reply_headers(arrival.headers), body, self._signature(call))
 
-    async def _stream(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, *, hide_usage: bool
-    ) -> None:
+    async def _stream(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, hide_usage: bool) -> None:
         """Pass a stream on, piece by piece, and account for it."""
         kind = arrival.header(b"content-type")
         if call.stream or b"stream" in kind:
@@ -406,8 +368,6 @@ def refuses_question(arrival: Arrival) -> bool:
     return b"stream_options" in arrival.body or b"include_usage" in arrival.body
 
 
-def forwarded_query(query: str) -> str:
+def without_key(query: str) -> str:
     """Return a caller's query without the gateway's key."""
-    if "key=" not in query:
-        return query
     return "&".join(pair for pair in query.split("&") if not pair.startswith("key="))

@@ -22,7 +22,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
 
     `dialect` is the shape of its errors and usage. `body` is the kind of its request: `multipart` ones may come as
     JSON too. `model_in` says where the caller writes the model. `streams` is `body` where the request's `stream`
-    decides, `path` where the operation always streams. `upload` is true where the body is a file's.
+    decides, `path` where the operation always streams. `upload` is true where the body is a file's, `local` where the
+    gateway answers by itself, `usage_on_request` where a stream has its usage only if it is asked for.
     """
 
     name: str
@@ -31,6 +32,8 @@ class Operation(msgspec.Struct, frozen=True, kw_only=True):
     model_in: Literal["body", "path", "none"] = "body"
     streams: Literal["body", "path", "never"] = "never"
     upload: bool = False
+    local: bool = False
+    usage_on_request: bool = False
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -54,8 +57,8 @@ def _table() -> dict[str, Operation]:
         return Operation(name=name, dialect="converse", model_in="path", **more)  # type: ignore[arg-type]  # literals
 
     operations = (
-        Operation(name="chat", dialect="chat", streams="body"),
-        Operation(name="completions", dialect="chat", streams="body"),
+        Operation(name="chat", dialect="chat", streams="body", usage_on_request=True),
+        Operation(name="completions", dialect="chat", streams="body", usage_on_request=True),
         Operation(name="embeddings", dialect="chat"),
         Operation(name="moderations", dialect="chat"),
         Operation(name="images_generations", dialect="chat", streams="body"),
@@ -81,8 +84,8 @@ def _table() -> dict[str, Operation]:
         Operation(name="cohere_embed", dialect="cohere"),
         Operation(name="cohere_rerank", dialect="cohere"),
         Operation(name="rerank", dialect="cohere"),
-        Operation(name="models", dialect="chat", body="none", model_in="none"),
-        Operation(name="model", dialect="chat", body="none", model_in="path"),
+        Operation(name="models", dialect="chat", body="none", model_in="none", local=True),
+        Operation(name="model", dialect="chat", body="none", model_in="path", local=True),
         Operation(name="passthrough", dialect="chat", body="binary", model_in="none"),
     )
     return {operation.name: operation for operation in operations}

@@ -36,7 +36,7 @@ class Arrival:
     _over: asyncio.Future[None] | None = None
     fields: Mapping[bytes, bytes] = MappingProxyType({})
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, wants_stream: bool, limit: int) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, wants_stream: bool, limit: int) -> None:
         self._loop = loop
         self._wants_stream = wants_stream
         self._limit = limit

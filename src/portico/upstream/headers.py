@@ -4,7 +4,7 @@ Towards a provider the list is closed, so that a cookie, a proxy's header or the
 the caller it is open, because providers report limits, ids and warnings in headers of their own.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 FORWARDED = frozenset(
     (
@@ -116,20 +116,6 @@ FORWARDS = Verdicts(
 
 RETURNS = Verdicts(lambda name: name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES))
 """Whether a provider's header goes back to the caller."""
-
-
-def request_lines(
-    headers: Sequence[tuple[bytes, bytes]], fixed: frozenset[bytes], defaults: Sequence[tuple[bytes, bytes]]
-) -> list[bytes]:
-    """Return the header lines of a caller's request that go on, but for those that the provider's row has fixed.
-
-    `defaults` are added where the caller sent no header of that name.
-    """
-    lines = [b"%b: %b\r\n" % (name, value) for name, value in headers if FORWARDS[name] and name not in fixed]
-    if defaults:
-        sent = {name for name, _ in headers}
-        lines += [b"%b: %b\r\n" % header for header in defaults if header[0] not in sent]
-    return lines
 
 
 def reply_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:

@@ -24,11 +24,12 @@ class Credential:
 
 
 class Keyring:
-    """The credentials of one provider, in the order of the configuration."""
+    """The credentials of one provider, in the order of the configuration; `only` is the one that has no other."""
 
     def __init__(self, credentials: Sequence[Credential]) -> None:
         assert credentials, "a provider without a credential has the one that adds nothing"
         self.credentials = tuple(credentials)
+        self.only = credentials[0] if len(credentials) == 1 else None
         self._next = 0
 
     def __repr__(self) -> str:

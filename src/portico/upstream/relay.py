@@ -32,7 +32,7 @@ class Relay:
         proto = b"https" if exchange.secure else b"http"
         lines.append(b"x-forwarded-for: %b\r\nx-forwarded-proto: %b\r\n" % (exchange.peer.encode(), proto))
         lines.append(b"content-length: %d\r\n\r\n" % len(body))
-        arrival = Arrival(asyncio.get_running_loop(), wants_stream=True, limit=0)
+        arrival = Arrival(asyncio.get_running_loop(), True, 0)
         try:
             connection = self._pool.take() or await self._pool.acquire(
                 asyncio.get_running_loop().time() + DEADLINES.connect

@@ -116,7 +116,7 @@ class Target:
     `asks_usage` is false where a stream reports its usage unasked, or where being asked was refused.
     """
 
-    __slots__ = ("_lines", "_served", "asks_usage", "deadlines", "model", "name", "price", "upstream")
+    __slots__ = ("_lines", "_served", "asks_usage", "body_version", "deadlines", "model", "name", "price", "upstream")
 
     def __init__(self, upstream: Upstream, model: str, timeouts: schema.Timeouts) -> None:
         self.upstream = upstream
@@ -124,6 +124,7 @@ class Target:
         self.name = f"{upstream.name}/{model}"
         self.price = upstream.price_of(model)
         self.asks_usage = "usage_always" not in upstream.provider.quirks
+        self.body_version = "anthropic_version_in_body" in upstream.provider.quirks
         self.deadlines = Deadlines(
             connect=timeouts.connect,
             first_byte=timeouts.first_byte,
@@ -143,7 +144,7 @@ class Target:
             known = self._served[operation] = self.upstream.provider.endpoint(operation, self.model) is not None
         return known
 
-    def line(self, operation: str, credential: Credential, query: str, *, stream: bool) -> Line:
+    def line(self, operation: str, credential: Credential, query: str, stream: bool) -> Line:
         """Return the way to an operation of this model, with the caller's query."""
         key = (operation, credential.id, query, stream)
         line = self._lines.get(key)
