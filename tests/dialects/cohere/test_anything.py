@@ -5,12 +5,16 @@ import copy
 import json
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.dialects.cohere.given import chunks, encoded, foreign, recorded, rendered
+from tests.dialects.cohere.given import chunks, decoded, encoded, foreign, recorded, rendered
+from tests.dialects.cohere.given import given as numbered
 from tests.framing.recordings import body_of
 
-from portico.dialects.cohere import Decoder, parse_error, parse_reply, parse_request
+from portico.dialects.cohere import Decoder, parse_error, parse_reply, parse_request, render_reply, render_request
+from portico.dialects.crossing import Notes, Target
 from portico.errors import BadUpstreamReply, InvalidRequest
 from portico.framing import sse
 from portico.ir import (
@@ -175,3 +179,27 @@ def test_no_change_of_a_recorded_stream_raises_anything_but_ours(data):
     if events[at] not in (b"", b"[DONE]"):
         events[at] = changed(data, json.loads(events[at]))
     attempt(b"".join(b"data: " + event + b"\n\n" for event in events))
+
+
+DEEP = [
+    '{"messages":[{"role":"tool","tool_call_id":"x","content":[{"type":"document","document":{"x":%s}}]}]}',
+    '{"documents":[{"x":%s}]}',
+    '{"message":{"content":[{"type":"document","document":{"x":%s}}]}}',
+    '{"message":{},"usage":%s}',
+    '{"type":"message-end","delta":{"usage":%s}}',
+]
+
+
+@pytest.mark.parametrize("depth", [50, 300, 700, 900, 940, 960, 980, 2000])
+@pytest.mark.parametrize("shape", range(len(DEEP)))
+def test_what_is_nested_deeply_is_taken_or_refused(shape, depth):
+    body = DEEP[shape].replace("%s", '{"items":' * depth + "1" + "}" * depth).encode()
+    target = Target(model="m", dialect="cohere", quirks=frozenset(["schema_subset"]))
+    with contextlib.suppress(InvalidRequest):
+        request = parse_request(body, model="m", stream=False)
+        for dialect in ("cohere", "chat"):
+            render_request(msgspec.structs.replace(request, dialect=dialect), target, Notes("cohere"))
+    with contextlib.suppress(BadUpstreamReply):
+        render_reply(parse_reply(body), foreign(), numbered())
+    with contextlib.suppress(BadUpstreamReply):
+        encoded(decoded(iter([b"data: " + body + b"\n\n"])))

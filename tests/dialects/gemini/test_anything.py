@@ -5,12 +5,16 @@ import copy
 import json
 from typing import Any
 
+import msgspec
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.dialects.gemini.given import chunks, encoded, foreign, recorded, rendered
+from tests.dialects.gemini.given import chunks, decoded, encoded, foreign, recorded, rendered
+from tests.dialects.gemini.given import given as numbered
 from tests.framing.recordings import body_of
 
-from portico.dialects.gemini import Decoder, parse_error, parse_reply, parse_request
+from portico.dialects.crossing import Notes, Target
+from portico.dialects.gemini import Decoder, parse_error, parse_reply, parse_request, render_reply, render_request
 from portico.errors import BadUpstreamReply, InvalidRequest
 from portico.ir import (
     Frame,
@@ -168,3 +172,27 @@ def test_no_change_of_a_recorded_call_raises_anything_but_ours(data):
             container, key = data.draw(st.sampled_from(found))
             container[key] = data.draw(shapes)
         attempt(json.dumps(changed).encode())
+
+
+DEEP = [
+    '{"contents":[{"parts":[{"functionCall":{"name":"f","args":%s}}]}]}',
+    '{"tools":[{"functionDeclarations":[{"name":"f","parameters":%s}]}]}',
+    '{"generationConfig":{"responseSchema":%s}}',
+    '{"x":%s,"usageMetadata":{"x":%s,"y":1.5}}',
+    '{"candidates":[{"content":{"parts":[{"functionCall":{"name":"f","args":%s}}]}}]}',
+]
+
+
+@pytest.mark.parametrize("depth", [50, 300, 700, 900, 940, 960, 980, 2000])
+@pytest.mark.parametrize("shape", range(len(DEEP)))
+def test_what_is_nested_deeply_is_taken_or_refused(shape, depth):
+    body = DEEP[shape].replace("%s", '{"items":' * depth + "1" + "}" * depth).encode()
+    target = Target(model="m", dialect="gemini", quirks=frozenset(["schema_subset"]))
+    with contextlib.suppress(InvalidRequest):
+        request = parse_request(body, model="m", stream=False)
+        for dialect in ("gemini", "chat"):
+            render_request(msgspec.structs.replace(request, dialect=dialect), target, Notes("gemini"))
+    with contextlib.suppress(BadUpstreamReply):
+        render_reply(parse_reply(body), foreign(), numbered())
+    with contextlib.suppress(BadUpstreamReply):
+        encoded(decoded(iter([b"data: " + body + b"\n\n"])))

@@ -72,12 +72,18 @@ def parse_reply(body: bytes) -> Reply:
     message = found.get("message") if type(found) is dict else None
     if type(message) is not dict:
         raise BadUpstreamReply(message if type(message) is str else "The provider's reply is not a message")
-    rest = clean(found)
-    kept = clean(rest.pop("message"))
     try:
-        parts = _parts(kept)
+        return _reply(found)
     except Malformed as problem:
         raise BadUpstreamReply(f"The provider's reply cannot be read: {problem}") from None
+    except RecursionError as error:
+        raise BadUpstreamReply("The provider's reply is nested too deeply") from error
+
+
+def _reply(found: Object) -> Reply:
+    rest = clean(found)
+    kept = clean(rest.pop("message"))
+    parts = _parts(kept)
     finish, raw = finish_of(rest.get("finish_reason"))
     if raw is not None:
         del rest["finish_reason"]

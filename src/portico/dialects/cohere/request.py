@@ -81,6 +81,8 @@ def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
         return _request(clean(found), model, stream)
     except Malformed as problem:
         raise InvalidRequest(str(problem), param=problem.where) from None
+    except RecursionError as error:
+        raise InvalidRequest("The request is nested too deeply") from error
 
 
 def _request(rest: Object, model: str, stream: bool) -> Request:
@@ -260,9 +262,8 @@ def _output(rest: Object) -> Output | None:
 
 def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """Write the body of a request. Raises InvalidRequest for what may not be left out and cannot be said."""
-    out = _own(request, target) if request.dialect == "cohere" else compose(request, target, notes)
     try:
-        return _encode(out)
+        return _encode(_own(request, target) if request.dialect == "cohere" else compose(request, target, notes))
     except RecursionError as error:
         raise InvalidRequest("The request is nested too deeply") from error
 

@@ -4,6 +4,8 @@ Contents, a tool plan, calls and citations each begin, grow and end in events of
 reason and the usage and is the proper end, `[DONE]` may follow it. A thought and a text can share an index.
 """
 
+from typing import Any
+
 import msgspec
 
 from portico.dialects.cohere import watch
@@ -79,6 +81,12 @@ class Decoder:
             found = _decode(data)
         except UNREADABLE as error:
             raise BadUpstreamReply(f"An event of the stream is not JSON that can be read: {error}") from error
+        try:
+            return self._told(found)
+        except RecursionError as error:
+            raise BadUpstreamReply("An event of the stream is nested too deeply") from error
+
+    def _told(self, found: Any) -> Frame:
         if type(found) is not dict:
             raise BadUpstreamReply("An event of the stream is not an object")
         events: list[AnyEvent] = []
@@ -257,7 +265,10 @@ class Encoder:
         if self._over:
             return b""
         if frame.dialect == "cohere":
-            return _again(frame)
+            try:
+                return _again(frame)
+            except RecursionError as error:
+                raise BadUpstreamReply("An event of the stream is nested too deeply") from error
         if self._voice is None:
             self._voice = Voice(self._request, self._given, frame.dialect)
         out: list[bytes] = []

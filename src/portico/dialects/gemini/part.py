@@ -210,7 +210,8 @@ def _response(rest: Object, calls: Calls) -> ToolResult:
                 if type(value) is str:
                     parts.append(Text(text=value))
                     data = None
-                    answer["$key"] = key
+                    if key != "output" and key != "error":
+                        answer["$key"] = key
     elif response is None:
         answer["$no_response"] = True
     else:
@@ -304,10 +305,10 @@ def parse_parts(found: Any, calls: Calls) -> tuple[Part, ...]:
         return (Text(text=found),)
     if type(found) is dict:
         found = [found]
-    parts = []
-    for at, each in enumerate(a_list(found, "parts")):
-        try:
+    parts: list[Part] = []
+    try:
+        for each in a_list(found, "parts"):
             parts.append(parse_part(each, calls))
-        except Malformed as problem:
-            raise problem.within(f"parts[{at}]") from None
+    except Malformed as problem:
+        raise (problem.within(f"parts[{len(parts)}]") if type(found) is list else problem) from None
     return tuple(parts)

@@ -105,15 +105,21 @@ def parse_reply(body: bytes) -> Reply:
         raise BadUpstreamReply("The provider's reply is not an object")
     if found.get("error"):
         raise BadUpstreamReply(failure(_encode(found["error"])) or "The provider reported an error")
+    try:
+        return _reply(found, body)
+    except Malformed as problem:
+        raise BadUpstreamReply(f"The provider's reply cannot be read: {problem}") from None
+    except RecursionError as error:
+        raise BadUpstreamReply("The provider's reply is nested too deeply") from error
+
+
+def _reply(found: Object, body: bytes) -> Reply:
     rest = opened(found, REPLY)
     calls = Calls(prefix(rest, body))
     choices: tuple[Choice, ...] = ()
-    try:
-        if rest.get("candidates"):
-            candidates = a_list(rest.pop("candidates"), "candidates")
-            choices = tuple(_choice(each, at, calls) for at, each in enumerate(candidates))
-    except Malformed as problem:
-        raise BadUpstreamReply(f"The provider's reply cannot be read: {problem}") from None
+    if rest.get("candidates"):
+        candidates = a_list(rest.pop("candidates"), "candidates")
+        choices = tuple(_choice(each, at, calls) for at, each in enumerate(candidates))
     reason = blocked(rest)
     if not choices and reason is not None:
         choices = (Choice(finish="content_filter", finish_raw=reason, extra={"$blocked": True}),)
@@ -248,6 +254,13 @@ def _cited(rest: Object, parts: tuple[Part, ...]) -> tuple[Part, ...]:
 
 def render_reply(reply: Reply, request: Request, given: Given) -> bytes:
     """Write a whole reply for a caller who speaks Gemini."""
+    try:
+        return _encode(_written(reply, request, given))
+    except RecursionError as error:
+        raise BadUpstreamReply("The provider's reply is nested too deeply") from error
+
+
+def _written(reply: Reply, request: Request, given: Given) -> Object:
     own = reply.dialect == "gemini"
     out: Object = dict(reply.extra) if own else {}
     choices = [choice for choice in reply.choices if "$blocked" not in choice.extra or not own]
@@ -261,10 +274,7 @@ def render_reply(reply: Reply, request: Request, given: Given) -> bytes:
     name = reply.id if own else given.new_id("")
     if name:
         out["responseId"] = name
-    try:
-        return _encode(closed(out))
-    except RecursionError as error:
-        raise BadUpstreamReply("The provider's reply is nested too deeply") from error
+    return closed(out)
 
 
 def reason_of(finish: Finish | None, raw: str | None, own: bool) -> str | None:

@@ -8,9 +8,8 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Notes, Target
-from portico.dialects.gemini.compose import ROLES, Contents
+from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
-from portico.dialects.gemini.schema import MARKS
 from portico.dialects.gemini.settings import parse_settings, render_settings
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, an_object, closed, opened
 from portico.dialects.gemini.tool import parse_choice, parse_tools, render_choice, render_tools
@@ -35,6 +34,7 @@ _REQUEST = Fields(
 )
 _CONTENT = Fields(("parts", "role"))
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
+_OWN_ROLES = {"user": "user", "assistant": "model", "tool": "function", "system": "system", "developer": "user"}
 _TIERS = {"flex": "flex", "priority": "priority", "default": "standard", "standard": "standard"}
 _LOST = (
     "min_p",
@@ -56,22 +56,23 @@ def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
     except UNREADABLE as error:
         raise InvalidRequest(f"The body is not JSON that can be read: {error}") from error
     try:
-        return _request(an_object(found, "The body"), body, model, stream)
+        return _request(an_object(found, "The body"), model, stream)
     except Malformed as problem:
         raise InvalidRequest(str(problem), param=problem.where) from None
+    except RecursionError as error:
+        raise InvalidRequest("The request is nested too deeply") from error
 
 
-def _request(found: Object, body: bytes, model: str, stream: bool) -> Request:
+def _request(found: Object, model: str, stream: bool) -> Request:
     rest = opened(found, _REQUEST)
-    subset = any(mark in body for mark in MARKS)
     fields: Object = {}
     if rest.get("generationConfig") is not None:
-        fields, left = parse_settings(rest.pop("generationConfig"), subset)
+        fields, left = parse_settings(rest.pop("generationConfig"))
         _keep(rest, "generationConfig", left)
     if rest.get("systemInstruction") is not None:
         fields["system"] = _system(rest)
     if rest.get("tools"):
-        fields["tools"], layout = parse_tools(rest.pop("tools"), subset)
+        fields["tools"], layout = parse_tools(rest.pop("tools"))
         if layout is not None:
             rest["$tools"] = layout
     if rest.get("toolConfig") is not None:
@@ -147,6 +148,11 @@ def _message(content: Any, calls: Calls) -> Message:
         return Message(role="user", parts=(Text(text=content),), extra={"$string": True})
     if type(content) is not dict:
         raise Malformed("", "an object")
+    if len(content) == 2:
+        # The way of nearly every content: a role that we know, and a list of parts.
+        found, written = content.get("parts"), content.get("role")
+        if type(found) is list and type(written) is str and written in _ROLES:
+            return Message(role=_ROLES[written], parts=parse_parts(found, calls))
     rest = opened(content, _CONTENT)
     written = rest.pop("role", None)
     role = _ROLES.get(written) if type(written) is str else None
@@ -170,6 +176,13 @@ def _message(content: Any, calls: Calls) -> Message:
 
 def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """Write the body of a request. Raises InvalidRequest for what may not be left out and cannot be said."""
+    try:
+        return _encode(_body(request, target, notes))
+    except RecursionError as error:
+        raise InvalidRequest("The request is nested too deeply") from error
+
+
+def _body(request: Request, target: Target, notes: Notes) -> Object:
     own = request.dialect == "gemini"
     out: Object = {}
     if own:
@@ -202,10 +215,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     settings = render_settings(request, own, target, notes)
     if settings is not None:
         out["generationConfig"] = settings
-    try:
-        return _encode(closed(out))
-    except RecursionError as error:
-        raise InvalidRequest("The request is nested too deeply") from error
+    return closed(out)
 
 
 def _model(written: Any, target: Target) -> Any:
@@ -257,21 +267,17 @@ def _only(parts: tuple[Part, ...]) -> Part | None:
 def _own_content(message: Message, notes: Notes) -> Any:
     extra = message.extra
     lost = notes.lost
-    role = ROLES[message.role]
+    role = _OWN_ROLES[message.role]
     parts = []
     for part in message.parts:
         written = render_part(part, True, False, lost)
         if written is not None:
             parts.append(written)
     if not extra:
-        if message.role == "tool" or message.role == "system":
-            role = "function" if message.role == "tool" else "system"
         return {"role": role, "parts": parts}
     if extra.get("$string") and isinstance(said := _only(message.parts), Text):
         return said.text
     out: Object = {"role": role, "parts": parts, **extra}
-    if message.role == "tool" or message.role == "system":
-        out["role"] = "function" if message.role == "tool" else "system"
     if "$role" in extra:
         if extra["$role"] is not None:
             out["role"] = extra["$role"]

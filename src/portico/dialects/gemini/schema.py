@@ -8,14 +8,15 @@ no references, no `const`, no `oneOf`, no `additionalProperties`.
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 Schema = dict[str, Any]
 Lost = Callable[[str], None]
 
-MARKS = tuple(
+_MARKS = tuple(
     f'"{mark}"'.encode()
     for mark in ("OBJECT", "STRING", "ARRAY", "INTEGER", "NUMBER", "BOOLEAN", "nullable", "propertyOrdering")
 )
-"""What a body holds one of, if any of its schemas is not JSON Schema as it stands."""
 
 DEPTH = 60
 """Levels of a schema that are looked into; what lies deeper is left as it is, or out of the subset."""
@@ -37,36 +38,60 @@ _CAPITALS = {lower: upper for upper, lower in _TYPES.items()}
 _LENGTHS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _PLAIN = ("title", "description", "pattern", "minimum", "maximum", "default", "example", "propertyOrdering", *_LENGTHS)
 _FORMATS = {"STRING": ("date-time", "enum"), "NUMBER": ("float", "double"), "INTEGER": ("int32", "int64")}
+# Words of a schema that are the same in both, but for the names of types.
+_SIMPLE = frozenset(("description", "title", "enum", "required", "default", "pattern", "minimum", "maximum")) | {"type"}
+_SPECIAL = frozenset(
+    (
+        *("type", "nullable", "propertyOrdering", "format", "items", "additionalProperties", "not", "$defs", "defs"),
+        *("definitions", "patternProperties", "anyOf", "oneOf", "allOf", "prefixItems", *_LENGTHS),
+    )
+)
 # Words about a schema that ask nothing of what it describes.
 _SILENT = frozenset(("$schema", "$id", "$defs", "definitions", "$comment", "$anchor", "examples", "deprecated"))
+
+
+def in_subset(value: Any) -> bool:
+    """Return whether a value may hold schemas that are not JSON Schema as they stand."""
+    written = msgspec.json.encode(value)
+    return any(mark in written for mark in _MARKS)
 
 
 def to_json_schema(schema: Any, depth: int = 0) -> Any:
     """Write a schema of the subset as JSON Schema; one that is JSON Schema comes out as it was."""
     if type(schema) is not dict or depth > DEPTH:
         return schema
-    out: Schema = {}
-    for name, value in schema.items():
-        kind = type(value)
-        if name == "type" and kind is str:
-            if value != "TYPE_UNSPECIFIED":
-                out["type"] = _TYPES.get(value, value)
-        elif kind is dict:
-            if name in ("properties", "$defs", "defs", "definitions", "patternProperties"):
-                out[name] = {key: to_json_schema(inner, depth + 1) for key, inner in value.items()}
-            elif name in ("items", "additionalProperties", "not"):
-                out[name] = to_json_schema(value, depth + 1)
-            else:
-                out[name] = value
-        elif kind is list and name in ("anyOf", "oneOf", "allOf", "prefixItems"):
-            out[name] = [to_json_schema(inner, depth + 1) for inner in value]
-        elif name in _LENGTHS and kind is str and value.isdecimal() and len(value) < 20:
-            out[name] = int(value)
-        elif name not in ("nullable", "propertyOrdering") and not (name == "format" and value == "enum"):
-            out[name] = value
+    out = schema.copy()
+    kind = out.get("type")
+    if type(kind) is str and kind in _TYPES:
+        out["type"] = _TYPES[kind]
+    if out.keys() <= _SIMPLE and out.get("type") != "TYPE_UNSPECIFIED":
+        return out
+    properties = out.get("properties")
+    if type(properties) is dict:
+        out["properties"] = {name: to_json_schema(inner, depth + 1) for name, inner in properties.items()}
+    for name in out.keys() & _SPECIAL:
+        _special(out, name, schema[name], depth)
     if schema.get("nullable") is True:
         _allow_null(out)
     return out
+
+
+def _special(out: Schema, name: str, value: Any, depth: int) -> None:
+    """Write a word of a schema that holds schemas, or that is not JSON Schema's."""
+    kind = type(value)
+    if name in ("nullable", "propertyOrdering") or (name == "format" and value == "enum"):
+        del out[name]
+    elif name == "type" and value == "TYPE_UNSPECIFIED":
+        del out["type"]
+    elif name in _LENGTHS:
+        if kind is str and value.isdecimal() and value.isascii() and len(value) < 20:
+            out[name] = int(value)
+    elif kind is dict and name in ("items", "additionalProperties", "not"):
+        out[name] = to_json_schema(value, depth + 1)
+    elif kind is dict and name in ("$defs", "defs", "definitions", "patternProperties"):
+        out[name] = {key: to_json_schema(inner, depth + 1) for key, inner in value.items()}
+    elif kind is list and name in ("anyOf", "oneOf", "allOf", "prefixItems"):
+        out[name] = [to_json_schema(inner, depth + 1) for inner in value]
 
 
 def _allow_null(out: Schema) -> None:

@@ -57,7 +57,7 @@ _SHOWING = frozenset(("messages", "converse", "cohere"))
 _BUDGETED = ("gemini-2", "gemini-1")
 
 
-def parse_settings(found: Any, subset: bool) -> tuple[Object, Object]:
+def parse_settings(found: Any) -> tuple[Object, Object]:
     """Read `generationConfig`: what a Request is made with, and what is left. Raises Malformed."""
     rest = opened(an_object(found, "generationConfig"), _CONFIG)
     settings: Object = {}
@@ -78,7 +78,7 @@ def parse_settings(found: Any, subset: bool) -> tuple[Object, Object]:
         settings["modalities"] = tuple(word.lower() for word in written)
         if any(word != word.upper() for word in written):
             rest["$modalities"] = list(written)
-    output = _output(rest, subset)
+    output = _output(rest)
     if output is not None:
         settings["output"] = output
     if rest.get("thinkingConfig") is not None:
@@ -109,14 +109,14 @@ def _words(value: Any, name: str) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _output(rest: Object, subset: bool) -> Output | None:
+def _output(rest: Object) -> Output | None:
     schema = rest.get("responseJsonSchema")
     extra: Object = {}
     if type(schema) is dict:
         del rest["responseJsonSchema"]
     elif type(rest.get("responseSchema")) is dict:
         written = rest.pop("responseSchema")
-        schema = to_json_schema(written) if subset else written
+        schema = to_json_schema(written)
         extra = {"$written": written, "$read": schema}
     else:
         schema = None

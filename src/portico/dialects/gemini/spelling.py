@@ -68,12 +68,13 @@ def opened(found: Object, fields: Fields) -> Object:
 
 def closed(out: Object) -> Object:
     """Take the hints out of an object that is to be written, and spell its fields as they were."""
-    renamed = out.pop("$snake", None)
-    for name in renamed or ():
-        if name in out:
-            out[snake(name)] = out.pop(name)
-    for name in [name for name in out if name[:1] == "$"]:
-        del out[name]
+    hints = [name for name in out if name[:1] == "$"]
+    if hints:
+        for name in out.get("$snake", ()):
+            if name in out:
+                out[snake(name)] = out.pop(name)
+        for name in hints:
+            del out[name]
     return out
 
 

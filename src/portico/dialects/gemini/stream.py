@@ -137,6 +137,12 @@ class Decoder:
             found = _decode(data)
         except UNREADABLE as error:
             raise BadUpstreamReply(f"An event of the stream is not JSON that can be read: {error}") from error
+        try:
+            return self._told(found, data)
+        except RecursionError as error:
+            raise BadUpstreamReply("An event of the stream is nested too deeply") from error
+
+    def _told(self, found: Any, data: bytes) -> Frame:
         if type(found) is not dict:
             raise BadUpstreamReply("An event of the stream is not an object")
         if found.get("error"):
@@ -352,15 +358,15 @@ class Encoder:
         if self._over:
             return b""
         if frame.dialect == "gemini":
-            return b"" if _END in frame.extra else self._written(again(frame))
+            return b"" if _END in frame.extra else self._written([again(frame)])
         if self._voice is None:
             self._voice = Voice(self._request, self._given)
         said: list[Object] = []
         for event in frame.events:
             if isinstance(event, Failed):
-                return b"".join(map(self._written, said)) + self.fail(event.error)
+                return self._written(said) + self.fail(event.error)
             self._voice.hear(event, frame, said)
-        return b"".join(map(self._written, said))
+        return self._written(said)
 
     def fail(self, error: PorticoError) -> bytes:
         """Return the error that ends the stream; nothing where it is over."""
@@ -380,15 +386,22 @@ class Encoder:
         if self._voice is not None:
             said: list[Object] = []
             self._voice.end(said)
-            out.extend(map(self._written, said))
+            out.append(self._written(said))
         self._over = True
         if self._array:
             out.append(b"]" if self._elements else b"[]")
         return b"".join(out)
 
-    def _written(self, element: Object) -> bytes:
-        data = _encode(element)
-        if not self._array:
-            return b"data: %b\r\n\r\n" % data
-        self._elements += 1
-        return (b",\r\n" if self._elements > 1 else b"[") + data
+    def _written(self, elements: list[Object]) -> bytes:
+        out = []
+        for element in elements:
+            try:
+                data = _encode(element)
+            except RecursionError as error:
+                raise BadUpstreamReply("An event of the stream is nested too deeply") from error
+            if self._array:
+                self._elements += 1
+                out.append((b",\r\n" if self._elements > 1 else b"[") + data)
+            else:
+                out.append(b"data: %b\r\n\r\n" % data)
+        return b"".join(out)

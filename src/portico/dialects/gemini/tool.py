@@ -7,7 +7,7 @@ functions and several of Google's own tools; how they were laid out stays in the
 from typing import Any
 
 from portico.dialects.crossing import Notes, Target
-from portico.dialects.gemini.schema import to_json_schema, to_subset
+from portico.dialects.gemini.schema import in_subset, to_json_schema, to_subset
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened, without_hints
 from portico.ir import Extra, Request, Tool, ToolChoice
 
@@ -40,11 +40,12 @@ _CONFIG = Fields(("functionCallingConfig", "retrievalConfig", "includeServerSide
 _CALLING = Fields(("mode", "allowedFunctionNames"))
 
 
-def parse_tools(found: Any, subset: bool) -> tuple[tuple[Tool, ...], Extra | None]:
+def parse_tools(found: Any) -> tuple[tuple[Tool, ...], Extra | None]:
     """Read the tools, and how they were laid out where that is not one list of functions.
 
-    `subset` says that schemas may be written in Gemini's subset and not in JSON Schema. Raises Malformed.
+    Raises Malformed.
     """
+    subset = in_subset(found)
     tools: list[Tool] = []
     layout: list[Object] = []
     entries = [found] if type(found) is dict else a_list(found, "tools")

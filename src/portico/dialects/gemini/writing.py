@@ -196,6 +196,9 @@ def _write_result(part: ToolResult, own: bool, reply: bool, lost: Lost) -> Objec
         answer["response"] = {"error" if part.error else "output": ""}
     if others or "$parts" in kept:
         answer["parts"] = others
+    if not kept:
+        answer["id"] = part.id
+        return closed({**extra, "functionResponse": answer}) if extra else {"functionResponse": answer}
     _with_id(kept, part.id)
     answer.update(kept)
     return closed({**extra, "functionResponse": closed(answer)})
@@ -211,6 +214,8 @@ def _answer(part: ToolResult, text: str, key: str | None) -> Object:
 
 def _split(parts: tuple[Part, ...], own: bool, lost: Lost) -> tuple[str | None, list[Object]]:
     """Part a result's text, joined, from what is written as parts beside it."""
+    if len(parts) == 1 and isinstance(only := parts[0], Text):
+        return only.text, []
     texts: list[str] = []
     others: list[Object] = []
     for each in parts:
