@@ -38,12 +38,12 @@ BINARY = ("audio/", "application/octet-stream")
 DEVELOPMENT = 7388
 """How many recordings there are in the set for which the numbers below hold."""
 AT_LEAST = {
-    "chat": 2860,
-    "completions": 50,
-    "embeddings": 79,
-    "responses": 1010,
+    "chat": 3109,
+    "completions": 51,
+    "embeddings": 90,
+    "responses": 1063,
     "responses_input_tokens": 4,
-    "messages": 914,
+    "messages": 915,
     "messages_count_tokens": 5,
     "moderations": 7,
     "images_generations": 24,
