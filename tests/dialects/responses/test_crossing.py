@@ -522,3 +522,37 @@ def test_a_wish_to_store_is_no_stored_context() -> None:
     notes = Notes("chat")
     leave(parsed({"input": "hi", "store": True, "background": False, "previous_response_id": None}), notes)
     assert notes.dropped == []
+
+
+def test_what_another_dialect_would_not_miss_stays_out_of_its_sight() -> None:
+    body = {
+        "input": [],
+        "store": True,
+        "stream": False,
+        "stream_options": {"include_obfuscation": False},
+        "include": ["reasoning.encrypted_content"],
+        "truncation": "disabled",
+        "background": False,
+        "safety_identifier": "u1",
+        "tools": [],
+        "text": {},
+    }
+    request = parsed(body)
+    assert [name for name in request.extra if not name.startswith("$")] == []
+    assert request.user == "u1"
+    said = rendered(request)
+    assert {name: said.get(name) for name in body} == body
+
+
+def test_what_it_would_miss_is_in_its_sight() -> None:
+    body = {"input": "hi", "truncation": "auto", "include": ["file_search_call.results"], "max_tool_calls": 3}
+    assert parsed(body).extra == {name: value for name, value in body.items() if name != "input"}
+
+
+@pytest.mark.parametrize("name", ["$silent", "$named", "$item", "$message"])
+def test_a_member_with_a_name_of_ours_means_nothing(name: str) -> None:
+    body = {
+        name: 1,
+        "input": [{"role": "assistant", "content": [{"type": "output_text", "text": "a", name: 1}], name: 1}],
+    }
+    assert rendered(parsed(body))["input"] == [{"role": "assistant", "content": [{"type": "output_text", "text": "a"}]}]

@@ -297,3 +297,10 @@ READ: dict[str, tuple[dict[str, Any], Finish | None]] = {
 @pytest.mark.parametrize(("members", "finish"), READ.values(), ids=READ.keys())
 def test_a_status_is_how_it_ended(members: dict[str, Any], finish: Finish | None) -> None:
     assert parse_reply(json.dumps({"output": [], **members}).encode()).choices[0].finish == finish
+
+
+@pytest.mark.parametrize(
+    ("tier", "said"), [("standard", "default"), ("priority", "priority"), ("batch", "auto"), (None, "auto")]
+)
+def test_a_tier_is_told_in_words_that_the_api_has(tier: str | None, said: str) -> None:
+    assert wire(answered(Text("a"), service_tier=tier))["service_tier"] == said

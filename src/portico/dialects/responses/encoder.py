@@ -23,6 +23,7 @@ from portico.dialects.responses.output import (
     message_item,
     outcome,
     reasoning_item,
+    served_tier,
     server_item,
     server_prefix,
     signature_item,
@@ -162,8 +163,9 @@ class Encoder:
         outcome(response, self._finish, refused=self._refused)
         if self._usage is not None:
             response["usage"] = write_usage(self._usage)
-            if self._usage.tier is not None:
-                response["service_tier"] = self._usage.tier
+            tier = served_tier(self._usage.tier)
+            if tier is not None:
+                response["service_tier"] = tier
         self._say(f"response.{response['status']}", {"response": response}, out)
         return b"".join(out)
 

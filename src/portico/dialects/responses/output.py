@@ -14,6 +14,8 @@ from portico.dialects.seal import seal, seal_call
 from portico.ir import Audio, Finish, Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult
 from portico.types import Dialect, Usage
 
+_TIERS = frozenset(("auto", "default", "flex", "scale", "priority"))
+_ORDINARY = {"standard": "default", "standard_only": "default", "on_demand": "default"}
 _object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 # Members of a request that its response repeats as they are, with what stands there when they were not said.
 _REPEATED: tuple[tuple[str, Any], ...] = (
@@ -24,9 +26,16 @@ _REPEATED: tuple[tuple[str, Any], ...] = (
 )
 
 
+def served_tier(tier: str | None) -> str | None:
+    """Return a service tier in the API's own words, None for one that it does not know."""
+    tier = _ORDINARY.get(tier or "", tier)
+    return tier if tier in _TIERS else None
+
+
 def frame(request: Request, given: Given) -> Object:
     """Return the response without its output: what it repeats of the request, and what is not known yet as null."""
     extra = request.extra if request.dialect == "responses" else {}
+    extra = extra | extra.get("$silent", {})
     texts = [part.text for part in request.system if type(part) is Text]
     text: Object = {"format": {"type": "text"}}
     output = request.output
@@ -67,7 +76,7 @@ def frame(request: Request, given: Given) -> Object:
         "previous_response_id": None,
         "prompt_cache_key": request.prompt_cache_key,
         "reasoning": reasoning,
-        "service_tier": request.service_tier or "auto",
+        "service_tier": served_tier(request.service_tier) or "auto",
         "store": False,
         "temperature": 1.0 if request.temperature is None else request.temperature,
         "text": text,

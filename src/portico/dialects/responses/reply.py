@@ -12,7 +12,7 @@ import msgspec
 from portico.dialects.crossing import Given
 from portico.dialects.responses.content import Object, UnfitError, take, written
 from portico.dialects.responses.items import read_item, write_items
-from portico.dialects.responses.output import frame, outcome, write_output, write_usage
+from portico.dialects.responses.output import frame, outcome, served_tier, write_output, write_usage
 from portico.dialects.responses.watch import read_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply
@@ -115,8 +115,9 @@ def render_reply(reply: Reply, request: Request, given: Given) -> bytes:
         value["created_at"] = reply.created
     if reply.model:
         value["model"] = reply.model
-    if reply.service_tier is not None:
-        value["service_tier"] = reply.service_tier
+    tier = served_tier(reply.service_tier)
+    if tier is not None:
+        value["service_tier"] = tier
     value["output"] = write_output(choice.parts, given, reply.dialect, choice.logprobs)
     outcome(value, choice.finish, refused=any(type(part) is Refusal for part in choice.parts))
     if reply.usage is not None:

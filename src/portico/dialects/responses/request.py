@@ -28,6 +28,8 @@ _ROLES: dict[str, Role] = {"user": "user", "system": "system", "developer": "dev
 # Items that answer a model, or speak for its surroundings; other unknown ones are the model's.
 _ANSWERS = frozenset(("mcp_approval_response", "additional_tools", "item_reference"))
 _SERVED = {"standard": "default", "standard_only": "default"}
+# Where a reply is kept at OpenAI, and how a stream hides the length of its events.
+_SILENT = frozenset(("store", "stream", "stream_options"))
 _STORED = ("previous_response_id", "conversation", "prompt")
 _body: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.encode
@@ -62,10 +64,26 @@ def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
         # The newer name of the same thing.
         fields["user"] = members["safety_identifier"]
         members["$named"] = True
+    silent = [name for name, value in members.items() if _silent(name, value, fields)]
+    if silent:
+        members["$silent"] = {name: members.pop(name) for name in silent}
     return Request(dialect="responses", model=model, stream=stream, **fields, extra=members)
 
 
 Fields = dict[str, Any]
+
+
+def _silent(name: str, value: Any, fields: Fields) -> bool:
+    """Return whether a member says nothing that another dialect would miss: it is kept where only this one looks."""
+    if name in _SILENT or value == [] or value == {}:
+        return True
+    if name == "include":
+        return all(each in (_ENCRYPTED, LOGPROBS) for each in value or ())
+    if name == "truncation":
+        return bool(value == "disabled")
+    if name == "background":
+        return value is False
+    return name == "safety_identifier" and fields.get("user") == value
 
 
 def _plain(name: str, kind: type | tuple[type, ...], what: str) -> Callable[[Any, Fields], bool]:
@@ -241,7 +259,9 @@ _FIELDS: dict[str, Callable[[Any, Fields], bool]] = {
 def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """Write the body for a provider that speaks this dialect. What it cannot say is told to `notes`."""
     own = request.dialect == "responses"
-    out: Object = written(request.extra) if own else {}
+    out: Object = {}
+    if own:
+        out = written(request.extra) | request.extra.get("$silent", {})
     out["model"] = target.model
     if request.stream:
         out["stream"] = True

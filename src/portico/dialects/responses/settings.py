@@ -55,7 +55,7 @@ def _read_form(form: Object) -> Output:
 def write_text(request: Request) -> Object | None:
     """Write `text`, None where the request says nothing of it."""
     own = request.dialect == "responses"
-    left = request.extra.get("text") if own else None
+    left = request.extra.get("text") or request.extra.get("$silent", {}).get("text") if own else None
     value: Object = dict(left) if type(left) is dict else {}
     if request.output is not None:
         value["format"] = _write_form(request.output, own)
