@@ -38,7 +38,6 @@ from portico.ir import (
     Text,
     Thinking,
     ToolCall,
-    ToolResult,
 )
 from portico.types import Dialect, Usage
 
@@ -234,8 +233,6 @@ def render_content(part: Part, own: bool, maker: Dialect) -> list[Object]:
         return [{"type": "text", "text": part.source.text}] if part.source.text else []
     if isinstance(part, Audio):
         return [{"type": "text", "text": part.transcript}] if part.transcript else []
-    if isinstance(part, ToolResult) and part.server:
-        return [each for inner in part.parts for each in render_content(inner, False, maker)]
     return []
 
 
