@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from collections.abc import Sequence
 from time import perf_counter_ns
 
 import msgspec
@@ -73,7 +74,9 @@ class Record(msgspec.Struct, omit_defaults=True):
 class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
-    `characters` is the length of a text to be spoken, which its reply does not tell. `delivered` is set where the caller hung up after it had the last event of its stream.
+    `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
+    cross into the provider's dialect. `delivered` is set where the caller hung up after it had the last event of its
+    stream.
     """
 
     received_ns = 0
@@ -88,6 +91,7 @@ class Call:
     status = 0
     error: str | None = None
     delivered = False
+    dropped: Sequence[str] = ()
     first_byte_ns = 0
     waited_ns = 0
 

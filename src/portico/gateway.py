@@ -26,6 +26,7 @@ from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
 from portico.dialects.request import Peek, peek, peek_form
+from portico.dialects.translate import Translation
 from portico.dialects.usage import observer, read_usage
 from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
@@ -43,6 +44,8 @@ from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
 MEMO_BOUND = 4096
+LONGEST_NAME = 512
+"""Characters of a model's name."""
 ONE_TRY = Retries()
 """A request that passes through is tried once."""
 LAST_WORDS = 1.0
@@ -135,8 +138,14 @@ class Gateway:
                 raise arrival.error
             call.status = arrival.status
             call.first_byte_ns = arrival.here_ns
+            translation = outgoing.translations.get(target)
+            if translation is not None:
+                call.dropped = translation.dropped
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
-                await self._stream(exchange, call, arrival, target, outgoing.asks_usage and target.asks_usage)
+                hide_usage = outgoing.asks_usage and target.asks_usage
+                await self._stream(exchange, call, arrival, target, translation, hide_usage)
+            elif translation is not None:
+                self._answer_translated(exchange, call, arrival, target, translation)
             else:
                 self._answer(exchange, call, arrival, target)
         except PorticoError as error:
@@ -189,10 +198,16 @@ class Gateway:
                 call.characters = asked.characters
                 if operation.model_in == "body":
                     call.model = asked.model
+        if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
+            # It goes into headers and records.
+            raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
         if "key=" in query:
             query = without_key(query)
         outgoing = Outgoing(operation, exchange.headers, query, body, asked, snapshot.limits.reply)
         outgoing.stream = call.stream
+        outgoing.call_id = call.id
+        outgoing.model = call.model or ""
+        outgoing.strict = snapshot.config.strict or fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
         if provider is not None:
             return outgoing, (self._passed_through(exchange, call, snapshot, outgoing),)
         model = call.model
@@ -234,10 +249,39 @@ class Gateway:
             call.error = "upstream_status"
         exchange.reply(arrival.status, reply_headers(arrival.headers), body, self._signature(call))
 
-    async def _stream(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, hide_usage: bool) -> None:
+    def _answer_translated(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: Translation
+    ) -> None:
+        """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
+        body = arrival.body
+        if arrival.status >= 400:
+            error = translation.error(arrival.status, arrival.headers, body)
+            call.status, call.error = error.status, "upstream_status"
+            status, headers, told = render_error(call.operation.dialect, error, call.id)
+            exchange.reply(status, headers, told, self._signature(call))
+            return
+        settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
+        told = translation.reply(body)
+        exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, self._signature(call))
+
+    async def _stream(
+        self,
+        exchange: Exchange,
+        call: Call,
+        arrival: Arrival,
+        target: Target,
+        translation: Translation | None,
+        hide_usage: bool,
+    ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
         kind = arrival.header(b"content-type")
-        if call.stream or b"stream" in kind:
+        headers = reply_headers(arrival.headers)
+        watch: Observer | Translation
+        if translation is not None:
+            watch = translation
+            kind = translation.stream_type
+            headers = [(b"content-type", kind), (b"cache-control", b"no-cache")]
+        elif call.stream or b"stream" in kind:
             watch = observer(call.operation, hide_usage=hide_usage)
         else:
             watch = Observer(call.operation)  # sound or a download: there are no events in it
@@ -252,7 +296,7 @@ class Gateway:
         length = arrival.header(b"content-length") if not call.stream else b""
         exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
         known = int(length) if length.isdigit() else None
-        exchange.start(arrival.status, reply_headers(arrival.headers), known, self._signature(call))
+        exchange.start(arrival.status, headers, known, self._signature(call))
         try:
             if exchange.paused:
                 arrival.pause()
@@ -268,8 +312,8 @@ class Gateway:
             settle(call, watch.usage, target.price)
             raise
         failure = arrival.error
-        reported = watch.failed
         rest = watch.flush() if failure is None else b""
+        reported = watch.failed
         settle(call, watch.usage, target.price)
         if failure is None and call.stream and not watch.finished and reported is None:
             failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
@@ -281,7 +325,10 @@ class Gateway:
             return
         call.error = failure.code
         array = call.operation.dialect == "gemini" and kind.startswith(b"application/json")
-        if call.stream and not array:
+        if translation is not None:
+            write(translation.fail(failure))
+            exchange.finish()
+        elif call.stream and not array:
             write(render_stream_error(call.operation.dialect, failure, call.id))
             exchange.finish()
         else:
@@ -293,6 +340,8 @@ class Gateway:
         overhead = call.overhead_us(perf_counter_ns())
         lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
         if call.target is not None:
+            if call.dropped:
+                lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
             cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
             lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
         return lines.encode("ascii", "backslashreplace")

@@ -266,5 +266,8 @@ class Config(Closed, frozen=True):
     keys: Annotated[dict[str, Key], said("Keys that callers hold, by a name for people.")] = {}
     retries: Annotated[Retries, said("How often one target is tried before the next.")] = Retries()
     timeouts: Annotated[Timeouts, said("How long one attempt at a provider may take.")] = Timeouts()
+    strict: Annotated[
+        bool, said("Refuse a call whose provider cannot be told all of it, instead of dropping what cannot cross.")
+    ] = False
     prices: Annotated[dict[str, Price], said("Prices by `provider/model`, over the shipped ones.")] = {}
     logs: Annotated[Logs, said("What is written of calls.")] = Logs()

@@ -110,7 +110,8 @@ _ORDER: Mapping[Dialect, tuple[Dialect, ...]] = {
     "converse": ("messages", "responses", "gemini", "chat", "cohere"),
     "cohere": ("messages", "chat", "responses", "gemini", "converse"),
 }
-_CONVERSATIONAL = frozenset(name for names in _OPERATIONS.values() for name in names) | {"completions"}
+CONVERSATIONS = frozenset(name for names in _OPERATIONS.values() for name in names) | {"completions"}
+"""The operations that have a place in every dialect."""
 
 
 def upstream_operation(operation: str, offered: Collection[str], *, stream: bool) -> str | None:
@@ -121,7 +122,7 @@ def upstream_operation(operation: str, offered: Collection[str], *, stream: bool
     """
     if operation in offered:
         return operation
-    if operation not in _CONVERSATIONAL:
+    if operation not in CONVERSATIONS:
         return None
     own = OPERATIONS[operation].dialect
     for dialect in (own, *_ORDER[own]):

@@ -11,6 +11,7 @@ from portico.errors import (
     BadUpstreamReply,
     ConnectFailed,
     ConnectionLost,
+    InvalidRequest,
     PorticoError,
     UpstreamError,
     UpstreamTimeout,
@@ -94,7 +95,9 @@ async def attempt_all(
                 spare = False
                 continue
             if not may_retry(arrival, retries.on):
-                if status in (401, 403) and target is not targets[-1]:
+                # A key that is refused, and a request that this dialect cannot say, may do elsewhere.
+                other = status in (401, 403) or isinstance(arrival.error, InvalidRequest)
+                if other and target is not targets[-1]:
                     break
                 return arrival, target
             left -= 1
@@ -111,7 +114,7 @@ def send_at_once(arrival: Arrival, line: Line, credential: Credential, target: T
     body = outgoing.body_for(target, auth)
     if not isinstance(body, bytes):
         return False
-    head = outgoing.head_for(line, auth, body, len(body))
+    head = outgoing.head_for(line, auth, body, len(body), target in outgoing.translations)
     connection = line.pool.take()
     if connection is None:
         return False
@@ -131,7 +134,7 @@ async def send(
         await auth.prepare(fetch, time.time())
     body = outgoing.body_for(target, auth)
     size, pieces = (len(body), None) if isinstance(body, bytes) else body()
-    head = outgoing.head_for(line, auth, body, size)
+    head = outgoing.head_for(line, auth, body, size, target in outgoing.translations)
     connection = line.pool.take()
     if connection is None:
         connection = await line.pool.acquire(asyncio.get_running_loop().time() + target.deadlines.connect)

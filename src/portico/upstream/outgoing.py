@@ -1,11 +1,15 @@
 """A request on its way out: the same for every target but for what a target changes in it."""
 
+import itertools
 import mmap
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from portico.dialects import vertex
-from portico.dialects.operations import Operation
+from portico.dialects import crossing, vertex
+from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.request import Peek, rewrite
+from portico.dialects.seal import holds_seal
+from portico.dialects.translate import CONVERSATIONS, Question, Translation
 from portico.providers.address import Endpoint
 from portico.providers.auth.scheme import Auth
 from portico.upstream.headers import FORWARDS
@@ -16,18 +20,34 @@ from portico.upstream.target import Line, Target
 Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 """A body in memory, or how to read a spooled one from its start: its size and its pieces."""
 
+PLAIN_JSON: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
 class Outgoing:
-    """What a caller asked for, as its targets are to get it.
+    """What a caller asked for, as its targets are to get it: as it is, or in the dialect that a target speaks.
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
     is true where a stream is to be asked for its usage because the caller did not. `limit` bounds a reply that is held
     whole.
     """
 
-    __slots__ = ("asked", "asks_usage", "body", "headers", "limit", "operation", "passed", "query", "stream")
+    __slots__ = (
+        "_question",
+        "asked",
+        "asks_usage",
+        "body",
+        "call_id",
+        "headers",
+        "limit",
+        "model",
+        "operation",
+        "passed",
+        "query",
+        "stream",
+        "strict",
+        "translations",
+    )
 
     def __init__(
         self,
@@ -47,11 +67,21 @@ class Outgoing:
         self.stream = False
         self.asks_usage = False
         self.passed: tuple[str, Endpoint] | None = None
+        self.call_id = ""
+        self.model = ""
+        self.strict = False
+        self.translations: dict[Target, Translation] = {}
+        self._question: Question | None = None
 
     def line_for(self, target: Target, credential: Credential) -> Line:
         """Return the way to a target with a key."""
         if self.passed is None:
-            return target.line(self.operation.name, credential, self.query, self.stream)
+            own = self.operation.name
+            name = target.stands_in(own, self.stream)
+            assert name is not None, "a plan has targets that serve"
+            if name == own:
+                return target.line(own, credential, self.query, self.stream)
+            return target.line(name, credential, "", self.stream)
         method, address = self.passed
         return target.upstream.line(method, credential, address, address.query)
 
@@ -61,6 +91,8 @@ class Outgoing:
         if isinstance(body, bytes):
             if asked is None:
                 return body
+            if self.crosses(target):
+                return self.translation(target).body
             if target.body_version and self.operation.dialect == "messages":
                 return vertex.rewrite(body, asked)
             asks = self.asks_usage and target.asks_usage
@@ -70,15 +102,51 @@ class Outgoing:
         assert asked.form is not None, "only a form stays in its spool file"
         return spliced(body, *asked.form.edit("model", target.model))
 
-    def head_for(self, line: Line, auth: Auth, body: Body, size: int) -> bytes:
-        """Write the head: the line's own part, the key's headers, the caller's that go on, and the length."""
+    def crosses(self, target: Target) -> bool:
+        """Return whether a target gets the request in other words than the caller's.
+
+        It speaks another dialect, or the caller gives back what was sealed for it on its way through another one.
+        """
+        name = target.stands_in(self.operation.name, self.stream)
+        if name != self.operation.name:
+            return self.passed is None
+        return self.operation.name in CONVERSATIONS and isinstance(self.body, bytes) and holds_seal(self.body)
+
+    def translation(self, target: Target) -> Translation:
+        """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
+        made = self.translations.get(target)
+        if made is None:
+            assert isinstance(self.body, bytes)
+            if self._question is None:
+                array = "alt=sse" not in self.query
+                self._question = Question(self.operation, self.body, model=self.model, stream=self.stream, array=array)
+            name = target.stands_in(self.operation.name, self.stream)
+            assert name is not None
+            told = crossing.Target(
+                model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.upstream.provider.quirks
+            )
+            count = itertools.count(1)
+            given = crossing.Given(
+                request_id=self.call_id,
+                created=int(time.time()),
+                new_id=lambda prefix: f"{prefix}{self.call_id}{next(count):x}",
+            )
+            made = Translation(self._question, name, told, given, strict=self.strict)
+            self.translations[target] = made
+        return made
+
+    def head_for(self, line: Line, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:
+        """Write the head: the line's own part, the key's headers, the caller's that go on, and the length.
+
+        A request that `crossed` into another dialect takes none of its caller's headers along: they speak to an API
+        that is not there.
+        """
         lines = [line.prefix]
         fixed = line.fixed
+        forwarded = PLAIN_JSON if crossed else self.headers
         if line.defaults:
-            sent = {name for name, _ in self.headers}
-            forwarded = [*self.headers, *(header for header in line.defaults if header[0] not in sent)]
-        else:
-            forwarded = self.headers  # type: ignore[assignment]  # it is only read
+            sent = {name for name, _ in forwarded}
+            forwarded = [*forwarded, *(header for header in line.defaults if header[0] not in sent)]
         if not auth.static:
             mine = [header for header in forwarded if FORWARDS[header[0]] and header[0] not in fixed]
             others = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in mine]

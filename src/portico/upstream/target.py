@@ -7,6 +7,7 @@ import msgspec
 
 from portico import __version__
 from portico.config import schema
+from portico.dialects.translate import upstream_operation
 from portico.errors import ModelNotFound
 from portico.providers import prices_table
 from portico.providers.address import Endpoint
@@ -116,7 +117,17 @@ class Target:
     `asks_usage` is false where a stream reports its usage unasked, or where being asked was refused.
     """
 
-    __slots__ = ("_lines", "_served", "asks_usage", "body_version", "deadlines", "model", "name", "price", "upstream")
+    __slots__ = (
+        "_lines",
+        "_stand_ins",
+        "asks_usage",
+        "body_version",
+        "deadlines",
+        "model",
+        "name",
+        "price",
+        "upstream",
+    )
 
     def __init__(self, upstream: Upstream, model: str, timeouts: schema.Timeouts) -> None:
         self.upstream = upstream
@@ -132,17 +143,25 @@ class Target:
             total=timeouts.total,
         )
         self._lines: dict[tuple[str, str, str, bool], Line] = {}
-        self._served: dict[str, bool] = {}
+        self._stand_ins: dict[tuple[str, bool], str | None] = {}
 
     def __repr__(self) -> str:
         return f"<Target {self.name}>"
 
     def serves(self, operation: str) -> bool:
-        """Return whether the provider has this operation."""
-        known = self._served.get(operation)
-        if known is None:
-            known = self._served[operation] = self.upstream.provider.endpoint(operation, self.model) is not None
-        return known
+        """Return whether the provider has this operation, or one of another dialect that can stand for it."""
+        return self.stands_in(operation, False) is not None
+
+    def stands_in(self, operation: str, stream: bool) -> str | None:
+        """Return the provider's operation for a caller's: the same, or one of another dialect; None for none."""
+        key = (operation, stream)
+        if key not in self._stand_ins:
+            provider = self.upstream.provider
+            name = upstream_operation(operation, provider.operations, stream=stream)
+            if name is not None and provider.endpoint(name, self.model, stream=stream) is None:
+                name = None
+            self._stand_ins[key] = name
+        return self._stand_ins[key]
 
     def line(self, operation: str, credential: Credential, query: str, stream: bool) -> Line:
         """Return the way to an operation of this model, with the caller's query."""
