@@ -34,6 +34,9 @@ _DATA_URL = re.compile(r"data:([^;,]*)(;[^,]*)?;base64,")
 _NUMBERED = re.compile(r"doc:(\d{1,6})")
 # Under these a document keeps its text, and where there is one of them alone, a tool its answer.
 _TEXTS = ("text", "snippet", "content")
+# The fields of messages, functions and documents.
+_USUAL = frozenset(("role", "content", "tool_calls", "tool_plan", "tool_call_id", "name", "description", "parameters"))
+_USUAL |= {"data", "id", "citations"}
 _encode = msgspec.json.encode
 
 
@@ -51,6 +54,8 @@ class Malformed(ValueError):  # noqa: N818
 
 def clean(found: Object) -> Object:
     """Return a copy without names that begin with `$`, which are hints of ours and no fields of the API."""
+    if found.keys() <= _USUAL:
+        return found.copy()
     return {name: value for name, value in found.items() if name[:1] != "$"}
 
 

@@ -61,6 +61,7 @@ _ROLES: dict[str, Role] = {
     "developer": "developer",
     "tool": "tool",
 }
+_SPOKEN = {name: role for name, role in _ROLES.items() if role != "tool"}
 _CHOICES: dict[str, ToolChoice] = {"REQUIRED": ToolChoice(mode="required"), "NONE": ToolChoice(mode="none")}
 # The keys of a document that is nothing but a tool's answer.
 _ANSWERS = ("output", "text", "content", "result", "data", "error")
@@ -152,6 +153,11 @@ def _number(value: Any, name: str) -> float:
 def _message(found: Any, where: str) -> Message:
     if type(found) is not dict:
         raise Malformed(where, "an object")
+    if len(found) == 2 and type(content := found.get("content")) is str:
+        # The way of most messages: a role that says its words.
+        spoken = _SPOKEN.get(found["role"]) if type(found.get("role")) is str else None
+        if spoken is not None:
+            return Message(role=spoken, parts=(Text(text=content),), extra={"$content": "string"})
     rest = clean(found)
     written = rest.pop("role", None)
     role = _ROLES.get(written.lower()) if type(written) is str else None
@@ -162,7 +168,7 @@ def _message(found: Any, where: str) -> Message:
     parts = _content(rest, where)
     if role == "tool":
         return Message(role="tool", parts=(_result(parts, rest, where),), extra=rest)
-    content = range(len(parts))
+    places = range(len(parts))
     plan = rest.get("tool_plan")
     if type(plan) is str:
         del rest["tool_plan"]
@@ -170,7 +176,7 @@ def _message(found: Any, where: str) -> Message:
     if rest.get("tool_calls"):
         calls = a_list(rest.pop("tool_calls"), f"{where}.tool_calls")
         parts.extend(parse_call(each, f"{where}.tool_calls[{at}]") for at, each in enumerate(calls))
-    parts = cite(parts, rest.get("citations"), content)
+    parts = cite(parts, rest.get("citations"), places)
     return Message(role=role, parts=tuple(parts), extra=rest)
 
 
