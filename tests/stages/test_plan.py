@@ -71,16 +71,21 @@ GOES_TO = [
 @pytest.mark.parametrize(("model", "targets"), GOES_TO)
 def test_a_name_leads_to_its_targets(loop: asyncio.AbstractEventLoop, model: str, targets: list[str]) -> None:
     made = routes(loop)
-    expected = [target for target in targets if not target.startswith("anthropic/")]
-    assert names(made, model) == expected
-    assert names(made, model) == expected, "the remembered plan is the same"
+    assert names(made, model) == targets
+    assert names(made, model) == targets, "the remembered plan is the same"
 
 
-def test_a_target_that_has_no_such_operation_is_left_out(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_target_of_another_dialect_may_serve_a_conversation(loop: asyncio.AbstractEventLoop) -> None:
     made = routes(loop)
-    assert names(made, "smart", "messages") == ["anthropic/claude-sonnet-4-5"]
-    with pytest.raises(InvalidRequest, match="gpt-4o"):
-        names(made, "openai/gpt-4o", "messages")
+    assert names(made, "smart", "messages") == ["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"]
+    assert names(made, "openai/gpt-4o", "converse") == ["openai/gpt-4o"]
+
+
+def test_a_target_that_cannot_serve_an_operation_is_left_out(loop: asyncio.AbstractEventLoop) -> None:
+    made = routes(loop)
+    assert names(made, "smart", "embeddings") == ["openai/gpt-4.1"]
+    with pytest.raises(InvalidRequest, match="claude-sonnet-4-5"):
+        names(made, "anthropic/claude-sonnet-4-5", "embeddings")
 
 
 def test_a_bare_name_goes_to_the_one_provider_that_has_it(loop: asyncio.AbstractEventLoop) -> None:

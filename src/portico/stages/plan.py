@@ -105,7 +105,7 @@ class Routes:
 
     def _owner(self, name: str, operation: str) -> Upstream:
         owners = self._owners.get(name, [])
-        able = [owner for owner in owners if self._upstreams[owner].provider.endpoint(operation, name) is not None]
+        able = [owner for owner in owners if self._upstreams[owner].target(name, self._timeouts).serves(operation)]
         if len(able) > 1:
             choices = ", ".join(f"{owner}/{name}" for owner in able)
             raise ModelNotFound(f"several providers have the model {name!r}; name one of {choices}", param="model")
