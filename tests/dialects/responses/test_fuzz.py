@@ -46,7 +46,10 @@ from portico.ir import (
 from portico.types import Usage
 
 SLOW = settings(
-    deadline=None, max_examples=200, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+    deadline=None,
+    max_examples=150,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
 # Bytes that are nobody's

@@ -55,14 +55,17 @@ def read_message(item: Object) -> list[Part]:
         return [Text(content, extra={"$message": remainder(item), "$string": True} if item else _STRING)]
     if type(content) is not list:
         raise UnfitError("The content of a message is a string or a list", ".content")
-    parts = read_content(content, "output_text")
-    hint = {"$message": remainder(item)} if item else _LIST
     if len(content) == 1 and type(content[0]) is dict and not content[0].get("annotations"):
         only = content[0]
         if only.get("type") == "output_text" and type(only.get("text")) is str:
             # The commonest message by far, read without a detour.
             del only["type"]
-            return [Text(only.pop("text"), extra={**remainder(only), **hint} if only else hint)]
+            text = only.pop("text")
+            extra = remainder(only)
+            extra["$message"] = remainder(item)
+            return [Text(text, extra=extra)]
+    parts = read_content(content, "output_text")
+    hint = {"$message": remainder(item)} if item else _LIST
     if not parts:
         return [Text("", extra={**hint, "$empty": True})]
     first = parts[0]
