@@ -26,8 +26,8 @@ LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Run the client's tests on both loops."""
-    return LOOPS if item.path.name.startswith("test_client") else {"asyncio": LOOPS["asyncio"]}
+    """Run the tests of client and server on both loops."""
+    return LOOPS if item.path.name.startswith(("test_client", "test_server")) else {"asyncio": LOOPS["asyncio"]}
 
 
 class Recorder:

@@ -5,6 +5,7 @@ its headers alone. A body can be read again for another attempt until it is clos
 """
 
 import asyncio
+import logging
 import mmap
 import tempfile
 from collections.abc import AsyncIterator, Callable
@@ -14,6 +15,10 @@ from portico.errors import Overloaded, PorticoError, TooLarge
 
 PIECE = 256 * 1024
 """Bytes handed on at once when a body is streamed from its spool."""
+PIECE_COST = 64
+"""Bytes of memory that a piece takes beside its own; a caller may cut its body into very many."""
+
+log = logging.getLogger("portico.wire")
 
 
 class Budget:
@@ -72,7 +77,8 @@ class Body:
             self.fail(too_large(self._limit))
             return
         budget = self._budget
-        if budget.used + len(piece) > budget.limit:
+        cost = len(piece) + PIECE_COST if self._spool is None else len(piece)
+        if budget.used + cost > budget.limit:
             self.fail(
                 Overloaded(
                     "this gateway worker holds as many request bytes as it may; try again shortly",
@@ -80,17 +86,27 @@ class Body:
                 )
             )
             return
-        budget.used += len(piece)
-        self._charged += len(piece)
-        if self._spool is not None:
-            self._spool.write(piece)
-        else:
+        budget.used += cost
+        self._charged += cost
+        if self._spool is None:
             self._pieces.append(piece)
-            if size > self._memory:
+            if self._charged <= self._memory:
+                return
+        try:
+            if self._spool is None:
                 self._to_spool()
+            else:
+                self._spool.write(piece)
+        except OSError as error:
+            self._unspoolable(error)
 
     def end(self) -> None:
         """Mark the last byte as received."""
+        if self._spool is not None and self._error is None:
+            try:
+                self._spool.flush()
+            except OSError as error:
+                self._unspoolable(error)
         self.complete = True
         if self._waiter is not None:
             self._wake()
@@ -155,7 +171,6 @@ class Body:
         assert self.complete, "the body is not here yet"
         assert self._spool is not None, "the body is in memory"
         if self._map is None:
-            self._spool.flush()
             self._map = mmap.mmap(self._spool.fileno(), self.size, access=mmap.ACCESS_READ)
         return self._map
 
@@ -196,6 +211,10 @@ class Body:
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+    def _unspoolable(self, error: OSError) -> None:
+        log.error("a request body of %d bytes cannot be spooled: %s", self.size, error)
+        self.fail(Overloaded("this gateway worker has no room for the request body; try again shortly", retry_after=1))
 
     def _to_spool(self) -> None:
         # An unnamed file: it is gone with the process, however that ends.

@@ -33,7 +33,8 @@ class Exchange:
 
     `headers` are lowercased and in order; `fields` is the same by name (the last of a repeated one). `received_ns`
     is when the last byte of the request came (perf_counter, nanoseconds; 0 before that). `on_pause` and `on_resume`
-    are called when the caller reads too slowly, and when it has caught up.
+    are called when the caller reads too slowly, and when it has caught up. `queued` is true where it came while another
+    was answered.
     """
 
     http10 = False
@@ -44,6 +45,8 @@ class Exchange:
     started = False
     finished = False
     chunked = False
+    queued = False
+    bodiless = False
     piece: bytes | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
@@ -188,7 +191,7 @@ class Exchange:
 
     def write(self, piece: bytes) -> None:
         """Send a piece of the body."""
-        if self._connection.lost or not piece or self.method == "HEAD":
+        if self._connection.lost or not piece or self.bodiless:
             return
         if self.chunked:
             self._connection.write(b"%x\r\n%b\r\n" % (len(piece), piece))
@@ -200,7 +203,7 @@ class Exchange:
 
     def finish(self) -> None:
         """End the reply."""
-        if self.chunked and not self._connection.lost and self.method != "HEAD":
+        if self.chunked and not self._connection.lost and not self.bodiless:
             self._connection.write(b"0\r\n\r\n")
         if self._length_left:
             self.abort()
@@ -227,12 +230,13 @@ class Exchange:
         lines = [status_line(status)]
         lines += [b"%b: %b\r\n" % header for header in headers]
         lines += (own, server.date)
-        bodiless = status in NO_BODY or self.method == "HEAD"
-        if length is not None:
-            if status not in NO_BODY:
-                lines.append(b"content-length: %d\r\n" % length)
-                if length != len(body) and not bodiless:
-                    self._length_left = length
+        bodiless = self.bodiless = status in NO_BODY or self.method == "HEAD"
+        if status in NO_BODY:
+            pass
+        elif length is not None:
+            lines.append(b"content-length: %d\r\n" % length)
+            if length != len(body) and not bodiless:
+                self._length_left = length
         elif self.http10:
             self.keep_alive = False
         else:

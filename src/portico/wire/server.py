@@ -26,7 +26,6 @@ from portico.errors import (
     Overloaded,
     PorticoError,
     RequestTimeout,
-    ShuttingDown,
     UrlTooLong,
     VersionNotSupported,
 )
@@ -43,6 +42,8 @@ SWEEP = 0.5
 LINGER = 2.0
 """Seconds that a refused caller has to read its answer."""
 LINGER_BYTES = 1024 * 1024
+ONCE = (b"host", b"transfer-encoding", b"authorization", b"content-type")
+"""Headers of which a request must not have two: whoever reads it next might believe the other one."""
 
 log = logging.getLogger("portico.wire")
 
@@ -184,6 +185,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_skipped",
         "_target",
         "_transport",
+        "_unsent",
+        "_waste",
         "_write_since",
         "current",
         "lost",
@@ -213,7 +216,9 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._in_headers = False
         self._read_paused = False
         self._since = 0.0
+        self._waste = 0
         self._write_since = 0.0
+        self._unsent = 0
         self._linger_until = 0.0
         self._linger_bytes = 0
         self._drained: asyncio.Future[None] | None = None
@@ -244,12 +249,14 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.secure = transport.get_extra_info("sslcontext") is not None
         self._since = self.server.now
         server = self.server
-        full = len(server.connections) >= server.limits.connections
+        over = len(server.connections) - server.limits.connections
+        if over > server.limits.connections // 8 + 16:
+            # So many that not even refusals can be waited for.
+            self.abort()
+            return
         server.connections.add(self)
-        if full:
+        if over >= 0:
             self._refuse(Overloaded("this gateway worker has as many connections as it may", retry_after=1))
-        elif server.draining:
-            self._refuse(ShuttingDown("this gateway worker is shutting down", retry_after=1))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Lend the shared buffer: it is read out before anything else runs."""
@@ -285,6 +292,11 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._head_bytes += len(data)
                 if self._head_bytes > self.server.limits.header_bytes + self.server.limits.url_bytes:
                     self._refuse(self._headers_too_large())
+            elif self._reading is not None:
+                # Sizes and extensions of chunks, and trailers; one read may hold a piece of the body besides.
+                self._waste += len(data)
+                if self._waste > self.server.limits.header_bytes + READ_SIZE:
+                    self._refuse(self._headers_too_large())
             elif self.current is None and self._reading is None and self._refusal is None and not self.lost:
                 # The first bytes of a request, up to its target at most: its time runs from here.
                 self._begin()
@@ -308,7 +320,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _begin(self) -> None:
         self._in_headers = True
-        self._head_bytes = 0
+        self._head_bytes = self._waste = 0
         self._headers = []
         self._target = b""
         if self.current is None:
@@ -350,6 +362,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Hold the reply back: the caller reads too slowly."""
         self.write_paused = True
         self._write_since = self.server.loop.time()
+        self._unsent = 0
         if self.current is not None and self.current.on_pause is not None:
             self.current.on_pause()
 
@@ -412,7 +425,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if version == "1.1":
                 raise InvalidRequest("the request has no Host header")
         elif len(fields) != len(headers):
-            for once in (b"host", b"transfer-encoding"):
+            for once in ONCE:
                 if sum(name == once for name, _ in headers) > 1:
                     raise InvalidRequest(f"the request has more than one {once.decode().title()} header")
         declared: int | None = 0
@@ -422,12 +435,16 @@ class ServerConnection(asyncio.BufferedProtocol):
             coding = fields[b"transfer-encoding"]
             if coding.strip().lower() != b"chunked":
                 raise NotImplementedHere(f"transfer-encoding {coding.decode('latin-1')!r} is not supported")
+            if version == "1.0":
+                raise InvalidRequest("HTTP/1.0 has no transfer-encoding")
             declared = None
         if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
         target = self._target
         if target[:1] != b"/":
             target = origin_form(target)
+        if b"#" in target:
+            raise InvalidRequest("the request target has a fragment, which is for the caller alone")
         exchange = Exchange(self, method, target, headers, fields, declared)
         if version == "1.0":
             exchange.http10 = True
@@ -447,6 +464,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             elif self.task is None:
                 self.task = self.server.loop.create_task(self._serve())
         else:
+            exchange.queued = True
             self._queue.append(exchange)
 
     def on_body(self, piece: bytes) -> None:
@@ -455,6 +473,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if exchange is None or self._refusal is not None:
             return
         self._since = self.server.now
+        self._waste = 0
         exchange.take(piece)
         if exchange.piece is None and not exchange.asked_for and exchange.body.size > HELD_BACK:
             self._pause_reading()
@@ -477,13 +496,16 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._transport.write(data)
 
     def abort(self) -> None:
-        """Cut the connection."""
+        """Cut the connection: nothing more is begun on it."""
         if not self.lost:
+            self.lost = True
             self._transport.abort()
 
     def close(self) -> None:
         """Close the connection once all that was written is sent."""
         if not self.lost:
+            self._linger_until = self._write_since = self.server.loop.time()
+            self._linger_until += LINGER
             self._transport.close()
 
     def check(self, now: float) -> None:
@@ -491,12 +513,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self.lost:
             return
         limits = self.server.timeouts
-        if self._linger_until:
-            if now >= self._linger_until:
-                self.abort()
-            return
-        if self.write_paused:
-            if now - self._write_since > limits.write:
+        if self._linger_until or self.write_paused:
+            unsent = self._transport.get_write_buffer_size()
+            if unsent < self._unsent:
+                self._write_since = now
+            self._unsent = unsent
+            if now - self._write_since > limits.write or (not unsent and 0 < self._linger_until <= now):
                 self.abort()
             return
         waited = now - self._since - SWEEP  # `_since` may be as old as the last sweep
@@ -521,6 +543,10 @@ class ServerConnection(asyncio.BufferedProtocol):
                 await self._idle
                 continue
             try:
+                if exchange.queued or self.write_paused:
+                    # Other callers have their turn first, and who does not read its replies gets no more of them.
+                    await asyncio.sleep(0)
+                    await exchange.drained()
                 await server.handle(exchange)
                 if not exchange.finished and not self.lost:
                     raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
@@ -551,7 +577,8 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _next(self, done: Exchange) -> None:
         self._since = self.server.now
         if not done.keep_alive or not done.complete:
-            self._linger(unread=not done.complete)
+            more = self._refusal is not None or self._in_headers or self._read_paused
+            self._linger(unread=not done.complete or more or bool(self._queue))
             return
         if self._queue:
             self.current = self._queue.popleft()
@@ -610,9 +637,10 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _linger(self, *, unread: bool) -> None:
         """Close so that the caller can still read the answer: closing on unread bytes would reset the connection."""
         if not unread:
-            self._transport.close()
+            self.close()
             return
-        self._linger_until = self.server.loop.time() + LINGER
+        self._linger_until = self._write_since = self.server.loop.time()
+        self._linger_until += LINGER
         if self._read_paused:
             self._read_paused = False
             self._transport.resume_reading()
@@ -628,11 +656,11 @@ def origin_form(target: bytes) -> bytes:
     scheme, found, rest = target.partition(b"://")
     if not found or scheme.lower() not in (b"http", b"https"):
         raise InvalidRequest("the request target is neither a path nor a URL")
-    for mark in (b"/", b"?"):
-        at = rest.find(mark)
-        if at >= 0:
-            return rest[at:] if mark == b"/" else b"/" + rest[at:]
-    return b"/"
+    host, query, asked = rest.partition(b"?")
+    host, _, path = host.partition(b"/")
+    if not host:
+        raise InvalidRequest("the request target is a URL without a host")
+    return b"/" + path + query + asked
 
 
 def _plain(error: httptools.HttpParserError) -> str:
