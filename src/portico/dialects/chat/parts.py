@@ -9,6 +9,7 @@ of these is kept as it is.
 from base64 import b64decode
 from binascii import Error as NotBase64
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Any
 
 from portico.dialects.chat.hints import NONE, Table, keep, reopened
@@ -175,6 +176,10 @@ def _parse_thinking(value: Table) -> Part | None:
     elif type(inner) is list and len(inner) == 1 and type(inner[0]) is dict and type(inner[0].get("text")) is str:
         text = inner[0].pop("text")
         hints["chunk"] = inner[0]
+    elif type(inner) is list and all(type(one) is dict and type(one.get("text")) is str for one in inner):
+        texts = [one.pop("text") for one in inner]
+        hints["chunks"] = [(len(one), rest) for one, rest in zip(texts, inner, strict=True)]
+        text = "".join(texts)
     else:
         return None
     del value["type"], value["thinking"]
@@ -355,6 +360,12 @@ def _render_thinking(part: Thinking, own: bool) -> Table:
     chunk = hints.get("chunk")
     fields["type"] = "thinking"
     fields["thinking"] = part.text if chunk is None else [chunk | {"text": part.text}]
+    if "chunks" in hints and sum(length for length, _ in hints["chunks"]) == len(part.text):
+        ends = accumulate(length for length, _ in hints["chunks"])
+        fields["thinking"] = [
+            rest | {"text": part.text[end - length : end]}
+            for end, (length, rest) in zip(ends, hints["chunks"], strict=True)
+        ]
     if part.opaque is not None:
         fields["signature"] = part.opaque
     return fields

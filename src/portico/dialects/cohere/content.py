@@ -140,9 +140,12 @@ def parse_document(found: Any) -> File:
     data = rest.pop("data", None)
     name = rest.pop("id") if type(rest.get("id")) is str else None
     if type(data) is dict:
-        text = next((data[key] for key in _TEXTS if type(data.get(key)) is str), None)
+        body = next((key for key in _TEXTS if type(data.get(key)) is str), "")
         title = data.get("title")
-        if text is None:
+        if body and data.keys() <= {body, "title"}:
+            text = data[body]
+        else:
+            # Whoever has no fields for a document is told all of them.
             text = "\n".join(f"{key}: {_word(value)}" for key, value in data.items() if key != "title")
         return File(
             source=Source(text=text), name=title if type(title) is str else None, id=name, data=data, extra=rest

@@ -277,7 +277,7 @@ class Conversation(Turns):
         inner: list[Block] = []
         form = _FORMATS.get((source.media_type or "").partition(";")[0].strip().lower())
         place: Block | None
-        if part.data is not None:
+        if part.data is not None and part.source.text is None:
             place, form = {"text": _word(part.data)}, "txt"
         elif part.parts:
             for one in part.parts:

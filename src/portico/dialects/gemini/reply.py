@@ -20,7 +20,7 @@ from portico.dialects.gemini.writing import render_part
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply
-from portico.ir import Choice, Extra, Finish, Part, Reply, Request, Text, ToolCall
+from portico.ir import Audio, Choice, Extra, Finish, Part, Reply, Request, Text, ToolCall
 from portico.types import Usage
 
 REPLY = Fields(("candidates", "promptFeedback", "usageMetadata", "modelVersion", "responseId", "createTime"))
@@ -287,7 +287,13 @@ def reason_of(finish: Finish | None, raw: str | None, own: bool) -> str | None:
 def _candidate(choice: Choice, own: bool) -> Object:
     extra: Extra = choice.extra if own else {}
     pairs = [(part, render_part(part, own, True, nothing_lost)) for part in choice.parts]
-    parts = [written for _, written in pairs if written is not None]
+    parts: list[Any] = []
+    for part, written in pairs:
+        spoken = isinstance(part, Audio) and not own
+        if written is not None and (not spoken or part.source.data):  # type: ignore[union-attr]  # Audio has one
+            parts.append(written)
+        if spoken and part.transcript:  # type: ignore[union-attr]
+            parts.append({"text": part.transcript})  # type: ignore[union-attr]
     out: Object = dict(extra)
     kept = extra.get("$content", {"role": "model"})
     if kept == "null" and not parts:

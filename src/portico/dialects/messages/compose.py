@@ -224,7 +224,7 @@ class Conversation(Turns):
         if source.file_id is not None:
             self.notes.lost("file_id")
             return []
-        if part.data is not None:
+        if part.data is not None and part.source.text is None:
             source = Source(text=_compact(part.data))
         elif part.parts:
             for inner in part.parts:

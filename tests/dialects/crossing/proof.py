@@ -1,0 +1,81 @@
+"""The proof of a crossing: put a recorded call through a translation, and compare the facts of both sides."""
+
+import random
+from collections.abc import Callable, Iterable
+
+from tests.dialects.crossing import compare, pairs
+from tests.dialects.crossing.pairs import Record
+
+from portico.dialects.crossing import FEATURES
+from portico.errors import InvalidRequest
+from portico.types import Dialect
+
+Check = Callable[[Dialect, Dialect, Record], list[str] | None]
+"""Returns how the sides differ, None where the call was refused by the table."""
+
+LONG = 10_000
+"""Streams beyond this many bytes are not cut into single bytes in a sample: there are enough below it."""
+
+
+def request(caller: Dialect, provider: Dialect, record: Record) -> list[str] | None:
+    """Compare a recorded request with what goes to a provider."""
+    try:
+        translation = pairs.put(pairs.question(caller, record), provider)
+    except InvalidRequest as error:
+        return None if by_the_table(error, provider) else [f"refused, and by no row: {error}"]
+    told = pairs.READERS[caller].request(record["request"]["body"])
+    return compare.questions(caller, provider, told, pairs.arrived(provider, translation.body), translation.dropped)
+
+
+def by_the_table(error: InvalidRequest, provider: Dialect) -> bool:
+    """Return whether a refusal is one of a row that refuses for this dialect."""
+    rows = [row for row in FEATURES.values() if provider in row.refuse and error.message.startswith(row.what)]
+    return bool(rows) and "cannot be passed on" in error.message
+
+
+def reply(caller: Dialect, provider: Dialect, record: Record) -> list[str]:
+    """Compare a recorded reply with what its caller gets."""
+    body = pairs.body_of(record)
+    translation = pairs.put(pairs.plain(caller, stream=False), provider)
+    arrived = pairs.facts(caller, translation.reply(body), stream=False)
+    return compare.answers(caller, provider, pairs.facts(provider, body, stream=False), arrived)
+
+
+def stream(caller: Dialect, provider: Dialect, record: Record, sizes: Iterable[int | None] = (-1,)) -> list[str]:
+    """Compare a recorded stream, cut in several ways, with what its caller gets; one without an end fails."""
+    told = pairs.facts(provider, pairs.body_of(record), stream=True)
+    broken = pairs.broken(provider, record)
+    first: bytes | None = None
+    for size in sizes:
+        translation, out = pairs.streamed(caller, provider, record, size)
+        if broken:
+            if translation.finished:
+                return [f"at chunks of {size}: a stream without an end passed for a whole one"]
+            continue
+        if not translation.finished:
+            return [f"at chunks of {size}: no end was seen: {translation.failed!r}"]
+        if out == first:
+            continue  # what was compared already
+        found = compare.answers(caller, provider, told, pairs.facts(caller, out, stream=True))
+        if found:
+            return [f"at chunks of {size}: {each}" for each in found]
+        first = out
+    return []
+
+
+def every_cut(caller: Dialect, provider: Dialect, record: Record) -> list[str]:
+    """Compare a stream as it was recorded and in pieces of 7 bytes and of 1; a long one not in pieces of 1."""
+    short = len(pairs.body_of(record)) <= LONG
+    return stream(caller, provider, record, (-1, 7, 1) if short else (-1, 7))
+
+
+def every_cut_however_long(caller: Dialect, provider: Dialect, record: Record) -> list[str]:
+    """Compare a stream as it was recorded and in pieces of 7 bytes and of 1."""
+    return stream(caller, provider, record, (-1, 7, 1))
+
+
+def sample(caller: Dialect, provider: Dialect, records: Iterable[Record], size: int) -> list[Record]:
+    """Pick records, always the same for a pair, with as many kinds of content as there are."""
+    every = list(records)
+    seeded = random.Random(f"{caller} {provider}")  # to pick cases, not secrets
+    return seeded.sample(every, min(size, len(every)))
