@@ -33,14 +33,14 @@ class Caller(msgspec.Struct, frozen=True):
 
 
 class AttemptRecord(msgspec.Struct, omit_defaults=True):
-    """One try at one target. Times are in milliseconds; `status` is the provider's, absent when no reply came."""
+    """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came."""
 
     target: str
     credential: str = ""
     status: int | None = None
     error: str | None = None
-    started_ms: float = 0.0
-    first_byte_ms: float | None = None
+    started_us: int = 0
+    first_byte_us: int | None = None
     upstream_request_id: str | None = None
 
 
@@ -48,12 +48,13 @@ class Record(msgspec.Struct, omit_defaults=True):
     """What is kept of a call. `cost_nano_usd` is in nano-dollars, absent when no price is known (`basis` says why).
 
     `basis` is `reported` (the provider named the cost), `priced` (its usage times our price), `unpriced` (no price is
-    known), `unknown` (the provider reported no usage) or `none` (nothing was served). Times are in milliseconds;
-    `overhead_us` is the whole call less the wait for providers, in microseconds.
+    known), `unknown` (the provider reported no usage) or `none` (nothing was served). `time_ms` is when it came, in
+    milliseconds since the epoch; the other times are in microseconds. `overhead_us` is the whole call less the wait for
+    providers.
     """
 
     id: str
-    time: float
+    time_ms: int
     key: str | None
     operation: str
     model: str | None
@@ -64,8 +65,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     usage: Usage | None
     cost_nano_usd: int | None
     basis: str
-    first_byte_ms: float | None
-    total_ms: float
+    first_byte_us: int | None
+    total_us: int
     overhead_us: int
     error: str | None = None
     user: str | None = None
@@ -97,7 +98,7 @@ class Call:
 
     def __init__(self, route: Route) -> None:
         self.id = new_id()
-        self.arrived = time.time()
+        self.arrived_ms = time.time_ns() // 1_000_000
         self.began_ns = perf_counter_ns()
         self.route = route
         self.operation: Operation = route.operation
@@ -115,22 +116,23 @@ class Call:
         """Return what is kept of the call."""
         now = perf_counter_ns()
         began = self.received_ns or self.began_ns
+        caller = self.caller
         return Record(
-            id=self.id,
-            time=self.arrived,
-            key=self.caller.name if self.caller is not None else None,
-            operation=self.route.operation.name,
-            model=self.model,
-            target=self.target,
-            status=self.status,
-            stream=self.stream,
-            attempts=self.attempts,
-            usage=self.usage,
-            cost_nano_usd=self.cost,
-            basis=self.basis,
-            first_byte_ms=(self.first_byte_ns - began) / 1e6 if self.first_byte_ns else None,
-            total_ms=(now - began) / 1e6,
-            overhead_us=self.overhead_us(now),
-            error=self.error,
-            user=self.user,
+            self.id,
+            self.arrived_ms,
+            caller.name if caller is not None else None,
+            self.operation.name,
+            self.model,
+            self.target,
+            self.status,
+            self.stream,
+            self.attempts,
+            self.usage,
+            self.cost,
+            self.basis,
+            (self.first_byte_ns - began) // 1000 if self.first_byte_ns else None,
+            (now - began) // 1000,
+            self.overhead_us(now),
+            self.error,
+            self.user,
         )

@@ -133,7 +133,7 @@ def test_the_time_spent_waiting_for_providers_is_no_overhead(two: Two, client):
     two.first.script.always("latency=60")
     _, headers = ask(client, "late", stream=False)
     record = two.front.record(headers["x-request-id"])
-    assert record["total_ms"] > 250 > int(headers["x-portico-overhead-us"]) / 1000
+    assert record["total_us"] > 250_000 > int(headers["x-portico-overhead-us"])
 
 
 def test_another_dialect_falls_back_as_well(two: Two):

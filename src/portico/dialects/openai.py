@@ -36,7 +36,9 @@ class _Given(msgspec.Struct, forbid_unknown_fields=True):
     rejected_prediction_tokens: int = 0
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+class Plain(msgspec.Struct, forbid_unknown_fields=True):
+    """The commonest `usage` object; anything more in it is another."""
+
     prompt_tokens: int
     total_tokens: int
     completion_tokens: int = 0
@@ -44,15 +46,19 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True):
     completion_tokens_details: _Given | None = None
 
 
-_plain = msgspec.json.Decoder(_Plain)
+_plain = msgspec.json.Decoder(Plain)
 
 
 def plain_usage(raw: msgspec.Raw) -> Usage | None:
     """Read the commonest `usage` object, ten times as fast as `usage` does; None for any other, which `usage` reads."""
     try:
-        counts = _plain.decode(raw)
+        return counted(_plain.decode(raw))
     except UNREADABLE:
         return None
+
+
+def counted(counts: Plain) -> Usage | None:
+    """Split the commonest `usage` object; None where its numbers do not add up, or where sound is among them."""
     total_in, total_out = counts.prompt_tokens, counts.completion_tokens
     asked, given = counts.prompt_tokens_details, counts.completion_tokens_details
     cached = reasoned = 0

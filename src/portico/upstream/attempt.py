@@ -54,7 +54,7 @@ async def attempt_all(
             line = outgoing.line_for(target, credential)
             arrival = Arrival(loop, outgoing.stream, outgoing.limit)
             note = AttemptRecord(call.target or target.name, credential.id)
-            note.started_ms = (arrival.sent_ns - call.began_ns) / 1e6
+            note.started_us = (arrival.sent_ns - call.began_ns) // 1000
             call.attempts.append(note)
             try:
                 if not send_at_once(arrival, line, credential, target, outgoing):
@@ -73,7 +73,7 @@ async def attempt_all(
             status = arrival.status
             if status:
                 note.status = status
-                note.first_byte_ms = (arrival.head_ns - arrival.sent_ns) / 1e6
+                note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
                 fields = arrival.fields
                 theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
                 if theirs:

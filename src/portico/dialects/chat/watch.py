@@ -30,12 +30,26 @@ class _Choice(msgspec.Struct):
     finish_reason: msgspec.Raw = NOTHING
 
 
+class _Common(msgspec.Struct):
+    usage: openai.Plain
+    service_tier: str | None = None
+
+
+_common = msgspec.json.Decoder(_Common)
 _reply = msgspec.json.Decoder(Reply)
 _choices = msgspec.json.Decoder(list[_Choice])
 
 
 def read_usage(body: bytes) -> Usage | None:
     """Read a whole reply's usage, None where it reports none."""
+    try:
+        common = _common.decode(body)
+    except UNREADABLE:
+        common = None
+    if common is not None and (common.service_tier is None or common.service_tier == "default"):
+        found = openai.counted(common.usage)
+        if found is not None:
+            return found
     try:
         reply = _reply.decode(body)
     except UNREADABLE:
