@@ -109,8 +109,6 @@ def stream(docs: list[Any]) -> Facts:
             if event["item"].get("type") == "message":
                 items[at]["content"] = dict(enumerate(event["item"].get("content") or []))
         elif name == "response.output_item.done" and (at not in items or items[at].get("type") == PAINTED):
-            name == "response.output_item.done" and event["item"].get("type") == "image_generation_call"
-        ):
             items[at] = event["item"]
         elif name in ("response.output_text.delta", "response.refusal.delta", "response.reasoning_text.delta"):
             kind = "output_text" if "refusal" not in name else "refusal"
