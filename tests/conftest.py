@@ -1,15 +1,6 @@
-"""What all tests share: the recordings, and the choice between short and long proofs."""
-
-import gzip
-import json
-import os
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+"""What all tests share: the choice between short and long proofs."""
 
 import pytest
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -188,7 +188,8 @@ class ConnectFailed(UpstreamError):
 class ConnectionLost(UpstreamError):
     """The connection broke after the request was sent and before the reply was whole.
 
-    `sent` is False where it was found closed before a byte was written; `replied` says whether any byte of a reply arrived.
+    `sent` is False where it was found closed before a byte was written; `replied` says whether any byte of a reply
+    arrived.
     """
 
     code = "upstream_connection_lost"

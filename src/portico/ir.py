@@ -183,7 +183,7 @@ Role = Literal["system", "developer", "user", "assistant", "tool"]
 
 
 class Message(Node, frozen=True):
-    """One turn. Tool results are parts of a `tool` message, or of a `user` message where the dialect puts them there."""
+    """One turn. Tool results are parts of a `tool` message, or of a `user` message where the dialect has them there."""
 
     role: Role
     parts: tuple[Part, ...] = ()
@@ -210,7 +210,7 @@ class Tool(Node, frozen=True):
 
 
 class ToolChoice(Node, frozen=True):
-    """`auto`, `none`, `required` (some tool), `tool` (the one named), `allowed` (of `names`, one must be if `required`)."""
+    """`auto`, `none`, `required` (some tool), `tool` (the one named), `allowed` (of `names`; one, if `required`)."""
 
     mode: Literal["auto", "none", "required", "tool", "allowed"]
     name: str | None = None

@@ -16,7 +16,7 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
 
     `total` is their sum. `reasoning` is the part of the output that was thought and not shown, so the
     output a provider reports is `output + reasoning + output_audio + output_image`.
-    Counts that are not tokens (`images`, `characters`, `seconds`, `pages`, `searches`, `tool_uses`) do not enter `total`.
+    Counts that are not tokens (`images`, `characters`, `seconds`, `pages`, `searches`, `tool_uses`) are not in `total`.
     """
 
     input: int = 0

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from gateway_in_loop import provider
 
+from gateway_in_loop import provider
 from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]

@@ -67,9 +67,10 @@ class Form(NamedTuple):
 
 
 def read(body: Buffer, content_type: bytes) -> Form:
-    """Find the fields of a form, in memory or in a mapped file. Raises InvalidRequest for what is no form, and for a field given twice that is read.
+    """Find the fields of a form, in memory or in a mapped file.
 
-    Of fields that may come several times (files, lists) the last is kept.
+    Of fields that may come several times (files, lists) the last is kept. Raises InvalidRequest for what is no form,
+    and for a field given twice that is read.
     """
     delimiter = b"--" + _boundary(content_type)
     first = 0 if body[: len(delimiter)] == delimiter else body.find(b"\r\n" + delimiter) + 2
