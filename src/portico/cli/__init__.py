@@ -14,7 +14,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "import": ("portico.cli.import_", "Convert another gateway's configuration."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),
-    "bench": ("portico.cli.bench", "Measure Portico beside its peers on this machine."),
+    "bench": ("portico.cli.bench", "Measure a running gateway, or Portico beside its peers."),
     "version": ("portico.cli.version", "Say which version this is."),
 }
 """Each command: the module whose `command` it is, and its line in the help."""
