@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "bench"
 
 
-class Missing(Exception):  # noqa: N818  # a condition of this machine, told to a person
+class Missing(Exception):  # a condition of this machine, told to a person
     """Something that the run, or one subject, cannot do without."""
 
 

@@ -43,7 +43,7 @@ class Load:
         return self.requests / self.seconds if self.seconds else 0.0
 
 
-class LoadFailed(Exception):  # noqa: N818  # a condition of a run, told to a person
+class LoadFailed(Exception):  # a condition of a run, told to a person
     """wrk did not run to its end."""
 
 

@@ -28,7 +28,7 @@ from portico.dialects.operations import Route, route
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.translate import Translation
 from portico.dialects.usage import observer, read_usage
-from portico.errors import ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
+from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
 from portico.records import Records
 from portico.stages.authenticate import Keys, authenticate
@@ -45,7 +45,7 @@ from portico.wire.exchange import Exchange
 
 MEMO_BOUND = 4096
 LONGEST_NAME = 512
-"""Characters of a model's name."""
+"""Characters of a model's name, and of a user's as it is recorded."""
 ONE_TRY = Retries()
 """A request that passes through is tried once."""
 LAST_WORDS = 1.0
@@ -141,6 +141,9 @@ class Gateway:
             translation = outgoing.translations.get(target)
             if translation is not None:
                 call.dropped = translation.dropped
+                if arrival.streaming and not call.stream:
+                    arrival.abandon()
+                    raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 hide_usage = outgoing.asks_usage and target.asks_usage
                 await self._stream(exchange, call, arrival, target, translation, hide_usage)
@@ -194,12 +197,13 @@ class Gateway:
                 # What passes through is its provider's to judge.
             else:
                 call.stream = asked.stream
-                call.user = asked.user
+                call.user = asked.user and asked.user[:LONGEST_NAME]
                 call.characters = asked.characters
                 if operation.model_in == "body":
                     call.model = asked.model
         if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
             # It goes into headers and records.
+            call.model = call.model[:LONGEST_NAME]
             raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
         if "key=" in query:
             query = without_key(query)
@@ -247,7 +251,12 @@ class Gateway:
             settle(call, read_usage(call.operation, body, arrival.headers), target.price)
         else:
             call.error = "upstream_status"
-        exchange.reply(arrival.status, reply_headers(arrival.headers), body, self._signature(call))
+        headers = reply_headers(arrival.headers)
+        if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
+            exchange.start(arrival.status, headers, int(length), self._signature(call))
+            exchange.finish()
+            return
+        exchange.reply(arrival.status, headers, body, self._signature(call))
 
     def _answer_translated(
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: Translation
@@ -308,6 +317,10 @@ class Gateway:
                 call.delivered = True
                 call.error = "upstream_failed" if watch.failed is not None else None
                 await last_words(arrival)
+            arrival.abandon()
+            settle(call, watch.usage, target.price)
+            raise
+        except BaseException:
             arrival.abandon()
             settle(call, watch.usage, target.price)
             raise
@@ -400,6 +413,7 @@ class Gateway:
 
 async def last_words(arrival: Arrival) -> None:
     """Wait a moment for the end of a stream whose last event was seen: its usage, and a connection to keep."""
+    arrival.resume()
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_WORDS):
             await arrival.over()

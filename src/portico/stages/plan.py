@@ -15,7 +15,7 @@ MEMO_BOUND = 4096
 
 
 class Routes:
-    """All names for a model that a call may use: aliases and patterns, `provider/model`, and bare names of one owner."""
+    """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner."""
 
     def __init__(
         self, aliases: Mapping[str, schema.Model], upstreams: Mapping[str, Upstream], timeouts: schema.Timeouts

@@ -15,7 +15,7 @@ WRONG = 2
 TAKEN = 3
 
 
-class CannotStart(Exception):  # noqa: N818  # a condition, told to a person
+class CannotStart(Exception):  # a condition, told to a person
     """Portico cannot start; the message says why and what to do, and `code` is the exit code."""
 
     def __init__(self, message: str, code: int) -> None:

@@ -32,6 +32,7 @@ class Arrival:
     head_ns = 0
     here_ns = 0
     _may_be_whole = False
+    _paused = False
     _consume: Callable[[bytes], None] | None = None
     _over: asyncio.Future[None] | None = None
     fields: Mapping[bytes, bytes] = MappingProxyType({})
@@ -71,14 +72,15 @@ class Arrival:
             return
         self.pieces.append(chunk)
         self.size += len(chunk)
-        if self.streaming:
-            if self._may_be_whole and (first := chunk.lstrip()[:1]):
-                # A stream was asked for, and this may be an object. (Gemini's streams may be arrays, and some
-                # servers say JSON of their events.)
-                self._may_be_whole = False
-                self.streaming = first != b"{"
-            if not self.streaming or self._may_be_whole:
+        if self._may_be_whole:
+            # A stream was asked for, and this may be an object. (Gemini's streams may be arrays, and some servers say
+            # JSON of their events.)
+            first = chunk.lstrip()[:1]
+            if not first and self.size <= self._limit:
                 return
+            self._may_be_whole = False
+            self.streaming = first != b"{"
+        if self.streaming:
             if not self.here_ns:
                 self._wake()
             elif self.size > AHEAD and self.connection is not None:
@@ -134,7 +136,8 @@ class Arrival:
         pieces, self.pieces = self.pieces, []
         for piece in pieces:
             consume(piece)
-        if self.connection is not None:
+        # Unless the consumer has had enough of it already.
+        if self.connection is not None and not self._paused:
             self.connection.resume()
 
     async def over(self) -> None:
@@ -145,11 +148,13 @@ class Arrival:
 
     def pause(self) -> None:
         """Stop reading from the provider."""
+        self._paused = True
         if self.connection is not None:
             self.connection.pause()
 
     def resume(self) -> None:
         """Go on reading from the provider."""
+        self._paused = False
         if self.connection is not None:
             self.connection.resume()
 
@@ -166,7 +171,7 @@ class _ComesWhole(dict[bytes, bool]):
 
     def __missing__(self, kind: bytes) -> bool:
         whole = not kind.startswith(STREAMED) and (b"/" not in kind or kind.startswith(WHOLE) or b"+json" in kind)
-        if len(self) < 1024:
+        if len(self) < 1024 and len(kind) <= 128:
             self[kind] = whole
         return whole
 

@@ -52,6 +52,8 @@ async def attempt_all(
                 tried.clear()
                 continue
             line = outgoing.line_for(target, credential)
+            if arrival is not None:
+                arrival.abandon()  # an error too long to be held is still coming
             arrival = Arrival(loop, outgoing.stream, outgoing.limit)
             note = AttemptRecord(call.target or target.name, credential.id)
             note.started_us = (arrival.sent_ns - call.began_ns) // 1000
@@ -64,9 +66,9 @@ async def attempt_all(
                 arrival.abandon()
                 arrival.error = error
                 arrival.here_ns = perf_counter_ns()
-            except BaseException:
+            except BaseException as error:
                 arrival.abandon()
-                note.error = "caller_gone"
+                note.error = "caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
                 call.waited_ns += perf_counter_ns() - arrival.sent_ns
                 raise
             call.waited_ns += arrival.here_ns - arrival.sent_ns
@@ -79,11 +81,12 @@ async def attempt_all(
                 if theirs:
                     note.upstream_request_id = theirs[:128].decode("latin-1")
                 if status < 400 and arrival.error is None:
-                    if outgoing.passed is not None or readable(arrival, operation):
+                    if outgoing.passed is not None or (status < 300 and readable(arrival, operation)):
                         return arrival, target
-                    arrival.error = BadUpstreamReply(
-                        f"{target.name} answered {status} with a body that is not what was asked for"
-                    )
+                    arrival.abandon()
+                    # A redirect is for whoever has the base URL wrong: its caller would follow it past the gateway.
+                    what = "a redirect" if status >= 300 else "a body that is not what was asked for"
+                    arrival.error = BadUpstreamReply(f"{target.name} answered {status} with {what}")
             if arrival.error is not None:
                 note.error = arrival.error.code
             elif keyring.refused(credential, status, arrival.retry_after, loop.time()):

@@ -93,6 +93,8 @@ HELD_BACK = frozenset(
 HELD_BACK_PREFIXES = (b"x-portico-", b"access-control-", b"cf-")
 
 MEMO_BOUND = 4096
+LONGEST = 128
+"""Bytes of a name that is remembered."""
 
 
 class Verdicts(dict[bytes, bool]):
@@ -104,7 +106,7 @@ class Verdicts(dict[bytes, bool]):
 
     def __missing__(self, name: bytes) -> bool:
         verdict = self._rule(name)
-        if len(self) < MEMO_BOUND:
+        if len(self) < MEMO_BOUND and len(name) <= LONGEST:
             self[name] = verdict
         return verdict
 

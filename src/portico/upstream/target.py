@@ -19,6 +19,8 @@ from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
+LONGEST_QUERY = 128
+"""Characters of a query with which an address is remembered."""
 
 _DATED = re.compile(r"api-version=\d")
 
@@ -172,9 +174,10 @@ class Target:
             if endpoint is None:
                 raise ModelNotFound(f"the provider {self.upstream.name!r} has no {operation}")
             line = self.upstream.line("POST", credential, endpoint, query_for(operation, endpoint, query))
-            if len(self._lines) >= 64:
-                self._lines.clear()
-            self._lines[key] = line
+            if len(query) <= LONGEST_QUERY:
+                if len(self._lines) >= 64:
+                    self._lines.clear()
+                self._lines[key] = line
         return line
 
 

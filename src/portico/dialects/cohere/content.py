@@ -40,7 +40,7 @@ _USUAL |= {"data", "id", "citations"}
 _encode = msgspec.json.encode
 
 
-class Malformed(ValueError):  # noqa: N818
+class Malformed(ValueError):
     """A field is not what the API says it is: `where` it stands, and what it must be."""
 
     def __init__(self, where: str, wanted: str) -> None:

@@ -15,7 +15,7 @@ Object = dict[str, Any]
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 
-class Malformed(ValueError):  # noqa: N818
+class Malformed(ValueError):
     """A field is not what the API says it is: `where` it stands, and what it must be."""
 
     def __init__(self, where: str, wanted: str) -> None:
