@@ -13,9 +13,8 @@ def answers(caller: Dialect, provider: Dialect, told: Facts, arrived: Facts) -> 
     """Return how a reply differs from what its provider said; nothing where it does not."""
     lost = declared.USAGE_LOST[caller]
     told = [fact for fact in told if fact[0] != "usage" or fact[1] not in lost]
-    if not any(fact[0] == "finish" for fact in told):
-        # An end that its provider gave no reason for is an end like others.
-        arrived = [fact for fact in arrived if fact[0] != "finish"]
+    if caller != provider and declared.unsayable(caller, told):
+        told, arrived = ([fact for fact in facts if fact[0] != "finish"] for facts in (told, arrived))
     settle = declared.ends[caller] if caller != provider else declared.as_it_is
     if caller != provider:
         told, arrived = (declared.shown(caller, facts) for facts in (told, arrived))

@@ -63,12 +63,18 @@ def shown(caller: Dialect, facts: Facts) -> Facts:
 
 ends: Mapping[Dialect, Callable[[Facts], Facts]] = {
     "chat": _never_other,
-    "responses": lambda facts: [fact for fact in facts if fact != ("finish", "other")],  # such a response has failed
+    "responses": as_it_is,
     "messages": _never_other,
     "gemini": _never_other,
     "converse": _never_other,
     "cohere": _never_filtered,
 }
+
+
+def unsayable(caller: Dialect, told: Facts) -> bool:
+    """An end for which there is no reason, or no word in Responses, is told as any other, or as a failure."""
+    ends = [fact[1] for fact in told if fact[0] == "finish"]
+    return not ends or (caller == "responses" and ends == ["other"])
 
 
 def ended(facts: Facts) -> Facts:

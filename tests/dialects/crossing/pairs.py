@@ -164,10 +164,11 @@ def arrived(provider: Dialect, body: bytes) -> Facts:
 
 
 def broken(provider: Dialect, record: Record) -> bool:
-    """Return whether a recorded stream has no proper end: it tells of an error, or of no reason why it ended."""
+    """Return whether a recorded stream has no proper end: it tells of an error, or of no end: neither why, nor that."""
     docs = documents(provider, body_of(record), True)
     errors = any(doc.get("error") or doc.get("type") in ("error", "response.failed") for doc in docs)
-    return errors or not any(fact[0] == "finish" for fact in READERS[provider].stream(docs))
+    named = any(fact[0] == "finish" for fact in READERS[provider].stream(docs))
+    return errors or not (named or b"data: [DONE]" in body_of(record))
 
 
 def streamed(caller: Dialect, provider: Dialect, record: Record, size: int | None) -> tuple[Translation, bytes]:
