@@ -100,9 +100,7 @@ _OPERATIONS: Mapping[Dialect, tuple[str, str]] = {
 }
 """The operations that a conversation is at a provider of each dialect: whole and streamed."""
 
-# What a caller of each dialect is best served by, where a provider has several others: first those that keep the
-# content (signed thoughts, media in tool results, documents and their citations), then those that keep the settings.
-_ORDER: Mapping[Dialect, tuple[Dialect, ...]] = {
+PREFERENCE: Mapping[Dialect, tuple[Dialect, ...]] = {
     "chat": ("responses", "messages", "gemini", "converse", "cohere"),
     "responses": ("chat", "messages", "gemini", "converse", "cohere"),
     "messages": ("converse", "responses", "gemini", "chat", "cohere"),
@@ -110,6 +108,9 @@ _ORDER: Mapping[Dialect, tuple[Dialect, ...]] = {
     "converse": ("messages", "responses", "gemini", "chat", "cohere"),
     "cohere": ("messages", "chat", "responses", "gemini", "converse"),
 }
+"""What a caller of each dialect is best served by, where a provider has several others: first those that keep the
+content (signed thoughts, media in tool results, documents and their citations), then those that keep the settings."""
+
 CONVERSATIONS = frozenset(name for names in _OPERATIONS.values() for name in names) | {"completions"}
 """The operations that have a place in every dialect."""
 
@@ -125,7 +126,7 @@ def upstream_operation(operation: str, offered: Collection[str], *, stream: bool
     if operation not in CONVERSATIONS:
         return None
     own = OPERATIONS[operation].dialect
-    for dialect in (own, *_ORDER[own]):
+    for dialect in (own, *PREFERENCE[own]):
         name = _OPERATIONS[dialect][stream]
         if name in offered and name != operation:
             return name
