@@ -297,8 +297,9 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._waste += len(data)
                 if self._waste > self.server.limits.header_bytes + READ_SIZE:
                     self._refuse(self._headers_too_large())
-            elif self.current is None and self._reading is None and self._refusal is None and not self.lost:
-                # The first bytes of a request, up to its target at most: its time runs from here.
+            elif self.current is None and self._refusal is None and not self.lost and data.tobytes().strip(b"\r\n"):
+                # The first bytes of a request, up to its target at most: its time runs from here. Line ends before it
+                # are none of it (RFC 9112, 2.2).
                 self._begin()
                 self._head_bytes = len(data)
 
