@@ -17,6 +17,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from portico import __version__
 from portico.call import Call
@@ -26,7 +27,6 @@ from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
 from portico.dialects.request import Peek, peek, peek_form
-from portico.dialects.translate import Translation
 from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
@@ -42,6 +42,9 @@ from portico.upstream.relay import Relay
 from portico.upstream.target import Target, Upstream
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
+
+if TYPE_CHECKING:
+    from portico.dialects.translate import Translation
 
 MEMO_BOUND = 4096
 LONGEST_NAME = 512
@@ -259,7 +262,7 @@ class Gateway:
         exchange.reply(arrival.status, headers, body, self._signature(call))
 
     def _answer_translated(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: Translation
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
     ) -> None:
         """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
         body = arrival.body
@@ -279,7 +282,7 @@ class Gateway:
         call: Call,
         arrival: Arrival,
         target: Target,
-        translation: Translation | None,
+        translation: "Translation | None",
         hide_usage: bool,
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
@@ -401,7 +404,7 @@ class Gateway:
             exchange.reply(200 if ready else 503, [(b"content-type", b"application/json")], body)
             return
         try:
-            if self._relay is None:
+            if self._relay is None or path == "*":
                 raise NotFound(f"there is nothing at {path!r}")
             await self._relay.handle(exchange)
         except PorticoError as error:

@@ -296,7 +296,7 @@ MISTAKES = [
     ("logs: {calls: file}", 1, "expected `none` or `stdout`, not 'file'"),
     ("providers: {openai: {'${WORD}': 1}}", 1, "unknown key"),
     ("models: {'${WORD}': a/b}", 1, "a variable cannot be part of a key"),
-    ("include: [absent.yaml]", 0, "absent.yaml: the file cannot be read"),
+    ("include: [absent.yaml]", 0, "the file cannot be read"),
     ("include: {a: b}", 1, "expected the path of a file"),
     ("server:\n\tport: 1", 2, "a tab cannot indent YAML"),
     ("server: {port: 1", 1, "this is not YAML"),

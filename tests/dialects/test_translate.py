@@ -10,7 +10,8 @@ from botocore.eventstream import EventStreamBuffer
 from portico.dialects.crossing import Given, Target
 from portico.dialects.errors import render_error
 from portico.dialects.operations import OPERATIONS
-from portico.dialects.translate import LANGUAGES, PREFERENCE, Question, Translation, upstream_operation
+from portico.dialects.stand_ins import PREFERENCE, upstream_operation
+from portico.dialects.translate import LANGUAGES, Question, Translation
 from portico.errors import ConnectionLost, InvalidRequest
 from portico.framing import eventstream
 

@@ -4,7 +4,7 @@ import sys
 from typing import Final, get_args
 
 from portico.dialects.crossing import FEATURES, TITLES, Feature
-from portico.dialects.translate import PREFERENCE
+from portico.dialects.stand_ins import PREFERENCE
 from portico.types import Dialect
 
 _DIALECTS: Final[tuple[Dialect, ...]] = get_args(Dialect)

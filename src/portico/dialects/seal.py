@@ -26,11 +26,6 @@ _thought: msgspec.json.Decoder[tuple[str | None, bool, str | None, bool]] = msgs
 _signed: msgspec.json.Decoder[tuple[str, str]] = msgspec.json.Decoder(tuple[str, str])
 
 
-def holds_seal(body: bytes) -> bool:
-    """Return whether something sealed may be in a request's body, in plain sight or in base64 (Converse's blobs)."""
-    return b"portico:" in body or b"cG9ydGljbzp" in body
-
-
 def seal(thought: Thinking, maker: Dialect | None = None) -> str:
     """Seal all of a thought but its text; `maker` stands in where the thought names none."""
     payload = _encode((thought.opaque, thought.redacted, thought.id, thought.summary))

@@ -4,12 +4,13 @@ import itertools
 import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import TYPE_CHECKING
 
-from portico.dialects import crossing, vertex
+from portico.dialects import vertex
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.request import Peek, rewrite
-from portico.dialects.seal import holds_seal
-from portico.dialects.translate import CONVERSATIONS, Question, Translation
+from portico.dialects.sealed import holds_seal
+from portico.dialects.stand_ins import CONVERSATIONS
 from portico.providers.address import Endpoint
 from portico.providers.auth.scheme import Auth
 from portico.upstream.headers import FORWARDS
@@ -21,6 +22,9 @@ Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 """A body in memory, or how to read a spooled one from its start: its size and its pieces."""
 
 PLAIN_JSON: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
+if TYPE_CHECKING:
+    from portico.dialects.translate import Question, Translation
+
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
 
@@ -112,10 +116,14 @@ class Outgoing:
             return self.passed is None
         return self.operation.name in CONVERSATIONS and isinstance(self.body, bytes) and holds_seal(self.body)
 
-    def translation(self, target: Target) -> Translation:
+    def translation(self, target: Target) -> "Translation":
         """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
         made = self.translations.get(target)
         if made is None:
+            # Most calls pass as they are, and a worker is a tenth smaller until one crosses.
+            from portico.dialects import crossing
+            from portico.dialects.translate import Question, Translation
+
             assert isinstance(self.body, bytes)
             if self._question is None:
                 array = "alt=sse" not in self.query

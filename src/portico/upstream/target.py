@@ -7,7 +7,7 @@ import msgspec
 
 from portico import __version__
 from portico.config import schema
-from portico.dialects.translate import upstream_operation
+from portico.dialects.stand_ins import upstream_operation
 from portico.errors import ModelNotFound
 from portico.providers import prices_table
 from portico.providers.address import Endpoint

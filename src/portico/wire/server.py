@@ -400,7 +400,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._in_headers:
             self._headers.append((name.lower(), value))
             return
-        self._head_bytes += len(name) + len(value)
+        self._head_bytes += len(name) + len(value) + 4
         if self._head_bytes > self.server.limits.header_bytes:
             raise self._headers_too_large()
 

@@ -1,10 +1,16 @@
 """Anthropic's Messages."""
 
-from portico.dialects.messages.errors import parse_error
-from portico.dialects.messages.reply import parse_reply, render_reply
-from portico.dialects.messages.request import parse_request, render_request
-from portico.dialects.messages.stream import Decoder, Encoder
+# What reads and writes conversations is loaded when a call crosses; most pass, and a worker stays small without it.
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from portico.dialects.messages.watch import MessagesObserver, error_body, read_usage, stream_error, usage
+
+if TYPE_CHECKING:
+    from portico.dialects.messages.errors import parse_error
+    from portico.dialects.messages.reply import parse_reply, render_reply
+    from portico.dialects.messages.request import parse_request, render_request
+    from portico.dialects.messages.stream import Decoder, Encoder
 
 __all__ = [
     "Decoder",
@@ -20,3 +26,23 @@ __all__ = [
     "stream_error",
     "usage",
 ]
+
+_LATER = {
+    "parse_error": "errors",
+    "parse_reply": "reply",
+    "render_reply": "reply",
+    "parse_request": "request",
+    "render_request": "request",
+    "Decoder": "stream",
+    "Encoder": "stream",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what a name stands for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    found: object = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found
+    return found

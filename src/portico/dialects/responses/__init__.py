@@ -1,10 +1,16 @@
 """OpenAI's Responses: requests, replies, streams and errors, read and written."""
 
-from portico.dialects.responses.errors import parse_error
-from portico.dialects.responses.reply import parse_reply, render_reply
-from portico.dialects.responses.request import leave, parse_request, render_request
-from portico.dialects.responses.stream import Decoder, Encoder
+# What reads and writes conversations is loaded when a call crosses; most pass, and a worker stays small without it.
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from portico.dialects.responses.watch import ResponsesObserver, read_usage, stream_error
+
+if TYPE_CHECKING:
+    from portico.dialects.responses.errors import parse_error
+    from portico.dialects.responses.reply import parse_reply, render_reply
+    from portico.dialects.responses.request import leave, parse_request, render_request
+    from portico.dialects.responses.stream import Decoder, Encoder
 
 __all__ = [
     "Decoder",
@@ -19,3 +25,24 @@ __all__ = [
     "render_request",
     "stream_error",
 ]
+
+_LATER = {
+    "parse_error": "errors",
+    "parse_reply": "reply",
+    "render_reply": "reply",
+    "leave": "request",
+    "parse_request": "request",
+    "render_request": "request",
+    "Decoder": "stream",
+    "Encoder": "stream",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Load what a name stands for."""
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f"{__name__}.{_LATER[name]}")
+    found: object = module if name == _LATER[name] else getattr(module, name)
+    globals()[name] = found
+    return found
