@@ -55,3 +55,10 @@ def test_what_was_spoken_is_told_to_a_caller_of_gemini_too() -> None:
         parts = reply["candidates"][0]["content"]["parts"]
         assert parts[-1] == {"text": "Hi there!"}
         assert [part["inlineData"]["data"] for part in parts[:-1]] == [sound] * bool(sound)
+
+
+def test_an_error_in_a_stream_of_gemini_may_have_fields_that_look_like_our_own_hints() -> None:
+    translation = pairs.put(pairs.plain("gemini", stream=True), "gemini")
+    out = translation.feed(b'data: {"error": {"message": "no"}, "$snake": null, "$candidates": 1}\n\n')
+    assert out == b'data: {"error":{"message":"no"}}\r\n\r\n'
+    assert translation.failed is not None

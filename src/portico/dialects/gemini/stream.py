@@ -148,7 +148,7 @@ class Decoder:
         if found.get("error"):
             self._failed = True
             said = failure(_encode(found["error"])) or "The provider reported an error"
-            return Frame(dialect="gemini", events=(Failed(error=UpstreamError(said)),), extra=found)
+            return Frame(dialect="gemini", events=(Failed(error=UpstreamError(said)),), extra=opened(found, REPLY))
         if not found.keys() <= REPLY.names:
             found = opened(found, REPLY)
         events: list[AnyEvent] = []
