@@ -67,10 +67,12 @@ async def play(case: Case, port: int) -> bytes:
         if case.deaf:
             transport.pause_reading()
         for step in case.steps:
-            if line.over.done():
+            if transport.is_closing():
                 break
             if isinstance(step, Send):
                 for start in range(0, len(step.data), step.size or len(step.data) or 1):
+                    if transport.is_closing():
+                        break
                     transport.write(step.data[start : start + (step.size or len(step.data))])
                     await asyncio.sleep(step.pace)
             elif step == "half-close":
@@ -80,7 +82,7 @@ async def play(case: Case, port: int) -> bytes:
                     socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
                 )
                 transport.close()
-        while case.deaf and not line.over.done():
+        while case.deaf and not transport.is_closing():
             # Who does not read learns by writing that nobody listens any more.
             transport.write(b"\r\n")
             await asyncio.sleep(0.05)
