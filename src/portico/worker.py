@@ -4,6 +4,7 @@ Started by the supervisor as `python -m portico.worker`; what it is told and wha
 """
 
 import asyncio
+import contextlib
 import gc
 import logging
 import os
@@ -122,8 +123,7 @@ class Worker:
             self.link.send(Message(Kind.REFUSED, message.number, error.message.encode()))
             return
         self.config = config
-        self.server.limits = config.server.limits
-        self.server.timeouts = config.server.timeouts
+        self.server.adopt(config.server.limits, config.server.timeouts)
         self.link.send(Message(Kind.READY, message.number))
 
     async def _cover(self, slot: int) -> None:
@@ -152,6 +152,16 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
     return uvloop.new_event_loop
 
 
+def raise_descriptors() -> None:
+    """Allow as many open files as the system lets us: the usual soft limit is 1024, for programs that use select()."""
+    import resource
+
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, 1 << 20) if hard != resource.RLIM_INFINITY else 1 << 20
+    with contextlib.suppress(ValueError, OSError):  # macOS has a lower limit that it does not tell
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
 def import_msgspec_alone() -> None:
     """Import msgspec without typing_extensions, from which it takes nothing that Python 3.11 lacks: 4 MB a process."""
     if "msgspec" in sys.modules or "typing_extensions" in sys.modules:
@@ -178,6 +188,7 @@ async def _serve(given: dict[str, str]) -> int:
 def main(arguments: Sequence[str]) -> int:
     """Run a worker by the options that the supervisor gives it: pairs of a name and a value."""
     import_msgspec_alone()
+    raise_descriptors()
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     logging.basicConfig(
         format=f"portico: worker {os.getpid()}: %(levelname)s %(name)s: %(message)s", level=logging.WARNING

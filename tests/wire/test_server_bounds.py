@@ -333,6 +333,28 @@ async def test_callers_over_the_limit_of_connections_cannot_pile_up() -> None:
         await until(lambda: not server.connections)
 
 
+async def test_connections_leave_descriptors_for_the_calls_that_come_over_them() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (274, hard))
+    try:
+        async with serving(limits=msgspec.structs.replace(LIMITS, connections=1000)) as (server, port):
+            held = [dialled(port) for _ in range(90)]
+            await until(lambda: len(server.connections) == 90)
+            assert statuses(await talk(port, post(extra=CLOSE))) == [503]
+            for sock in held:
+                sock.close()
+            await until(lambda: not server.connections)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+async def test_other_limits_hold_from_now_on() -> None:
+    async with serving() as (server, port):
+        assert statuses(await talk(port, post(b"x" * 3000, CLOSE))) == [200]
+        server.adopt(msgspec.structs.replace(LIMITS, body_budget=2000), ServerTimeouts())
+        assert statuses(await talk(port, post(b"x" * 3000, CLOSE))) == [503]
+
+
 async def test_a_connection_that_came_just_before_a_drain_is_served() -> None:
     async with serving() as (server, port):
         # As when it was accepted by the kernel, and the drain begins before the loop has taken it.

@@ -77,10 +77,9 @@ class Server:
         self, handle: Handler, limits: Limits, timeouts: ServerTimeouts, refuse: Refuse = plain_refusal
     ) -> None:
         self.handle = handle
-        self.limits = limits
-        self.timeouts = timeouts
         self.refuse = refuse
         self.budget = Budget(limits.body_budget)
+        self.adopt(limits, timeouts)
         self.connections: set[ServerConnection] = set()
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.draining = False
@@ -94,6 +93,13 @@ class Server:
 
     def __repr__(self) -> str:
         return f"<Server {len(self.connections)} connections{' draining' if self.draining else ''}>"
+
+    def adopt(self, limits: Limits, timeouts: ServerTimeouts) -> None:
+        """Hold callers to these limits from now on."""
+        self.limits = limits
+        self.timeouts = timeouts
+        self.budget.limit = limits.body_budget
+        self.room = min(limits.connections, room_of(descriptors()))
 
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections on a bound socket."""
@@ -249,8 +255,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.secure = transport.get_extra_info("sslcontext") is not None
         self._since = self.server.now
         server = self.server
-        over = len(server.connections) - server.limits.connections
-        if over > server.limits.connections // 8 + 16:
+        over = len(server.connections) - server.room
+        if over > server.room // 8 + 16:
             # So many that not even refusals can be waited for.
             self.abort()
             return
@@ -648,6 +654,21 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._transport.can_write_eof():
             with contextlib.suppress(OSError):
                 self._transport.write_eof()
+
+
+def descriptors() -> int:
+    """Return how many files and sockets this process may have open."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return 1 << 20
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else soft
+
+
+def room_of(files: int) -> int:
+    """Return how many connections fit into so many descriptors: each may need one more, to a provider."""
+    return max(16, (files - 64) * 3 // 7)
 
 
 def origin_form(target: bytes) -> bytes:
