@@ -89,7 +89,9 @@ class Gateway:
     def __init__(self, config: Config, *, relay: str | None, version: int = 1, records: int | None = 1) -> None:
         self.client = Client()
         self.snapshot = Snapshot(config, self.client, version)
-        self.records = Records(records if config.logs.calls == "stdout" else None)
+        self._descriptor = records
+        self._lines: Records | None = None
+        self.records = self._records_for(config)
         self.ready = False
         self._relay = Relay(self.client, relay) if relay is not None else None
         self._draw: Callable[[], float] = random.random
@@ -101,12 +103,21 @@ class Gateway:
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
         self.snapshot = Snapshot(config, self.client, version or self.snapshot.version + 1)
+        self.records = self._records_for(config)
+
+    def _records_for(self, config: Config) -> Records:
+        if config.logs.calls != "stdout":
+            return Records(None)
+        if self._lines is None:
+            self._lines = Records(self._descriptor)
+        return self._lines
 
     async def close(self) -> None:
         """Close the connections to providers and write the last records."""
         self.ready = False
         await self.client.close()
-        self.records.close()
+        if self._lines is not None:
+            self._lines.close()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""

@@ -30,6 +30,7 @@ class RawUpstream:
         self.caught: list[Caught] = []
         self.open = 0
         self.port = 0
+        self._serving: set[asyncio.Task[Any]] = set()
 
     def provider(self, like: str = "openai", **more: Any) -> dict[str, Any]:
         """Return the configuration of a provider that is this."""
@@ -43,8 +44,19 @@ class RawUpstream:
             while self.open:
                 await asyncio.sleep(0.005)
 
+    async def stop(self) -> None:
+        """End what still answers."""
+        serving = list(self._serving)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.open += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        task.add_done_callback(self._serving.discard)
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -72,6 +84,7 @@ async def upstream(answer: bytes | Answer) -> AsyncIterator[RawUpstream]:
         yield raw
     finally:
         server.close()
+        await raw.stop()
 
 
 def reply(status: int, body: bytes = b"", *headers: str, length: bool = True) -> bytes:

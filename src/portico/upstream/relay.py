@@ -4,6 +4,7 @@ import asyncio
 
 from portico.errors import ConnectFailed, Overloaded, PorticoError
 from portico.upstream.arrival import Arrival
+from portico.wire.body import Budget
 from portico.wire.client import Client, Deadlines, Origin, Settings
 from portico.wire.exchange import Exchange
 
@@ -13,17 +14,22 @@ OF_ONE_CONNECTION = frozenset(
 SETTINGS = Settings(max_connections=256, idle=30.0, ca=None, client_cert=None, client_key=None, proxy="none")
 DEADLINES = Deadlines(connect=2.0, first_byte=120.0, between_chunks=3600.0, total=86400.0)
 UPLOAD = 64 * 1024 * 1024
+UPLOADS = 2 * UPLOAD
+"""Bytes of bodies for control that are held at once: their senders are not known yet, and must not fill the budget of
+the calls."""
 
 
 class Relay:
     """The way to control."""
 
     def __init__(self, client: Client, socket_path: str) -> None:
+        self._budget = Budget(UPLOADS)
         self._pool = client.pool(Origin(scheme="http", host="control", port=80, unix=socket_path), SETTINGS)
 
     async def handle(self, exchange: Exchange) -> None:
         """Pass one request on and its reply back; raises Overloaded while control is away."""
         # A body that is not here yet is passed on once it is whole: control's requests are small.
+        exchange.body.charge(self._budget)
         body = await exchange.body.read(UPLOAD)
         lines = [f"{exchange.method} ".encode(), exchange.target, b" HTTP/1.1\r\n"]
         for name, value in exchange.headers:
@@ -56,6 +62,11 @@ class Relay:
             for header in arrival.headers
             if header[0] not in OF_ONE_CONNECTION and header[0] not in (b"content-length", b"date", b"server")
         ]
+        length = arrival.header(b"content-length")
+        if exchange.method == "HEAD" and length:
+            exchange.start(arrival.status, headers, int(length))
+            exchange.finish()
+            return
         if arrival.ended and arrival.error is None:
             exchange.reply(arrival.status, headers, arrival.body)
             return
@@ -64,7 +75,7 @@ class Relay:
         try:
             arrival.forward(exchange.write)
             await arrival.over()
-        except asyncio.CancelledError:
+        except BaseException:
             arrival.abandon()
             raise
         if arrival.error is not None:

@@ -66,6 +66,12 @@ class Body:
         """Whether the bytes are in a file."""
         return self._spool is not None
 
+    def charge(self, budget: Budget) -> None:
+        """Count what it holds against another budget from now on."""
+        self._budget.used -= self._charged
+        budget.used += self._charged
+        self._budget = budget
+
     # the connection's side
 
     def feed(self, piece: bytes) -> None:

@@ -81,6 +81,7 @@ class Server:
         self.budget = Budget(limits.body_budget)
         self.adopt(limits, timeouts)
         self.connections: set[ServerConnection] = set()
+        self.leaving: set[asyncio.Task[None]] = set()  # tasks that still answer for a caller who is gone
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.draining = False
         self.date = b""
@@ -138,7 +139,7 @@ class Server:
         """Cut every connection and stop."""
         self.draining = True
         self._stop_listening()
-        running = [connection.task for connection in self.connections if connection.task is not None]
+        running = {connection.task for connection in self.connections if connection.task is not None} | self.leaving
         for connection in list(self.connections):
             connection.abort()
         if running:
@@ -358,6 +359,9 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._drained.set_result(None)
         if self.task is not None:
             self.task.cancel()
+            if self.current is not None:
+                self.server.leaving.add(self.task)
+                self.task.add_done_callback(self.server.leaving.discard)
         for exchange in self._queue:
             exchange.close_body()
         self._queue.clear()
