@@ -5,6 +5,7 @@ member stands is found by comparing the body with these values, never by searchi
 """
 
 import re
+from collections.abc import Callable
 
 import msgspec
 
@@ -33,6 +34,21 @@ class Peek(msgspec.Struct, kw_only=True):
     form: multipart.Form | None = None
 
 
+LARGE = 64 * 1024
+MEMBERS_LIMIT = 1000
+"""Members that an object over LARGE bytes may have: a body of nothing but members would take seconds and gigabytes."""
+TABLES_LIMIT = 20_000
+"""The same for the members of all objects in a list."""
+BRACES_LIMIT = 500_000
+"""Objects in such a list, empty ones included, at any depth."""
+
+
+class _Name(str):
+    """A key that is counted."""
+
+    __slots__ = ()
+
+
 _members = msgspec.json.Decoder(Members)
 _string = msgspec.json.Decoder(str)
 _requests = msgspec.json.Decoder(list[Members])
@@ -50,7 +66,7 @@ def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
     if operation.body in ("none", "binary"):
         return Peek()
     try:
-        members = _members.decode(body)
+        members = _read(body)
     except _UNREADABLE:
         members = _decode(body)
     dialect = operation.dialect
@@ -138,11 +154,11 @@ def _decode(body: bytes) -> Members:
     """Decode a body that begins with a byte order mark, or say why it cannot be."""
     try:
         try:
-            return _members.decode(body)
+            return _read(body)
         except msgspec.DecodeError:
             if not body.startswith(BOM):
                 raise
-            return _members.decode(body[len(BOM) :])
+            return _read(body[len(BOM) :])
     except msgspec.ValidationError as error:
         raise InvalidRequest("the body must be a JSON object") from error
     except msgspec.DecodeError as error:
@@ -151,6 +167,38 @@ def _decode(body: bytes) -> Members:
         raise InvalidRequest("the body is not UTF-8") from error
     except RecursionError as error:
         raise InvalidRequest("the body is nested too deeply") from error
+
+
+def _read(raw: bytes | msgspec.Raw) -> Members:
+    """Decode the top level of an object."""
+    if memoryview(raw).nbytes <= LARGE:
+        return _members.decode(raw)
+    found = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=_counter(MEMBERS_LIMIT)).decode(raw)
+    return {str(name): value for name, value in found.items()}
+
+
+def _read_list(raw: msgspec.Raw) -> list[Members]:
+    """Decode the top levels of the objects in a list."""
+    if memoryview(raw).nbytes <= LARGE:
+        return _requests.decode(raw)
+    if bytes(raw).count(b"{") > BRACES_LIMIT:
+        raise InvalidRequest(f"a list of the body has more than {BRACES_LIMIT} objects")
+    found = msgspec.json.Decoder(list[dict[_Name, msgspec.Raw]], dec_hook=_counter(TABLES_LIMIT)).decode(raw)
+    return [{str(name): value for name, value in table.items()} for table in found]
+
+
+def _counter(limit: int) -> Callable[[type, str], _Name]:
+    """Return what is called for each key that is decoded, and raises InvalidRequest at one too many."""
+    count = 0
+
+    def name(_: type, written: str) -> _Name:
+        nonlocal count
+        count += 1
+        if count > limit:
+            raise InvalidRequest(f"an object of the body has more than {limit} members")
+        return _Name(written)
+
+    return name
 
 
 def _model(raw: msgspec.Raw) -> str:
@@ -175,7 +223,7 @@ def _options(members: Members) -> Members:
     if bytes(raw) == b"null":
         return {}
     try:
-        return _members.decode(raw)
+        return _read(raw)
     except _UNREADABLE as error:
         raise InvalidRequest("`stream_options` must be an object", param="stream_options") from error
 
@@ -190,7 +238,7 @@ def _text(raw: msgspec.Raw) -> str | None:
 
 def _object(raw: msgspec.Raw) -> Members:
     try:
-        return _members.decode(raw)
+        return _read(raw)
     except _UNREADABLE:
         return {}
 
@@ -202,7 +250,7 @@ def _gemini(operation: Operation, members: Members, model: str) -> dict[str, byt
         changes["model"] = other
     if operation.name == "batch_embed_contents" and "requests" in members:
         try:
-            requests = _requests.decode(members["requests"])
+            requests = _read_list(members["requests"])
         except _UNREADABLE as error:
             raise InvalidRequest("`requests` must be a list of objects", param="requests") from error
         if _renamed(requests, model):
@@ -290,18 +338,24 @@ def _spans(body: bytes, members: Members, wanted: dict[str, bytes]) -> list[tupl
     for name, raw in members.items():
         key = _KEY.match(body, at)
         if key is None or (key[1] != name.encode() and not _same(key[1], name)):
-            return _spans_by_token(body, wanted)
+            return _spans_of_repeated(body, wanted)
         start = key.end()
         at = start + memoryview(raw).nbytes
         if view[start:at] != memoryview(raw):
-            return _spans_by_token(body, wanted)
+            return _spans_of_repeated(body, wanted)
         if name in wanted:
             spans.append((name, start, at))
-    return spans if _END.fullmatch(body, at) is not None else _spans_by_token(body, wanted)
+    return spans if _END.fullmatch(body, at) is not None else _spans_of_repeated(body, wanted)
 
 
 def _same(key: bytes, name: str) -> bool:
     return b"\\" in key and _text(msgspec.Raw(b'"' + key + b'"')) == name
+
+
+def _spans_of_repeated(body: bytes, wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
+    if len(body) > _WRITTEN_LIMIT:
+        raise InvalidRequest("the body is large and writes a key twice")
+    return _spans_by_token(body, wanted)
 
 
 def _spans_by_token(body: bytes, wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:
