@@ -85,8 +85,8 @@ class Voice:
 
     def _say_text(self, event: TextDelta, out: list[Object]) -> None:
         begun = self._open.get((event.choice, event.index))
-        if event.logprobs is not None and type(event.logprobs) is dict:
-            self._logprobs.setdefault(event.choice, []).extend(event.logprobs.get("content") or ())
+        if type(event.logprobs) is dict and isinstance(told := event.logprobs.get("content"), list):
+            self._logprobs.setdefault(event.choice, []).extend(told)
         if event.text:
             if begun is not None:
                 begun.texts.append(event.text)
