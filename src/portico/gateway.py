@@ -308,7 +308,11 @@ class Gateway:
             watch = observer(call.operation, hide_usage=hide_usage)
         else:
             watch = Observer(call.operation)  # sound or a download: there are no events in it
-        write = exchange.write
+        length = arrival.header(b"content-length") if not call.stream else b""
+        exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
+        known = int(length) if length.isdigit() else None
+        exchange.start(arrival.status, headers, known, self._signature(call))
+        write = exchange.writer()
         feed = watch.feed
 
         def consume(chunk: bytes) -> None:
@@ -316,10 +320,6 @@ class Gateway:
             if out:
                 write(out)
 
-        length = arrival.header(b"content-length") if not call.stream else b""
-        exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
-        known = int(length) if length.isdigit() else None
-        exchange.start(arrival.status, headers, known, self._signature(call))
         try:
             if exchange.paused:
                 arrival.pause()

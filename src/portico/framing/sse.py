@@ -35,6 +35,11 @@ class Splitter:
         self._held = bytearray()
         self._limit = limit
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing is held."""
+        return not self._held
+
     def complete(self, chunk: bytes) -> bytes:
         """Return the whole events that have come so far as one run of bytes, `b""` when there is none.
 

@@ -133,6 +133,7 @@ class Arrival:
     def forward(self, consume: Callable[[bytes], None]) -> None:
         """Give a stream's pieces to a consumer: those already here at once, the others as they come."""
         self._consume = consume
+        self.feed = consume  # type: ignore[method-assign, assignment]  # one step less for each piece of a stream
         pieces, self.pieces = self.pieces, []
         for piece in pieces:
             consume(piece)

@@ -201,6 +201,19 @@ class Exchange:
             assert self._length_left >= 0, "more body than the reply's head declared"
         self._connection.write(piece)
 
+    def writer(self) -> Callable[[bytes], None]:
+        """Return what sends a piece of the body, with as few steps as this reply allows; for many pieces."""
+        if not self.chunked or self.method == "HEAD":
+            return self.write
+        connection = self._connection
+        send = connection.write
+
+        def write(piece: bytes) -> None:
+            if piece:
+                send(b"%x\r\n%b\r\n" % (len(piece), piece))
+
+        return write
+
     def finish(self) -> None:
         """End the reply."""
         if self.chunked and not self._connection.lost and not self.bodiless:
