@@ -192,3 +192,14 @@ def test_a_url_is_taken_apart_and_put_together(url: str, authority: str, target:
     endpoint = parse(url)
     assert (endpoint.authority, endpoint.target) == (authority, target)
     assert isinstance(endpoint, Endpoint)
+
+
+@pytest.mark.parametrize("model", ["..", ".", "../files", "a/../../files", "a/..", "./a", "a\\..\\..\\files"])
+def test_a_model_name_cannot_climb_out_of_its_path(model: str) -> None:
+    with pytest.raises(InvalidRequest):
+        encoded(model)
+
+
+@pytest.mark.parametrize("model", ["a..b", "...", "gpt-4.1", "ft:gpt-4o:org::id", "arn:aws:x/y.z", "models/.a"])
+def test_dots_within_a_model_name_are_dots(model: str) -> None:
+    assert "/" not in encoded(model)

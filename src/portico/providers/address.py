@@ -84,7 +84,8 @@ def join(base: str, path: str) -> str:
 @lru_cache(maxsize=4096)
 def encoded(model: str) -> str:
     """Return a model's name as one segment of a path. InvalidRequest when it cannot be one."""
-    if not model or model in (".", ".."):
+    if not model or any(part in (".", "..") for part in model.replace("\\", "/").split("/")):
+        # Encoded, but some servers decode a path before they look for dot segments.
         raise InvalidRequest(f"The model name {model!r} cannot be part of a path.", param="model")
     try:
         return quote(model, safe="-._~@")
