@@ -171,24 +171,29 @@ async def test_a_handler_whose_own_waiting_is_cancelled_costs_its_connection_and
         assert server.budget.used == 0
 
 
-async def test_a_last_reply_is_not_lost_to_what_the_caller_still_sends() -> None:
-    async with serving() as (_, port):
-        for _ in range(20):
-            sock = dialled(port)
-            sock.sendall(post(b"only", CLOSE))
-            await asyncio.sleep(0)
-            with_more = post(b"x" * 50_000) * 4
-            try:
-                sock.sendall(with_more)
-            except ConnectionError:
-                pytest.fail("the connection was cut while its last reply was on the way")
-            sock.setblocking(False)
-            reply = b""
-            while piece := await asyncio.wait_for(asyncio.get_running_loop().sock_recv(sock, 65_536), PATIENCE):
-                reply += piece
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "after the reply"])
+async def test_a_last_reply_is_not_lost_to_what_the_caller_still_sends(at_once: bool) -> None:
+    only, more = post(b"only", CLOSE), post(b"x" * 50_000) * 4
+    handled = 0
+
+    async def handle(exchange: Exchange) -> None:
+        nonlocal handled
+        handled += 1
+        await echo(exchange)
+
+    async with serving(handle) as (_, port):
+        for number in range(20):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(only + more if at_once else only)
+            if not at_once:
+                await until(lambda number=number: handled == number + 1)
+                for _ in range(4):
+                    await asyncio.sleep(0.001)
+                    writer.write(more)
+            reply = await asyncio.wait_for(reader.read(), PATIENCE)
+            writer.close()
             assert statuses(reply) == [200]
             assert reply.endswith(b"only")
-            sock.close()
 
 
 # What is not a body

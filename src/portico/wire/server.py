@@ -646,8 +646,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._linger(unread=True)
 
     def _linger(self, *, unread: bool) -> None:
-        """Close so that the caller can still read the answer: closing on unread bytes would reset the connection."""
-        if not unread:
+        """Close in stages (RFC 9112, 9.6): bytes that come after a close would reset the connection, answer and all.
+
+        TLS has no half-closed state. There only what is known to be unread is worth the wait.
+        """
+        halves = self._transport.can_write_eof()
+        if not halves and not unread:
             self.close()
             return
         self._linger_until = self._write_since = self.server.loop.time()
@@ -655,7 +659,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         if self._read_paused:
             self._read_paused = False
             self._transport.resume_reading()
-        if self._transport.can_write_eof():
+        if halves:
             with contextlib.suppress(OSError):
                 self._transport.write_eof()
 
