@@ -171,11 +171,12 @@ def test_a_base_url_that_cannot_be_used_is_refused(base_url: str) -> None:
 
 def test_a_model_that_would_leave_its_path_is_refused() -> None:
     provider = made("bedrock", {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"})
-    with pytest.raises(InvalidRequest):
-        provider.endpoint("converse", "..")
-    endpoint = provider.endpoint("converse", "../../admin?x#y")
+    for model in ("..", "../../admin", "a/../../admin?x#y"):
+        with pytest.raises(InvalidRequest):
+            provider.endpoint("converse", model)
+    endpoint = provider.endpoint("converse", "a/admin?x#y")
     assert endpoint is not None
-    assert endpoint.path == "/model/..%2F..%2Fadmin%3Fx%23y/converse"
+    assert endpoint.path == "/model/a%2Fadmin%3Fx%23y/converse"
 
 
 # Options
