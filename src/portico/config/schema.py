@@ -112,7 +112,9 @@ class Limits(Closed, frozen=True):
     reply: Annotated[Bytes, said("A whole (not streamed) reply that is held in memory to be accounted.")] = (
         64 * 1024 * 1024
     )
-    connections: Annotated[int, said("Connections of one worker.", ge=1)] = 16_384
+    connections: Annotated[int, said("Connections of one worker; fewer where it may open too few files.", ge=1)] = (
+        16_384
+    )
 
 
 class ServerTimeouts(Closed, frozen=True):
