@@ -9,6 +9,7 @@ from time import perf_counter_ns
 import msgspec
 
 from portico.dialects.operations import Operation, Route
+from portico.record import AttemptRecord, Basis, Pricing, Record
 from portico.types import Usage
 
 _ids = itertools.count(1)
@@ -32,46 +33,6 @@ class Caller(msgspec.Struct, frozen=True):
     master: bool = False
 
 
-class AttemptRecord(msgspec.Struct, omit_defaults=True):
-    """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came."""
-
-    target: str
-    credential: str = ""
-    status: int | None = None
-    error: str | None = None
-    started_us: int = 0
-    first_byte_us: int | None = None
-    upstream_request_id: str | None = None
-
-
-class Record(msgspec.Struct, omit_defaults=True):
-    """What is kept of a call. `cost_nano_usd` is in nano-dollars, absent when no price is known (`basis` says why).
-
-    `basis` is `reported` (the provider named the cost), `priced` (its usage times our price), `unpriced` (no price is
-    known), `unknown` (the provider reported no usage) or `none` (nothing was served). `time_ms` is when it came, in
-    milliseconds since the epoch; the other times are in microseconds. `overhead_us` is the whole call less the wait for
-    providers.
-    """
-
-    id: str
-    time_ms: int
-    key: str | None
-    operation: str
-    model: str | None
-    target: str | None
-    status: int
-    stream: bool
-    attempts: list[AttemptRecord]
-    usage: Usage | None
-    cost_nano_usd: int | None
-    basis: str
-    first_byte_us: int | None
-    total_us: int
-    overhead_us: int
-    error: str | None = None
-    user: str | None = None
-
-
 class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
@@ -88,7 +49,8 @@ class Call:
     target: str | None = None
     usage: Usage | None = None
     cost: int | None = None
-    basis = "none"
+    basis: Basis = "none"
+    pricing: Pricing | None = None
     status = 0
     error: str | None = None
     delivered = False
@@ -135,4 +97,5 @@ class Call:
             self.overhead_us(now),
             self.error,
             self.user,
+            pricing=self.pricing,
         )

@@ -13,7 +13,7 @@ from queue import SimpleQueue
 
 import msgspec
 
-from portico.call import Record
+from portico.record import Record
 
 PIPE_ATOMIC = 4096
 """A write up to this size to a pipe is not mixed with another process's (PIPE_BUF on Linux, pipe(7))."""

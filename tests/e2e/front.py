@@ -145,7 +145,7 @@ class Front:
         assert entry.outcome == "served"
         assert entry.key == UPSTREAM
         assert settled.usage == entry.usage
-        assert record["basis"] == "priced"
+        assert record["basis"] == "reported"
         assert settled.cost == entry.cost
         if stream:
             assert "x-portico-cost-usd" not in headers  # it was not known when the head of the reply left

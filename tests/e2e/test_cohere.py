@@ -74,7 +74,7 @@ def test_embed_and_rerank(client, front):
     )
     assert [len(row) for row in raw.data.embeddings.float_] == [16]
     settled = front.settled(raw.headers)
-    assert (settled.usage, settled.record["basis"]) == (settled.entry.usage, "priced")
+    assert (settled.usage, settled.record["basis"]) == (settled.entry.usage, "reported")
     raw = client.with_raw_response.rerank(
         model="rerank-v3.5", query="what is ruby", documents=["paris", "ruby is a language", "ruby"], top_n=2
     )

@@ -210,7 +210,7 @@ def test_what_came_before_the_break_was_used(front: Front, name):
     record = front.of(front.mock.ledger.last)
     if name in ("anthropic", "google-genai"):
         assert record["usage"]["input"] == front.mock.ledger.last.whole.input
-        assert record["basis"] == "priced"
+        assert record["basis"] == "reported"
     else:
         assert record["usage"] is None
         assert record["basis"] == "unknown"

@@ -213,7 +213,7 @@ def test_images_made_and_edited(client, front):
     raw = client.images.with_raw_response.generate(model="gpt-image-1", prompt="a cat", n=2)
     assert len(raw.parse().data) == 2
     settled = front.settled(raw.headers)
-    assert (settled.usage, settled.record["basis"]) == (settled.entry.usage, "priced")
+    assert (settled.usage, settled.record["basis"]) == (settled.entry.usage, "reported")
     picture = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 4
     raw = client.images.with_raw_response.edit(model="gpt-image-1", prompt="a dog", image=("a.png", picture))
     settled = front.settled(raw.headers)
@@ -303,4 +303,4 @@ def test_rerank_in_the_common_shape(front):
     settled = front.settled(headers)
     assert settled.record["target"] == "cohere/rerank-v3.5"
     assert settled.usage.searches == 1
-    assert (settled.record["basis"], settled.cost) == ("priced", 2_000_000)  # two dollars for a thousand searches
+    assert (settled.record["basis"], settled.cost) == ("reported", 2_000_000)  # two dollars for a thousand searches

@@ -78,7 +78,7 @@ def test_the_master_key_may_reach_every_provider(front: Front):
     status, headers, reply = front.portico.request("POST", "/anthropic/v1/messages", body, key=key)
     assert (status, json.loads(reply)["usage"]["output_tokens"]) == (200, 9)
     record = front.record(headers["x-request-id"])
-    assert (record["key"], record["target"], record["basis"]) == ("master", "anthropic/claude-haiku-4-5", "priced")
+    assert (record["key"], record["target"], record["basis"]) == ("master", "anthropic/claude-haiku-4-5", "reported")
 
 
 def test_a_path_that_means_another_place_is_refused(front: Front):

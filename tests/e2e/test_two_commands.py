@@ -62,5 +62,5 @@ def test_every_sdk_makes_a_whole_and_a_streamed_call(portico: RunningPortico, mo
     records = [json.loads(line) for line in portico.records.lines]
     assert sum(record["usage"]["output"] for record in records) == counted["output"]
     assert sum(record["usage"]["input"] for record in records) == counted["input"]
-    assert {record["basis"] for record in records} == {"priced"}
+    assert {record["basis"] for record in records} == {"reported"}
     assert {record["status"] for record in records} == {200}

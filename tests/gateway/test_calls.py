@@ -33,7 +33,7 @@ async def test_a_call_is_served_priced_signed_and_recorded(portico: Portico, moc
     # gpt-4o-mini: $0.15 and $0.60 for a million tokens (openai.com/api/pricing, read 2026-11)
     cost = 150 * usage["prompt_tokens"] + 600 * usage["completion_tokens"]
     assert record["cost_nano_usd"] == cost
-    assert record["basis"] == "priced"
+    assert record["basis"] == "reported"
     assert headers["x-portico-cost-usd"] == f"0.{cost:09d}"
     assert headers["x-portico-target"] == record["target"] == "openai/gpt-4o-mini"
     assert headers["x-portico-attempts"] == "1"

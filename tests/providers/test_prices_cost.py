@@ -158,8 +158,8 @@ def test_a_rate_per_call_is_charged_once() -> None:
 
 def test_what_the_provider_reports_wins_over_the_price() -> None:
     reported = charge(price({"input": 1_000}), Usage(input=10, reported_cost=77))
-    assert reported == Charge(77, "reported")
-    assert charge(None, Usage(reported_cost=0)) == Charge(0, "reported")
+    assert reported == Charge(77, "provider")
+    assert charge(None, Usage(reported_cost=0)) == Charge(0, "provider")
 
 
 def test_without_a_price_the_cost_is_unknown_and_not_zero() -> None:
@@ -169,16 +169,16 @@ def test_without_a_price_the_cost_is_unknown_and_not_zero() -> None:
 def test_a_price_that_does_not_speak_of_what_was_used_leaves_it_unpriced() -> None:
     per_image = price({"image": 40_000_000_000})
     assert charge(per_image, Usage(input=12)) == Charge(None, "unpriced")
-    assert charge(per_image, Usage(input=12, images=1)) == Charge(40_000_000, "priced")
+    assert charge(per_image, Usage(input=12, images=1)) == Charge(40_000_000, "table")
 
 
 def test_a_free_model_is_priced_at_nothing() -> None:
     free = price({"input": 0, "output": 0})
-    assert charge(free, Usage(input=12, reasoning=3)) == Charge(0, "priced")
+    assert charge(free, Usage(input=12, reasoning=3)) == Charge(0, "table")
 
 
 def test_a_call_that_used_nothing_costs_nothing() -> None:
-    assert charge(price({"input": 1_000}), Usage()) == Charge(0, "priced")
+    assert charge(price({"input": 1_000}), Usage()) == Charge(0, "table")
 
 
 def test_a_rate_that_nobody_knows_is_refused() -> None:

@@ -14,8 +14,8 @@ from tests.replay.declared import OWN_REPLY, OWN_REQUEST, comes_back, declare, g
 from tests.replay.origin import MARK, Asked
 from tests.replay.places import encoded
 
-from portico.call import Record
 from portico.providers.catalog import CATALOG
+from portico.record import Record
 from portico.types import Usage
 
 GATEWAY_KEY = "gateway-key-of-the-caller"

@@ -14,9 +14,9 @@ from tests.replay.calls import Call
 from tests.replay.expected import GATEWAY_KEY, Sent, Way, send
 from tests.replay.origin import MARK, Asked, Framing, Origin, Play
 
-from portico.call import Record
 from portico.config.schema import Config, Key, Model, Target
 from portico.gateway import Gateway
+from portico.record import Record
 from portico.wire.server import Server
 from portico.worker import loop_factory
 

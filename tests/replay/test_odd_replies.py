@@ -13,8 +13,8 @@ from tests.replay.caller import Caller, Got
 from tests.replay.origin import MARK, Asked, Framing, Origin, Play
 from tests.replay.replaying import running
 
-from portico.call import Record
 from portico.config.schema import Config, Key, Provider
+from portico.record import Record
 from portico.worker import loop_factory
 
 KEY = "gateway-key"

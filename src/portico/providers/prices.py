@@ -8,7 +8,6 @@ half up once at its end. Nothing here touches a network; the table is generated 
 from collections.abc import Callable, Mapping
 from decimal import ROUND_HALF_UP, Decimal
 from functools import lru_cache
-from typing import Literal
 
 import msgspec
 
@@ -16,6 +15,7 @@ from portico.config import schema
 from portico.providers import prices_table
 from portico.providers.prices_names import free, spellings
 from portico.providers.prices_schedule import FALLBACKS, TOKEN_RATES, UNIT_RATES, Price, Rates, Schedule, Tier, price
+from portico.record import Pricing
 from portico.types import Usage
 
 __all__ = ["Charge", "Price", "PriceOf", "Rates", "Schedule", "Tier", "charge", "cost", "price_of", "with_overrides"]
@@ -41,7 +41,7 @@ class Charge(msgspec.Struct, frozen=True):
     """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing»."""
 
     cost: int | None
-    basis: Literal["reported", "priced", "unpriced"]
+    pricing: Pricing
 
 
 def cost(price: Price, usage: Usage) -> int:
@@ -82,13 +82,13 @@ def charge(price: Price | None, usage: Usage) -> Charge:
     of it: such a call is unpriced, not free.
     """
     if usage.reported_cost is not None:
-        return Charge(usage.reported_cost, "reported")
+        return Charge(usage.reported_cost, "provider")
     if price is None:
         return Charge(None, "unpriced")
     nano = cost(price, usage)
     if nano == 0 and not _speaks_of(price, usage):
         return Charge(None, "unpriced")
-    return Charge(nano, "priced")
+    return Charge(nano, "table")
 
 
 def _rates_for(price: Price, usage: Usage) -> Rates:

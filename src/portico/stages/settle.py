@@ -16,7 +16,8 @@ def settle(call: Call, usage: Usage | None, price: Price | None) -> None:
         return
     charged = charge(price, usage)
     call.cost = charged.cost
-    call.basis = charged.basis
+    call.basis = "reported"
+    call.pricing = charged.pricing
 
 
 def dollars(nano: int) -> str:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from time import perf_counter_ns
 
-from portico.call import AttemptRecord, Call
+from portico.call import Call
 from portico.config.schema import Retries
 from portico.errors import (
     BadUpstreamReply,
@@ -17,6 +17,7 @@ from portico.errors import (
     UpstreamTimeout,
 )
 from portico.providers.auth.scheme import Fetch
+from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
 from portico.upstream.keyring import Credential
 from portico.upstream.outgoing import Outgoing

@@ -1,0 +1,78 @@
+"""What is kept of a call: the row that is journaled, ingested, charted and exported."""
+
+from typing import Literal
+
+import msgspec
+
+from portico.types import Usage
+
+Basis = Literal["reported", "counted", "estimated", "assumed", "unknown", "none"]
+"""Where the usage of a call is from.
+
+`reported`: its provider said it. `counted`: a stream was cut before its usage came, and what had passed was counted.
+`estimated`: as `counted`, by size alone. `assumed`: the worker died, and the call stands at the bound it had reserved.
+`unknown`: something was served, and nothing is known of its usage. `none`: nothing was served.
+"""
+
+Pricing = Literal["provider", "table", "unpriced"]
+"""Where the cost is from: the provider named it; usage times our price; or nobody knows what this costs."""
+
+End = Literal["served", "refused", "failed", "cut", "aborted"]
+"""How a call ended: with a whole answer; refused by us; failed at its providers; cut by the caller or in mid-stream;
+aborted with the worker that ran it."""
+
+
+class AttemptRecord(msgspec.Struct, omit_defaults=True):
+    """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came."""
+
+    target: str
+    credential: str = ""
+    status: int | None = None
+    error: str | None = None
+    started_us: int = 0
+    first_byte_us: int | None = None
+    upstream_request_id: str | None = None
+
+
+class Record(msgspec.Struct, omit_defaults=True):
+    """One call, however it ended.
+
+    `cost_nano_usd` is in nano-dollars, absent when nothing is known (`basis` and `pricing` say why). `time_ms` is when
+    it came, in milliseconds since the epoch; the other times are in microseconds. `overhead_us` is the whole call less
+    the wait for providers. `key`, `team`, `org` and `user` are ids (for a key of the configuration, its name);
+    `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
+    `over_bound` says that the call used more.
+    """
+
+    id: str
+    time_ms: int
+    key: str | None
+    operation: str
+    model: str | None
+    target: str | None
+    status: int
+    stream: bool
+    attempts: list[AttemptRecord]
+    usage: Usage | None
+    cost_nano_usd: int | None
+    basis: Basis
+    first_byte_us: int | None
+    total_us: int
+    overhead_us: int
+    error: str | None = None
+    user: str | None = None
+    end: End = "served"
+    team: str | None = None
+    org: str | None = None
+    customer: str | None = None
+    tags: tuple[str, ...] = ()
+    session: str | None = None
+    alias: str | None = None
+    pricing: Pricing | None = None
+    price: str | None = None
+    bound_nano_usd: int | None = None
+    over_bound: bool = False
+    cache: str | None = None
+    guard: str | None = None
+    dropped: tuple[str, ...] = ()
+    message: str | None = None

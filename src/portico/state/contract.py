@@ -1,0 +1,182 @@
+"""What every backend of the state does: domain verbs over permits, counters, the key snapshot and owned objects."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import msgspec
+
+from portico.rules import Applied, Holder, Rule
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """Now, by two clocks: `boot_ns` never goes back and runs limits and leases; `wall_ns` decides calendar windows."""
+
+    boot_ns: int
+    wall_ns: int
+
+
+class Bound(msgspec.Struct, frozen=True):
+    """The most that one attempt can use. `cost` is in nano-dollars; None says that there is no finite bound."""
+
+    input_tokens: int
+    output_tokens: int
+    cost: int | None
+
+
+class Used(msgspec.Struct, frozen=True):
+    """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost: int = 0
+    requests: int = 1
+
+
+class Scope(msgspec.Struct, frozen=True):
+    """Rules whose counters share one row. `row` names it (`key:web`, `team:core|customer:42`); people read it too."""
+
+    row: str
+    rules: tuple[Rule, ...]
+
+
+class Admission(msgspec.Struct, frozen=True):
+    """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded."""
+
+    call_id: str
+    scopes: tuple[Scope, ...]
+    bound: Bound
+    at: Moment
+    about: bytes = b""
+
+
+class Left(msgspec.Struct, frozen=True):
+    """What a rule has left after an admission, and when (in seconds from now) all of it is back; None for never."""
+
+    row: str
+    rule: Rule
+    left: int
+    resets: float | None
+
+
+class Permit(msgspec.Struct):
+    """A call under way, in the books. It is settled or released once; both may be said again without effect."""
+
+    call_id: str
+    scopes: tuple[Scope, ...]
+    bound: Bound
+    left: tuple[Left, ...]
+    token: object = None  # what the backend needs to find its counters again
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    """Why a call may not go on: the row and rule that it does not fit, what is left of that, and when to come back.
+
+    `asked` is what the call would have reserved; None where it has no finite bound. `retry_after` is in seconds; None
+    when waiting does not help. `closed` says that the scope was closed because a call used more than its bound.
+    """
+
+    row: str
+    rule: Rule
+    asked: int | None
+    left: int
+    retry_after: float | None
+    closed: bool = False
+
+
+class Passed(msgspec.Struct, frozen=True):
+    """An event of a settlement: a rule has passed `percent` of its amount (its alerts), or was closed (`closed`)."""
+
+    row: str
+    rule: Rule
+    percent: int
+    used: int
+    closed: bool = False
+
+
+class Settled(msgspec.Struct, frozen=True):
+    """A settlement that is in the books. `over_bound` says that the call used more than it had reserved."""
+
+    over_bound: bool = False
+    passed: tuple[Passed, ...] = ()
+
+
+class Orphan(msgspec.Struct, frozen=True):
+    """A call whose worker died: settled at its whole bound, until somebody knows better."""
+
+    call_id: str
+    bound: Bound
+    about: bytes
+
+
+class Owned(msgspec.Struct, frozen=True):
+    """An object that lives at a provider: whose it is, and where to ask for it."""
+
+    id: str
+    kind: str
+    tenant: str
+    target: str
+    credential: str
+    created: float
+    about: bytes = b""
+
+
+class Counter(msgspec.Struct, frozen=True):
+    """What a rule has counted in its current window. `resets` is in seconds since the epoch, None for never."""
+
+    row: str
+    rule_id: str
+    used: int
+    reserved: int
+    resets: float | None
+
+
+class State(Protocol):
+    """Shared by all workers of a machine. All scopes of one call go in one atomic step."""
+
+    def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
+        """Reserve the bound in every scope, or in none."""
+
+    def extend(
+        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
+    ) -> Awaitable[Refusal | None]:
+        """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
+
+    def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
+        """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
+
+    def release(self, permit: Permit, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
+        """Give everything back: nothing was asked of any provider, and the request does not count."""
+
+    def renew(self, permits: Sequence[Permit], at: Moment) -> None:
+        """Say that the permits of long calls are still in use."""
+
+    def expire(self, owner: str, at: Moment) -> list[Orphan]:
+        """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed."""
+
+    def counters(self, rows: Sequence[str], at: Moment) -> list[Counter]:
+        """Return what the rules of these rows have counted."""
+
+    def reopen(self, row: str, rule_id: str) -> None:
+        """Open a scope again that was closed because a call used more than its bound."""
+
+    def holder(self, digest: bytes) -> Holder | None:
+        """Return who holds the key with this hash. At once: it is asked on every call."""
+
+    def rules(self) -> Sequence[Applied]:
+        """Return the rules in force that control has put here."""
+
+    @property
+    def version(self) -> int:
+        """The version of the key snapshot: higher after every change, in every worker before its next call."""
+
+    def own(self, thing: Owned) -> None:
+        """Remember an object durably."""
+
+    def owned(self, id: str) -> Owned | None:  # noqa: A002  # the word of every API
+        """Return whose an object is."""
+
+    def disown(self, id: str) -> None:  # noqa: A002
+        """Forget an object that is no more."""
+
+    def owned_by(self, tenant: str, kind: str, after: str = "", limit: int = 100) -> list[Owned]:
+        """Return a tenant's objects of a kind, newest first, from the one after `after` on."""
