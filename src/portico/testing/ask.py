@@ -5,6 +5,7 @@ shape writes that out.
 """
 
 import zlib
+from base64 import b64encode
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -63,6 +64,8 @@ class Ask(msgspec.Struct, kw_only=True):
     force: str | None = None
     forbid: bool = False
     answering: bool = False  # the last turn is a tool's result
+    question: str = ""  # what the caller itself said last
+    rounds: int = 0  # how often tools have answered since
     format: Any = None
     think: Literal["no", "hidden", "shown"] = "no"
     n: int = 1
@@ -71,6 +74,14 @@ class Ask(msgspec.Struct, kw_only=True):
     include_usage: bool = False
     counts: Usage | None = None  # what is consumed besides text out, where that is not plainly `input`
     body: Any = None  # the request in its own words, for what is one dialect's alone
+
+    def hear(self, text: str, *, own: bool = False, answering: bool = False) -> None:
+        """Take a turn of the conversation: the model's `own`, what its tools answered, or what the caller says."""
+        if answering:
+            self.rounds += not self.answering
+        elif not own:
+            self.question, self.rounds = text, 0
+        self.prompt, self.answering = text, answering
 
 
 class ToolCall(NamedTuple):
@@ -111,6 +122,7 @@ class Answer(msgspec.Struct, kw_only=True):
     report: bool = True  # whether usage is reported in the stream
     silent: bool = False  # whether it is reported nowhere
     chunk: int = 1  # tokens in one streamed event
+    rare: bool = False  # whether a stream is written in grammar that is seldom
     counts: Usage | None = None
 
     @property
@@ -135,6 +147,11 @@ class Answer(msgspec.Struct, kw_only=True):
             output=self.output,
             reasoning=self.reasoned,
         )
+
+    @property
+    def signature(self) -> str:
+        """What seals the reasoning of this answer, in base64: another one for another answer."""
+        return b64encode(b"mock signature %08x" % self.seed).decode()
 
     def id(self, prefix: str) -> str:
         """Return the answer's id in the manner of a dialect."""
@@ -178,6 +195,7 @@ def answer(ask: Ask, say: Controls) -> Answer:
         report=say.usage == "always" or (say.usage == "asked" and ask.include_usage),
         silent=say.usage == "never",
         chunk=say.chunk,
+        rare=say.rare,
         counts=ask.counts,
     )
 
@@ -213,8 +231,10 @@ def _calls(ask: Ask, say: Controls, prompt: str, seed: int) -> list[ToolCall]:
     if not ask.tools or ask.forbid:
         return []
     tools = ask.tools
-    if say.calls is not None:
-        chosen = [tools[place % len(tools)] for place in range(say.calls)]
+    if say.turns is not None and ask.rounds >= say.turns:
+        chosen = []
+    elif say.calls is not None or say.turns is not None:
+        chosen = [tools[place % len(tools)] for place in range(1 if say.calls is None else say.calls)]
     elif ask.force is not None:
         named = [tool for tool in tools if tool.name == ask.force]
         chosen = named[:1] or [tools[seed % len(tools)]]

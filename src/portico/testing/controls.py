@@ -43,12 +43,14 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     tokens: Natural | None = None  # of text in the answer
     reasoning: Natural | None = None  # tokens of reasoning, shown
     calls: Natural | None = None  # tool calls to make
+    turns: Natural | None = None  # rounds of tool calls before it answers in text
     cached: Natural = 0  # input tokens reported as read from a cache
     cache_write: Natural = 0  # input tokens reported as written to one
     text: str | None = None  # the answer itself
     echo: bool = False  # answer with the prompt
     usage: Literal["asked", "always", "never"] = "asked"  # whether it is reported
     chunk: Positive = 1  # tokens in one streamed event
+    rare: bool = False  # write streams in grammar that is real and seldom: empty deltas, padding, calls without ids
     # how it comes
     latency: Seconds = 0.0  # to the first byte
     pace: Seconds = 0.0  # between two chunks

@@ -200,6 +200,8 @@ class MockProvider:
     ) -> Controls:
         """Return what holds for this call: defaults, suffix, prompt, headers, script; the later wins."""
         asked = in_prompt(ask.prompt)
+        if ask.answering:  # what the caller said before its tools answered still holds
+            asked = f"{in_prompt(ask.question)} {asked}".strip()
         headed = in_headers(request.headers)
         if not (suffix or asked or headed or told or self.defaults):
             return PLAIN

@@ -64,8 +64,8 @@ def read(request: Request, model: str | None) -> Ask:
     for message in body.messages:
         text, media = text_of(message.content)
         count += weigh(text, media)
-        ask.prompt = text
-        ask.answering = any("toolResult" in block for block in message.content)
+        answering = any("toolResult" in block for block in message.content)
+        ask.hear(text, own=message.role == "assistant", answering=answering)
     if body.toolConfig is not None and body.toolConfig.tools:
         count += weigh_json(body.toolConfig.tools)
         specs = [tool.get("toolSpec") or {} for tool in decoded(_tools, bytes(body.toolConfig.tools))]
@@ -127,7 +127,7 @@ def whole(_ask: Ask, answer: Answer) -> bytes:
     choice = answer.choices[0]
     content: list[dict[str, Any]] = []
     if answer.shown:
-        thought = {"text": answer.reasoning, "signature": messages.SIGNATURE}
+        thought = {"text": answer.reasoning, "signature": answer.signature}
         content.append({"reasoningContent": {"reasoningText": thought}})
     if choice.text or not choice.calls:
         content.append({"text": choice.text})
@@ -171,16 +171,17 @@ def exception(refusal: Refusal) -> bytes:
 class _Stream:
     """The messages of one streamed reply."""
 
-    def __init__(self) -> None:
+    def __init__(self, rare: bool) -> None:
         self.pieces: list[Piece] = []
+        self.padding = {"p": "abcdefghijkl"} if rare else {}
 
     def add(self, kind: str, payload: dict[str, Any], output: int = 0) -> None:
         """Add one message."""
-        self.pieces.append(Piece(event(kind, encode(payload)), output))
+        self.pieces.append(Piece(event(kind, encode({**payload, **self.padding})), output))
 
     def pour(self, index: int, delta: dict[str, Any], text: str, chunk: int, *, thought: bool = False) -> None:
         """Add a text's deltas."""
-        before, after = mould({"contentBlockIndex": index, "delta": delta})
+        before, after = mould({"contentBlockIndex": index, "delta": delta, **self.padding})
         for part in slices(text, chunk):
             count = tokens(part)
             line = event("contentBlockDelta", before + encode(part) + after)
@@ -190,12 +191,14 @@ class _Stream:
 def stream(_ask: Ask, answer: Answer) -> list[Piece]:
     """Write the messages of a streamed converse reply."""
     choice = answer.choices[0]
-    out = _Stream()
+    out = _Stream(answer.rare)
     out.add("messageStart", {"role": "assistant"})
     index = 0
     if answer.shown:
         out.pour(index, {"reasoningContent": {"text": TEXT}}, answer.reasoning, answer.chunk, thought=True)
-        signed = {"reasoningContent": {"signature": messages.SIGNATURE}}
+        if answer.rare:
+            out.add("contentBlockDelta", {"contentBlockIndex": index, "delta": {"reasoningContent": {"text": ""}}})
+        signed = {"reasoningContent": {"signature": answer.signature}}
         out.add("contentBlockDelta", {"contentBlockIndex": index, "delta": signed})
         out.add("contentBlockStop", {"contentBlockIndex": index})
         index += 1
@@ -205,13 +208,18 @@ def stream(_ask: Ask, answer: Answer) -> list[Piece]:
         index += 1
     for call in choice.calls:
         start = {"toolUse": {"toolUseId": _tool_id(call.id), "name": call.name}}
-        out.add("contentBlockStart", {"contentBlockIndex": index, "start": start}, tokens(call.name))
-        out.pour(index, {"toolUse": {"input": TEXT}}, call.arguments, answer.chunk)
+        bare = call.arguments == "{}"  # of a call without arguments nothing comes
+        counted = tokens(call.name) + bare * tokens(call.arguments)
+        out.add("contentBlockStart", {"contentBlockIndex": index, "start": start}, counted)
+        if answer.rare or bare:
+            out.add("contentBlockDelta", {"contentBlockIndex": index, "delta": {"toolUse": {"input": ""}}})
+        if not bare:
+            out.pour(index, {"toolUse": {"input": TEXT}}, call.arguments, answer.chunk)
         out.add("contentBlockStop", {"contentBlockIndex": index})
         index += 1
     out.add("messageStop", {"stopReason": _STOP[choice.finish]})
-    counted = {} if answer.silent else {"usage": usage(answer)}
-    out.add("metadata", {**counted, "metrics": {"latencyMs": 1}})
+    used = {} if answer.silent else {"usage": usage(answer)}
+    out.add("metadata", {**used, "metrics": {"latencyMs": 1}})
     return out.pieces
 
 

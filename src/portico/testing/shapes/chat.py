@@ -1,6 +1,6 @@
 """OpenAI's chat completions and completions (platform.openai.com/docs/api-reference/chat, read 2026-11)."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import msgspec
@@ -23,6 +23,7 @@ from portico.testing.words import slices, tokens
 
 _NOTHING = msgspec.Raw(b"")
 _FINISH = {"stop_sequence": "stop"}
+_EMPTY = {"arguments": ""}
 
 
 class _Message(msgspec.Struct):
@@ -76,8 +77,7 @@ def read(request: Request, model: str | None) -> Ask:
             text += encode(message.tool_calls).decode()
         count += weigh(text, media)
         if message.role not in ("system", "developer"):
-            ask.prompt = text
-            ask.answering = message.role == "tool"
+            ask.hear(text, own=message.role == "assistant", answering=message.role == "tool")
     if body.tools:
         count += weigh_json(body.tools)
         found = decoded(_tools, bytes(body.tools)) or ()
@@ -88,6 +88,7 @@ def read(request: Request, model: str | None) -> Ask:
         ask.format = _format(body.response_format)
     if body.reasoning or (isinstance(body.thinking, dict) and body.thinking.get("type") == "enabled"):
         ask.think = "shown"
+        ask.body = bool(body.reasoning)
     elif body.reasoning_effort not in (None, "none"):
         ask.think = "hidden"
     if body.n is not None:
@@ -134,15 +135,23 @@ def usage(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _message(answer: Answer, choice: Choice) -> dict[str, Any]:
-    """Return one choice's message."""
+def _detail(**said: str) -> dict[str, Any]:
+    """Return a detail of reasoning, as OpenRouter writes them (openrouter.ai/docs/use-cases/reasoning-tokens)."""
+    return {"type": "reasoning.text", **said, "format": "anthropic-claude-v1", "index": 0}
+
+
+def _message(answer: Answer, choice: Choice, details: bool) -> dict[str, Any]:
+    """Return one choice's message; with `details` its reasoning is signed."""
     message: dict[str, Any] = {
         "role": "assistant",
         "content": None if choice.calls else choice.text,
         "refusal": None,
         "annotations": [],
     }
-    if answer.shown:
+    if answer.shown and details:
+        message["reasoning"] = answer.reasoning
+        message["reasoning_details"] = [_detail(text=answer.reasoning, signature=answer.signature)]
+    elif answer.shown:
         message["reasoning_content"] = answer.reasoning
     if choice.calls:
         message["tool_calls"] = [
@@ -162,7 +171,7 @@ def whole(ask: Ask, answer: Answer) -> bytes:
         "choices": [
             {
                 "index": index,
-                "message": _message(answer, choice),
+                "message": _message(answer, choice, bool(ask.body)),
                 "logprobs": None,
                 "finish_reason": _FINISH.get(choice.finish, choice.finish),
             }
@@ -188,7 +197,9 @@ def stream(ask: Ask, answer: Answer) -> list[Piece]:
         "system_fingerprint": "fp_mock",
     }
     tail: dict[str, Any] = {"usage": None} if answer.report else {}
-    pieces: list[Piece] = []
+    if answer.rare:
+        tail["obfuscation"] = "aB3xZ9"
+    pieces: list[Piece] = [Piece(b": PROCESSING\n\n")] if answer.rare else []
     for index, choice in enumerate(answer.choices):
 
         def event(delta: dict[str, Any], finish: str | None = None, index: int = index) -> dict[str, Any]:
@@ -199,7 +210,7 @@ def stream(ask: Ask, answer: Answer) -> list[Piece]:
         hidden = 0 if index or answer.shown else answer.reasoned
         pieces.append(Piece(data(encode(event(opening))), reasoning=hidden))
         if answer.shown and not index:
-            pieces += poured(event({"reasoning_content": TEXT}), answer.reasoning, answer.chunk, thought=True)
+            pieces += _thought(event, answer, bool(ask.body))
         for place, call in enumerate(choice.calls):
             start = {
                 "index": place,
@@ -209,14 +220,30 @@ def stream(ask: Ask, answer: Answer) -> list[Piece]:
             }
             pieces.append(Piece(data(encode(event({"tool_calls": [start]}))), tokens(call.name)))
             more = {"tool_calls": [{"index": place, "function": {"arguments": TEXT}}]}
+            if answer.rare:
+                pieces.append(Piece(data(encode(event({"tool_calls": [{"index": place, "function": _EMPTY}]})))))
             pieces += poured(event(more), call.arguments, answer.chunk)
         if choice.text:
             pieces += poured(event({"content": TEXT}), choice.text, answer.chunk)
+        if answer.rare:
+            pieces.append(Piece(data(encode(event({"content": ""})))))
         pieces.append(Piece(data(encode(event({}, _FINISH.get(choice.finish, choice.finish))))))
     if answer.report:
         pieces.append(Piece(data(encode({**frame, "choices": [], "usage": usage(answer)}))))
     pieces.append(Piece(b"data: [DONE]\n\n"))
     return pieces
+
+
+def _thought(event: Callable[[dict[str, Any]], dict[str, Any]], answer: Answer, details: bool) -> list[Piece]:
+    """Write the chunks of the reasoning."""
+    if not details:
+        return list(poured(event({"reasoning_content": TEXT}), answer.reasoning, answer.chunk, thought=True))
+    pieces = []
+    for part in slices(answer.reasoning, answer.chunk):
+        delta = {"content": "", "reasoning": part, "reasoning_details": [_detail(text=part)]}
+        pieces.append(Piece(data(encode(event(delta))), 0, tokens(part)))
+    signed = {"content": "", "reasoning_details": [_detail(signature=answer.signature)]}
+    return [*pieces, Piece(data(encode(event(signed))))]
 
 
 # the older endpoint

@@ -50,8 +50,7 @@ def read(request: Request, _model: str | None) -> Ask:
             text += encode(message.tool_calls).decode()
         count += weigh(text, media)
         if message.role != "system":
-            ask.prompt = text
-            ask.answering = message.role == "tool"
+            ask.hear(text, own=message.role == "assistant", answering=message.role == "tool")
     if body.tools:
         count += weigh_json(body.tools)
         functions = [tool.get("function") or {} for tool in decoded(_tools, bytes(body.tools)) or ()]
@@ -145,11 +144,16 @@ def stream(_ask: Ask, answer: Answer) -> list[Piece]:
         pour("content-delta", {"content": {kind: TEXT}}, text, index, thought=kind == "thinking")
         add("content-end", {"index": index})
     if choice.calls:
-        add("tool-plan-delta", {"delta": {"message": {"tool_plan": _plan(choice.calls)}}})
+        plan = _plan(choice.calls)
+        for part in slices(plan) if answer.rare else [plan]:
+            add("tool-plan-delta", {"delta": {"message": {"tool_plan": part}}})
     for place, call in enumerate(choice.calls):
         start = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
-        add("tool-call-start", {"index": place, "delta": {"message": {"tool_calls": start}}}, tokens(call.name))
-        pour("tool-call-delta", {"tool_calls": {"function": {"arguments": TEXT}}}, call.arguments, place)
+        bare = call.arguments == "{}"  # of a call without arguments nothing comes
+        counted = tokens(call.name) + bare * tokens(call.arguments)
+        add("tool-call-start", {"index": place, "delta": {"message": {"tool_calls": start}}}, counted)
+        if not bare:
+            pour("tool-call-delta", {"tool_calls": {"function": {"arguments": TEXT}}}, call.arguments, place)
         add("tool-call-end", {"index": place})
     ended: dict[str, Any] = {"finish_reason": _FINISH[choice.finish]}
     if not answer.silent:

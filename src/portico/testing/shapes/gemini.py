@@ -15,7 +15,6 @@ from portico.testing.shapes.vectors import vector
 from portico.testing.words import slices, tokens
 
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "tool_calls": "STOP", "stop_sequence": "STOP"}
-SIGNATURE = "bW9jay1zaWduYXR1cmU="
 DIMENSIONS = 768
 
 _json = msgspec.json.Decoder(dict[str, Any])
@@ -57,8 +56,8 @@ def _read(body: dict[str, Any], model: str) -> Ask:
         parts = _parts(content)
         text, media = text_of(parts)
         count += weigh(text, media)
-        ask.prompt = text
-        ask.answering = any(_pick(part, "functionResponse") is not None for part in parts)
+        answering = any(_pick(part, "functionResponse") is not None for part in parts)
+        ask.hear(text, own=_pick(content, "role") == "model", answering=answering)
     tools = _pick(body, "tools") or []
     if tools:
         count += weigh_json(encode(tools))
@@ -121,8 +120,11 @@ def _calls(answer: Answer, choice: Choice) -> list[dict[str, Any]]:
     parts: list[dict[str, Any]] = [
         {"functionCall": {"id": call.id, "name": call.name, "args": _parsed(call.arguments)}} for call in choice.calls
     ]
+    if answer.rare:  # most models of before 2026 give no ids
+        for part in parts:
+            del part["functionCall"]["id"]
     if parts and answer.reasoned:
-        parts[0]["thoughtSignature"] = SIGNATURE
+        parts[0]["thoughtSignature"] = answer.signature
     return parts
 
 
@@ -180,8 +182,14 @@ def chunks(ask: Ask, answer: Answer) -> list[Piece]:
         for part in slices(choice.text, answer.chunk):
             add(index, [{"text": part}], tokens(part), hidden)
             hidden = 0
+        calls = _calls(answer, choice)
         called = sum(tokens(call.name) + tokens(call.arguments) for call in choice.calls)
-        add(index, _calls(answer, choice) or [{"text": ""}], called, hidden, _FINISH[choice.finish])
+        if answer.rare:  # each call in a chunk of its own, and the end in one without words
+            for call in calls:
+                add(index, [call], 0, hidden)
+                hidden = 0
+            calls = []
+        add(index, calls or [{"text": ""}], called, hidden, _FINISH[choice.finish])
         hidden = 0
     return found
 

@@ -14,7 +14,6 @@ from portico.testing.words import slices, tokens
 
 _NOTHING = msgspec.Raw(b"")
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "stop_sequence": "stop_sequence"}
-SIGNATURE = "bW9jay1zaWduYXR1cmU="
 
 
 class _Message(msgspec.Struct):
@@ -53,10 +52,10 @@ def read(request: Request, model: str | None) -> Ask:
     for message in body.messages:
         text, media = text_of(message.content)
         count += weigh(text, media)
-        ask.prompt = text
-        ask.answering = isinstance(message.content, list) and any(
+        answering = isinstance(message.content, list) and any(
             isinstance(part, dict) and part.get("type") == "tool_result" for part in message.content
         )
+        ask.hear(text, own=message.role == "assistant", answering=answering)
     if body.tools:
         count += weigh_json(body.tools)
         found = decoded(_tools, bytes(body.tools)) or ()
@@ -103,7 +102,7 @@ def _content(answer: Answer, choice: Choice) -> list[dict[str, Any]]:
     """Return the content blocks."""
     blocks: list[dict[str, Any]] = []
     if answer.shown:
-        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": SIGNATURE})
+        blocks.append({"type": "thinking", "thinking": answer.reasoning, "signature": answer.signature})
     if choice.text or not choice.calls:
         blocks.append({"type": "text", "text": choice.text})
     blocks += [
@@ -141,8 +140,10 @@ def events(ask: Ask, answer: Answer) -> list[tuple[str, bytes, int, int]]:
     choice = answer.choices[0]
     found: list[tuple[str, bytes, int, int]] = []
 
+    padding = b"  " if answer.rare else b""
+
     def add(event: dict[str, Any], output: int = 0) -> None:
-        found.append((event["type"], encode(event), output, 0))
+        found.append((event["type"], encode(event) + padding, output, 0))
 
     def pour(index: int, delta: dict[str, Any], text: str, *, thought: bool = False) -> None:
         before, after = mould({"type": "content_block_delta", "index": index, "delta": delta})
@@ -151,6 +152,9 @@ def events(ask: Ask, answer: Answer) -> list[tuple[str, bytes, int, int]]:
             line = before + encode(part) + after
             found.append(("content_block_delta", line, 0 if thought else count, count if thought else 0))
 
+    def pour_nothing(index: int, delta: dict[str, Any]) -> None:
+        add({"type": "content_block_delta", "index": index, "delta": delta})
+
     add({"type": "message_start", "message": message(ask, answer, begun=True)})
     index = 0
     if answer.shown:
@@ -158,7 +162,9 @@ def events(ask: Ask, answer: Answer) -> list[tuple[str, bytes, int, int]]:
         add({"type": "content_block_start", "index": index, "content_block": block})
         add({"type": "ping"})
         pour(index, {"type": "thinking_delta", "thinking": TEXT}, answer.reasoning, thought=True)
-        signed = {"type": "signature_delta", "signature": SIGNATURE}
+        if answer.rare:
+            pour_nothing(index, {"type": "thinking_delta", "thinking": ""})
+        signed = {"type": "signature_delta", "signature": answer.signature}
         add({"type": "content_block_delta", "index": index, "delta": signed})
         add({"type": "content_block_stop", "index": index})
         index += 1
@@ -171,8 +177,13 @@ def events(ask: Ask, answer: Answer) -> list[tuple[str, bytes, int, int]]:
         index += 1
     for call in choice.calls:
         block = {"type": "tool_use", "id": _tool_id(call.id), "name": call.name, "input": {}}
-        add({"type": "content_block_start", "index": index, "content_block": block}, tokens(call.name))
-        pour(index, {"type": "input_json_delta", "partial_json": TEXT}, call.arguments)
+        bare = call.arguments == "{}"  # of a call without arguments nothing comes
+        counted_here = tokens(call.name) + bare * tokens(call.arguments)
+        add({"type": "content_block_start", "index": index, "content_block": block}, counted_here)
+        if answer.rare or bare:
+            pour_nothing(index, {"type": "input_json_delta", "partial_json": ""})
+        if not bare:
+            pour(index, {"type": "input_json_delta", "partial_json": TEXT}, call.arguments)
         add({"type": "content_block_stop", "index": index})
         index += 1
     delta = {"stop_reason": _STOP[choice.finish], "stop_sequence": choice.stopped_by}

@@ -72,8 +72,9 @@ def read(request: Request, model: str | None) -> Ask:
         text, media = _item(item)
         count += weigh(text, media)
         if item.get("role") not in ("system", "developer"):
-            ask.prompt = text
-            ask.answering = item.get("type") == "function_call_output"
+            answering = item.get("type") == "function_call_output"
+            own = item.get("role") == "assistant" or item.get("type", "message") not in ("message", "input_text")
+            ask.hear(text, own=own and not answering, answering=answering)
     if body.tools:
         count += weigh_json(body.tools)
         found = decoded(_tools, bytes(body.tools)) or ()
@@ -132,7 +133,7 @@ def _items(ask: Ask, answer: Answer, choice: Choice) -> list[dict[str, Any]]:
         summary = [{"type": "summary_text", "text": answer.reasoning}] if answer.shown else []
         thought: dict[str, Any] = {"id": answer.id("rs_"), "type": "reasoning", "summary": summary}
         if "reasoning.encrypted_content" in (ask.body.get("include") or ()):
-            thought["encrypted_content"] = "bW9jay1yZWFzb25pbmc="
+            thought["encrypted_content"] = answer.signature
         items.append(thought)
     if choice.text or not choice.calls:
         items.append(
@@ -189,8 +190,9 @@ def whole(ask: Ask, answer: Answer) -> bytes:
 class _Stream:
     """The events of one streamed response, numbered in order."""
 
-    def __init__(self) -> None:
+    def __init__(self, rare: bool) -> None:
         self.pieces: list[Piece] = []
+        self.padding = {"obfuscation": "aB3xZ9"} if rare else {}
 
     def add(self, name: str, output: int = 0, reasoning: int = 0, /, **event: Any) -> None:
         """Add one event."""
@@ -199,7 +201,7 @@ class _Stream:
 
     def pour(self, name: str, text: str, chunk: int, *, thought: bool = False, **event: Any) -> None:
         """Add a text's deltas."""
-        before, after = mould({**event, "delta": TEXT})
+        before, after = mould({**event, "delta": TEXT, **self.padding})
         for part in slices(text, chunk):
             count = tokens(part)
             head = b'{"type":"%b","sequence_number":%d,' % (name.encode(), len(self.pieces))
@@ -209,7 +211,7 @@ class _Stream:
 
 def stream(ask: Ask, answer: Answer) -> list[Piece]:
     """Write the events of a streamed response."""
-    out = _Stream()
+    out = _Stream(answer.rare)
     out.add("response.created", response=_response(ask, answer, "in_progress"))
     out.add("response.in_progress", response=_response(ask, answer, "in_progress"))
     for index, item in enumerate(_items(ask, answer, answer.choices[0])):
@@ -226,7 +228,10 @@ def stream(ask: Ask, answer: Answer) -> list[Piece]:
 
 def _stream_reasoning(out: _Stream, answer: Answer, index: int, item: dict[str, Any]) -> None:
     hidden = 0 if answer.shown else answer.reasoned
-    out.add("response.output_item.added", 0, hidden, output_index=index, item={**item, "summary": []})
+    begun = {**item, "summary": []}
+    if answer.rare and "encrypted_content" in item:
+        begun["encrypted_content"] = "YmVndW4="  # what it is at first, and is not in the end
+    out.add("response.output_item.added", 0, hidden, output_index=index, item=begun)
     if answer.shown:
         place = {"item_id": item["id"], "output_index": index, "summary_index": 0}
         part = item["summary"][0]
