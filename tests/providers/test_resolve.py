@@ -123,6 +123,16 @@ def test_what_a_provider_does_not_have_is_none() -> None:
     assert provider.operations == {"messages", "messages_count_tokens", "models", "model"}
 
 
+def test_of_what_a_provider_has_only_the_operations_named_are_used() -> None:
+    provider = made("openai", api_key="k", operations=("responses", "models"))
+    assert provider.operations == {"responses", "models"}
+    assert provider.endpoint("chat", "m") is None
+    assert problems("openai", api_key="k", operations=("response", "converse")) == [
+        "Provider 'openai': it has no operation 'response' here (did you mean 'responses'?).",
+        "Provider 'openai': it has no operation 'converse' here.",
+    ]
+
+
 BASES = [
     ("anthropic", "https://proxy.example", "messages", "https://proxy.example/v1/messages"),
     ("anthropic", "https://proxy.example/v1", "messages", "https://proxy.example/v1/messages"),

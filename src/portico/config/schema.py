@@ -183,6 +183,10 @@ class Provider(Closed, frozen=True):
     models: Annotated[
         tuple[str, ...], said("Models it serves that the catalog does not know (or all, for an endpoint of your own).")
     ] = ()
+    operations: Annotated[
+        tuple[str, ...],
+        said("The only operations to use of those it has, by name: `[responses]` for models that have no `chat`."),
+    ] = ()
     timeouts: Annotated[
         Timeouts | None, said("Deadlines, when other than the general ones, which fill in what is left out.")
     ] = None

@@ -44,6 +44,11 @@ def resolve(name: str, declared: schema.Provider, environ: Mapping[str, str], *,
     headers = _headers(declared, problems)
     base = _base(row, declared, options, problems)
     places, streams = _places(row, declared, options, base)
+    problems += [
+        f"it has no operation {name!r} here{_nearest(name, row.every_operation)}"
+        for name in declared.operations
+        if name not in places
+    ]
     auths: tuple[Auth, ...] = ()
     elsewhere = declared.base_url is not None and not row.local and not _belongs(row, base)
     keys = _keys(row, declared, {} if elsewhere else environ)
@@ -196,10 +201,12 @@ def _places(
 ) -> tuple[dict[str, Endpoint], dict[str, Endpoint]]:
     """Return where each operation is, whole and streamed."""
 
+    wanted = declared.operations or row.every_operation
+
     def found(templates: Mapping[str, str]) -> dict[str, Endpoint]:
         places = {}
         for operation, template in templates.items():
-            if (place := _place(row, declared, options, base, template, operation)) is not None:
+            if operation in wanted and (place := _place(row, declared, options, base, template, operation)) is not None:
                 places[operation] = place
         return places
 
