@@ -133,11 +133,12 @@ class Outgoing:
             told = crossing.Target(
                 model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.upstream.provider.quirks
             )
-            count = itertools.count(1)
+            # The translation is held here: what it holds must not hold this, or only the collector could free a call.
+            call_id, count = self.call_id, itertools.count(1)
             given = crossing.Given(
-                request_id=self.call_id,
+                request_id=call_id,
                 created=int(time.time()),
-                new_id=lambda prefix: f"{prefix}{self.call_id}{next(count):x}",
+                new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
             )
             made = Translation(self._question, name, told, given, strict=self.strict)
             self.translations[target] = made
