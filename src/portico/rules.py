@@ -16,6 +16,24 @@ Mode = Literal["hard", "clamp", "soft"]
 Every = Literal["minute", "hour", "day", "week", "month", "forever"]
 
 
+class Bound(msgspec.Struct, frozen=True):
+    """The most that one attempt can use. `cost` is in nano-dollars; None says that there is no finite bound.
+
+    `why` names what has no bound, or `unpriced` where only the price is missing; then, and where there is a cost, the
+    tokens are bounds too. Otherwise they are a guess, for limits that must reserve something.
+    """
+
+    input_tokens: int
+    output_tokens: int
+    cost: int | None
+    why: str | None = None
+
+    @property
+    def finite(self) -> bool:
+        """Whether no attempt can use more tokens than these."""
+        return self.why is None or self.why == "unpriced"
+
+
 class Window(msgspec.Struct, frozen=True, omit_defaults=True):
     """The time that a rule counts over.
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import msgspec
 
 from portico.rules import Applied, Holder, Rule
+from portico.rules import Bound as Bound
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -13,14 +14,6 @@ class Moment(msgspec.Struct, frozen=True):
 
     boot_ns: int
     wall_ns: int
-
-
-class Bound(msgspec.Struct, frozen=True):
-    """The most that one attempt can use. `cost` is in nano-dollars; None says that there is no finite bound."""
-
-    input_tokens: int
-    output_tokens: int
-    cost: int | None
 
 
 class Used(msgspec.Struct, frozen=True):
