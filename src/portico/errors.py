@@ -14,12 +14,14 @@ class PorticoError(Exception):
 
     `message` is for a person: it names the thing, where it stood and what to do. `code` is for a program and
     never changes. `param` is the field of the request at fault, as the caller wrote it. `retry_after` is in seconds.
+    `request_id` is a provider's name for the call, where it told one with its error.
     """
 
     status: int = 500
     code: str = "internal_error"
     fault: ClassVar[Fault] = "gateway"
     another_may_help: ClassVar[bool] = False
+    request_id: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -226,7 +228,7 @@ class CredentialError(UpstreamError):
 class UpstreamRefused(UpstreamError):
     """The provider answered with an error, told in its own words.
 
-    `status` is the one to be told to the caller, `code` the provider's own word, `request_id` its name for the call.
+    `status` is the one to be told to the caller, `code` the provider's own word.
     """
 
     code = "upstream_status"

@@ -5,7 +5,7 @@ from typing import Literal
 import msgspec
 
 Dialect = Literal["chat", "responses", "messages", "gemini", "converse", "cohere"]
-"""A wire format: how a conversation, its stream and its errors are written."""
+"""A wire format: how a conversation, its stream and its errors are written. Each is a module of `portico.dialects`."""
 
 NANO = 1_000_000_000
 """Nano-dollars in a dollar. Money is an integer number of these everywhere."""

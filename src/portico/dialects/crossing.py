@@ -8,9 +8,11 @@ import tomllib
 from collections.abc import Callable, Mapping
 from importlib import resources
 from types import MappingProxyType
+from typing import Literal
 
 import msgspec
 
+from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
 from portico.types import Dialect
 
@@ -33,6 +35,17 @@ def load(text: str) -> dict[str, Feature]:
 FEATURES: Mapping[str, Feature] = MappingProxyType(
     load(resources.files("portico.dialects").joinpath("crossing.toml").read_text(encoding="utf-8"))
 )
+
+
+def fate_of(name: str, dialect: Dialect) -> Literal["drop", "refuse"] | None:
+    """Return what becomes of a feature in a dialect; None where it can be said there.
+
+    The table has it, or the dialect's own `loses`.
+    """
+    feature = FEATURES[name]
+    if dialect in feature.refuse:
+        return "refuse"
+    return "drop" if dialect in feature.drop else SPOKEN[dialect].loses.get(name)
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,10 +97,9 @@ class Notes:
         `detail` says which one it was (a tool's name), for the message.
         """
         feature = FEATURES[name]
-        assert self.dialect in feature.drop or self.dialect in feature.refuse, (
-            f"{name} is not in the table for {self.dialect}"
-        )
-        if self.strict or self.dialect in feature.refuse:
+        fate = fate_of(name, self.dialect)
+        assert fate is not None, f"{name} is not in the table for {self.dialect}"
+        if self.strict or fate == "refuse":
             shown = f" ({detail})" if detail else ""
             because = f": {feature.why}" if feature.why else ""
             raise InvalidRequest(
@@ -98,13 +110,5 @@ class Notes:
             self.dropped.append(name)
 
 
-TITLES: Mapping[Dialect, str] = MappingProxyType(
-    {
-        "chat": "OpenAI Chat Completions",
-        "responses": "OpenAI Responses",
-        "messages": "Anthropic Messages",
-        "gemini": "Gemini generateContent",
-        "converse": "Bedrock Converse",
-        "cohere": "Cohere v2 Chat",
-    }
-)
+TITLES: Mapping[Dialect, str] = MappingProxyType({dialect: spoken.title for dialect, spoken in SPOKEN.items()})
+"""Their names, for people."""

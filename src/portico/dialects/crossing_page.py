@@ -1,13 +1,11 @@
 """Writes the reference page of what cannot cross from the table: `python -m portico.dialects.crossing_page`."""
 
 import sys
-from typing import Final, get_args
+from typing import Final
 
-from portico.dialects.crossing import FEATURES, TITLES, Feature
+from portico.dialects.crossing import FEATURES, TITLES, Feature, fate_of
+from portico.dialects.registry import DIALECTS
 from portico.dialects.stand_ins import PREFERENCE
-from portico.types import Dialect
-
-_DIALECTS: Final[tuple[Dialect, ...]] = get_args(Dialect)
 
 _INTRODUCTION: Final = """\
 # What crosses from one API to another
@@ -43,12 +41,12 @@ the settings.
 def render() -> str:
     """Return the page."""
     lines = [_INTRODUCTION, "## The table\n"]
-    lines.append("| name | what it is | " + " | ".join(TITLES[dialect] for dialect in _DIALECTS) + " |")
-    lines.append("|---|---|" + "---|" * len(_DIALECTS))
+    lines.append("| name | what it is | " + " | ".join(TITLES[dialect] for dialect in DIALECTS) + " |")
+    lines.append("|---|---|" + "---|" * len(DIALECTS))
     lines += [_row(name, feature) for name, feature in sorted(FEATURES.items())]
     lines.append("")
     order = [
-        f"| {TITLES[caller]} | {', '.join(TITLES[dialect] for dialect in PREFERENCE[caller])} |" for caller in _DIALECTS
+        f"| {TITLES[caller]} | {', '.join(TITLES[dialect] for dialect in PREFERENCE[caller])} |" for caller in DIALECTS
     ]
     return "\n".join([*lines, _ORDER + "\n".join(order), ""])
 
@@ -60,10 +58,8 @@ def _row(name: str, feature: Feature) -> str:
     told = told.replace("<", "&lt;")
     if feature.param is not None:
         told += f" (`{feature.param}`)"
-    cells = [
-        "dropped" if dialect in feature.drop else "refused" if dialect in feature.refuse else ""
-        for dialect in _DIALECTS
-    ]
+    told_as = {"drop": "dropped", "refuse": "refused", None: ""}
+    cells = [told_as[fate_of(name, dialect)] for dialect in DIALECTS]
     return f"| `{name}` | {told} | " + " | ".join(cells) + " |"
 
 

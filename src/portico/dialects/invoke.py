@@ -13,7 +13,7 @@ import msgspec
 
 from portico.dialects import converse, messages, openai
 from portico.dialects.observer import failure
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table
 from portico.framing import eventstream
 from portico.types import Usage

@@ -6,7 +6,7 @@ decodes only the events of a run that holds one.
 
 import msgspec
 
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply
 from portico.framing import sse

@@ -6,34 +6,15 @@ Anthropic's, Gemini's and Vertex AI's, Bedrock's, Cohere's; and `/{provider}/…
 
 import contextlib
 from collections.abc import Container, Mapping
-from typing import Literal
 from urllib.parse import unquote
 
 import msgspec
 
+from portico.dialects.operation import Operation
+from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest, MethodNotAllowed
-from portico.types import Dialect
 
-Body = Literal["json", "multipart", "binary", "none"]
-
-
-class Operation(msgspec.Struct, frozen=True, kw_only=True):
-    """One kind of call.
-
-    `dialect` is the shape of its errors and usage. `body` is the kind of its request: `multipart` ones may come as
-    JSON too. `model_in` says where the caller writes the model. `streams` is `body` where the request's `stream`
-    decides, `path` where the operation always streams. `upload` is true where the body is a file's, `local` where the
-    gateway answers by itself, `usage_on_request` where a stream has its usage only if it is asked for.
-    """
-
-    name: str
-    dialect: Dialect
-    body: Body = "json"
-    model_in: Literal["body", "path", "none"] = "body"
-    streams: Literal["body", "path", "never"] = "never"
-    upload: bool = False
-    local: bool = False
-    usage_on_request: bool = False
+__all__ = ["OPERATIONS", "Operation", "Route", "route"]
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -49,50 +30,17 @@ class Route(msgspec.Struct, frozen=True):
     rest: str = ""
 
 
-def _table() -> dict[str, Operation]:
-    def gemini(name: str, **more: str) -> Operation:
-        return Operation(name=name, dialect="gemini", model_in="path", **more)  # type: ignore[arg-type]  # literals
+_GENERAL = (
+    Operation(name="models", dialect="chat", body="none", model_in="none", local=True),
+    Operation(name="model", dialect="chat", body="none", model_in="path", local=True),
+    Operation(name="passthrough", dialect="chat", body="binary", model_in="none"),
+)
 
-    def bedrock(name: str, **more: str) -> Operation:
-        return Operation(name=name, dialect="converse", model_in="path", **more)  # type: ignore[arg-type]  # literals
-
-    operations = (
-        Operation(name="chat", dialect="chat", streams="body", usage_on_request=True),
-        Operation(name="completions", dialect="chat", streams="body", usage_on_request=True),
-        Operation(name="embeddings", dialect="chat"),
-        Operation(name="moderations", dialect="chat"),
-        Operation(name="images_generations", dialect="chat", streams="body"),
-        Operation(name="images_edits", dialect="chat", body="multipart", streams="body", upload=True),
-        Operation(name="images_variations", dialect="chat", body="multipart", upload=True),
-        Operation(name="audio_speech", dialect="chat", streams="body"),
-        Operation(name="audio_transcriptions", dialect="chat", body="multipart", streams="body", upload=True),
-        Operation(name="audio_translations", dialect="chat", body="multipart", upload=True),
-        Operation(name="responses", dialect="responses", streams="body"),
-        Operation(name="responses_input_tokens", dialect="responses"),
-        Operation(name="messages", dialect="messages", streams="body"),
-        Operation(name="messages_count_tokens", dialect="messages"),
-        gemini("generate_content"),
-        gemini("stream_generate_content", streams="path"),
-        gemini("gemini_count_tokens"),
-        gemini("embed_content"),
-        gemini("batch_embed_contents"),
-        bedrock("converse"),
-        bedrock("converse_stream", streams="path"),
-        bedrock("invoke"),
-        bedrock("invoke_stream", streams="path"),
-        Operation(name="cohere_chat", dialect="cohere", streams="body"),
-        Operation(name="cohere_embed", dialect="cohere"),
-        Operation(name="cohere_rerank", dialect="cohere"),
-        Operation(name="rerank", dialect="cohere"),
-        Operation(name="models", dialect="chat", body="none", model_in="none", local=True),
-        Operation(name="model", dialect="chat", body="none", model_in="path", local=True),
-        Operation(name="passthrough", dialect="chat", body="binary", model_in="none"),
-    )
-    return {operation.name: operation for operation in operations}
-
-
-OPERATIONS: Mapping[str, Operation] = _table()
-"""Every operation by its name."""
+OPERATIONS: Mapping[str, Operation] = {
+    operation.name: operation
+    for operation in (*(one for spoken in SPOKEN.values() for one in spoken.operations), *_GENERAL)
+}
+"""Every operation by its name: those of each dialect, and those of the gateway itself."""
 
 _OPENAI = {
     "chat/completions": "chat",
@@ -114,11 +62,7 @@ _FIXED: dict[str, tuple[str, Route]] = {
     **{f"/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
     # Azure's client sends these without a deployment.
     "/openai/responses": ("POST", Route(OPERATIONS["responses"])),
-    "/v1/messages": ("POST", Route(OPERATIONS["messages"])),
-    "/v1/messages/count_tokens": ("POST", Route(OPERATIONS["messages_count_tokens"])),
-    "/v2/chat": ("POST", Route(OPERATIONS["cohere_chat"])),
-    "/v2/embed": ("POST", Route(OPERATIONS["cohere_embed"])),
-    "/v2/rerank": ("POST", Route(OPERATIONS["cohere_rerank"])),
+    **{path: ("POST", Route(OPERATIONS[name])) for one in SPOKEN.values() for path, name in one.routes.items()},
     "/v1/models": ("GET", Route(OPERATIONS["models"])),
     "/models": ("GET", Route(OPERATIONS["models"])),
     "/v1beta/models": ("GET", Route(OPERATIONS["models"])),

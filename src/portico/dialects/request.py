@@ -10,7 +10,8 @@ from collections.abc import Callable
 import msgspec
 
 from portico.dialects import multipart
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
+from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
 from portico.framing.sse import BOM
 
@@ -54,7 +55,7 @@ _string = msgspec.json.Decoder(str)
 _requests = msgspec.json.Decoder(list[Members])
 _ASK = b'{"include_usage":true}'
 _NULL = msgspec.Raw(b"null")
-_MODEL_IN_PATH = ("gemini", "converse")
+_MODEL_IN_PATH = frozenset(name for name, spoken in SPOKEN.items() if not spoken.model_in_body)
 _BOOLEANS = {b"true": True, b"false": False, b"null": False}
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

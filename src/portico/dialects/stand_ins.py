@@ -3,30 +3,17 @@
 from collections.abc import Collection, Mapping
 
 from portico.dialects.operations import OPERATIONS
+from portico.dialects.registry import DIALECTS, SPOKEN
 from portico.types import Dialect
 
-_OPERATIONS: Mapping[Dialect, tuple[str, str]] = {
-    "chat": ("chat", "chat"),
-    "responses": ("responses", "responses"),
-    "messages": ("messages", "messages"),
-    "gemini": ("generate_content", "stream_generate_content"),
-    "converse": ("converse", "converse_stream"),
-    "cohere": ("cohere_chat", "cohere_chat"),
-}
-"""The operations that a conversation is at a provider of each dialect: whole and streamed."""
-
 PREFERENCE: Mapping[Dialect, tuple[Dialect, ...]] = {
-    "chat": ("responses", "messages", "gemini", "converse", "cohere"),
-    "responses": ("chat", "messages", "gemini", "converse", "cohere"),
-    "messages": ("converse", "responses", "gemini", "chat", "cohere"),
-    "gemini": ("messages", "responses", "chat", "converse", "cohere"),
-    "converse": ("messages", "responses", "gemini", "chat", "cohere"),
-    "cohere": ("messages", "chat", "responses", "gemini", "converse"),
+    own: tuple(name for name in dict.fromkeys((*spoken.served_by, *DIALECTS)) if name != own)
+    for own, spoken in SPOKEN.items()
 }
 """What a caller of each dialect is best served by, where a provider has several others: first those that keep the
 content (signed thoughts, media in tool results, documents and their citations), then those that keep the settings."""
 
-CONVERSATIONS = frozenset(name for names in _OPERATIONS.values() for name in names) | {"completions"}
+CONVERSATIONS = frozenset(name for one in SPOKEN.values() for name in (one.whole, one.streamed)) | {"completions"}
 """The operations that have a place in every dialect."""
 
 
@@ -42,7 +29,7 @@ def upstream_operation(operation: str, offered: Collection[str], *, stream: bool
         return None
     own = OPERATIONS[operation].dialect
     for dialect in (own, *PREFERENCE[own]):
-        name = _OPERATIONS[dialect][stream]
+        name = SPOKEN[dialect].streamed if stream else SPOKEN[dialect].whole
         if name in offered and name != operation:
             return name
     return None

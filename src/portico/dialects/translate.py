@@ -11,13 +11,14 @@ fall-back there is another, and making it raises InvalidRequest where the provid
 
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Protocol
+from typing import Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, cohere, converse, emulate, gemini, messages, responses
+from portico.dialects import chat, emulate, gemini, responses
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.operations import OPERATIONS, Operation
+from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
 from portico.ir import Ended, Failed, Frame, Reply, Request, Used
 from portico.types import Dialect, Usage
@@ -76,14 +77,7 @@ class Language(Protocol):
 
 
 LANGUAGES: Mapping[Dialect, Language] = MappingProxyType(
-    {
-        "chat": chat,
-        "responses": responses,
-        "messages": messages,
-        "gemini": gemini,
-        "converse": converse,
-        "cohere": cohere,
-    }
+    {dialect: cast(Language, package) for dialect, package in PACKAGES.items()}
 )
 """The packages of the dialects."""
 
@@ -178,7 +172,7 @@ class Translation:
         """The content type of a stream."""
         if self._question.array:
             return b"application/json"
-        return _STREAM_TYPES.get(self._question.operation.dialect, b"text/event-stream")
+        return SPOKEN[self._question.operation.dialect].stream_type
 
     # A whole reply
 
@@ -278,16 +272,9 @@ class Translation:
         )
 
 
-_STREAM_TYPES: Mapping[Dialect, bytes] = {"converse": b"application/vnd.amazon.eventstream"}
-
 # Statuses that only their own provider's SDK knows: Bedrock's failed model and model that is too slow, Cohere's
 # blocked content and call that was given up, Anthropic's overload.
 _STATUSES = {408: 504, 424: 502, 498: 400, 499: 504, 529: 503}
-_OWN: Mapping[Dialect, Mapping[int, int]] = {
-    "messages": {529: 529, 503: 529},
-    "converse": {413: 400, 422: 400},
-    "cohere": {413: 400, 402: 429},
-}
 # Google's word for a key that it does not know, in an answer with the status 400 (google.rpc.ErrorInfo).
 _BAD_KEY = b'"API_KEY_INVALID"'
 
@@ -298,5 +285,5 @@ def told_status(dialect: Dialect, status: int, body: bytes) -> int:
         return 401
     if not 400 <= status < 600:
         return 502
-    own = _OWN.get(dialect, {})
+    own = SPOKEN[dialect].statuses
     return own[status] if status in own else _STATUSES.get(status, status)

@@ -2,46 +2,18 @@
 
 from collections.abc import Callable, Iterable
 
-from portico.dialects import chat, cohere, converse, gemini, invoke, media, messages, responses
+from portico.dialects import invoke
 from portico.dialects.observer import Observer
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
+from portico.dialects.registry import SPOKEN
 from portico.types import Usage
 
 _READERS: dict[str, Callable[[bytes], Usage | None]] = {
-    "chat": chat.read_usage,
-    "completions": chat.read_usage,
-    "embeddings": chat.read_usage,
-    "moderations": chat.read_usage,
-    "images_generations": media.read_usage,
-    "images_edits": media.read_usage,
-    "images_variations": media.read_usage,
-    "audio_transcriptions": media.read_usage,
-    "audio_translations": media.read_usage,
-    "responses": responses.read_usage,
-    "messages": messages.read_usage,
-    "generate_content": gemini.read_usage,
-    "embed_content": gemini.read_usage,
-    "batch_embed_contents": gemini.read_usage,
-    "converse": converse.read_usage,
-    "cohere_chat": cohere.read_usage,
-    "cohere_embed": cohere.read_usage,
-    "cohere_rerank": cohere.read_usage,
-    "rerank": cohere.read_usage,
+    name: reader for spoken in SPOKEN.values() for name, reader in spoken.usage.items()
 }
 _OBSERVERS: dict[str, type[Observer]] = {
-    "chat": chat.ChatObserver,
-    "completions": chat.ChatObserver,
-    "images_generations": media.MediaObserver,
-    "images_edits": media.MediaObserver,
-    "audio_speech": media.MediaObserver,
-    "audio_transcriptions": media.MediaObserver,
-    "responses": responses.ResponsesObserver,
-    "messages": messages.MessagesObserver,
-    "stream_generate_content": gemini.GeminiObserver,
-    "converse_stream": converse.ConverseObserver,
-    "invoke_stream": invoke.InvokeObserver,
-    "cohere_chat": cohere.CohereObserver,
-}
+    name: kind for spoken in SPOKEN.values() for name, kind in spoken.observers.items()
+} | {"invoke_stream": invoke.InvokeObserver}
 
 
 def read_usage(operation: Operation, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()) -> Usage | None:

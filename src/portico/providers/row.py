@@ -8,6 +8,8 @@ from typing import Literal
 
 import msgspec
 
+from portico.dialects.registry import SPOKEN
+
 Scheme = Literal["bearer", "header", "none", "azure", "google", "aws", "ibm"]
 
 PATHS: Mapping[str, str] = MappingProxyType(
@@ -46,6 +48,8 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "cohere_chat": "/v2/chat",
         "cohere_embed": "/v2/embed",
         "cohere_rerank": "/v2/rerank",
+        # Further dialects
+        **{name: path for spoken in SPOKEN.values() for name, path in spoken.paths.items()},
     }
 )
 """Where each operation is, below a provider's base URL and prefix, unless its row says otherwise."""

@@ -4,7 +4,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from portico.dialects import media, openai
 from portico.dialects.chat.watch import ChatObserver, read_usage, stream_error
+from portico.dialects.operation import Operation
+from portico.dialects.spoken import Spoken
 
 if TYPE_CHECKING:
     from portico.dialects.chat import completions
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from portico.dialects.chat.stream import Decoder, Encoder
 
 __all__ = [
+    "SPOKEN",
     "ChatObserver",
     "Decoder",
     "Encoder",
@@ -26,6 +30,37 @@ __all__ = [
     "render_request",
     "stream_error",
 ]
+
+SPOKEN = Spoken(
+    title="OpenAI Chat Completions",
+    operations=(
+        Operation(name="chat", dialect="chat", streams="body", usage_on_request=True),
+        Operation(name="completions", dialect="chat", streams="body", usage_on_request=True),
+        Operation(name="embeddings", dialect="chat"),
+        Operation(name="moderations", dialect="chat"),
+        Operation(name="images_generations", dialect="chat", streams="body"),
+        Operation(name="images_edits", dialect="chat", body="multipart", streams="body", upload=True),
+        Operation(name="images_variations", dialect="chat", body="multipart", upload=True),
+        Operation(name="audio_speech", dialect="chat", streams="body"),
+        Operation(name="audio_transcriptions", dialect="chat", body="multipart", streams="body", upload=True),
+        Operation(name="audio_translations", dialect="chat", body="multipart", upload=True),
+    ),
+    whole="chat",
+    streamed="chat",
+    error=lambda error, _: ([], openai.error_body(error)),
+    stream_error=lambda error, _: stream_error(error),
+    served_by=("responses", "messages", "gemini", "converse", "cohere"),
+    usage={
+        **dict.fromkeys(("chat", "completions", "embeddings", "moderations"), read_usage),
+        **dict.fromkeys(("images_generations", "images_edits", "images_variations"), media.read_usage),
+        **dict.fromkeys(("audio_transcriptions", "audio_translations"), media.read_usage),
+    },
+    observers={
+        **dict.fromkeys(("chat", "completions"), ChatObserver),
+        **dict.fromkeys(("images_generations", "images_edits"), media.MediaObserver),
+        **dict.fromkeys(("audio_speech", "audio_transcriptions"), media.MediaObserver),
+    },
+)
 
 _LATER = {
     "completions": "completions",

@@ -9,7 +9,7 @@ import msgspec
 
 from portico.dialects import openai
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, inner, table
 from portico.errors import PorticoError
 from portico.framing import sse

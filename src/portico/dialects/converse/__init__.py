@@ -13,6 +13,9 @@ from portico.dialects.converse.watch import (
     stream_error,
     usage,
 )
+from portico.dialects.operation import Operation
+from portico.dialects.spoken import Spoken
+from portico.errors import PorticoError
 
 if TYPE_CHECKING:
     from portico.dialects.converse.errors import parse_error
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from portico.dialects.converse.stream import Decoder, Encoder
 
 __all__ = [
+    "SPOKEN",
     "ConverseObserver",
     "Decoder",
     "Encoder",
@@ -36,6 +40,35 @@ __all__ = [
     "stream_error",
     "usage",
 ]
+
+
+def _error(error: PorticoError, call: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Name the exception in a header, where the AWS SDKs look for it."""
+    headers = [(b"x-amzn-errortype", exception(error).encode())]
+    if call:
+        headers.append((b"x-amzn-requestid", call.encode("latin-1", "replace")))
+    return headers, error_body(error)
+
+
+SPOKEN = Spoken(
+    title="Bedrock Converse",
+    operations=(
+        Operation(name="converse", dialect="converse", model_in="path"),
+        Operation(name="converse_stream", dialect="converse", model_in="path", streams="path"),
+        Operation(name="invoke", dialect="converse", model_in="path"),
+        Operation(name="invoke_stream", dialect="converse", model_in="path", streams="path"),
+    ),
+    whole="converse",
+    streamed="converse_stream",
+    model_in_body=False,
+    error=_error,
+    stream_error=lambda error, _: stream_error(error),
+    served_by=("messages", "responses", "gemini", "chat", "cohere"),
+    stream_type=b"application/vnd.amazon.eventstream",
+    statuses={413: 400, 422: 400},
+    usage={"converse": read_usage},
+    observers={"converse_stream": ConverseObserver},
+)
 
 _LATER = {
     "parse_error": "errors",

@@ -10,7 +10,7 @@ of the type `exception`.
 import msgspec
 
 from portico.dialects.observer import Observer, failure
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, first_count, inner, split, table, tier
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import eventstream

@@ -5,6 +5,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from portico.dialects.gemini.watch import GeminiObserver, error_body, read_usage, stream_error
+from portico.dialects.operation import Operation
+from portico.dialects.spoken import Spoken
 
 if TYPE_CHECKING:
     from portico.dialects.gemini.errors import parse_error
@@ -13,6 +15,7 @@ if TYPE_CHECKING:
     from portico.dialects.gemini.stream import Decoder, Encoder
 
 __all__ = [
+    "SPOKEN",
     "Decoder",
     "Encoder",
     "GeminiObserver",
@@ -25,6 +28,25 @@ __all__ = [
     "render_request",
     "stream_error",
 ]
+
+SPOKEN = Spoken(
+    title="Gemini generateContent",
+    operations=(
+        Operation(name="generate_content", dialect="gemini", model_in="path"),
+        Operation(name="stream_generate_content", dialect="gemini", model_in="path", streams="path"),
+        Operation(name="gemini_count_tokens", dialect="gemini", model_in="path"),
+        Operation(name="embed_content", dialect="gemini", model_in="path"),
+        Operation(name="batch_embed_contents", dialect="gemini", model_in="path"),
+    ),
+    whole="generate_content",
+    streamed="stream_generate_content",
+    model_in_body=False,
+    error=lambda error, call: ([], error_body(error, call)),
+    stream_error=stream_error,
+    served_by=("messages", "responses", "chat", "converse", "cohere"),
+    usage=dict.fromkeys(("generate_content", "embed_content", "batch_embed_contents"), read_usage),
+    observers={"stream_generate_content": GeminiObserver},
+)
 
 _LATER = {
     "parse_error": "errors",

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, split, table, tier
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import jsonarray, sse
@@ -198,7 +198,10 @@ def error_body(error: PorticoError, request_id: str) -> bytes:
     reason = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": error.code.upper(), "domain": "portico"}
     details: list[dict[str, object]] = [{**reason, "metadata": {"param": error.param}} if error.param else {**reason}]
     if request_id:
-        details.append({"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id})
+        # What served the request is the provider's call, by its own name for it.
+        served = {"servingData": error.request_id} if error.request_id else {}
+        info = {"@type": "type.googleapis.com/google.rpc.RequestInfo", "requestId": request_id}
+        details.append({**info, **served})
     if error.retry_after is not None:
         delay = f"{error.retry_after:g}s"
         details.append({"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": delay})

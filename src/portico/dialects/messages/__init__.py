@@ -5,6 +5,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from portico.dialects.messages.watch import MessagesObserver, error_body, read_usage, stream_error, usage
+from portico.dialects.operation import Operation
+from portico.dialects.spoken import Spoken
+from portico.errors import PorticoError
 
 if TYPE_CHECKING:
     from portico.dialects.messages.errors import parse_error
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from portico.dialects.messages.stream import Decoder, Encoder
 
 __all__ = [
+    "SPOKEN",
     "Decoder",
     "Encoder",
     "MessagesObserver",
@@ -26,6 +30,33 @@ __all__ = [
     "stream_error",
     "usage",
 ]
+
+
+def _error(error: PorticoError, call: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
+    """Name the call in a header too, where Anthropic's SDK looks for it."""
+    return [(b"request-id", call.encode("latin-1", "replace"))] if call else [], error_body(error, call)
+
+
+SPOKEN = Spoken(
+    title="Anthropic Messages",
+    operations=(
+        Operation(name="messages", dialect="messages", streams="body"),
+        Operation(name="messages_count_tokens", dialect="messages"),
+    ),
+    routes={"/v1/messages": "messages", "/v1/messages/count_tokens": "messages_count_tokens"},
+    whole="messages",
+    streamed="messages",
+    error=lambda error, call: (
+        [(b"request-id", call.encode("latin-1", "replace"))] if call else [],
+        error_body(error, call),
+    ),
+    stream_error=stream_error,
+    served_by=("converse", "responses", "gemini", "chat", "cohere"),
+    # An overload has a status of its own.
+    statuses={529: 529, 503: 529},
+    usage={"messages": read_usage},
+    observers={"messages": MessagesObserver},
+)
 
 _LATER = {
     "parse_error": "errors",

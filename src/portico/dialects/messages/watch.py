@@ -11,7 +11,7 @@ Streams: `message_start` has the usage so far, `message_delta` the fields that c
 import msgspec
 
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.operations import Operation
+from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table, tier
 from portico.errors import PorticoError
 from portico.framing import sse

@@ -4,7 +4,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from portico.dialects import openai
+from portico.dialects.operation import Operation
 from portico.dialects.responses.watch import ResponsesObserver, read_usage, stream_error
+from portico.dialects.spoken import Spoken
 
 if TYPE_CHECKING:
     from portico.dialects.responses.errors import parse_error
@@ -13,6 +16,7 @@ if TYPE_CHECKING:
     from portico.dialects.responses.stream import Decoder, Encoder
 
 __all__ = [
+    "SPOKEN",
     "Decoder",
     "Encoder",
     "ResponsesObserver",
@@ -25,6 +29,21 @@ __all__ = [
     "render_request",
     "stream_error",
 ]
+
+SPOKEN = Spoken(
+    title="OpenAI Responses",
+    operations=(
+        Operation(name="responses", dialect="responses", streams="body"),
+        Operation(name="responses_input_tokens", dialect="responses"),
+    ),
+    whole="responses",
+    streamed="responses",
+    error=lambda error, _: ([], openai.error_body(error)),
+    stream_error=lambda error, _: stream_error(error),
+    served_by=("chat", "messages", "gemini", "converse", "cohere"),
+    usage={"responses": read_usage},
+    observers={"responses": ResponsesObserver},
+)
 
 _LATER = {
     "parse_error": "errors",
