@@ -19,7 +19,7 @@ def render_error(dialect: Dialect, error: PorticoError, request_id: str) -> tupl
     headers = [(b"content-type", b"application/json")]
     if error.retry_after is not None:
         headers.append((b"retry-after", b"%d" % math.ceil(max(error.retry_after, 0))))
-    if error.request_id is not None and error.request_id.isascii() and error.request_id.isprintable():
+    if error.request_id and error.request_id.isascii() and error.request_id.isprintable():
         headers.append((_THEIRS, error.request_id.encode()))
     own, body = SPOKEN[dialect].error(error, request_id)
     return error.status, headers + own, body

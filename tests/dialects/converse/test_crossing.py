@@ -24,7 +24,7 @@ from tests.dialects.messages.world import (
 
 from portico.dialects import emulate
 from portico.dialects.converse import Decoder, parse_error, parse_reply, parse_request, render_reply, render_request
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, fate_of
 from portico.errors import BadUpstreamReply, InvalidRequest
 from portico.ir import (
     Audio,
@@ -391,6 +391,21 @@ REFUSED = [
     ("a custom tool", {"tools": (Tool(name="f", kind="custom"),)}),
     ("a server's tool", {"tools": (Tool(name="web_search", kind="server"),)}),
 ]
+
+
+@pytest.mark.parametrize(
+    ("kind", "told"), [(Image, "an image"), (Audio, "sound"), (Video, "a film"), (File, "a document")]
+)
+def test_media_at_an_address_that_is_not_s3_s_is_refused_by_its_kind(kind: Any, told: str) -> None:
+    with pytest.raises(InvalidRequest, match=f"{told} by its address"):
+        rendered(foreign(messages=(user(kind(source=Source(url="https://example.com/it"))),)))
+
+
+def test_the_table_refuses_no_sound_that_the_renderer_sends() -> None:
+    body, dropped = rendered(foreign(messages=(user(Audio(source=Source(data="AA==", media_type="audio/mpeg"))),)))
+    assert body["messages"][0]["content"] == [{"audio": {"format": "mpeg", "source": {"bytes": "AA=="}}}]
+    assert dropped == []
+    assert fate_of("audio", "converse") is None
 
 
 @pytest.mark.parametrize("fields", [case[1] for case in REFUSED], ids=[case[0] for case in REFUSED])

@@ -269,7 +269,7 @@ class Conversation(Turns):
         if source.file_id is not None:
             self.notes.lost("file_id")
         elif source.url is not None:
-            self.notes.lost("image_url" if kind == "image" else "file_url")
+            self.notes.lost("file_url" if kind == "document" else f"{kind}_url")
         return None
 
     def _document(self, part: File) -> list[Block]:
