@@ -66,6 +66,8 @@ def check(value: Any, word: str, said: Any, rule: dict[str, Any]) -> bool:
             return not isinstance(value, dict) or all(
                 fits(v, r) for p, r in said.items() for k, v in value.items() if re.search(p, k)
             )
+        case "propertyNames":
+            return not isinstance(value, dict) or all(fits(name, said) for name in value)
         case "additionalProperties":
             known = rule.get("properties", {})
             patterns = rule.get("patternProperties", {})
@@ -106,6 +108,9 @@ GOOD = [
     "providers: {a: }\nmodels: {m: a/x, n: [a/x, {model: a/y, weight: 2, timeouts: {total: 1h}}], o: {targets: [a/x]}}",
     "providers: {a: {api_keys: [x, y], options: {n: 1, t: true, s: x}, headers: {h: v}}}",
     "keys: {a: sk-0123456789abcdefg, b: {key: sk-a123456789abcdefg, models: [x, 'y/*']}}",
+    "keys: {a: {key: sk-a123456789abcdefg, expires: '2030-01-01', defaults: {stop: [a], n: {b: null}}}}",
+    "teams: {t: {limits: [{requests: 1, per: 5h}], member: {budgets: [{usd: 1.5}]}}, u: }",
+    "budgets: [{usd: 1, per: month, for: {model: 'a/*', team: [b]}, each: [customer], alerts: [50]}]",
     "retries: {'on': ['429', 5xx], attempts: 3}",
     "retries: {'on': [429]}",
     "providers: {a: }\nprices: {a/b: {input: 1, output: 0.5, cache_read: 0.1}}",
@@ -128,6 +133,11 @@ BAD = [
     "keys: {a: {}}",
     "keys: {a: ''}",
     "retries: {attempts: 0}",
+    "teams: {t: {limits: [{requests: -1}]}}",
+    "teams: {t: {limits: [{requests: 1, per: fortnight}]}}",
+    "budgets: [{usd: 1, for: {color: red}}]",
+    "budgets: [{usd: 1, each: [color]}]",
+    "keys: {a: {key: sk-a123456789abcdefg, bodies: some}}",
     "retries: {'on': [never]}",
     "prices: {a/b: {input: 1}}",
 ]

@@ -1,17 +1,20 @@
 """The schema of the file for editors: JSON Schema 2020-12, with the short forms and variables that a file may hold."""
 
 from inspect import cleandoc
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 
 from portico.config import units
 from portico.config.schema import Config
+from portico.rules import Dimension, Every
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 _DURATION = {"type": "string", "pattern": f"^(?:{units.NUMBER}|{units.DURATION})$"}
+_TIME = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
+_PERIOD = f"^(?:{'|'.join(get_args(Every))}|{units.NUMBER}|{units.DURATION})$"
 _SIZE = {"type": "string", "pattern": f"^(?:{units.NUMBER}|{units.SIZE})$"}
 
 Schema = dict[str, Any]
@@ -27,6 +30,10 @@ def schema() -> Schema:
     several = {"type": "array", "items": target, "minItems": 1, "description": "Its targets, in order."}
     defs["Model"] = _or(defs["Model"], one, several)
     defs["Key"] = _or(defs["Key"], {"type": "string", "minLength": 1, "description": "The key itself."})
+    for name in ("LimitFor", "BudgetFor"):
+        calls = defs[name]["properties"]["for"]
+        calls["additionalProperties"] = {"anyOf": [calls["additionalProperties"], {"type": "string"}]}
+        calls["propertyNames"] = {"enum": list(get_args(Dimension))}
     config = defs.pop("Config")
     paths = {"type": "string", "minLength": 1}
     config["properties"]["include"] = {
@@ -65,6 +72,10 @@ def _value(value: Schema) -> Schema:
         return {**about, "anyOf": [value, _DURATION, _VARIABLE]}
     if mark == "size":
         return {**about, "anyOf": [value, _SIZE, _VARIABLE]}
+    if mark == "time":
+        return {**about, "anyOf": [_TIME, _VARIABLE]}
+    if mark == "period":
+        return {**about, "anyOf": [{"type": "string", "pattern": _PERIOD}, {"type": "number"}, _VARIABLE]}
     if "anyOf" in value:
         value["anyOf"] = [_value(member) for member in value["anyOf"]]
         return {**about, **value}

@@ -2,9 +2,10 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from datetime import UTC, datetime
 from pathlib import Path as FilePath
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from msgspec import inspect
@@ -13,6 +14,7 @@ from portico.config import units
 from portico.config.document import Node, Scalar, Series, Table
 from portico.config.problems import Path, Place, Report, safe
 from portico.config.schema import Config, Key, Model, Target, holds_secret, secret_name
+from portico.rules import Every
 
 BROKEN: Final = object()
 """Stands for a value whose problem was reported."""
@@ -23,7 +25,10 @@ _OCTAL = re.compile(r"[-+]?0[0-9]+\Z", re.ASCII)
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _TRUTHS: Final = {"true": True, "True": True, "TRUE": True, "false": False, "False": False, "FALSE": False}
 _OLD_TRUTHS = frozenset({"yes", "no", "on", "off", "y", "n"})
+PERIODS: Final[tuple[str, ...]] = get_args(Every)
 _MAX_SECRET = 64 * 1024
+_ONE_OF = frozenset({("limits",), ("budgets",)})
+"""Tables in whose `for` one name may stand for a list of one."""
 _DOCUMENTS = ("{", "-----")  # a service account, a PEM key: secrets of several lines
 
 
@@ -98,6 +103,8 @@ class _Fitter:
             return self._series(node, kind, path, secret=secret)
         if isinstance(kind, inspect.UnionType):
             return self._union(node, kind, path, secret=secret)
+        if isinstance(kind, inspect.AnyType):
+            return self._any(node, path)
         return self._scalar(node, kind, path, marks, secret=secret)
 
     # Tables and lists
@@ -109,8 +116,10 @@ class _Fitter:
         if empty(node) and not required:
             return {}
         if not isinstance(node, Table):
-            return self._wrong(node, path, f"expected a table of {_these(f.name for f in kind.fields)}", secret=True)
-        fields = {field.name: field for field in kind.fields}
+            return self._wrong(
+                node, path, f"expected a table of {_these(f.encode_name for f in kind.fields)}", secret=True
+            )
+        fields = {field.encode_name: field for field in kind.fields}
         data: dict[str, Any] = {}
         for key, item in node.rows.items():
             self.lines[*path, key] = node.keys[key]
@@ -133,6 +142,9 @@ class _Fitter:
         data: dict[str, Any] = {}
         for key, item in node.rows.items():
             self.lines[*path, key] = node.keys[key]
+            if isinstance(kind.key_type, inspect.LiteralType) and key not in kind.key_type.values:
+                self.report.error(node.keys[key], (*path, key), self._unknown(key, kind.key_type.values))
+                continue
             if "${" in key:
                 self.report.error(node.keys[key], path, "a variable cannot be part of a key, only of a value")
             hide = secret or (path[-1:] == ("options",) and secret_name(key))
@@ -143,6 +155,8 @@ class _Fitter:
     def _series(self, node: Node, kind: inspect.VarTupleType, path: Path, *, secret: bool) -> Any:
         if empty(node):
             node = Series([], node.place)
+        if isinstance(node, Scalar) and path[:1] in _ONE_OF and "for" in path:
+            node = Series([node], node.place)
         if not isinstance(node, Series):
             hint = f"expected a list: write `{path[-1]}: [...]`" if path else "expected a list"
             return self._wrong(node, path, hint, secret=secret)
@@ -152,6 +166,14 @@ class _Fitter:
         if len(items) < (kind.min_length or 0):
             return self._wrong(node, path, "at least one is needed")
         return [None if item is BROKEN else item for item in items]
+
+    def _any(self, node: Node, path: Path) -> Any:
+        """Where whatever JSON has may stand."""
+        if isinstance(node, Table):
+            return {key: self._any(item, (*path, key)) for key, item in node.rows.items()}
+        if isinstance(node, Series):
+            return [self._any(item, (*path, index)) for index, item in enumerate(node.items)]
+        return None if empty(node) else self._free(node, path, secret=False)
 
     # One value
 
@@ -197,6 +219,8 @@ class _Fitter:
         if isinstance(kind, inspect.BoolType):
             return self._truth(node, path)
         assert isinstance(kind, inspect.StrType), "the schema has a type that this cannot read"
+        if marks == "period":
+            return self._period(node, path)
         return self._text(node, path, kind.min_length, secret=secret)
 
     def _text(self, node: Node, path: Path, shortest: int | None, *, secret: bool) -> Any:
@@ -251,6 +275,8 @@ class _Fitter:
         return self._bounded(number, kind, node, path)
 
     def _float(self, node: Node, kind: inspect.FloatType, path: Path, marks: str) -> Any:
+        if marks == "time":
+            return self._time(node, path)
         what = "a duration such as `30s`" if marks == "duration" else "a number"
         if not isinstance(node, Scalar) or empty(node):
             return self._wrong(node, path, f"expected {what}")
@@ -265,6 +291,33 @@ class _Fitter:
         if not math.isfinite(number := float(node.text)):
             return self._wrong(node, path, f"{_quoted(node)} is too large")
         return self._bounded(number, kind, node, path)
+
+    def _time(self, node: Node, path: Path) -> Any:
+        what = "a time such as `2026-12-31` or `2026-12-31T18:00:00Z`"
+        if not isinstance(node, Scalar) or empty(node):
+            return self._wrong(node, path, f"expected {what}")
+        try:
+            when = datetime.fromisoformat(node.text)
+            return self._after_epoch((when if when.tzinfo else when.replace(tzinfo=UTC)).timestamp(), node, path)
+        except (ValueError, OverflowError):
+            return self._wrong(node, path, f"expected {what}, not {_quoted(node)}")
+
+    def _after_epoch(self, seconds: float, node: Scalar, path: Path) -> Any:
+        return seconds if seconds >= 0 else self._wrong(node, path, f"{_quoted(node)} is before 1970")
+
+    def _period(self, node: Node, path: Path) -> Any:
+        if not isinstance(node, Scalar) or empty(node):
+            return self._wrong(node, path, f"expected {_these(PERIODS)}, or a duration such as `5h`")
+        if node.text in PERIODS:
+            return node.text
+        try:
+            seconds = units.duration(node.text)
+        except ValueError:
+            hint = "" if node.variables else self.report.nearest(node.text, PERIODS)
+            return self._wrong(node, path, f"expected {_these(PERIODS)}, or a duration, not {_quoted(node)}{hint}")
+        if seconds < 1 or seconds != int(seconds):
+            return self._wrong(node, path, f"{_quoted(node)} is not a whole number of seconds")
+        return units.render_duration(seconds)
 
     def _bounded(self, number: float, kind: inspect.IntType | inspect.FloatType, node: Scalar, path: Path) -> Any:
         if kind.ge is not None and number < kind.ge:
@@ -291,7 +344,7 @@ class _Fitter:
                 return self._wrong(node, path, f"{_quoted(node)} is a word here; write `true` or `false`")
         return self._wrong(node, path, "expected `true` or `false`")
 
-    def _unknown(self, key: str, fields: dict[str, inspect.Field]) -> str:
+    def _unknown(self, key: str, fields: Collection[Any]) -> str:
         hint = self.report.nearest(key, fields)
         return f"unknown key {safe(key)!r}" + (hint or f"; the keys here are {_these(fields)}")
 

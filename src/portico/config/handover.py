@@ -40,7 +40,7 @@ def _redacted(value: object, *, defaults: bool) -> Any:
             held = getattr(value, field.name)
             default = field.default if field.default_factory is msgspec.NODEFAULT else field.default_factory()
             if defaults or held != default:
-                plain[field.name] = _redacted(shown(table, field.name, held), defaults=defaults)
+                plain[field.encode_name] = _redacted(shown(table, field.name, held), defaults=defaults)
         return plain
     if isinstance(value, dict):
         return {key: _redacted(item, defaults=defaults) for key, item in value.items()}

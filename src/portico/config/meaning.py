@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from portico.config.belonging import check_belonging
 from portico.config.problems import Path, Place, Report, safe
 
 RESERVED: Final = frozenset({"v1", "v1beta", "v1beta1", "v2", "model", "livez", "readyz"})
@@ -44,6 +45,7 @@ class _Meaning:
         for name, model in self.models.items():
             self._model(name, model, ("models", name))
         self._keys(self.data.get("keys", {}))
+        check_belonging(self.data, self.report, self._error, self._warn)
         for name in self.data.get("prices", {}):
             self._priced(name, ("prices", name))
 

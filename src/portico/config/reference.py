@@ -1,5 +1,6 @@
 """Writes the reference page of the configuration from its schema: `python -m portico.config.reference`."""
 
+import re
 import sys
 from importlib.resources import files
 from inspect import cleandoc
@@ -9,7 +10,7 @@ import msgspec
 from msgspec import inspect
 
 from portico.config import units
-from portico.config.schema import Config, Key, Model, Target
+from portico.config.schema import Bounded, Budget, Config, Key, Limit, Model, Target
 
 _INTRODUCTION: Final = """\
 # Configuration
@@ -32,6 +33,8 @@ editors.
 - **Secrets.** A value marked *secret* may be `file:/path`: the file's content, without the space around it. A relative
   path starts at the file that says so. No secret is ever shown: not in an error, not by `portico config show`.
 - **Durations** are seconds, or a number with a unit: `500ms`, `30s`, `2m`, `1h`, `1d`, `1h30m`.
+- **Times** are a day or a day and a time: `2026-12-31`, `2026-12-31T18:00:00+01:00`; in UTC where no zone is named.
+- **Periods** are `minute`, `hour`, `day`, `week`, `month` or `forever`, or a duration of whole seconds.
 - **Sizes** are bytes, or a number with a unit: `64KB`, `64MB`, `1GiB`. A kilobyte is 1024 bytes.
 - **`include: [more.yaml]`** at the top level merges other files into this one; paths are relative to the file that says
   so. Tables are merged; a value that two files set is an error that names both places.
@@ -55,23 +58,28 @@ def render() -> str:
     sections = [_INTRODUCTION.format(example=example), "## The tables\n"]
     rows = [_row(field) for field in config.fields]
     sections.append(_grid(rows))
+    written: dict[type, str] = {}
     for field in config.fields:
-        sections += _sections(field.type, field.name, set())
+        sections += _sections(field.type, field.name, set(), written)
     return "\n".join(sections)
 
 
-def _sections(kind: inspect.Type, path: str, inside: set[type]) -> list[str]:
-    """Return the section of a table, and those of the tables in it."""
+def _sections(kind: inspect.Type, path: str, inside: set[type], written: dict[type, str]) -> list[str]:
+    """Return the section of a table, and those of the tables in it; `written` says where limits were described."""
     table, path = _table(kind, path)
     if table is None or table.cls in inside:
         return []
+    if table.cls in (Limit, Budget, Bounded) and (first := written.setdefault(table.cls, path)) != path:
+        return [f"## `{path}`\n", f"As [`{first}`](#{re.sub('[^a-z_ -]', '', first)}).\n"]
     about = [f"## `{path}`\n", cleandoc(table.cls.__doc__ or "") + "\n"]
     if table.cls in _SHORT:
         about.append(_SHORT[table.cls] + "\n")
     about.append(_grid([_row(field) for field in table.fields]))
     if table.cls.__name__ == "Timeouts" and path != "timeouts":
         return [f"## `{path}`\n", "As [`timeouts`](#timeouts); what is left out here is taken from there.\n"]
-    inner = [_sections(field.type, f"{path}.{field.name}", inside | {table.cls}) for field in table.fields]
+    inner = [
+        _sections(field.type, f"{path}.{field.encode_name}", inside | {table.cls}, written) for field in table.fields
+    ]
     return [*about, *(line for section in inner for line in section)]
 
 
@@ -99,7 +107,7 @@ def _grid(rows: list[tuple[str, str, str, str]]) -> str:
 def _row(field: inspect.Field) -> tuple[str, str, str, str]:
     assert isinstance(field.type, inspect.Metadata), f"{field.name} has no description"
     description = (field.type.extra_json_schema or {})["description"]
-    return f"`{field.name}`", _type(field.type), _default(field), description
+    return f"`{field.encode_name}`", _type(field.type), _default(field), description
 
 
 def _type(kind: inspect.Type) -> str:
@@ -138,7 +146,7 @@ def _bounds(kind: inspect.IntType | inspect.FloatType) -> str:
 
 
 def _plural(word: str) -> str:
-    if word.startswith("`") or word == "text":
+    if word.startswith(("`", "whole number", "number")) or word == "text":
         return word
     return " or ".join(
         f"{part}s" if part != "text" and not part.startswith("`") else part for part in word.split(" or ")
