@@ -156,6 +156,13 @@ class Overloaded(PorticoError):
     code = "overloaded"
 
 
+class JournalFull(PorticoError):
+    """The disk is full: a call that could not be recorded is not taken."""
+
+    status = 503
+    code = "journal_full"
+
+
 class ShuttingDown(PorticoError):
     """This worker takes no new calls."""
 

@@ -1,0 +1,74 @@
+"""What a call sent and got, as it stands behind its record: bounded in size, compressed, with a checksum of its own."""
+
+import struct
+from collections.abc import Callable
+from typing import NamedTuple
+from zlib import crc32
+
+LEVEL = -1
+"""Negative levels of zstd take 3 to 6 µs for 14 KB; the next better one takes three times that."""
+
+_HEAD = struct.Struct("<IIqIq")
+"""Checksum of the rest; of the request and of the reply: bytes here, and bytes that there were (-1 for not kept)."""
+
+Compress = Callable[[bytes], bytes]
+
+
+class Damaged(ValueError):
+    """Bodies that are not what was written."""
+
+
+class Bodies(NamedTuple):
+    """The bodies of a call; None for one that was not kept.
+
+    One that was longer than the bound is cut: the `_size` is what it had.
+    """
+
+    request: bytes | None
+    reply: bytes | None
+    request_size: int
+    reply_size: int
+
+
+def compressor() -> Compress:
+    """Return what compresses one body at a time. Loads the library: a journal without bodies does without it."""
+    import zstandard
+
+    return zstandard.ZstdCompressor(level=LEVEL).compress
+
+
+def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compress: Compress) -> bytes:
+    """Return both bodies, of each no more than `limit` bytes."""
+    asked = b"" if request is None else compress(request if len(request) <= limit else request[:limit])
+    answered = b"" if reply is None else compress(reply if len(reply) <= limit else reply[:limit])
+    head = _HEAD.pack(
+        0,
+        len(asked),
+        -1 if request is None else len(request),
+        len(answered),
+        -1 if reply is None else len(reply),
+    )
+    rest = b"".join((head[4:], asked, answered))
+    return crc32(rest).to_bytes(4, "little") + rest
+
+
+def parse_bodies(data: bytes) -> Bodies:
+    """Read what `render_bodies` wrote. Raises Damaged."""
+    import zstandard
+
+    if len(data) < _HEAD.size:
+        raise Damaged("bodies cut short")
+    checksum, asked, request_size, answered, reply_size = _HEAD.unpack_from(data)
+    if crc32(data[4:]) != checksum or _HEAD.size + asked + answered != len(data):
+        raise Damaged("bodies whose checksum is wrong")
+    expand = zstandard.ZstdDecompressor().decompress
+    middle = _HEAD.size + asked
+    try:
+        return Bodies(
+            None if request_size < 0 else expand(data[_HEAD.size : middle]),
+            None if reply_size < 0 else expand(data[middle:]),
+            max(request_size, 0),
+            max(reply_size, 0),
+        )
+    except zstandard.ZstdError as error:
+        raise Damaged(f"bodies that cannot be expanded: {error}") from error
