@@ -81,9 +81,9 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     CIDR form. `defaults` are fields of a request body where it lacks them, `enforced` where it has others. `aliases`
     are this key's own names for models. `allowance` is what a call without a finite bound reserves, in nano-dollars;
     absent refuses such a call where there is a hard budget. `bodies` says which bodies are kept: None for as the
-    configuration says. `markup` multiplies what its calls cost, in millionths, for re-billing. `rules` are those of this
-    key and of its user that the store holds, besides the ones in `State.rules`: there may be a hundred thousand keys, and
-    a change of one must not make anybody read the rules of all.
+    configuration says. `markup` multiplies what its calls cost, in millionths, for re-billing. `rules` are those of
+    this key and of its user that the store holds, besides the ones in `State.rules`: there may be a hundred thousand
+    keys, and a change of one must not make anybody read the rules of all.
     """
 
     id: str
