@@ -20,7 +20,7 @@ from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
-from portico.ir import Ended, Failed, Frame, Reply, Request, Used
+from portico.ir import ArgumentsDelta, Ended, Failed, Frame, Reply, Request, TextDelta, ThinkingDelta, Used
 from portico.types import Dialect, Usage
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -68,7 +68,7 @@ class Language(Protocol):
         """Read a provider's error."""
 
     @property
-    def Decoder(self) -> Callable[[], FrameDecoder]:  # noqa: N802  # a class of the package
+    def Decoder(self) -> Callable[..., FrameDecoder]:  # noqa: N802  # a class of the package
         """Reads a provider's stream."""
 
     @property
@@ -193,9 +193,7 @@ class Translation:
         """Take a chunk from the provider and return what goes on to the caller. Does not raise."""
         if self.finished or self.failed is not None:
             return b""
-        if self._decoder is None:
-            self._decoder = self._language.Decoder()
-        return self._written(self._decoder.feed, chunk)
+        return self._written((self._decoder or self._reader()).feed, chunk)
 
     def flush(self) -> bytes:
         """Say that the provider's stream was closed as its framing wants it, and return what is still to go on.
@@ -204,9 +202,7 @@ class Translation:
         """
         if self.finished or self.failed is not None:
             return b""
-        if self._decoder is None:
-            self._decoder = self._language.Decoder()
-        return self._written(lambda _: self._decoder.flush(), b"")  # type: ignore[union-attr]  # set above
+        return self._written(lambda _: self._reader().flush(), b"")
 
     def fail(self, error: PorticoError) -> bytes:
         """Return the event that ends the caller's stream with an error; nothing where it has ended."""
@@ -214,6 +210,13 @@ class Translation:
             return b""
         self.failed = error
         return self._writer().fail(error)
+
+    def _reader(self) -> FrameDecoder:
+        if self._decoder is None:
+            dialect = self.upstream.dialect
+            brief = dialect in _BRIEF and dialect != self._question.operation.dialect
+            self._decoder = self._language.Decoder(own=False) if brief else self._language.Decoder()
+        return self._decoder
 
     def _writer(self) -> FrameEncoder:
         if self._encoder is None:
@@ -227,12 +230,20 @@ class Translation:
         return self._encoder
 
     def _written(self, read: Callable[[bytes], list[Frame]], chunk: bytes) -> bytes:
-        encoder = self._encoder if self._encoder is not None else self._writer()
+        encoder = self._encoder or self._writer()
         try:
             frames = read(chunk)
         except BadUpstreamReply as error:
             self.failed = error
             return encoder.fail(error)
+        if (
+            len(frames) == 1
+            and self._unwrapper is None
+            and len(events := frames[0].events) == 1
+            and type(events[0]) in _DELTAS
+        ):
+            # Most chunks are this.
+            return encoder.feed(frames[0])
         out = []
         for frame in frames:
             told = frame if self._unwrapper is None else self._unwrapper.feed(frame)
@@ -271,6 +282,11 @@ class Translation:
             retry_after=said.retry_after,
         )
 
+
+_DELTAS = frozenset((TextDelta, ThinkingDelta, ArgumentsDelta))
+
+# Whose decoders can leave out what no other dialect's encoder asks for; a dialect need not be among them.
+_BRIEF: frozenset[Dialect] = frozenset(("chat", "messages", "responses"))
 
 # Statuses that only their own provider's SDK knows: Bedrock's failed model and model that is too slow, Cohere's
 # blocked content and call that was given up, Anthropic's overload.

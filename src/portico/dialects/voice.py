@@ -41,13 +41,17 @@ from portico.types import Dialect, Usage
 
 
 class Item:
-    """A part that has begun. `block` is its block's index, -1 while none is open; `opaque` what seals a thought."""
+    """A part that has begun. `block` is its block's index, -1 while none is open; `opaque` what seals a thought.
 
-    __slots__ = ("block", "ended", "opaque", "part", "waiting")
+    `head` is how an event that adds text to its block begins, where a dialect keeps that.
+    """
+
+    __slots__ = ("block", "ended", "head", "opaque", "part", "waiting")
 
     def __init__(self, part: Part) -> None:
         self.part = part
         self.block = -1
+        self.head = b""
         self.opaque: str | None = part.opaque if type(part) is Thinking else None
         self.waiting: list[AnyEvent] = []
         self.ended = False
@@ -126,7 +130,14 @@ class Voice:
         if self.over:
             return b""
         self.maker = frame.dialect
-        for event in frame.events:
+        events = frame.events
+        if len(events) == 1 and type(event := events[0]) is TextDelta and event.index == self._current:
+            # More of the text that is open, as nearly all frames are.
+            item = self._items[event.index]
+            if event.text and not event.choice:
+                self.text(item, event.text)
+            return self._said()
+        for event in events:
             self._hear(event)
         return self._said()
 

@@ -17,10 +17,12 @@ from portico.dialects.chat.beside import parse_citation
 from portico.dialects.chat.calls import signature_of
 from portico.dialects.chat.hints import HINTS, Table
 from portico.dialects.chat.media import parse_url
+from portico.dialects.chat.plain import Plain
 from portico.dialects.chat.progress import Answer, Call, gather
 from portico.dialects.chat.thoughts import DETAILS, TEXTS, sealing, text_of
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.observer import failure
+from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, UpstreamError
 from portico.framing import sse
 from portico.ir import (
@@ -53,6 +55,7 @@ from portico.ir import (
 Slot = tuple[int, str, tuple[str | int, ...]]
 
 _decoder = msgspec.json.Decoder()
+_plain = msgspec.json.Decoder(Plain)
 _encode = msgspec.json.encode
 _DONE = Frame(dialect="chat", events=(Ended(),), extra={HINTS: {"done": True}})
 _CONTENT: tuple[tuple[str | int, ...], ...] = tuple(("choices", at, "delta", "content") for at in range(8))
@@ -62,9 +65,13 @@ TEXT_ALONE: Table = {"slots": [(0, "text", _CONTENT[0])]}
 
 
 class Decoder:
-    """Turns the bytes of a stream into frames, one for each event of the wire; raises only BadUpstreamReply."""
+    """Turns the bytes of a stream into frames, one for each event of the wire; raises only BadUpstreamReply.
 
-    def __init__(self) -> None:
+    With `own` false the frames are for callers of other dialects, and what only this one knows may be left out.
+    """
+
+    def __init__(self, *, own: bool = True) -> None:
+        self._own = own
         self._splitter = sse.Splitter()
         self._answers: dict[int, Answer] = {}
         self._started = False
@@ -97,7 +104,9 @@ class Decoder:
             name, data = b"", event[6:-2]
         else:
             name, data = sse.parse(event)
-        if data == b"[DONE]" or data.startswith(b"[DONE]"):
+        if not self._own and self._started and not name and (frame := self._plain(data)) is not None:
+            return frame
+        if data.startswith(b"[DONE]"):
             self._ended = True
             if self._failed:
                 return Frame(dialect="chat", extra=_DONE.extra)
@@ -120,6 +129,41 @@ class Decoder:
         if type(fields) is not dict:
             raise BadUpstreamReply("an event of the provider's stream is not a JSON object")
         return (self._text(fields) if self._started and not name else None) or self._chunk(fields, name, data)
+
+    def _plain(self, data: bytes) -> Frame | None:
+        """Read a chunk that only goes on with what is open, without what only this dialect knows; None for another."""
+        try:
+            chunk = _plain.decode(data)
+        except UNREADABLE:
+            return None
+        if len(chunk.choices) != 1:
+            return None
+        choice = chunk.choices[0]
+        delta = choice.delta
+        answer = self._answers.get(choice.index)
+        if answer is None:
+            return None
+        content, calls, thought = delta.content, delta.tool_calls, delta.reasoning_content
+        event: AnyEvent
+        if content:
+            if calls or thought or answer.kind != "text":
+                return None
+            event = TextDelta(choice=answer.index, index=answer.open, text=content)
+        elif thought:
+            if calls or answer.kind != "thinking":
+                return None
+            event = ThinkingDelta(choice=answer.index, index=answer.open, text=thought)
+        elif calls:
+            written = calls[0].function.arguments
+            call = answer.calls.get(calls[0].index)
+            if len(calls) != 1 or call is None or not written:
+                return None
+            answer.last = call
+            call.arguments.append(written)
+            event = ArgumentsDelta(choice=answer.index, index=call.part, text=written)
+        else:
+            return None
+        return Frame(dialect="chat", events=(event,))
 
     def _text(self, fields: Table) -> Frame | None:
         """Read a chunk that brings more of the text that is open, and nothing else: most chunks are that."""

@@ -95,7 +95,10 @@ class Encoder:
             written = self._as_it_was(frame)
             if written is not None:
                 return written
-        return b"".join([self._event(event) for event in frame.events])
+        events = frame.events
+        if len(events) == 1:
+            return self._event(events[0])
+        return b"".join([self._event(event) for event in events])
 
     def fail(self, error: PorticoError) -> bytes:
         """Write an error, which ends the stream."""
@@ -232,9 +235,17 @@ class Encoder:
         return b""
 
     def _text(self, event: TextDelta) -> bytes:
-        known = self._parts.get((event.choice, event.index))
+        choice = event.choice
+        known = self._parts.get((choice, event.index))
         name = "refusal" if known is not None and type(known.part) is Refusal else "content"
-        return self._delta(event.choice, {name: event.text}, event.logprobs)
+        if event.logprobs is None and name == "content" and choice in self._spoken:
+            return b'%b{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]%b' % (
+                self._head,
+                choice,
+                _encode(event.text),
+                self._tail,
+            )
+        return self._delta(choice, {name: event.text}, event.logprobs)
 
     def _thinking(self, event: ThinkingDelta) -> bytes:
         known = self._parts.get((event.choice, event.index))

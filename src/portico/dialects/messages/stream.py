@@ -45,12 +45,38 @@ _STOPPED = Frame(dialect="messages", events=_ENDED)
 _PINGED = Frame(dialect="messages", events=_PING)
 
 
+class _Text(msgspec.Struct, tag="text_delta", forbid_unknown_fields=True, gc=False):
+    text: str
+
+
+class _Thought(msgspec.Struct, tag="thinking_delta", forbid_unknown_fields=True, gc=False):
+    thinking: str
+
+
+class _Arguments(msgspec.Struct, tag="input_json_delta", forbid_unknown_fields=True, gc=False):
+    partial_json: str
+
+
+class _Plain(msgspec.Struct, tag="content_block_delta", gc=False):
+    """What most events are; those of other shapes are read with care."""
+
+    index: int
+    delta: _Text | _Thought | _Arguments
+
+
+_plain = msgspec.json.Decoder(_Plain)
+
+
 class Decoder:
-    """Reads a stream. `feed` and `flush` raise BadUpstreamReply for what is no such stream, and nothing else."""
+    """Reads a stream. `feed` and `flush` raise BadUpstreamReply for what is no such stream, and nothing else.
 
-    __slots__ = ("_counts", "_splitter")
+    With `own` false the frames are for callers of other dialects, and what only this one knows may be left out.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_counts", "_own", "_splitter")
+
+    def __init__(self, *, own: bool = True) -> None:
+        self._own = own
         self._splitter = sse.Splitter()
         self._counts: Table = {}
 
@@ -58,6 +84,9 @@ class Decoder:
         """Return a frame for each event that this chunk completes."""
         frames = []
         for event in self._splitter.feed(chunk):
+            if event.startswith(_DELTA) and not self._own and (frame := _said(event)) is not None:
+                frames.append(frame)
+                continue
             data = sse.parse(event).data
             if data:
                 frames.append(self._read(data))
@@ -168,6 +197,29 @@ _READERS = {
     "ping": Decoder._ping,
     "error": Decoder._error,
 }
+
+
+_DELTA = b"event: content_block_delta\ndata: "
+
+
+def _said(event: bytes) -> Frame | None:
+    """Read more text, thought or arguments without what only this dialect knows; None for anything else."""
+    if event.find(b"\n", len(_DELTA)) != len(event) - 2:
+        return None
+    try:
+        plain = _plain.decode(event[len(_DELTA) :])
+    except UNREADABLE:
+        return None
+    delta = plain.delta
+    kind = type(delta)
+    told: AnyEvent
+    if kind is _Text:
+        told = TextDelta(index=plain.index, text=delta.text)  # type: ignore[union-attr]  # kind says so
+    elif kind is _Arguments:
+        told = ArgumentsDelta(index=plain.index, text=delta.partial_json)  # type: ignore[union-attr]  # kind says so
+    else:
+        told = ThinkingDelta(index=plain.index, text=delta.thinking)  # type: ignore[union-attr]  # kind says so
+    return Frame(dialect="messages", events=(told,))
 
 
 def _index(value: Block) -> int:

@@ -14,6 +14,13 @@ from portico.ir import Citation, Part, Thinking, ToolCall
 from portico.types import Usage
 
 _encode = msgspec.json.encode
+_TEXT_DELTA = (
+    b'event: content_block_delta\ndata: {"type":"content_block_delta","index":%d,"delta":{"type":"text_delta","text":'
+)
+_JSON_DELTA = (
+    b"event: content_block_delta\n"
+    b'data: {"type":"content_block_delta","index":%d,"delta":{"type":"input_json_delta","partial_json":'
+)
 
 
 class Speaker(Voice):
@@ -35,9 +42,11 @@ class Speaker(Voice):
 
     def text(self, item: Item, text: str) -> None:
         """Say text."""
-        if item.block < 0:
-            self._open(item, {"type": "text", "text": ""})
-        self._fill_in(item, {"type": "text_delta", "text": text})
+        if not item.head:
+            if item.block < 0:
+                self._open(item, {"type": "text", "text": ""})
+            item.head = _TEXT_DELTA % item.block
+        self.out.append(b"%b%b}}\n\n" % (item.head, _encode(text)))
 
     def thought(self, item: Item, text: str) -> None:
         """Say a thought."""
@@ -74,7 +83,9 @@ class Speaker(Voice):
         """Say more of a call's arguments; free text stands in an object."""
         if _free(item):
             text = _encode(text).decode()[1:-1]
-        self._fill_in(item, {"type": "input_json_delta", "partial_json": text})
+        if not item.head:
+            item.head = _JSON_DELTA % item.block
+        self.out.append(b"%b%b}}\n\n" % (item.head, _encode(text)))
 
     def cite(self, item: Item, citation: Citation) -> None:
         """Say a citation."""

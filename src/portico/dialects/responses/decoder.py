@@ -57,10 +57,28 @@ class _Last(msgspec.Struct):
 _last = msgspec.json.Decoder(_Last)
 
 
-class Decoder:
-    """Reads a stream. `feed` and `flush` raise BadUpstreamReply only."""
+class _Plain(msgspec.Struct, gc=False):
+    """What nearly all events are; those of other shapes are read with care."""
 
-    def __init__(self) -> None:
+    output_index: int
+    content_index: int
+    delta: str
+    logprobs: tuple[()] | None = None
+
+
+_plain = msgspec.json.Decoder(_Plain)
+_DELTA = b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta",'
+_HEAD = _DELTA.index(b"{")
+
+
+class Decoder:
+    """Reads a stream. `feed` and `flush` raise BadUpstreamReply only.
+
+    With `own` false the frames are for callers of other dialects, and what only this one knows may be left out.
+    """
+
+    def __init__(self, *, own: bool = True) -> None:
+        self._brief = not own
         self._splitter = sse.Splitter()
         self._started = False
         self._called = False
@@ -94,7 +112,24 @@ class Decoder:
             return []
         return [] if found is None else [found]
 
+    def _more(self, event: bytes) -> Frame | None:
+        """Read more of a text without what only this dialect knows; None for anything else."""
+        if event.find(b"\n", _HEAD) != len(event) - 2:
+            return None
+        try:
+            found = _plain.decode(event[_HEAD:])
+        except UNREADABLE:
+            return None
+        index = self._parts.get((found.output_index, found.content_index))
+        if index is None:
+            return None
+        self._at = found.output_index
+        self._seen[index] += len(found.delta)
+        return Frame(dialect="responses", events=(TextDelta(index=index, text=found.delta),))
+
     def _frame(self, event: bytes) -> Frame | None:
+        if self._brief and event.startswith(_DELTA) and (frame := self._more(event)) is not None:
+            return frame
         name, data = sse.parse(event)
         if not data:
             if event.lstrip().startswith(b":"):

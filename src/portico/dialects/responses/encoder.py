@@ -123,7 +123,21 @@ class Encoder:
             return b""
         self._maker = frame.dialect
         out: list[bytes] = []
-        for event in frame.events:
+        events = frame.events
+        if len(events) == 1 and type(event := events[0]) is TextDelta and not event.choice:
+            # More of a text that is open, as nearly all frames are.
+            piece = self._pieces.get(event.index)
+            if piece is not None and piece.head and event.text and event.logprobs is None:
+                piece.text.append(event.text)
+                sequence = self._sequence
+                self._sequence = sequence + 1
+                return b'%b%b"delta":%b,"sequence_number":%d}\n\n' % (
+                    piece.head,
+                    b"" if type(piece.part) is Refusal else b'"logprobs":[],',
+                    _encode(event.text),
+                    sequence,
+                )
+        for event in events:
             if type(event) is Failed:
                 return b"".join(out) + self.fail(event.error)
             if event.choice == 0:  # type: ignore[union-attr]  # all but Failed have one
