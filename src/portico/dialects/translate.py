@@ -17,6 +17,7 @@ import msgspec
 
 from portico.dialects import chat, emulate, gemini, responses
 from portico.dialects.crossing import Complaint, Given, Notes, Target
+from portico.dialects.gemini.gathered import gathered
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
@@ -146,6 +147,8 @@ class Translation:
         if asked.dialect != target.dialect:
             if asked.dialect == "responses":
                 responses.leave(asked, notes)
+            elif asked.dialect == "gemini":
+                asked = gathered(asked)
         elif asked.stream and "usage_always" not in target.quirks:
             # A stream is accounted for by its usage, whether or not the caller wants to see it.
             asked = msgspec.structs.replace(asked, include_usage=True)

@@ -50,7 +50,7 @@ def request(body: dict[str, Any]) -> Facts:
             schema = made.get("parameters") or made.get("parametersJsonSchema")
             facts.append(tool(made["name"], made.get("description"), schema))
     wish = slow.at(body, "toolConfig", "functionCallingConfig") or {}
-    if str(wish.get("mode")).upper() == "NONE":
+    if str(wish.get("mode") or "").upper() == "NONE":
         facts.append(("choice", "none"))
     elif wish.get("allowedFunctionNames"):
         facts.append(("choice", tuple(wish["allowedFunctionNames"])))
