@@ -1,0 +1,212 @@
+"""The most that one attempt can use, in tokens and in money: what a budget that must hold reserves.
+
+`bounds.toml` says what can come on top of the bytes of a text; the price says what the dearest of it costs. What has
+no finite bound says so, and why. docs/explanation/bounds.md has the reasons.
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from importlib import resources
+
+import msgspec
+
+from portico.dialects.asked import Asked, glance
+from portico.dialects.operations import Operation
+from portico.dialects.request import Peek
+from portico.providers.prices_schedule import Price, Rates, Schedule
+from portico.rules import Bound
+
+__all__ = ["Ceiling", "ceiling"]
+
+FREE = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_count_tokens"))
+"""Operations that providers do not bill."""
+
+
+class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What a provider's or a model's calls add; see the table."""
+
+    match: str = ".*"
+    call: int | None = None
+    tools: int | None = None
+    over: int | None = None
+    least: int | None = None
+    limited: bool | None = None
+    cached: str | None = None
+    unbounded: str | None = None
+
+
+class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The whole file."""
+
+    default: Row
+    rows: tuple[Row, ...]
+    parts: dict[str, dict[str, int | str]]
+
+    def row(self, name: str) -> Row:
+        """Return what holds for `provider/model`."""
+        found = next((row for row in self.rows if re.fullmatch(row.match, name, re.IGNORECASE)), self.default)
+        said = {field: value for field, value in msgspec.structs.asdict(found).items() if value is not None}
+        return msgspec.structs.replace(self.default, **said)
+
+    def part(self, name: str, of: str) -> int | str | None:
+        """Return the most tokens of one part, `window` for a whole context, None where nothing is known."""
+        for pattern, most in self.parts.get(name, {}).items():
+            if re.fullmatch(pattern, of, re.IGNORECASE):
+                return most
+        return None
+
+
+@cache
+def table() -> Table:
+    """Read the shipped table."""
+    text = resources.files("portico.providers").joinpath("bounds.toml").read_text(encoding="utf-8")
+    return msgspec.convert(tomllib.loads(text), Table)
+
+
+class _Sheet(msgspec.Struct, frozen=True):
+    """The dearest rates of one schedule, from a size of the input on. `text` is without writing to a cache."""
+
+    above: int
+    text: int
+    written: int
+    kept: int
+    image: int
+    audio: int
+    output: int
+    call: int
+
+    @classmethod
+    def of(cls, above: int, rates: Rates) -> "_Sheet":
+        text = max(rates.input, rates.cache_read)
+        return cls(
+            above=above,
+            text=text,
+            written=max(text, rates.cache_write_5m),
+            kept=max(text, rates.cache_write_5m, rates.cache_write_1h),
+            image=rates.input_image,
+            audio=rates.input_audio,
+            output=max(rates.output, rates.reasoning, rates.output_audio, rates.output_image),
+            call=rates.call,
+        )
+
+
+class Ceiling:
+    """The most that calls of one model at one provider can use. Made once for each target.
+
+    `name` is `provider/model`, by the provider's name in the catalog. `price` None leaves the cost open, as
+    `unpriced`.
+    """
+
+    __slots__ = (
+        "_always",
+        "_call",
+        "_least",
+        "_limited",
+        "_over",
+        "_price",
+        "_sheets",
+        "_tiers",
+        "_tools",
+        "name",
+        "why",
+    )
+
+    def __init__(self, name: str, price: Price | None) -> None:
+        row = table().row(name)
+        self.name = name
+        self.why = row.unbounded
+        self._price = price
+        self._call = row.call or 0
+        self._tools = row.tools or 0
+        self._over = row.over or 0
+        self._least = row.least or 0
+        self._limited = row.limited
+        self._always = row.cached != "marked"
+        self._sheets: tuple[_Sheet, ...] = ()
+        self._tiers: Mapping[str, tuple[_Sheet, ...]] = {}
+        if price is not None:
+            self._sheets = _sheets(price)
+            self._tiers = {tier: _sheets(schedule) for tier, schedule in price.variants.items()}
+
+    def __repr__(self) -> str:
+        return f"<Ceiling of {self.name}>"
+
+    def bound(self, operation: Operation, seen: Peek, body: bytes, default_limit: int | None = None) -> Bound | None:
+        """Return the most that a call of text can use, by its bytes; None where a closer look is needed.
+
+        `default_limit` is the limit that the gateway writes into a request that names none.
+        """
+        asked = glance(operation, seen, len(body))
+        return None if asked is None else self.of(asked, body, default_limit)
+
+    def of(self, asked: Asked, body: bytes, default_limit: int | None = None) -> Bound:
+        """Return the most that a request can use."""
+        price = self._price
+        why = self.why
+        tokens_in = asked.size + self._call
+        if asked.tools:
+            tokens_in += self._tools
+        if asked.marks:
+            more, unknown = self._parts(asked.marks)
+            tokens_in += more
+            why = why or unknown
+        limit = asked.limit or default_limit
+        most = price.max_output or price.context_window if price is not None else None
+        if limit is None or not self._limited:
+            if most is None:
+                why = why or "no_output_limit"
+            limit = max(limit or 0, most or 0)
+        tokens_out = (max(limit, self._least) + self._over) * asked.copies
+        if why is not None or price is None:
+            return Bound(tokens_in, tokens_out, None, why or "unpriced")
+        if self._always:
+            column = 2
+        elif b"cache" in body:
+            column = 2 if b'"1h"' in body else 1
+        else:
+            column = 0
+        pico = _dearest(self._sheets, column, tokens_in, tokens_out, asked)
+        for tier in asked.tiers:
+            named = self._tiers.get(tier) or (self._tiers.get("priority") if tier == "auto" else None)
+            if named is not None:
+                pico = max(pico, _dearest(named, column, tokens_in, tokens_out, asked))
+        return Bound(tokens_in, tokens_out, (pico + 999) // 1000)
+
+    def _parts(self, marks: Mapping[str, int]) -> tuple[int, str | None]:
+        """Return the most tokens of what is not text, and the name of what has no bound."""
+        total = 0
+        window = self._price.context_window if self._price is not None else None
+        for name, count in marks.items():
+            most = table().part(name, self.name)
+            if most == "window":
+                most = window
+            if not isinstance(most, int):
+                return total, name
+            total += most * count
+        return (total if window is None else min(total, max(window, 0))), None
+
+
+def _sheets(schedule: Price | Schedule) -> tuple[_Sheet, ...]:
+    return (_Sheet.of(-1, schedule.rates), *(_Sheet.of(tier.above, tier.rates) for tier in schedule.tiers))
+
+
+def _dearest(sheets: tuple[_Sheet, ...], column: int, tokens_in: int, tokens_out: int, asked: Asked) -> int:
+    """Return the most that so many tokens can cost, in pico-dollars."""
+    most = 0
+    for sheet in sheets:
+        if sheet.above >= tokens_in:
+            break
+        rate = (sheet.text, sheet.written, sheet.kept)[column]
+        if asked.marks:
+            if "audio" in asked.marks or "video" in asked.marks:
+                rate = max(rate, sheet.audio)
+            rate = max(rate, sheet.image)
+        most = max(most, tokens_in * rate + tokens_out * sheet.output + sheet.call)
+    return most
+
+
+def ceiling(provider: str, model: str, price: Price | None) -> Ceiling:
+    """Return the ceiling of a model at a provider of the catalog, at a price (which may be the configuration's)."""
+    return Ceiling(f"{provider}/{model}", price)
