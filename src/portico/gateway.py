@@ -313,17 +313,10 @@ class Gateway:
         known = int(length) if length.isdigit() else None
         exchange.start(arrival.status, headers, known, self._signature(call))
         write = exchange.writer()
-        feed = watch.feed
-
-        def consume(chunk: bytes) -> None:
-            out = feed(chunk)
-            if out:
-                write(out)
-
         try:
             if exchange.paused:
                 arrival.pause()
-            arrival.forward(consume)
+            arrival.forward(watch.relay(write))
             await arrival.over()
         except asyncio.CancelledError:
             if watch.finished or watch.failed is not None:

@@ -264,7 +264,7 @@ async def test_a_caller_who_does_not_read_holds_the_provider_up(portico: Portico
                 last = sent
                 await asyncio.sleep(0.2)
         (connection,) = running.server.connections
-        held = connection._transport.get_write_buffer_size()
+        held = connection.transport.get_write_buffer_size()
         assert held < 3_000_000
         assert sent < 40_000_000
         # and goes on where the caller does
@@ -309,8 +309,11 @@ async def test_a_defect_in_watching_a_stream_costs_its_call_and_leaves_the_provi
         failed = None
         usage = None
 
-        def feed(self, data: bytes) -> bytes:
-            raise ZeroDivisionError("a defect")
+        def relay(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+            def consume(data: bytes) -> None:
+                raise ZeroDivisionError("a defect")
+
+            return consume
 
     async def stream(caught: Caught, writer: asyncio.StreamWriter) -> None:
         writer.write(reply(200, b"", EVENTS, CHUNKED, length=False) + chunk(b"data: {}\n\n"))

@@ -4,6 +4,8 @@ An observer passes bytes on as they came. To be cheap it looks for a few marks i
 decodes only the events of a run that holds one.
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from portico.dialects.operation import Operation
@@ -37,6 +39,17 @@ class Observer:
     def feed(self, chunk: bytes) -> bytes:
         """Take a chunk from the provider and return what goes on to the caller, usually the same object."""
         return chunk
+
+    def relay(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what takes a chunk and writes what goes on of it; for streams of many."""
+        feed = self.feed
+
+        def consume(chunk: bytes) -> None:
+            out = feed(chunk)
+            if out:
+                write(out)
+
+        return consume
 
     def flush(self) -> bytes:
         """Say that the stream has closed as it should, by its framing; return what is still to go on.

@@ -198,6 +198,17 @@ class Translation:
             return b""
         return self._written((self._decoder or self._reader()).feed, chunk)
 
+    def relay(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what takes a chunk and writes what goes on of it; for streams of many."""
+        feed = self.feed
+
+        def consume(chunk: bytes) -> None:
+            out = feed(chunk)
+            if out:
+                write(out)
+
+        return consume
+
     def flush(self) -> bytes:
         """Say that the provider's stream was closed as its framing wants it, and return what is still to go on.
 

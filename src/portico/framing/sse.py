@@ -29,16 +29,11 @@ class Event(NamedTuple):
 class Splitter:
     """Holds what is not yet a whole event. `limit` bounds, in bytes, what it holds."""
 
-    __slots__ = ("_held", "_limit")
+    __slots__ = ("_limit", "held")
 
     def __init__(self, limit: int = EVENT_LIMIT) -> None:
-        self._held = bytearray()
+        self.held = bytearray()  # the beginning of an event
         self._limit = limit
-
-    @property
-    def empty(self) -> bool:
-        """Whether nothing is held."""
-        return not self._held
 
     def complete(self, chunk: bytes) -> bytes:
         """Return the whole events that have come so far as one run of bytes, `b""` when there is none.
@@ -46,7 +41,7 @@ class Splitter:
         A chunk of whole events is returned itself, not a copy. Raises BadUpstreamReply when an event grows
         over the limit; `flush` then returns what is held, the chunk included.
         """
-        held = self._held
+        held = self.held
         if not held:
             if chunk.endswith(_WHOLE):
                 return chunk
@@ -76,8 +71,8 @@ class Splitter:
 
     def flush(self) -> bytes:
         """Return what is held, which no blank line ended, and forget it."""
-        rest = bytes(self._held)
-        self._held.clear()
+        rest = bytes(self.held)
+        self.held.clear()
         return rest
 
 

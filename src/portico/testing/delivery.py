@@ -294,7 +294,7 @@ class Delivery:
         for _ in range(3):  # the loop writes at the end of a round; what is still in its buffer would be dropped
             await asyncio.sleep(0)
         if self._reply.say.reset and not self._exchange.gone:
-            sock: socket.socket | None = _wire(self._exchange)._transport.get_extra_info("socket")
+            sock: socket.socket | None = _wire(self._exchange).transport.get_extra_info("socket")
             if sock is not None:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NONE)
         self._exchange.abort()

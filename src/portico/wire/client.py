@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from portico.errors import BadUpstreamReply, ConfigError, PorticoError, ShuttingDown
 from portico.wire.connect import Resolver, open_connection
-from portico.wire.connection import Connection, Home
+from portico.wire.connection import Connection, Home, PlainConnection
 from portico.wire.forwarded import ForwardedConnection
 from portico.wire.origin import Deadlines, Headers, Origin, Settings, split_url
 from portico.wire.pool import Pool, Stats
@@ -133,7 +133,8 @@ class Client:
                 forwarded = ForwardedConnection(home, where, self._loop, self._clock, self.wheel, self._buffer)
                 connection = forwarded.forward(origin, proxy)
             else:
-                connection = Connection(home, where, self._loop, self._clock, self.wheel, self._buffer)
+                made = PlainConnection if trust is None else Connection
+                connection = made(home, where, self._loop, self._clock, self.wheel, self._buffer)
             await open_connection(connection, origin, proxy, trust, self._resolver)
             return connection
 

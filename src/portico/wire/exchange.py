@@ -20,6 +20,8 @@ HELD_BACK = 64 * 1024
 """Bytes of a body taken in before anybody asked for it."""
 COPIED = 16 * 1024
 """A body up to this size is cheaper to copy behind its head than to write apart."""
+SIZES = tuple(b"%x\r\n" % size for size in range(1024))
+"""The first lines of small chunks: most events of a stream are one."""
 NO_BODY = frozenset((204, 304))
 
 
@@ -206,11 +208,12 @@ class Exchange:
         if not self.chunked or self.method == "HEAD":
             return self.write
         connection = self._connection
-        send = connection.write
+        send = connection.transport.write
 
         def write(piece: bytes) -> None:
-            if piece:
-                send(b"%x\r\n%b\r\n" % (len(piece), piece))
+            size = len(piece)
+            if size and not connection.lost:
+                send(b"".join((SIZES[size] if size < 1024 else b"%x\r\n" % size, piece, b"\r\n")))
 
         return write
 

@@ -106,13 +106,16 @@ class Server:
         """Accept connections on a bound socket."""
         sock.setblocking(False)
         handshake = self.timeouts.header if tls else None
+        made = PlainServerConnection if tls is None else ServerConnection
+
+        def connection() -> ServerConnection:
+            return made(self)
+
         if sock.family == getattr(socket, "AF_UNIX", None):
-            server = await self.loop.create_unix_server(
-                self._connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake
-            )
+            server = await self.loop.create_unix_server(connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake)
         else:
             server = await self.loop.create_server(
-                self._connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake, backlog=4096
+                connection, sock=sock, ssl=tls, ssl_handshake_timeout=handshake, backlog=4096
             )
         self._listening.append(server)
 
@@ -153,9 +156,6 @@ class Server:
             server.close()
         self._listening.clear()
 
-    def _connection(self) -> "ServerConnection":
-        return ServerConnection(self)
-
     def forget(self, connection: "ServerConnection") -> None:
         """Drop a connection that is gone."""
         self.connections.discard(connection)
@@ -191,7 +191,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         "_since",
         "_skipped",
         "_target",
-        "_transport",
         "_unsent",
         "_waste",
         "_write_since",
@@ -200,6 +199,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         "secure",
         "server",
         "task",
+        "transport",
         "write_paused",
     )
 
@@ -238,7 +238,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def peer(self) -> str:
         """The address of the caller; empty on a unix socket."""
         if self._peer is None:
-            name = self._transport.get_extra_info("peername")
+            name = self.transport.get_extra_info("peername")
             self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
         return self._peer
 
@@ -252,7 +252,7 @@ class ServerConnection(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take a new connection, or refuse it when there are too many."""
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
-        self._transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own class
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own class
         self.secure = transport.get_extra_info("sslcontext") is not None
         self._since = self.server.now
         server = self.server
@@ -270,17 +270,18 @@ class ServerConnection(asyncio.BufferedProtocol):
         return self.server.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came into the buffer."""
+        self.data_received(self.server.buffer[:nbytes])
+
+    def data_received(self, data: memoryview | bytes) -> None:
         """Parse what came in."""
         if self._linger_until:
-            self._linger_bytes += nbytes
+            self._linger_bytes += len(data)
             if self._linger_bytes > LINGER_BYTES:
                 self.abort()
             return
         if self._refusal is not None:
             return
-        self._feed(self.server.buffer[:nbytes])
-
-    def _feed(self, data: memoryview) -> None:
         self._feeding = len(data)
         try:
             while (rest := self._parse(data)) is not None:
@@ -304,13 +305,13 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self._waste += len(data)
                 if self._waste > self.server.limits.header_bytes + READ_SIZE:
                     self._refuse(self._headers_too_large())
-            elif self.current is None and self._refusal is None and not self.lost and data.tobytes().strip(b"\r\n"):
+            elif self.current is None and self._refusal is None and not self.lost and bytes(data).strip(b"\r\n"):
                 # The first bytes of a request, up to its target at most: its time runs from here. Line ends before it
                 # are none of it (RFC 9112, 2.2).
                 self._begin()
                 self._head_bytes = len(data)
 
-    def _parse(self, data: memoryview) -> int | None:
+    def _parse(self, data: memoryview | bytes) -> int | None:
         """Parse what was read; return where to go on when a request offered an upgrade, else None.
 
         Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
@@ -504,20 +505,20 @@ class ServerConnection(asyncio.BufferedProtocol):
     def write(self, data: bytes) -> None:
         """Put bytes on the wire."""
         if not self.lost:
-            self._transport.write(data)
+            self.transport.write(data)
 
     def abort(self) -> None:
         """Cut the connection: nothing more is begun on it."""
         if not self.lost:
             self.lost = True
-            self._transport.abort()
+            self.transport.abort()
 
     def close(self) -> None:
         """Close the connection once all that was written is sent."""
         if not self.lost:
             self._linger_until = self._write_since = self.server.loop.time()
             self._linger_until += LINGER
-            self._transport.close()
+            self.transport.close()
 
     def check(self, now: float) -> None:
         """Hold the caller to its time limits."""
@@ -525,7 +526,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         limits = self.server.timeouts
         if self._linger_until or self.write_paused:
-            unsent = self._transport.get_write_buffer_size()
+            unsent = self.transport.get_write_buffer_size()
             if unsent < self._unsent:
                 self._write_since = now
             self._unsent = unsent
@@ -598,7 +599,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         if not self._queue and self._read_paused:
             self._read_paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def body_wanted(self) -> None:
         """Let the caller go on: somebody asks for the body."""
@@ -608,12 +609,12 @@ class ServerConnection(asyncio.BufferedProtocol):
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         if self._read_paused and not self._queue:
             self._read_paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
 
     def _pause_reading(self) -> None:
         if not self._read_paused and not self.lost:
             self._read_paused = True
-            self._transport.pause_reading()
+            self.transport.pause_reading()
 
     def _headers_too_large(self) -> PorticoError:
         limits = self.server.limits
@@ -650,7 +651,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
         TLS has no half-closed state. There only what is known to be unread is worth the wait.
         """
-        halves = self._transport.can_write_eof()
+        halves = self.transport.can_write_eof()
         if not halves and not unread:
             self.close()
             return
@@ -658,10 +659,16 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._linger_until += LINGER
         if self._read_paused:
             self._read_paused = False
-            self._transport.resume_reading()
+            self.transport.resume_reading()
         if halves:
             with contextlib.suppress(OSError):
-                self._transport.write_eof()
+                self.transport.write_eof()
+
+
+class PlainServerConnection(ServerConnection, asyncio.Protocol):
+    """A connection without TLS. Loops give a Protocol its reads as bytes, which costs less than lending a buffer."""
+
+    __slots__ = ()
 
 
 def descriptors() -> int:

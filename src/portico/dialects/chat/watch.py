@@ -5,6 +5,8 @@ comes in a chunk of its own where it is asked for; others send it with the last 
 of which counts. Groq repeats it in `x_groq` (console.groq.com/docs/api-reference).
 """
 
+from collections.abc import Callable
+
 import msgspec
 
 from portico.dialects import openai
@@ -69,6 +71,9 @@ def _usage_of(reply: Reply) -> Usage | None:
     return openai.usage(values, openai.served(reply.service_tier))
 
 
+_NULL = b',"usage":null'
+
+
 class ChatObserver(EventObserver):
     """Watches a stream of chunks that `data: [DONE]` ends; some providers end it after the last finish reason.
 
@@ -76,31 +81,43 @@ class ChatObserver(EventObserver):
     is `,"usage":null` in ordinary chunks, which OpenAI writes only where usage was asked for.
     """
 
-    _NULL = b',"usage":null'
-
     def __init__(self, operation: Operation, hide_usage: bool = False) -> None:
         super().__init__(operation, hide_usage)
         self._hides = hide_usage
 
-    def feed(self, chunk: bytes) -> bytes:
-        """Take a chunk; what nearly all are, whole events with nothing to look at, goes on in one step."""
-        if (
-            not self._hides
-            and chunk.endswith(b"\n\n")
-            and self._splitter.empty
-            and not self._blind
-            and not told(chunk, b'"usage"')
-            and not told(chunk, b'"finish_reason"')
-            and b"[DONE]" not in chunk
-            and b'"error"' not in chunk
-        ):
-            return chunk
-        return super().feed(chunk)
+    def relay(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
+        """Return what takes a chunk; what nearly all are, whole events with nothing to look at, goes on in one step."""
+        feed = self.feed
+        held = self._splitter.held
+        hides = self._hides
+
+        def consume(chunk: bytes) -> None:
+            # Written without spaces, as nearly all are, what must be looked at cannot hide from these; the rest is for
+            # `feed`. Nothing tells sooner than `rpartition` that one of bytes is not in another: `in` raises and drops
+            # an exception before it looks (CPython 3.11, _Py_bytes_contains).
+            search = chunk.rpartition
+            if (
+                chunk[-3:] == b"}\n\n"
+                and not search(b'"usage":{')[1]
+                and not search(b'"finish_reason":"')[1]
+                and not search(b'"error"')[1]
+                and not search(b'": ')[1]
+                and not search(b'" :')[1]
+                and not held
+                and not self._blind
+            ):
+                write(chunk.replace(_NULL, b"") if hides else chunk)
+                return
+            out = feed(chunk)
+            if out:
+                write(out)
+
+        return consume
 
     def inspect(self, run: bytes) -> bytes:
         """Look for usage, errors, finish reasons and the end."""
-        if self._hides and self._NULL in run:
-            run = run.replace(self._NULL, b"")
+        if self._hides and _NULL in run:
+            run = run.replace(_NULL, b"")
         if told(run, b'"usage"') or told(run, b'"finish_reason"') or b"[DONE]" in run or told(run, b'"error"'):
             return self._see(run)
         return run
