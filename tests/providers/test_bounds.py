@@ -1,16 +1,28 @@
 """A bound is what the table and the price say of the most that a call can use."""
 
 import json
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.request import peek
+from portico.errors import InvalidRequest
 from portico.providers.bounds import Ceiling, ceiling, table
 from portico.providers.prices_schedule import Price, price
 from portico.rules import Bound
 
+WORDS = tuple(
+    re.findall(
+        r"\w+",
+        """model messages content role type text tools n max_tokens max_output_tokens image_url input contents parts
+        inlineData generationConfig maxOutputTokens prompt documents query system reasoning mode service_tier
+        functions tool_calls""",
+    )
+)
 FLAT = price({"input": 1_000_000, "output": 2_000_000}, max_output=4_000)
 CHAT = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "max_tokens": 1_000}
 
@@ -128,3 +140,138 @@ def test_writing_to_a_cache_always_counts_where_it_is_done_unasked() -> None:
 )
 def test_what_is_not_plain_text_needs_a_closer_look(more: dict[str, Any]) -> None:
     assert bound(CHAT | more) is None
+
+
+def closely(body: dict[str, Any], operation: str = "chat", of: Ceiling | Price | None = FLAT) -> Bound:
+    encoded = json.dumps(body).encode()
+    roof = of if isinstance(of, Ceiling) else ceiling("nobody", "m", of)
+    return roof.closely(OPERATIONS[operation], peek(OPERATIONS[operation], encoded, b"application/json"), encoded)
+
+
+def user(*parts: dict[str, Any]) -> dict[str, Any]:
+    return CHAT | {"messages": [{"role": "user", "content": list(parts)}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (CHAT | {"web_search_options": {}}, "web_search"),
+        (CHAT | {"tools": [{"type": "web_search"}]}, "web_search"),
+        (CHAT | {"tools": [{"type": "openrouter:advisor"}]}, "server_tool"),
+        (CHAT | {"tools": [{"type": "something_new"}]}, "unknown_tool"),
+        (CHAT | {"something_new": 1}, "unknown_member"),
+        (CHAT | {"models": ["a", "b"]}, "any_model"),
+        (CHAT | {"prediction": {"content": "x"}}, "prediction"),
+        (CHAT | {"reasoning": {"mode": "pro"}}, "pro_mode"),
+        (user({"type": "something_new"}), "unknown_part"),
+        (user({"type": "text", "text": "x", "something_new": 1}), "unknown_field"),
+        (user({"type": "file", "file": {"file_id": "f"}}), "file"),
+        (user({"type": "image_url", "image_url": {"url": "https://x"}}), "image"),
+    ],
+)
+def test_what_has_no_bound_is_named(body: dict[str, Any], why: str) -> None:
+    assert closely(body).why == why
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "why"),
+    [
+        ("responses", {"input": "x", "previous_response_id": "r"}, "stored_context"),
+        ("responses", {"input": "x", "prompt": {"id": "p"}}, "stored_prompt"),
+        ("responses", {"input": [{"type": "item_reference", "id": "i"}]}, "stored_context"),
+        ("responses", {"input": "x", "tools": [{"type": "code_interpreter"}]}, "code_execution"),
+        ("messages", {"max_tokens": 9, "messages": [], "mcp_servers": [{"url": "https://x"}]}, "mcp"),
+        ("messages", {"max_tokens": 9, "messages": [], "tools": [{"type": "web_search_20250305"}]}, "web_search"),
+        ("messages", {"max_tokens": 9, "messages": [], "context_management": {"edits": [1]}}, "compaction"),
+        ("generate_content", {"contents": [], "tools": [{"googleSearch": {}}]}, "web_search"),
+        ("generate_content", {"contents": [], "cachedContent": "cachedContents/1"}, "stored_context"),
+        ("generate_content", {"contents": [{"parts": [{"fileData": {"mimeType": "video/mp4"}}]}]}, "video"),
+        ("converse", {"messages": [{"content": [{"document": {"name": "x"}}]}]}, "file"),
+        ("converse", {"messages": [], "guardrailConfig": {"guardrailIdentifier": "g"}}, "guardrail"),
+        ("audio_speech", {"input": "x"}, "speech"),
+        ("images_generations", {"prompt": "x"}, "made_image"),
+    ],
+)
+def test_what_has_no_bound_is_named_in_every_dialect(operation: str, body: dict[str, Any], why: str) -> None:
+    assert closely(body | {"model": "m"}, operation).why == why
+
+
+def test_a_picture_has_the_most_tokens_that_its_provider_makes_of_one() -> None:
+    picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": "A" * 4_000}}
+    body = {"max_tokens": 9, "messages": [{"role": "user", "content": [picture, picture]}], "model": "m"}
+    of = ceiling("anthropic", "claude-x", FLAT)
+    assert closely(body, "messages", of).input_tokens < 2 * 5_000 + 500
+    assert closely(body, "messages", of).input_tokens > 2 * 5_000
+
+
+def test_a_file_may_fill_the_whole_context_and_no_more() -> None:
+    of = price({"input": 1_000_000, "output": 0}, max_output=10, context_window=50_000)
+    file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}
+    one, two = closely(user(file), of=of), closely(user(file, file), of=of)
+    assert one.finite
+    assert 50_000 <= one.input_tokens <= two.input_tokens < 60_000
+
+
+def test_what_is_escaped_counts_as_what_it_is() -> None:
+    body = CHAT | {"messages": [{"role": "user", "content": '\n\t"' * 1_000}]}
+    first = bound(body)
+    assert first is not None
+    assert closely(body).input_tokens < first.input_tokens - 2_500
+
+
+@pytest.mark.parametrize("operation", ["messages_count_tokens", "gemini_count_tokens", "responses_input_tokens"])
+def test_counting_tokens_is_free(operation: str) -> None:
+    assert closely({"model": "m"}, operation) == Bound(0, 0, 0)
+
+
+def test_an_embedding_has_no_output() -> None:
+    found = bound({"model": "m", "input": ["a", "b"]}, "embeddings")
+    assert found is not None
+    assert found.output_tokens == 0
+    assert found.cost == found.input_tokens * 1_000
+
+
+def test_a_question_is_read_once_with_each_document() -> None:
+    of = price({"input": 1_000_000, "search": 2_000_000_000})
+    body = {"model": "m", "query": "q" * 100, "documents": ["d" * 50] * 150}
+    found = closely(body, "rerank", of)
+    assert found.input_tokens >= 150 * 150
+    assert found.cost == found.input_tokens * 1_000 + 2 * 2_000_000
+
+
+def test_every_prompt_of_a_list_has_its_answers() -> None:
+    found = closely({"model": "m", "prompt": ["a", "b", "c"], "n": 2, "max_tokens": 100}, "completions")
+    assert found.output_tokens == 6 * (100 + (table().default.over or 0))
+
+
+def test_an_upload_has_no_bound() -> None:
+    body = b'--b\r\ncontent-disposition: form-data; name="model"\r\n\r\nwhisper\r\n--b--\r\n'
+    operation = OPERATIONS["audio_transcriptions"]
+    seen = peek(operation, body, b"multipart/form-data; boundary=b")
+    assert ceiling("nobody", "whisper", FLAT).closely(operation, seen, body).why == "upload"
+
+
+nested = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.sampled_from(("", "a", "…", "text", "image", "pro", *WORDS)),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(WORDS), inner, max_size=4),
+    max_leaves=20,
+)
+
+
+@given(st.dictionaries(st.sampled_from(WORDS), nested, max_size=6), st.sampled_from(sorted(OPERATIONS)))
+def test_no_body_breaks_it(body: dict[str, Any], operation: str) -> None:
+    encoded = json.dumps(body).encode()
+    try:
+        seen = peek(OPERATIONS[operation], encoded, b"application/json")
+    except InvalidRequest:
+        return
+    roof = ceiling("openai", "m", FLAT)
+    found, first = (look(OPERATIONS[operation], seen, encoded) for look in (roof.closely, roof.bound))
+    assert isinstance(found, Bound)
+    assert first is None or first.input_tokens >= found.input_tokens
+
+
+@given(st.text(), st.text())
+def test_a_text_is_never_less_than_its_bytes(one: str, other: str) -> None:
+    body = CHAT | {"messages": [{"role": "system", "content": one}, {"role": "user", "content": other}]}
+    assert closely(body).input_tokens >= len(one.encode("utf-8", "surrogatepass")) + len(other.encode())

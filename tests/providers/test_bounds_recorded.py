@@ -22,6 +22,12 @@ from portico.providers.prices import charge, price_of
 from portico.rules import Bound
 from portico.types import Usage
 
+REWRITTEN = {
+    # "very very long system prompt" stands in the request for the one whose 18,000 tokens were billed
+    "f4c239fc83876988ad32",
+    "462ae8f59d2eb96b61b7",
+}
+"""Recordings whose request was shortened by hand."""
 _MODEL_IN_PATH = re.compile(r"/models?/([^/:]+)")
 
 
@@ -41,8 +47,11 @@ class Served(NamedTuple):
         return ceiling(self.provider, self.model, price_of(self.provider, self.model))
 
     @property
-    def bound(self) -> Bound | None:
-        return self.ceiling.bound(self.operation, self.seen, self.body)
+    def bounds(self) -> list[Bound]:
+        """What is said of it at first, where something is, and on a closer look."""
+        first = self.ceiling.bound(self.operation, self.seen, self.body)
+        closely = self.ceiling.closely(self.operation, self.seen, self.body)
+        return [closely] if first is None else [first, closely]
 
 
 def _usage(record: dict[str, Any], operation: Operation) -> Usage | None:
@@ -91,9 +100,10 @@ def served() -> tuple[Served, ...]:
 
 def bounded() -> Iterator[tuple[Served, Bound]]:
     for call in served():
-        bound = call.bound
-        if bound is not None and bound.finite:
-            yield call, bound
+        if call.id not in REWRITTEN:
+            for bound in call.bounds:
+                if bound.finite:
+                    yield call, bound
 
 
 def test_no_recorded_call_used_more_tokens_than_its_bound() -> None:
@@ -114,7 +124,15 @@ def test_no_recorded_call_cost_more_than_its_bound() -> None:
     assert not over, over[:5]
 
 
+def test_a_closer_look_says_no_more_than_the_first() -> None:
+    for call in served():
+        bounds = call.bounds
+        assert bounds[-1].input_tokens <= bounds[0].input_tokens, call.id
+        assert bounds[-1].output_tokens == bounds[0].output_tokens, call.id
+        assert bounds[-1].why == bounds[0].why, call.id
+
+
 def test_most_recorded_calls_have_a_bound() -> None:
-    counts = Counter(call.bound is not None for call in served())
-    assert sum(counts.values()) >= 5_549
-    assert counts[True] > counts[False]
+    finite = Counter(call.bounds[-1].finite for call in served())
+    assert sum(finite.values()) >= 5_549
+    assert finite[True] > 4 * finite[False]

@@ -5,13 +5,14 @@ two, None for anything else. `look` (in `asked_closely`) then walks the whole bo
 """
 
 import tomllib
+from collections.abc import Callable
 from importlib import resources
 from typing import Any, Literal
 
 import msgspec
 
 from portico.dialects.operation import Operation
-from portico.dialects.request import Members, Peek
+from portico.dialects.request import Peek
 
 _Raw = msgspec.Raw
 
@@ -23,7 +24,9 @@ class Asked(msgspec.Struct):
     output tokens of one answer, None where the request names none; `copies` how many answers may be sampled. `tools`
     says that there are tools of the caller's own, or a schema for the answer. `marks` are the things that are not
     text, by the names of `providers/bounds.toml`, and how many there are of each. `tiers` are the service tiers
-    asked for.
+    asked for. `searches`, `images` and `characters` are what is billed by the piece.
+
+    No copies are no answer: an embedding.
     """
 
     size: int
@@ -32,6 +35,9 @@ class Asked(msgspec.Struct):
     tools: bool = False
     marks: dict[str, int] = {}
     tiers: tuple[str, ...] = ()
+    searches: int = 0
+    images: int = 0
+    characters: int = 0
 
 
 class _Plain(msgspec.Struct, forbid_unknown_fields=True):
@@ -236,6 +242,7 @@ _READ: dict[str, dict[str, Any]] = {
     "chat": {"messages": _decoder(list[_ChatMessage]), "tools": _OF_CALLER},
     "completions": {"prompt": _decoder(str)},
     "embeddings": {"input": _decoder(str | list[str | int | list[int]])},
+    "moderations": {"input": _decoder(str | list[str])},
     "messages": {
         "messages": _decoder(list[_MessagesMessage]),
         "system": _decoder(str | list[_Text]),
@@ -257,80 +264,109 @@ _READ: dict[str, dict[str, Any]] = {
 }
 _SAID = tomllib.loads(resources.files("portico.dialects").joinpath("asked.toml").read_text(encoding="utf-8"))
 _OPENAI = ("chat", "completions", "responses")
-_HARMLESS: dict[str, frozenset[str]] = {
-    kind: frozenset((*names, *(_SAID["harmless"]["openai"] if kind in _OPENAI else ())))
-    for kind, names in _SAID["harmless"].items()
-}
 _STRUCTURED = ("tools", "toolConfig", "functions", "response_format", "output_format", "output_config", "text")
 _KIND = {
     "generate_content": "gemini",
     "stream_generate_content": "gemini",
     "converse_stream": "converse",
 }
-_LIMIT_NAMES = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+_SILENT = ("embeddings", "moderations")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 _number = msgspec.json.Decoder(int | None).decode
 _word = msgspec.json.Decoder(str | None).decode
 _config = msgspec.json.Decoder(_GeminiConfig).decode
 _inference = msgspec.json.Decoder(_ConverseConfig).decode
+_Take = Callable[[Asked, msgspec.Raw], None]
 
 
-def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
-    """Return what a request of nothing but text asks for; None for any other. `size` is that of its body."""
-    kind = _KIND.get(operation.name, operation.name)
-    read = _READ.get(kind)
-    members = seen.members
-    if read is None or members is None:
-        return None
-    harmless = _HARMLESS[kind]
-    asked = Asked(size)
-    try:
-        for name, raw in members.items():
-            if name in _STRUCTURED:
-                asked.tools = True
-            if name in read:
-                read[name](raw)
-            elif name == "generationConfig" or name == "generation_config":
-                _gemini_config(asked, raw)
-            elif name == "inferenceConfig":
-                asked.limit = _positive(_inference(raw).maxTokens)
-            elif name == "reasoning":
-                if b'"mode"' in bytes(raw):
-                    return None
-            elif name not in harmless:
-                return None
-    except _UNREADABLE:
-        return None
-    return asked if _limits(asked, members) else None
+def _harmless(_: Asked, __: msgspec.Raw) -> None:
+    """Take nothing."""
+
+
+def _limit(asked: Asked, raw: msgspec.Raw) -> None:
+    """Take a limit; which of two a provider takes is its own to say."""
+    found = _number(raw)
+    if found is not None and found > (asked.limit or 0):
+        asked.limit = found
+
+
+def _copies(asked: Asked, raw: msgspec.Raw) -> None:
+    if asked.copies:
+        asked.copies = max(_number(raw) or 1, asked.copies)
+
+
+def _tier(asked: Asked, raw: msgspec.Raw) -> None:
+    if word := _word(raw):
+        asked.tiers += (word.lower(),)
+
+
+def _reasoning(_: Asked, raw: msgspec.Raw) -> None:
+    if b'"mode"' in bytes(raw):
+        raise ValueError("a way of reasoning that needs a closer look")
 
 
 def _gemini_config(asked: Asked, raw: msgspec.Raw) -> None:
     config = _config(raw)
-    asked.limit = _positive(config.maxOutputTokens or config.max_output_tokens)
+    asked.limit = config.maxOutputTokens or config.max_output_tokens
     asked.copies = max(config.candidateCount or config.candidate_count or 1, 1)
 
 
-def _positive(limit: int | None) -> int | None:
-    """Return a limit; none, or one that is no limit, is None."""
-    return limit if limit is not None and limit > 0 else None
+def _converse_config(asked: Asked, raw: msgspec.Raw) -> None:
+    asked.limit = _inference(raw).maxTokens
 
 
-def _limits(asked: Asked, members: Members) -> bool:
-    """Take the limits of the output that stand at the top; return whether they could be read."""
+def _reader(decode: Callable[[msgspec.Raw], object] | None, structured: bool) -> _Take:
+    """Return what takes a member that must decode as plain text, or that is a schema."""
+
+    def text(asked: Asked, raw: msgspec.Raw) -> None:
+        if decode is not None:
+            decode(raw)
+        asked.tools = structured or asked.tools
+
+    return text
+
+
+def _takes(kind: str) -> dict[str, _Take]:
+    """Return what to do with each member of a request of this kind."""
+    takes = dict.fromkeys(_SAID["harmless"][kind], _harmless)
+    if kind in _OPENAI:
+        takes |= dict.fromkeys(_SAID["harmless"]["openai"], _harmless)
+    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
+        takes[name] = _limit
+    takes |= {"n": _copies, "best_of": _copies, "service_tier": _tier, "speed": _tier, "reasoning": _reasoning}
+    if kind == "gemini":
+        takes |= {"generationConfig": _gemini_config, "generation_config": _gemini_config}
+    elif kind == "converse":
+        takes["inferenceConfig"] = _converse_config
+    for name in (*_READ[kind], *(name for name in takes if name in _STRUCTURED)):
+        takes[name] = _reader(_READ[kind].get(name), name in _STRUCTURED)
+    return takes
+
+
+_TAKES = {kind: _takes(kind) for kind in _READ}
+
+
+def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
+    """Return what a request of nothing but text asks for; None for any other. `size` is that of its body."""
+    members = seen.members
+    if members is None:
+        return None
+    kind = operation.name
+    takes = _TAKES.get(_KIND.get(kind, kind))
+    if "anthropic_version" in members:  # Claude's own body, at Bedrock's invoke
+        takes = _TAKES["messages"]
+    if takes is None:
+        return None
+    asked = Asked(size, None, 0 if kind in _SILENT else 1)
     try:
-        for name in _LIMIT_NAMES:
-            if name in members:
-                found = _positive(_number(members[name]))
-                # Which of two a provider takes is its own to say.
-                if found is not None:
-                    asked.limit = max(found, asked.limit or 0)
-        if "n" in members:
-            asked.copies = max(_number(members["n"]) or 1, 1)
-        if "best_of" in members:
-            asked.copies = max(_number(members["best_of"]) or 1, asked.copies)
-        for name in ("service_tier", "speed"):
-            if name in members and (word := _word(members[name])):
-                asked.tiers += (word.lower(),)
+        for name, raw in members.items():
+            take = takes.get(name)
+            if take is None:
+                return None
+            if take is not _harmless:
+                take(asked, raw)
     except _UNREADABLE:
-        return False
-    return True
+        return None
+    if asked.limit is not None and asked.limit <= 0:
+        asked.limit = None
+    return asked

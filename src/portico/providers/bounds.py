@@ -13,6 +13,7 @@ from importlib import resources
 import msgspec
 
 from portico.dialects.asked import Asked, glance
+from portico.dialects.asked_closely import look
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.providers.prices_schedule import Price, Rates, Schedule
@@ -22,6 +23,9 @@ __all__ = ["Ceiling", "ceiling"]
 
 FREE = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_count_tokens"))
 """Operations that providers do not bill."""
+
+SILENT = frozenset(("embedding", "rerank", "moderation"))
+"""What a model does whose replies hold no tokens."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -33,6 +37,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     over: int | None = None
     least: int | None = None
     limited: bool | None = None
+    most: int | None = None
     cached: str | None = None
     unbounded: str | None = None
 
@@ -66,12 +71,13 @@ def table() -> Table:
 
 
 class _Sheet(msgspec.Struct, frozen=True):
-    """The dearest rates of one schedule, from a size of the input on. `text` is without writing to a cache."""
+    """The dearest rates of one schedule, from a size of the input on.
+
+    `inputs` are those of text that is written to no cache, to one for five minutes, and to one for any time.
+    """
 
     above: int
-    text: int
-    written: int
-    kept: int
+    inputs: tuple[int, int, int]
     image: int
     audio: int
     output: int
@@ -80,11 +86,10 @@ class _Sheet(msgspec.Struct, frozen=True):
     @classmethod
     def of(cls, above: int, rates: Rates) -> "_Sheet":
         text = max(rates.input, rates.cache_read)
+        written = max(text, rates.cache_write_5m)
         return cls(
             above=above,
-            text=text,
-            written=max(text, rates.cache_write_5m),
-            kept=max(text, rates.cache_write_5m, rates.cache_write_1h),
+            inputs=(text, written, max(written, rates.cache_write_1h)),
             image=rates.input_image,
             audio=rates.input_audio,
             output=max(rates.output, rates.reasoning, rates.output_audio, rates.output_image),
@@ -104,6 +109,7 @@ class Ceiling:
         "_call",
         "_least",
         "_limited",
+        "_most",
         "_over",
         "_price",
         "_sheets",
@@ -121,6 +127,7 @@ class Ceiling:
         self._call = row.call or 0
         self._tools = row.tools or 0
         self._over = row.over or 0
+        self._most = (price.max_output or price.context_window if price is not None else None) or row.most
         self._least = row.least or 0
         self._limited = row.limited
         self._always = row.cached != "marked"
@@ -141,6 +148,17 @@ class Ceiling:
         asked = glance(operation, seen, len(body))
         return None if asked is None else self.of(asked, body, default_limit)
 
+    def closely(self, operation: Operation, seen: Peek, body: bytes, default_limit: int | None = None) -> Bound:
+        """Return the most that any call can use, by a walk through all of it: never more than `bound` says.
+
+        To be asked where `bound` knows nothing, and before a call is refused because its bound is too large.
+        """
+        if operation.name in FREE:
+            return Bound(0, 0, 0)
+        first = self.bound(operation, seen, body, default_limit)
+        found = self.of(look(operation, seen, body), body, default_limit)
+        return found if first is None or found.input_tokens < first.input_tokens else first
+
     def of(self, asked: Asked, body: bytes, default_limit: int | None = None) -> Bound:
         """Return the most that a request can use."""
         price = self._price
@@ -152,13 +170,8 @@ class Ceiling:
             more, unknown = self._parts(asked.marks)
             tokens_in += more
             why = why or unknown
-        limit = asked.limit or default_limit
-        most = price.max_output or price.context_window if price is not None else None
-        if limit is None or not self._limited:
-            if most is None:
-                why = why or "no_output_limit"
-            limit = max(limit or 0, most or 0)
-        tokens_out = (max(limit, self._least) + self._over) * asked.copies
+        tokens_out, unknown = self._answers(asked, default_limit)
+        why = why or unknown
         if why is not None or price is None:
             return Bound(tokens_in, tokens_out, None, why or "unpriced")
         if self._always:
@@ -167,12 +180,36 @@ class Ceiling:
             column = 2 if b'"1h"' in body else 1
         else:
             column = 0
-        pico = _dearest(self._sheets, column, tokens_in, tokens_out, asked)
+        pico = self._dearest(self._sheets, column, tokens_in, tokens_out, asked)
         for tier in asked.tiers:
             named = self._tiers.get(tier) or (self._tiers.get("priority") if tier == "auto" else None)
             if named is not None:
-                pico = max(pico, _dearest(named, column, tokens_in, tokens_out, asked))
+                pico = max(pico, self._dearest(named, column, tokens_in, tokens_out, asked))
+        if asked.searches or asked.images or asked.characters:
+            rates = price.rates
+            pico += asked.searches * rates.search + asked.images * rates.image + asked.characters * rates.character
         return Bound(tokens_in, tokens_out, (pico + 999) // 1000)
+
+    def _answers(self, asked: Asked, default_limit: int | None) -> tuple[int, str | None]:
+        """Return the most tokens of all answers, and the name of what has no bound."""
+        price = self._price
+        if not asked.copies or (price is not None and price.mode in SILENT):
+            return 0, None
+        if asked.characters:
+            by_character = price is not None and price.rates.character and not price.rates.output
+            return 0, None if by_character else "speech"
+        if asked.images:
+            most = table().part("made_image", self.name)
+            return (most + (asked.limit or 0)) * asked.images if isinstance(most, int) else 0, (
+                None if isinstance(most, int) else "made_image"
+            )
+        unknown = None
+        limit = asked.limit or default_limit
+        if limit is None or not self._limited:
+            if self._most is None:
+                unknown = "no_output_limit"
+            limit = max(limit or 0, self._most or 0)
+        return (max(limit, self._least) + self._over) * asked.copies, unknown
 
     def _parts(self, marks: Mapping[str, int]) -> tuple[int, str | None]:
         """Return the most tokens of what is not text, and the name of what has no bound."""
@@ -187,24 +224,26 @@ class Ceiling:
             total += most * count
         return (total if window is None else min(total, max(window, 0))), None
 
+    @staticmethod
+    def _dearest(sheets: tuple[_Sheet, ...], column: int, tokens_in: int, tokens_out: int, asked: Asked) -> int:
+        """Return the most that so many tokens can cost, in pico-dollars."""
+        most = 0
+        for sheet in sheets:
+            if sheet.above >= tokens_in:
+                break
+            rate = sheet.inputs[column]
+            if asked.marks:
+                if "audio" in asked.marks or "video" in asked.marks:
+                    rate = max(rate, sheet.audio)
+                rate = max(rate, sheet.image)
+            pico = tokens_in * rate + tokens_out * sheet.output + sheet.call
+            if pico > most:
+                most = pico
+        return most
+
 
 def _sheets(schedule: Price | Schedule) -> tuple[_Sheet, ...]:
     return (_Sheet.of(-1, schedule.rates), *(_Sheet.of(tier.above, tier.rates) for tier in schedule.tiers))
-
-
-def _dearest(sheets: tuple[_Sheet, ...], column: int, tokens_in: int, tokens_out: int, asked: Asked) -> int:
-    """Return the most that so many tokens can cost, in pico-dollars."""
-    most = 0
-    for sheet in sheets:
-        if sheet.above >= tokens_in:
-            break
-        rate = (sheet.text, sheet.written, sheet.kept)[column]
-        if asked.marks:
-            if "audio" in asked.marks or "video" in asked.marks:
-                rate = max(rate, sheet.audio)
-            rate = max(rate, sheet.image)
-        most = max(most, tokens_in * rate + tokens_out * sheet.output + sheet.call)
-    return most
 
 
 def ceiling(provider: str, model: str, price: Price | None) -> Ceiling:
