@@ -37,8 +37,8 @@ class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
-    cross into the provider's dialect. `delivered` is set where the caller hung up after it had the last event of its
-    stream.
+    cross into the provider's dialect. `estimate` is set where the reply is a count that is estimated here. `delivered`
+    is set where the caller hung up after it had the last event of its stream.
     """
 
     received_ns = 0
@@ -54,6 +54,7 @@ class Call:
     status = 0
     error: str | None = None
     delivered = False
+    estimate = False
     dropped: Sequence[str] = ()
     first_byte_ns = 0
     waited_ns = 0

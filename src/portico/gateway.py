@@ -17,7 +17,7 @@ import os
 import random
 from collections.abc import Callable, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from portico import __version__
 from portico.call import Call
@@ -27,6 +27,8 @@ from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
 from portico.dialects.request import Peek, peek, peek_form
+from portico.dialects.stand_ins import COUNTS
+from portico.dialects.tokens import summed
 from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.providers.resolve import resolve
@@ -44,11 +46,14 @@ from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
+    from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
 
 MEMO_BOUND = 4096
 LONGEST_NAME = 512
 """Characters of a model's name, and of a user's as it is recorded."""
+AT_ONCE = 8
+"""Requests that one call has under way at a provider that takes less in one than was asked for."""
 ONE_TRY = Retries()
 """A request that passes through is tried once."""
 LAST_WORDS = 1.0
@@ -142,6 +147,12 @@ class Gateway:
             content = exchange.content(snapshot.limits.body)
             body = content if content is not None else await self._body(exchange, call, snapshot)
             outgoing, targets = self._plan(exchange, call, snapshot, query, body)
+            if found.operation.name in COUNTS and found.provider is None:
+                named = targets[0]
+                targets = [target for target in targets if target.stands_in(found.operation.name, False) is not None]
+                if not targets:
+                    self._estimate(exchange, call, outgoing, named)
+                    return
             retries = snapshot.retries if found.provider is None else ONE_TRY
             arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch)
             if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
@@ -150,6 +161,9 @@ class Gateway:
             call.target = call.target or target.name
             if arrival.error is not None:
                 raise arrival.error
+            if found.operation.name in COUNTS and found.provider is None and cannot_count(arrival):
+                self._estimate(exchange, call, outgoing, target)
+                return
             call.status = arrival.status
             call.first_byte_ns = arrival.here_ns
             translation = outgoing.translations.get(target)
@@ -162,7 +176,8 @@ class Gateway:
                 hide_usage = outgoing.asks_usage and target.asks_usage
                 await self._stream(exchange, call, arrival, target, translation, hide_usage)
             elif translation is not None:
-                self._answer_translated(exchange, call, arrival, target, translation)
+                others = await self._others(call, outgoing, arrival, target, translation, retries)
+                self._answer_translated(exchange, call, arrival, target, translation, others)
             else:
                 self._answer(exchange, call, arrival, target)
         except PorticoError as error:
@@ -230,7 +245,11 @@ class Gateway:
             return outgoing, (self._passed_through(exchange, call, snapshot, outgoing),)
         model = call.model
         if not model:
-            raise InvalidRequest("the request names no model; set `model`", param="model")
+            targets = snapshot.routes.unnamed(operation.name, self._draw)
+            if caller.models:
+                snapshot.keys.check_model(caller, targets[0].model or targets[0].name, targets[0].name)
+            call.model = targets[0].model or None
+            return outgoing, targets
         if caller.models:
             snapshot.keys.check_model(caller, model)
         if call.stream and operation.usage_on_request:
@@ -272,20 +291,74 @@ class Gateway:
             return
         exchange.reply(arrival.status, headers, body, self._signature(call))
 
+    async def _others(
+        self,
+        call: Call,
+        outgoing: Outgoing,
+        arrival: Arrival,
+        target: Target,
+        translation: "Translation | Errand",
+        retries: Retries,
+    ) -> list[Arrival]:
+        """Get what else a caller asked for, where one request to this provider could not hold it all."""
+        if not translation.more or arrival.status >= 400:
+            return []
+        waited, began = call.waited_ns, perf_counter_ns()
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(body: bytes) -> Arrival:
+            async with gate:
+                found, _ = await attempt_all((target,), outgoing.part(target, body), call, retries, self.client.fetch)
+                return found
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(body)) for body in translation.more]
+        call.waited_ns = waited + perf_counter_ns() - began
+        return [task.result() for task in tasks]
+
     def _answer_translated(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
+        self,
+        exchange: Exchange,
+        call: Call,
+        arrival: Arrival,
+        target: Target,
+        translation: "Translation | Errand",
+        others: Sequence[Arrival],
     ) -> None:
         """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
-        body = arrival.body
-        if arrival.status >= 400:
-            error = translation.error(arrival.status, arrival.headers, body)
-            call.status, call.error = error.status, "upstream_status"
-            status, headers, told = render_error(call.operation.dialect, error, call.id)
-            exchange.reply(status, headers, told, self._signature(call))
-            return
-        settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
-        told = translation.reply(body)
-        exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, self._signature(call))
+        from portico.dialects.translate import Translation
+
+        arrivals = (arrival, *others)
+        good = [each for each in arrivals if each.error is None and each.status < 400]
+        used = [read_usage(translation.upstream, each.body, each.headers) for each in good]
+        if good:
+            settle(call, summed(used) or translation.known, target.price)
+        for each in arrivals:
+            if each.error is not None:
+                raise each.error
+            if each.status >= 400:
+                error = translation.error(each.status, each.headers, each.body)
+                call.status, call.error = error.status, "upstream_status"
+                status, headers, told = render_error(call.operation.dialect, error, call.id)
+                exchange.reply(status, headers, told, self._signature(call))
+                return
+        kind = translation.content_type
+        if call.stream and isinstance(translation, Translation):
+            told, kind = translation.replay(arrival.body), translation.stream_type
+        else:
+            told = translation.reply(*(each.body for each in arrivals))
+        exchange.reply(arrival.status, [(b"content-type", kind)], told, self._signature(call))
+
+    def _estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
+        """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""
+        from portico.dialects import counting
+
+        assert isinstance(outgoing.body, bytes)
+        told = counting.answer(call.operation.name, outgoing.body, outgoing.model, target.model)
+        call.estimate = True
+        call.target = target.name
+        call.status, call.error = 200, None
+        exchange.reply(200, [(b"content-type", b"application/json")], told, self._signature(call))
 
     async def _stream(
         self,
@@ -293,10 +366,11 @@ class Gateway:
         call: Call,
         arrival: Arrival,
         target: Target,
-        translation: "Translation | None",
+        translation: "Translation | Errand | None",
         hide_usage: bool,
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
+        translation = cast("Translation | None", translation)  # only conversations stream
         kind = arrival.header(b"content-type")
         headers = reply_headers(arrival.headers)
         watch: Observer | Translation
@@ -362,6 +436,8 @@ class Gateway:
         if call.target is not None:
             if call.dropped:
                 lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
+            if call.estimate:
+                lines = f"x-portico-estimate: true\r\n{lines}"
             cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
             lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
         return lines.encode("ascii", "backslashreplace")
@@ -429,6 +505,13 @@ async def last_words(arrival: Arrival) -> None:
 def refuse(exchange: Exchange, error: PorticoError) -> None:
     """Answer a request that is no call of any dialect with an error, in OpenAI's shape."""
     exchange.reply(*render_error("chat", error, ""))
+
+
+def cannot_count(arrival: Arrival) -> bool:
+    """Return whether a provider says that it does not count tokens for this model, or not at all."""
+    if arrival.error is not None:
+        return False
+    return arrival.status in (405, 501) or (arrival.status == 400 and b"support counting tokens" in arrival.body)
 
 
 def refuses_question(arrival: Arrival) -> bool:

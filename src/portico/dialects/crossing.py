@@ -79,12 +79,16 @@ class Complaint(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Notes:
-    """Takes down what is lost on the way into one dialect. `strict` refuses whatever would be dropped."""
+    """Takes down what is lost on the way into one dialect. `strict` refuses whatever would be dropped.
 
-    __slots__ = ("dialect", "dropped", "strict")
+    `title` is what the provider speaks, for people: the dialect's own where it is not given.
+    """
 
-    def __init__(self, dialect: Dialect, *, strict: bool = False) -> None:
+    __slots__ = ("dialect", "dropped", "strict", "title")
+
+    def __init__(self, dialect: Dialect, *, strict: bool = False, title: str | None = None) -> None:
         self.dialect = dialect
+        self.title = title or TITLES[dialect]
         self.strict = strict
         self.dropped: list[str] = []
 
@@ -103,7 +107,7 @@ class Notes:
             shown = f" ({detail})" if detail else ""
             because = f": {feature.why}" if feature.why else ""
             raise InvalidRequest(
-                f"{feature.what}{shown} cannot be passed on to a provider that speaks {TITLES[self.dialect]}{because}",
+                f"{feature.what}{shown} cannot be passed on to a provider that speaks {self.title}{because}",
                 param=feature.param,
             )
         if name not in self.dropped:

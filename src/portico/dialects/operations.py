@@ -79,10 +79,12 @@ _GEMINI = {
     "countTokens": OPERATIONS["gemini_count_tokens"],
     "embedContent": OPERATIONS["embed_content"],
     "batchEmbedContents": OPERATIONS["batch_embed_contents"],
+    "predict": OPERATIONS["predict"],
 }
 _BEDROCK = {
     "converse": OPERATIONS["converse"],
     "converse-stream": OPERATIONS["converse_stream"],
+    "count-tokens": OPERATIONS["converse_count_tokens"],
     "invoke": OPERATIONS["invoke"],
     "invoke-with-response-stream": OPERATIONS["invoke_stream"],
 }

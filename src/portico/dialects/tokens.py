@@ -1,5 +1,6 @@
 """Turn the numbers of a reply into `Usage`: counts, dollars, tiers, and totals split into disjoint buckets."""
 
+from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
@@ -144,3 +145,25 @@ def split(
         reported_cost=reported_cost,
         tier=tier,
     )
+
+
+def summed(found: Sequence[Usage | None]) -> Usage | None:
+    """Return what several replies used; None where none says."""
+    known = [usage for usage in found if usage is not None]
+    if not known:
+        return None
+    total = known[0]
+    for usage in known[1:]:
+        total = Usage(
+            input=total.input + usage.input,
+            cache_read=total.cache_read + usage.cache_read,
+            input_image=total.input_image + usage.input_image,
+            input_audio=total.input_audio + usage.input_audio,
+            output=total.output + usage.output,
+            images=total.images + usage.images,
+            searches=total.searches + usage.searches,
+            reported_cost=None
+            if total.reported_cost is None or usage.reported_cost is None
+            else total.reported_cost + usage.reported_cost,
+        )
+    return total

@@ -9,7 +9,7 @@ fall-back there is another, and making it raises InvalidRequest where the provid
     send(translation.body)
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, cast
 
@@ -119,6 +119,11 @@ class Translation:
     Raises InvalidRequest where the provider cannot be asked this.
     """
 
+    more: Sequence[bytes] = ()
+    """A conversation is always one request."""
+    known: Usage | None = None
+    """What it uses is the provider's to say."""
+
     __slots__ = (
         "_decoder",
         "_encoder",
@@ -189,6 +194,19 @@ class Translation:
         if question.operation.name == "completions":
             return chat.completions.render_reply(reply, question.request, self._given)
         return LANGUAGES[question.operation.dialect].render_reply(reply, question.request, self._given)
+
+    def replay(self, body: bytes) -> bytes:
+        """Return a provider's whole reply as the stream that the caller asked for. Raises BadUpstreamReply."""
+        from portico.dialects.replayed import frames
+
+        reply = self._language.parse_reply(body)
+        if self._unwrapper is not None:
+            reply = emulate.unwrap(reply)
+        self.usage = reply.usage
+        encoder = self._writer()
+        out = [encoder.feed(frame) for frame in frames(reply)]
+        self.finished = True
+        return b"".join((*out, encoder.finish()))
 
     # A stream
 
@@ -285,16 +303,20 @@ class Translation:
         Its message, code, parameter, request id and time to wait are the provider's. Its status is the one that the
         caller's SDK turns into the exception that fits.
         """
-        headers = list(headers)
-        said = self._language.parse_error(status, headers, body)
-        return UpstreamRefused(
-            said.message,
-            status=told_status(self._question.operation.dialect, status, body),
-            code=said.code,
-            param=said.param,
-            request_id=said.request_id,
-            retry_after=said.retry_after,
-        )
+        return refusal(self._question.operation.dialect, self.upstream.dialect, status, headers, body)
+
+
+def refusal(dialect: Dialect, told: Dialect, status: int, headers: Headers, body: bytes) -> UpstreamRefused:
+    """Return an error that a provider told in its dialect, for a caller of another."""
+    said = LANGUAGES[told].parse_error(status, list(headers), body)
+    return UpstreamRefused(
+        said.message,
+        status=told_status(dialect, status, body),
+        code=said.code,
+        param=said.param,
+        request_id=said.request_id,
+        retry_after=said.retry_after,
+    )
 
 
 _DELTAS = frozenset((TextDelta, ThinkingDelta, ArgumentsDelta))

@@ -39,9 +39,11 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "gemini_count_tokens": "/models/{model}:countTokens",
         "embed_content": "/models/{model}:embedContent",
         "batch_embed_contents": "/models/{model}:batchEmbedContents",
+        "predict": "/models/{model}:predict",
         # Bedrock
         "converse": "/model/{model}/converse",
         "converse_stream": "/model/{model}/converse-stream",
+        "converse_count_tokens": "/model/{model}/count-tokens",
         "invoke": "/model/{model}/invoke",
         "invoke_stream": "/model/{model}/invoke-with-response-stream",
         # Cohere

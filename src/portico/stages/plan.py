@@ -12,6 +12,13 @@ Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 
 MEMO_BOUND = 4096
+USUAL: Mapping[tuple[str, str], str] = {
+    ("openai", "moderations"): "omni-moderation-latest",
+    ("mistral", "moderations"): "mistral-moderation-latest",
+}
+"""What a provider's own API takes for a call that names no model, by the provider's row and the operation."""
+OPTIONAL = frozenset(("moderations", "images_generations", "images_edits", "images_variations"))
+"""Operations whose model OpenAI's API leaves open."""
 
 
 class Routes:
@@ -60,6 +67,25 @@ class Routes:
                 self._fixed.clear()
             self._fixed[(name, operation)] = targets
         return targets
+
+    def unnamed(self, operation: str, draw: Draw) -> Sequence[Target]:
+        """Return where a call that names no model may go.
+
+        An alias or a pattern for the model that OpenAI's API takes by itself comes first; then the one provider that
+        has the operation, or of several the one that is OpenAI. Its own choice is left to it where it needs no name.
+        Raises InvalidRequest where a model must be named.
+        """
+        usual = USUAL.get(("openai", operation), "")
+        if operation in OPTIONAL:
+            match = self._patterns.find(usual) if usual else None
+            if usual in self._aliases or (match is not None and match.pattern != "*"):
+                return self.targets(usual, operation, draw)
+            able = [upstream for upstream in self._upstreams.values() if _leaves_open(upstream, operation)]
+            own = [upstream for upstream in able if upstream.provider.like == "openai"]
+            if len(able) == 1 or len(own) == 1:
+                upstream = able[0] if len(able) == 1 else own[0]
+                return [upstream.target(USUAL.get((upstream.provider.like, operation), ""), self._timeouts)]
+        raise InvalidRequest("the request names no model; set `model`", param="model")
 
     def _plan(self, name: str, operation: str, draw: Draw) -> tuple[Sequence[Target], bool]:
         alias = self._aliases.get(name)
@@ -119,6 +145,11 @@ class Routes:
             f"providers {', '.join(sorted(self._upstreams)) or '(none is configured)'}",
             param="model",
         )
+
+
+def _leaves_open(upstream: Upstream, operation: str) -> bool:
+    """Return whether a provider has an operation at a path that does not need the model."""
+    return operation in upstream.provider.operations and "{model}" not in upstream.provider.row.path(operation)
 
 
 def weighted(targets: Sequence[Target], weights: Sequence[float], draw: Draw) -> list[Target]:

@@ -51,6 +51,7 @@ _VERBS: dict[str, tuple[str, Dialect]] = {
 _BEDROCK: dict[str, str] = {
     "converse": "converse",
     "converse-stream": "converse_stream",
+    "count-tokens": "converse_count_tokens",
     "invoke": "invoke",
     "invoke-with-response-stream": "invoke_stream",
 }
@@ -70,6 +71,8 @@ def route(method: str, path: str) -> Route | None:
         found = found or _ONE.get(last)
         if found is None and ":" in unquote(last):
             model, _, verb = unquote(last).rpartition(":")
+            if model == "count-tokens":
+                return Route("messages_count_tokens", "messages")
             if verb in _VERBS:
                 operation, dialect = _VERBS[verb]
                 return Route(operation, dialect, model)

@@ -1,5 +1,6 @@
 """A request on its way out: the same for every target but for what a target changes in it."""
 
+import copy
 import itertools
 import mmap
 import time
@@ -10,7 +11,7 @@ from portico.dialects import vertex
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.request import Peek, rewrite
 from portico.dialects.sealed import holds_seal
-from portico.dialects.stand_ins import CONVERSATIONS
+from portico.dialects.stand_ins import CONVERSATIONS, TASKS, rewords
 from portico.providers.address import Endpoint
 from portico.providers.auth.scheme import Auth
 from portico.upstream.headers import FORWARDS
@@ -23,6 +24,8 @@ Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 
 PLAIN_JSON: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
 if TYPE_CHECKING:
+    from portico.dialects import crossing
+    from portico.dialects.tasks import Errand, Task
     from portico.dialects.translate import Question, Translation
 
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
@@ -74,8 +77,8 @@ class Outgoing:
         self.call_id = ""
         self.model = ""
         self.strict = False
-        self.translations: dict[Target, Translation] = {}
-        self._question: Question | None = None
+        self.translations: dict[Target, Translation | Errand] = {}
+        self._question: Question | Task | None = None
 
     def line_for(self, target: Target, credential: Credential) -> Line:
         """Return the way to a target with a key."""
@@ -98,10 +101,12 @@ class Outgoing:
             if self.crosses(target):
                 return self.translation(target).body
             if target.body_version and self.operation.dialect == "messages":
-                return vertex.rewrite(body, asked)
+                return vertex.rewrite(body, asked, None if self.operation.name == "messages" else target.model)
+            if not target.model:
+                return body
             asks = self.asks_usage and target.asks_usage
             return rewrite(self.operation, body, asked, model=target.model, ask_usage=asks)
-        if asked is None:
+        if asked is None or not target.model:
             return spliced(body) if auth.static else body[:]  # a signature covers the bytes themselves
         assert asked.form is not None, "only a form stays in its spool file"
         return spliced(body, *asked.form.edit("model", target.model))
@@ -114,35 +119,57 @@ class Outgoing:
         name = target.stands_in(self.operation.name, self.stream)
         if name != self.operation.name:
             return self.passed is None
-        return self.operation.name in CONVERSATIONS and isinstance(self.body, bytes) and holds_seal(self.body)
+        if name in CONVERSATIONS:
+            return isinstance(self.body, bytes) and holds_seal(self.body)
+        if name not in TASKS or self.asked is None or self.asked.members is None:
+            return False
+        return rewords(name, self.asked.members, target.upstream.provider.quirks)
 
-    def translation(self, target: Target) -> "Translation":
+    def part(self, target: Target, body: bytes) -> "Outgoing":
+        """Return this with another body for a target: one of several that a translation needs."""
+        other = copy.copy(self)
+        other.translations = {target: self.translations[target].part(body)}  # type: ignore[union-attr]  # an Errand
+        return other
+
+    def translation(self, target: Target) -> "Translation | Errand":
         """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
         made = self.translations.get(target)
         if made is None:
             # Most calls pass as they are, and a worker is a tenth smaller until one crosses.
-            from portico.dialects import crossing
-            from portico.dialects.translate import Question, Translation
+            from portico.dialects.crossing import Given
+            from portico.dialects.crossing import Target as Told
 
-            assert isinstance(self.body, bytes)
-            if self._question is None:
-                array = "alt=sse" not in self.query
-                self._question = Question(self.operation, self.body, model=self.model, stream=self.stream, array=array)
             name = target.stands_in(self.operation.name, self.stream)
             assert name is not None
-            told = crossing.Target(
-                model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.upstream.provider.quirks
-            )
+            quirks = target.upstream.provider.quirks
+            told = Told(model=target.model, dialect=OPERATIONS[name].dialect, quirks=quirks)
             # The translation is held here: what it holds must not hold this, or only the collector could free a call.
             call_id, count = self.call_id, itertools.count(1)
-            given = crossing.Given(
+            given = Given(
                 request_id=call_id,
                 created=int(time.time()),
                 new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
             )
-            made = Translation(self._question, name, told, given, strict=self.strict)
+            made = self._made(name, told, given)
             self.translations[target] = made
         return made
+
+    def _made(self, name: str, told: "crossing.Target", given: "crossing.Given") -> "Translation | Errand":
+        body, question = self.body, self._question
+        assert isinstance(body, bytes)
+        if self.operation.name in TASKS:
+            from portico.dialects.tasks import Errand, Task
+
+            if not isinstance(question, Task):
+                question = self._question = Task(self.operation, body, model=self.model)
+            return Errand(question, name, told, given, strict=self.strict)
+        from portico.dialects.translate import Question, Translation
+
+        if not isinstance(question, Question):
+            array = "alt=sse" not in self.query
+            question = Question(self.operation, body, model=self.model, stream=self.stream, array=array)
+            self._question = question
+        return Translation(question, name, told, given, strict=self.strict)
 
     def head_for(self, line: Line, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:
         """Write the head: the line's own part, the key's headers, the caller's that go on, and the length.

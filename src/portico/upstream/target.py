@@ -7,7 +7,7 @@ import msgspec
 
 from portico import __version__
 from portico.config import schema
-from portico.dialects.stand_ins import upstream_operation
+from portico.dialects.stand_ins import COUNTS, upstream_operation
 from portico.errors import ModelNotFound
 from portico.providers import prices_table
 from portico.providers.address import Endpoint
@@ -22,6 +22,7 @@ MEMO_BOUND = 2048
 LONGEST_QUERY = 128
 """Characters of a query with which an address is remembered."""
 
+_PROFILE = re.compile(r"^(us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
 _DATED = re.compile(r"api-version=\d")
 
 OWN_LINES = b"user-agent: portico/%b\r\naccept-encoding: identity\r\n" % __version__.encode()
@@ -134,7 +135,7 @@ class Target:
     def __init__(self, upstream: Upstream, model: str, timeouts: schema.Timeouts) -> None:
         self.upstream = upstream
         self.model = model
-        self.name = f"{upstream.name}/{model}"
+        self.name = f"{upstream.name}/{model}" if model else upstream.name
         self.price = upstream.price_of(model)
         self.asks_usage = "usage_always" not in upstream.provider.quirks
         self.body_version = "anthropic_version_in_body" in upstream.provider.quirks
@@ -151,15 +152,20 @@ class Target:
         return f"<Target {self.name}>"
 
     def serves(self, operation: str) -> bool:
-        """Return whether the provider has this operation, or one of another dialect that can stand for it."""
-        return self.stands_in(operation, False) is not None
+        """Return whether the provider has this operation, or one of another dialect that can stand for it.
+
+        Tokens can be counted for every model that talks: where the provider has no counter, they are estimated.
+        """
+        if self.stands_in(operation, False) is not None:
+            return True
+        return operation in COUNTS and self.stands_in("chat", False) is not None
 
     def stands_in(self, operation: str, stream: bool) -> str | None:
         """Return the provider's operation for a caller's: the same, or one of another dialect; None for none."""
         key = (operation, stream)
         if key not in self._stand_ins:
             provider = self.upstream.provider
-            name = upstream_operation(operation, provider.operations, stream=stream)
+            name = upstream_operation(operation, provider.operations, stream=stream, model=self.model)
             if name is not None and provider.endpoint(name, self.model, stream=stream) is None:
                 name = None
             self._stand_ins[key] = name
@@ -170,7 +176,10 @@ class Target:
         key = (operation, credential.id, query, stream)
         line = self._lines.get(key)
         if line is None:
-            endpoint = self.upstream.provider.endpoint(operation, self.model, stream=stream)
+            model = self.model
+            if operation == "converse_count_tokens":
+                model = _PROFILE.sub("", model)  # only a model itself can count, not its inference profiles
+            endpoint = self.upstream.provider.endpoint(operation, model, stream=stream)
             if endpoint is None:
                 raise ModelNotFound(f"the provider {self.upstream.name!r} has no {operation}")
             line = self.upstream.line("POST", credential, endpoint, query_for(operation, endpoint, query))

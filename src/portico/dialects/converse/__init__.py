@@ -55,6 +55,7 @@ SPOKEN = Spoken(
     operations=(
         Operation(name="converse", dialect="converse", model_in="path"),
         Operation(name="converse_stream", dialect="converse", model_in="path", streams="path"),
+        Operation(name="converse_count_tokens", dialect="converse", model_in="path"),
         Operation(name="invoke", dialect="converse", model_in="path"),
         Operation(name="invoke_stream", dialect="converse", model_in="path", streams="path"),
     ),

@@ -4,7 +4,7 @@
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from portico.dialects.gemini.watch import GeminiObserver, error_body, read_usage, stream_error
+from portico.dialects.gemini.watch import GeminiObserver, error_body, read_predicted, read_usage, stream_error
 from portico.dialects.operation import Operation
 from portico.dialects.spoken import Spoken
 
@@ -37,6 +37,7 @@ SPOKEN = Spoken(
         Operation(name="gemini_count_tokens", dialect="gemini", model_in="path"),
         Operation(name="embed_content", dialect="gemini", model_in="path"),
         Operation(name="batch_embed_contents", dialect="gemini", model_in="path"),
+        Operation(name="predict", dialect="gemini", model_in="path"),
     ),
     whole="generate_content",
     streamed="stream_generate_content",
@@ -44,7 +45,10 @@ SPOKEN = Spoken(
     error=lambda error, call: ([], error_body(error, call)),
     stream_error=stream_error,
     served_by=("messages", "responses", "chat", "converse", "cohere"),
-    usage=dict.fromkeys(("generate_content", "embed_content", "batch_embed_contents"), read_usage),
+    usage={
+        **dict.fromkeys(("generate_content", "embed_content", "batch_embed_contents"), read_usage),
+        "predict": read_predicted,
+    },
     observers={"stream_generate_content": GeminiObserver},
 )
 

@@ -52,6 +52,36 @@ def read_usage(body: bytes) -> Usage | None:
     return _usage_of(reply)
 
 
+class _Statistics(msgspec.Struct):
+    token_count: float | None = None
+
+
+class _Embedded(msgspec.Struct):
+    statistics: _Statistics | None = None
+
+
+class _Prediction(msgspec.Struct):
+    embeddings: _Embedded | None = None
+
+
+class _Predictions(msgspec.Struct):
+    predictions: list[_Prediction]
+
+
+_predictions = msgspec.json.Decoder(_Predictions)
+
+
+def read_predicted(body: bytes) -> Usage | None:
+    """Read what a reply to Vertex AI's `predict` of texts says: each vector the tokens of its own."""
+    try:
+        found = _predictions.decode(body).predictions
+    except UNREADABLE:
+        return None
+    counts = [each.embeddings.statistics for each in found if each.embeddings is not None]
+    total = sum(int(each.token_count or 0) for each in counts if each is not None)
+    return Usage(input=total) if total > 0 else None
+
+
 def _usage_of(reply: _Reply) -> Usage | None:
     found = usage(table(reply.usage))
     if found is not None and (searches := _searches(reply.candidates)):

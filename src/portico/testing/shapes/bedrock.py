@@ -1,11 +1,11 @@
 """Bedrock's converse and invoke, whole and as AWS event streams.
 
-Source: docs.aws.amazon.com/bedrock/latest/APIReference, read 2026-11. Invoke takes
-Anthropic bodies (`anthropic_version` in them, the model in the path).
+Source: docs.aws.amazon.com/bedrock/latest/APIReference, read 2026-11. Invoke takes Anthropic bodies
+(`anthropic_version` in them, the model in the path), Titan's and Cohere's for embeddings, and those that rank.
 """
 
 import json
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from portico.errors import InvalidRequest
 from portico.framing import eventstream
 from portico.testing.ask import Answer, Ask, Piece, Request, Tool
-from portico.testing.shapes import messages
+from portico.testing.shapes import cohere, messages
 from portico.testing.shapes.errors import Refusal
 from portico.testing.shapes.lines import (
     EVENT_STREAM,
@@ -27,6 +27,7 @@ from portico.testing.shapes.lines import (
     weigh_json,
     words,
 )
+from portico.testing.shapes.vectors import vector
 from portico.testing.words import slices, tokens
 
 _STOP = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use", "stop_sequence": "stop_sequence"}
@@ -54,6 +55,7 @@ class _Converse(msgspec.Struct):
 
 _converse = msgspec.json.Decoder(_Converse)
 _tools = msgspec.json.Decoder(list[dict[str, Any]])
+_table = msgspec.json.Decoder(dict[str, Any])
 
 
 def read(request: Request, model: str | None) -> Ask:
@@ -230,17 +232,72 @@ def read_stream(request: Request, model: str | None) -> Ask:
     return ask
 
 
-# invoke, with Anthropic's bodies
+# counts
+
+
+def read_count(request: Request, model: str | None) -> Ask:
+    """Read a request to count tokens: one to converse or to invoke. Claude's models count, by their own names."""
+    if not (model or "").startswith("anthropic."):
+        raise InvalidRequest("The provided model doesn't support counting tokens.")
+    given = decoded(_table, request.body).get("input") or {}
+    if isinstance(given.get("converse"), dict):
+        ask = read(msgspec.structs.replace(request, body=encode(given["converse"])), model)
+    elif isinstance(given.get("invokeModel"), dict):
+        ask = messages.read(msgspec.structs.replace(request, body=b64decode(given["invokeModel"]["body"])), model)
+        ask.stream = False
+    else:
+        raise InvalidRequest("input: converse or invokeModel must be given", param="input")
+    ask.n = 0
+    return ask
+
+
+def whole_count(_ask: Ask, answer: Answer) -> bytes:
+    """Write a count of tokens."""
+    return encode({"inputTokens": answer.input_total})
+
+
+# invoke, with Anthropic's bodies, and with those of Titan and Cohere for embeddings and rankings
 
 
 def read_invoke(request: Request, model: str | None) -> Ask:
     """Read an invoke request."""
-    if b'"anthropic_version"' not in request.body:
-        raise InvalidRequest("The mock's invoke takes Anthropic bodies: required key [anthropic_version] not found")
-    ask = messages.read(request, model)
+    ask = messages.read(request, model) if b'"anthropic_version"' in request.body else _read_task(request, model or "")
     ask.model = model or ask.model
     ask.stream = False
     return ask
+
+
+def _read_task(request: Request, model: str) -> Ask:
+    body = decoded(_table, request.body)
+    if "cohere.rerank" in model or "amazon.rerank" in model:
+        return cohere.read_rerank(request, model)
+    if "cohere.embed" in model:
+        if "input_type" not in body:
+            raise InvalidRequest("Malformed input request: #: required key [input_type] not found")
+        return cohere.read_embed(request, model)
+    if "titan-embed" in model:
+        allowed = {"inputText", "dimensions", "normalize", "embeddingTypes"} if "-v2" in model else {"inputText"}
+        if "image" in model:
+            allowed = {"inputText", "inputImage", "embeddingConfig"}
+        if strange := body.keys() - allowed:
+            raise InvalidRequest(f"Malformed input request: extraneous key {sorted(strange)} is not permitted")
+        text = str(body.get("inputText") or body.get("inputImage") or "")
+        if not text:
+            raise InvalidRequest("Malformed input request: required key [inputText] not found")
+        return Ask(model=model, prompt=text, input=tokens(text), n=0, body=body)
+    raise InvalidRequest("The mock's invoke takes Anthropic bodies: required key [anthropic_version] not found")
+
+
+def whole_invoke(ask: Ask, answer: Answer) -> bytes:
+    """Write the reply of the model's maker."""
+    if "rerank" in ask.model:
+        return cohere.whole_rerank(ask, answer)
+    if "cohere.embed" in ask.model:
+        return cohere.whole_embed(ask, answer)
+    if "titan-embed" in ask.model:
+        size = ask.body.get("dimensions") or (ask.body.get("embeddingConfig") or {}).get("outputEmbeddingLength")
+        return encode({"embedding": vector(ask.prompt, int(size or 1024)), "inputTextTokenCount": ask.input})
+    return messages.whole(ask, answer)
 
 
 def read_invoke_stream(request: Request, model: str | None) -> Ask:
@@ -269,6 +326,7 @@ def stream_invoke(ask: Ask, answer: Answer) -> list[Piece]:
 SHAPES = {
     "converse": Shape(read, whole),
     "converse_stream": Shape(read_stream, whole, stream, stream_type=EVENT_STREAM),
-    "invoke": Shape(read_invoke, messages.whole),
+    "converse_count_tokens": Shape(read_count, whole_count),
+    "invoke": Shape(read_invoke, whole_invoke),
     "invoke_stream": Shape(read_invoke_stream, messages.whole, stream_invoke, stream_type=EVENT_STREAM),
 }

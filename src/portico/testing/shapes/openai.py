@@ -293,14 +293,15 @@ def stream_transcription(ask: Ask, answer: Answer) -> list[Piece]:
 
 
 def whole_rerank(ask: Ask, answer: Answer) -> bytes:
-    """Write a ranking as Jina and OpenRouter do: it costs tokens."""
+    """Write a ranking as Jina and OpenRouter do, or as Voyage does where its words were used: it costs tokens."""
     texts = ask.body["all"]
     shown = ask.body.get("return_documents")
     results = [
         {"index": index, "relevance_score": score, **({"document": {"text": texts[index]}} if shown else {})}
         for index, score in ranked(ask)
     ]
-    reply: dict[str, Any] = {"id": answer.id("rerank-"), "object": "list", "model": ask.model, "results": results}
+    name = "data" if "top_k" in ask.body or "truncation" in ask.body else "results"
+    reply: dict[str, Any] = {"id": answer.id("rerank-"), "object": "list", "model": ask.model, name: results}
     if not answer.silent:
         reply["usage"] = {"prompt_tokens": ask.input, "total_tokens": ask.input}
     return encode(reply)
