@@ -327,7 +327,7 @@ async def test_a_handler_that_fails_costs_its_own_call_only(caplog: pytest.LogCa
     assert "secret detail" in caplog.text
 
 
-TIMEOUTS = ServerTimeouts(header=0.2, body=0.2, idle=0.2, write=0.2)
+TIMEOUTS = ServerTimeouts(header=0.2, body=0.2, idle=0.6, write=0.2)
 
 
 async def test_slow_headers_and_bodies_are_refused_in_bounded_time() -> None:

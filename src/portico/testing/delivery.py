@@ -17,7 +17,7 @@ from portico.types import Usage
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
-    from portico.wire.server import ServerConnection
+    from portico.wire.incoming import ServerConnection
 
 _IN_THE_MIDDLE = frozenset(
     ("cut-mid-stream", "cut-mid-chunk", "bad-chunk", "stall", "end-early", "error-mid-stream", "broken-json")

@@ -6,9 +6,10 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
 from portico.wire.body import Body
+from portico.wire.head import Head
 
 if TYPE_CHECKING:
-    from portico.wire.server import ServerConnection
+    from portico.wire.incoming import ServerConnection
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -33,15 +34,13 @@ def status_line(status: int) -> bytes:
 class Exchange:
     """A request whose headers are in, and the reply to it.
 
-    `headers` are lowercased and in order; `fields` is the same by name (the last of a repeated one). `received_ns`
+    `headers` and `fields` are those of its `head`. `declared` is the length of its body, None where only its end will
+    tell. `received_ns`
     is when the last byte of the request came (perf_counter, nanoseconds; 0 before that). `on_pause` and `on_resume`
     are called when the caller reads too slowly, and when it has caught up. `queued` is true where it came while another
     was answered.
     """
 
-    http10 = False
-    keep_alive = True
-    expects_continue = False
     complete = False
     received_ns = 0
     started = False
@@ -55,20 +54,15 @@ class Exchange:
     _body: Body | None = None
     _length_left: int | None = None
 
-    def __init__(
-        self,
-        connection: "ServerConnection",
-        method: str,
-        target: bytes,
-        headers: list[tuple[bytes, bytes]],
-        fields: dict[bytes, bytes],
-        declared: int | None,
-    ) -> None:
+    def __init__(self, connection: "ServerConnection", head: Head, declared: int | None) -> None:
         self._connection = connection
-        self.method = method
-        self.target = target
-        self.headers = headers
-        self.fields = fields
+        self.head = head
+        self.method = head.method
+        self.target = head.target
+        self.headers = head.headers
+        self.fields = head.fields
+        self.keep_alive = head.keep_alive
+        self.http10 = head.http10
         self.declared = declared
 
     def __repr__(self) -> str:

@@ -1,0 +1,630 @@
+"""One caller's connection: bytes in, exchanges out, one reply at a time; all is bounded before it is used.
+
+httptools (llhttp) parses. It lets pass what a server must not: request lines without a version, no Host, two Hosts,
+headers of any size; those are checked here, before a handler runs. A head that was checked is remembered for its
+connection, and a request that repeats it byte for byte, its length apart, is not parsed again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import re
+from collections import deque
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+import httptools
+
+from portico.errors import (
+    HeadersTooLarge,
+    InvalidRequest,
+    MethodNotAllowed,
+    NotImplementedHere,
+    Overloaded,
+    PorticoError,
+    RequestTimeout,
+    UrlTooLong,
+    VersionNotSupported,
+)
+from portico.wire.exchange import HELD_BACK, Exchange, status_line
+from portico.wire.head import Head
+
+if TYPE_CHECKING:
+    from portico.wire.server import Server
+
+METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+READ_SIZE = 256 * 1024
+SWEEP = 0.5
+"""Seconds between two looks at all time limits."""
+LINGER = 2.0
+"""Seconds that a refused caller has to read its answer."""
+LINGER_BYTES = 1024 * 1024
+ONCE = (b"host", b"transfer-encoding", b"authorization", b"content-type")
+"""Headers of which a request must not have two: whoever reads it next might believe the other one."""
+REMEMBERED = 8 * 1024
+"""Bytes of a head that is remembered."""
+TRIES = 3
+"""A caller whose heads differ this often is not worth remembering."""
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
+
+log = logging.getLogger("portico.wire")
+
+
+class ServerConnection(asyncio.BufferedProtocol):
+    """One caller's connection: its requests in order, one reply at a time."""
+
+    __slots__ = (
+        "_after",
+        "_before",
+        "_drained",
+        "_feeding",
+        "_head",
+        "_head_bytes",
+        "_headers",
+        "_idle",
+        "_in_headers",
+        "_linger_bytes",
+        "_linger_until",
+        "_parser",
+        "_peer",
+        "_queue",
+        "_read_paused",
+        "_reading",
+        "_refusal",
+        "_since",
+        "_skipped",
+        "_target",
+        "_tries",
+        "_unsent",
+        "_waste",
+        "_write_since",
+        "current",
+        "lost",
+        "secure",
+        "server",
+        "task",
+        "transport",
+        "write_paused",
+    )
+
+    def __init__(self, server: "Server") -> None:
+        self.server = server
+        self.current: Exchange | None = None  # being answered
+        self.task: asyncio.Task[None] | None = None  # that answers
+        self._idle: asyncio.Future[None] | None = None  # what it waits for between requests
+        self.lost = False
+        self.secure = False
+        self.write_paused = False
+        self._reading: Exchange | None = None  # whose body is coming in
+        self._queue: deque[Exchange] = deque()
+        self._refusal: PorticoError | None = None
+        self._parser = httptools.HttpRequestParser(self)
+        self._skipped = b""
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._target = b""
+        self._head_bytes = 0
+        self._before = self._after = b""  # the head of the last request, around its content length
+        self._head: Head | None = None
+        self._tries = 0  # heads remembered since one was repeated
+        self._feeding = 0
+        self._in_headers = False
+        self._read_paused = False
+        self._since = 0.0
+        self._waste = 0
+        self._write_since = 0.0
+        self._unsent = 0
+        self._linger_until = 0.0
+        self._linger_bytes = 0
+        self._drained: asyncio.Future[None] | None = None
+        self._peer: str | None = None
+
+    def __repr__(self) -> str:
+        return f"<ServerConnection {self.peer or 'unix'} {self.current!r}>"
+
+    @property
+    def peer(self) -> str:
+        """The address of the caller; empty on a unix socket."""
+        if self._peer is None:
+            name = self.transport.get_extra_info("peername")
+            self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
+        return self._peer
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request is under way."""
+        return self.current is None and not self._in_headers and not self._linger_until
+
+    # asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take a new connection, or refuse it when there are too many."""
+        assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
+        self.transport: asyncio.Transport = transport  # type: ignore[assignment]  # uvloop's own class
+        self.secure = transport.get_extra_info("sslcontext") is not None
+        self._since = self.server.now
+        server = self.server
+        over = len(server.connections) - server.room
+        if over > server.room // 8 + 16:
+            # So many that not even refusals can be waited for.
+            self.abort()
+            return
+        server.connections.add(self)
+        if over >= 0:
+            self._refuse(Overloaded("this gateway worker has as many connections as it may", retry_after=1))
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        """Lend the shared buffer: it is read out before anything else runs."""
+        return self.server.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Parse what came into the buffer."""
+        self.data_received(bytes(self.server.buffer[:nbytes]))
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came in."""
+        if self._before and data.startswith(self._before) and self._repeats(data):
+            return
+        if self._linger_until:
+            self._linger_bytes += len(data)
+            if self._linger_bytes > LINGER_BYTES:
+                self.abort()
+            return
+        if self._refusal is not None:
+            return
+        self._feeding = len(data)
+        between = self.current is None and not self._in_headers
+        whole = data
+        try:
+            while (rest := self._parse(data)) is not None:
+                data = data[rest:]
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            if not isinstance(cause, PorticoError):
+                raise
+            self._refuse(cause)
+        except httptools.HttpParserInvalidMethodError:
+            self._refuse(NotImplementedHere("the request line has a method that is not one of HTTP's"))
+        except httptools.HttpParserError as error:
+            self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {_plain(error)}"))
+        else:
+            if self._in_headers:
+                self._head_bytes += len(data)
+                if self._head_bytes > self.server.limits.header_bytes + self.server.limits.url_bytes:
+                    self._refuse(self._headers_too_large())
+            elif self._reading is not None:
+                # Sizes and extensions of chunks, and trailers; one read may hold a piece of the body besides.
+                self._waste += len(data)
+                if self._waste > self.server.limits.header_bytes + READ_SIZE:
+                    self._refuse(self._headers_too_large())
+            elif between and self.current is not None:
+                if self.current.complete and self._tries < TRIES:
+                    self._remember(whole, self.current)
+            elif self.current is None and self._refusal is None and not self.lost and data.strip(b"\r\n"):
+                # The first bytes of a request, up to its target at most: its time runs from here. Line ends before it
+                # are none of it (RFC 9112, 2.2).
+                self._begin()
+                self._head_bytes = len(data)
+
+    def _remember(self, data: bytes, exchange: Exchange) -> None:
+        """Keep the head of a request that came in one piece, with nothing before or behind it."""
+        self._tries += 1
+        end = data.find(b"\r\n\r\n", 0, REMEMBERED) + 4
+        found = _LENGTH.search(data, 0, end)
+        head = exchange.head
+        if found is None or exchange.queued or self._queue or len(data) != end + int(found[1]):
+            return
+        if not head.keep_alive or head.http10 or b"expect" in head.fields or b"upgrade" in head.fields:
+            return
+        self._before, self._after, self._head = data[: found.start(1)], data[found.end(1) : end], head
+
+    def _repeats(self, data: bytes) -> bool:
+        """Take a request that begins as the last one did, if all else but its length and body is the same too."""
+        if self.current is not None or self._reading is not None or self._in_headers:
+            return False
+        if self._refusal is not None or self._linger_until or self.lost:
+            return False
+        start = len(self._before)
+        end = data.find(b"\r", start, start + 10)
+        digits = data[start:end]
+        if not digits.isdigit() or not data.startswith(self._after, end):
+            return False
+        size = int(digits)
+        begin = end + len(self._after)
+        budget = self.server.budget
+        if len(data) != begin + size or size > HELD_BACK or budget.used + size > budget.limit:
+            return False
+        assert self._head is not None
+        exchange = Exchange(self, self._head, size)
+        if size:
+            exchange.piece = data[begin:]
+            budget.used += size
+        exchange.complete = True
+        exchange.received_ns = perf_counter_ns()
+        self._since = self.server.now
+        self._tries = 0
+        self._enter(exchange)
+        return True
+
+    def _parse(self, data: bytes) -> int | None:
+        """Parse what was read; return where to go on when a request offered an upgrade, else None.
+
+        Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
+        """
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade as error:
+            self._parser = httptools.HttpRequestParser(self)
+            if self._skipped:
+                # httptools ends such a request at its headers; a parser in the same state goes on with the body.
+                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
+            rest = error.args[0] if error.args else len(data)
+            return rest if rest < len(data) else None
+        return None
+
+    def _begin(self) -> None:
+        self._in_headers = True
+        self._head_bytes = self._waste = 0
+        self._headers = []
+        self._target = b""
+        if self.current is None:
+            self._since = self.server.now
+
+    def _check_size(self, headers: list[tuple[bytes, bytes]]) -> None:
+        limits = self.server.limits
+        if len(headers) > limits.header_count:
+            raise self._headers_too_large()
+        # What was fed so far is an upper bound, body included; only beyond it is it worth adding up.
+        fed = self._head_bytes + self._feeding
+        if (
+            fed > limits.header_bytes
+            and sum(len(name) + len(value) + 4 for name, value in headers) > limits.header_bytes
+        ):
+            raise self._headers_too_large()
+        self._head_bytes = 0
+
+    def eof_received(self) -> bool:
+        """Treat the end of the caller's side as a hang-up, as other servers do."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Cancel what was under way for a caller that is gone."""
+        self.lost = True
+        self.write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self.task is not None:
+            self.task.cancel()
+            if self.current is not None:
+                self.server.leaving.add(self.task)
+                self.task.add_done_callback(self.server.leaving.discard)
+        for exchange in self._queue:
+            exchange.close_body()
+        self._queue.clear()
+        # The parser holds this connection's methods: a cycle that would wait for the collector.
+        del self._parser
+        self.server.forget(self)
+
+    def pause_writing(self) -> None:
+        """Hold the reply back: the caller reads too slowly."""
+        self.write_paused = True
+        self._write_since = self.server.loop.time()
+        self._unsent = 0
+        if self.current is not None and self.current.on_pause is not None:
+            self.current.on_pause()
+
+    def resume_writing(self) -> None:
+        """Let the reply go on."""
+        self.write_paused = False
+        if self._drained is not None and not self._drained.done():
+            self._drained.set_result(None)
+        if self.current is not None and self.current.on_resume is not None:
+            self.current.on_resume()
+
+    async def drained(self) -> None:
+        """Wait until the transport takes more."""
+        if self._drained is None or self._drained.done():
+            self._drained = self.server.loop.create_future()
+        await asyncio.shield(self._drained)
+
+    # the parser's side
+
+    def on_url(self, url: bytes) -> None:
+        """Start a request, or take more of its target."""
+        if self._in_headers:
+            self._target += url
+        elif self._skipped:
+            return
+        else:
+            self._begin()
+            self._target = url
+        if len(self._target) > self.server.limits.url_bytes:
+            raise UrlTooLong(f"the request target is longer than {self.server.limits.url_bytes} bytes")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. What comes after the body (trailers) is counted, and given to nobody."""
+        if self._in_headers:
+            self._headers.append((name.lower(), value))
+            return
+        self._head_bytes += len(name) + len(value) + 4
+        if self._head_bytes > self.server.limits.header_bytes:
+            raise self._headers_too_large()
+
+    def on_headers_complete(self) -> None:
+        """Check the head as a whole and make the exchange."""
+        if self._skipped:
+            self._skipped = b""
+            return
+        self._in_headers = False
+        parser = self._parser
+        headers = self._headers
+        fields = dict(headers)
+        keep_alive = parser.should_keep_alive()
+        # Only HTTP/1.1 keeps a connection without a word about it, so for nearly all requests that is the version.
+        version = "1.1" if keep_alive and b"connection" not in fields else parser.get_http_version()
+        if version != "1.1" and version != "1.0":
+            raise VersionNotSupported(f"HTTP/{version} is not spoken here; use HTTP/1.1")
+        method = METHODS.get(parser.get_method())
+        if method is None:
+            raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
+        self._check_size(headers)
+        if b"host" not in fields:
+            if version == "1.1":
+                raise InvalidRequest("the request has no Host header")
+        elif len(fields) != len(headers):
+            for once in ONCE:
+                if sum(name == once for name, _ in headers) > 1:
+                    raise InvalidRequest(f"the request has more than one {once.decode().title()} header")
+        declared: int | None = 0
+        if b"content-length" in fields:
+            declared = int(fields[b"content-length"])
+        elif b"transfer-encoding" in fields:
+            coding = fields[b"transfer-encoding"]
+            if coding.strip().lower() != b"chunked":
+                raise NotImplementedHere(f"transfer-encoding {coding.decode('latin-1')!r} is not supported")
+            if version == "1.0":
+                raise InvalidRequest("HTTP/1.0 has no transfer-encoding")
+            declared = None
+        if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
+            self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
+        target = self._target
+        if target[:1] != b"/":
+            target = origin_form(target)
+        if 0x23 in target:
+            raise InvalidRequest("the request target has a fragment, which is for the caller alone")
+        if b"content-length" in fields:
+            headers = [field for field in headers if field[0] != b"content-length"]
+            del fields[b"content-length"]
+        head = Head(method, target, headers, fields)
+        head.http10 = version == "1.0"
+        head.keep_alive = keep_alive
+        if b"expect" in fields:
+            expected = fields[b"expect"]
+            if expected.strip().lower() != b"100-continue":
+                raise InvalidRequest(f"the expectation {expected.decode('latin-1')!r} cannot be met")
+            head.expects_continue = version == "1.1"
+        exchange = Exchange(self, head, declared)
+        self._reading = exchange
+        self._enter(exchange)
+
+    def _enter(self, exchange: Exchange) -> None:
+        """Have an exchange answered, in its turn."""
+        if self.current is None:
+            self.current = exchange
+            if self._idle is not None:
+                self._idle.set_result(None)
+                self._idle = None
+            elif self.task is None:
+                self.task = self.server.loop.create_task(self._serve())
+        else:
+            exchange.queued = True
+            self._queue.append(exchange)
+
+    def on_body(self, piece: bytes) -> None:
+        """Take a piece of the body; hold the caller back while nobody has asked for it."""
+        exchange = self._reading
+        if exchange is None or self._refusal is not None:
+            return
+        self._since = self.server.now
+        self._waste = 0
+        exchange.take(piece)
+        if exchange.piece is None and not exchange.asked_for and exchange.body.size > HELD_BACK:
+            self._pause_reading()
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        exchange = self._reading
+        if exchange is None or self._skipped:
+            return
+        self._reading = None
+        exchange.end_body()
+        if self._queue:
+            self._pause_reading()
+
+    # the exchange's side
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the wire."""
+        if not self.lost:
+            self.transport.write(data)
+
+    def abort(self) -> None:
+        """Cut the connection: nothing more is begun on it."""
+        if not self.lost:
+            self.lost = True
+            self.transport.abort()
+
+    def close(self) -> None:
+        """Close the connection once all that was written is sent."""
+        if not self.lost:
+            self._linger_until = self._write_since = self.server.loop.time()
+            self._linger_until += LINGER
+            self.transport.close()
+
+    def check(self, now: float) -> None:
+        """Hold the caller to its time limits."""
+        if self.lost:
+            return
+        limits = self.server.timeouts
+        if self._linger_until or self.write_paused:
+            unsent = self.transport.get_write_buffer_size()
+            if unsent < self._unsent:
+                self._write_since = now
+            self._unsent = unsent
+            if now - self._write_since > limits.write or (not unsent and 0 < self._linger_until <= now):
+                self.abort()
+            return
+        waited = now - self._since - SWEEP  # `_since` may be as old as the last sweep
+        if self._reading is not None:
+            if not self._read_paused and self._reading.asked_for and waited > limits.body:
+                self._refuse(RequestTimeout(f"no byte of the request body came for {limits.body:g} seconds"))
+        elif self._in_headers:
+            if self.current is None and waited > limits.header:
+                self._refuse(RequestTimeout(f"the request headers did not end within {limits.header:g} seconds"))
+        elif self.current is None and waited > limits.idle:
+            self.close()
+
+    # inside
+
+    async def _serve(self) -> None:
+        # One task for all requests of a connection: making one costs more than waking one.
+        server = self.server
+        while not self.lost:
+            exchange = self.current
+            if exchange is None:
+                self._idle = server.loop.create_future()
+                await self._idle
+                continue
+            try:
+                if exchange.queued or self.write_paused:
+                    # Other callers have their turn first, and who does not read its replies gets no more of them.
+                    await asyncio.sleep(0)
+                    await exchange.drained()
+                await server.handle(exchange)
+                if not exchange.finished and not self.lost:
+                    raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
+            except asyncio.CancelledError:
+                if not self.lost:
+                    exchange.abort()
+                raise
+            except Exception as error:
+                self._failed(exchange, error)
+            finally:
+                exchange.close_body()
+                self.current = None
+                if not self.lost:
+                    self._next(exchange)
+
+    def _failed(self, exchange: Exchange, error: Exception) -> None:
+        """Answer for a handler that raised: the last net. A defect of ours must cost one call, and be seen."""
+        log.error("a handler failed on %s %s", exchange.method, exchange.path, exc_info=error)
+        if self.lost:
+            return
+        if exchange.started:
+            exchange.abort()
+            return
+        if not isinstance(error, PorticoError):
+            error = PorticoError("the gateway failed to handle this request")
+        exchange.reply(*self.server.refuse(error))
+
+    def _next(self, done: Exchange) -> None:
+        self._since = self.server.now
+        if not done.keep_alive or not done.complete:
+            more = self._refusal is not None or self._in_headers or self._read_paused
+            self._linger(unread=not done.complete or more or bool(self._queue))
+            return
+        if self._queue:
+            self.current = self._queue.popleft()
+        elif self._refusal is not None:
+            self._answer_refusal()
+            return
+        if not self._queue and self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    def body_wanted(self) -> None:
+        """Let the caller go on: somebody asks for the body."""
+        exchange = self.current
+        self._since = self.server.now
+        if exchange is not None and exchange.head.expects_continue and exchange.body.size == 0:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self._read_paused and not self._queue:
+            self._read_paused = False
+            self.transport.resume_reading()
+
+    def _pause_reading(self) -> None:
+        if not self._read_paused and not self.lost:
+            self._read_paused = True
+            self.transport.pause_reading()
+
+    def _headers_too_large(self) -> PorticoError:
+        limits = self.server.limits
+        return HeadersTooLarge(
+            f"the request headers exceed {limits.header_count} fields or {limits.header_bytes} bytes in all"
+        )
+
+    def _refuse(self, error: PorticoError) -> None:
+        """End the connection over a request that cannot be read on, after the replies that are still owed."""
+        self._refusal = error
+        reading, self._reading = self._reading, None
+        self._in_headers = False
+        if reading is not None and not reading.complete:
+            reading.keep_alive = False
+            asked_for = reading.asked_for
+            reading.body.fail(error)
+            if not asked_for:
+                return
+        if self.current is None:
+            self._answer_refusal()
+
+    def _answer_refusal(self) -> None:
+        assert self._refusal is not None
+        status, headers, body = self.server.refuse(self._refusal)
+        lines = b"".join(b"%b: %b\r\n" % header for header in headers)
+        self.write(
+            b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
+            % (status_line(status), lines, self.server.date, len(body), body)
+        )
+        self._linger(unread=True)
+
+    def _linger(self, *, unread: bool) -> None:
+        """Close in stages (RFC 9112, 9.6): bytes that come after a close would reset the connection, answer and all.
+
+        TLS has no half-closed state. There only what is known to be unread is worth the wait.
+        """
+        halves = self.transport.can_write_eof()
+        if not halves and not unread:
+            self.close()
+            return
+        self._linger_until = self._write_since = self.server.loop.time()
+        self._linger_until += LINGER
+        if self._read_paused:
+            self._read_paused = False
+            self.transport.resume_reading()
+        if halves:
+            with contextlib.suppress(OSError):
+                self.transport.write_eof()
+
+
+class PlainServerConnection(ServerConnection, asyncio.Protocol):
+    """A connection without TLS. Loops give a Protocol its reads as bytes, which costs less than lending a buffer."""
+
+    __slots__ = ()
+
+
+def origin_form(target: bytes) -> bytes:
+    """Return the path and query of a target in absolute form, which a server must take as well (RFC 9112, 3.2.2)."""
+    if target == b"*":
+        return target
+    scheme, found, rest = target.partition(b"://")
+    if not found or scheme.lower() not in (b"http", b"https"):
+        raise InvalidRequest("the request target is neither a path nor a URL")
+    host, query, asked = rest.partition(b"?")
+    host, _, path = host.partition(b"/")
+    if not host:
+        raise InvalidRequest("the request target is a URL without a host")
+    return b"/" + path + query + asked
+
+
+def _plain(error: httptools.HttpParserError) -> str:
+    return str(error).strip().rstrip(".") or type(error).__name__
