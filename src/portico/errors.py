@@ -170,6 +170,19 @@ class ShuttingDown(PorticoError):
     code = "shutting_down"
 
 
+class StateUnavailable(PorticoError):
+    """The counters that every call needs cannot be used: not this machine's, gone, or broken."""
+
+    status = 503
+    code = "state_unavailable"
+
+
+class StateFull(StateUnavailable):
+    """The counters that every call needs have no room left; calls under way are still settled."""
+
+    code = "state_full"
+
+
 class ConfigError(PorticoError):
     """A configuration that cannot be put in force. Its message holds every problem found, one a line."""
 

@@ -51,14 +51,28 @@ class Left(msgspec.Struct, frozen=True):
     resets: float | None
 
 
+class Held(Protocol):
+    """What a backend needs to find a permit's counters again."""
+
+    def left(self) -> tuple[Left, ...]:
+        """Return what every rule had left once the call was admitted."""
+
+
 class Permit(msgspec.Struct):
-    """A call under way, in the books. It is settled or released once; both may be said again without effect."""
+    """A call under way, in the books. It is settled or released once; both may be said again without effect.
+
+    One without a token is found by the id of its call: that is how a call is settled whose worker died.
+    """
 
     call_id: str
     scopes: tuple[Scope, ...]
     bound: Bound
-    left: tuple[Left, ...]
-    token: object = None  # what the backend needs to find its counters again
+    token: Held | None = None
+
+    @property
+    def left(self) -> tuple[Left, ...]:
+        """What every rule of its scopes has left. Worked out when it is asked for."""
+        return () if self.token is None else self.token.left()
 
 
 class Refusal(msgspec.Struct, frozen=True):
@@ -124,7 +138,12 @@ class Counter(msgspec.Struct, frozen=True):
 
 
 class State(Protocol):
-    """Shared by all workers of a machine. All scopes of one call go in one atomic step."""
+    """Shared by all workers of a machine. All scopes of one call go in one atomic step.
+
+    `before_settling` is called before a batch of settlements is booked: the journal writes their records there.
+    """
+
+    before_settling: Callable[[], None] | None
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""
@@ -162,13 +181,13 @@ class State(Protocol):
     def version(self) -> int:
         """The version of the key snapshot: higher after every change, in every worker before its next call."""
 
-    def own(self, thing: Owned) -> None:
-        """Remember an object durably."""
+    def own(self, thing: Owned) -> Awaitable[None]:
+        """Remember an object; it is on disk once the answer is there, and found here at once."""
 
     def owned(self, id: str) -> Owned | None:  # noqa: A002  # the word of every API
         """Return whose an object is."""
 
-    def disown(self, id: str) -> None:  # noqa: A002
+    def disown(self, id: str) -> Awaitable[None]:  # noqa: A002
         """Forget an object that is no more."""
 
     def owned_by(self, tenant: str, kind: str, after: str = "", limit: int = 100) -> list[Owned]:

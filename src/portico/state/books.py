@@ -1,0 +1,309 @@
+"""What becomes of a permit in the rows of its scopes: admitted, extended, settled, released, expired. No I/O."""
+
+from collections.abc import Callable, Sequence
+
+from portico.rules import Bound, Rule
+from portico.state import windows
+from portico.state.contract import Admission, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
+from portico.state.counting import (
+    BUCKET,
+    BUDGET,
+    IN_FLIGHT,
+    Asks,
+    Fetch,
+    Op,
+    Plan,
+    Row,
+    Rules,
+    Spent,
+    asks,
+    correct,
+    exceeds,
+    give_back,
+    put_past,
+    reserve,
+    spent,
+)
+
+QUIET = Settled()
+_OVER = Settled(over_bound=True)
+NOTHING = Used(requests=0)
+_UNUSED: Spent = (0,) * 9
+
+# Rules and plans that are at hand. Callers memoise scopes, so that they are found by identity.
+_KNOWN = 8_192
+
+
+class Hold:
+    """What a permit reserved, where, and in which windows. `more` is what extensions reserved elsewhere or later."""
+
+    __slots__ = ("about", "asks", "at", "ended", "id", "keys", "more", "plan", "room")
+
+    def __init__(self, plan: Plan, asks: Asks, keys: list[int], room: list[int], at: Moment) -> None:
+        self.plan = plan
+        self.asks = asks
+        self.keys = keys
+        self.room = room
+        self.at = at
+        self.more: list[tuple[Plan, Asks, list[int]]] | None = None
+        self.ended = False
+        self.id = b""
+        self.about = b""
+
+    def left(self) -> tuple[Left, ...]:
+        """Return what every rule had left, and when all of it is back."""
+        found: list[Left] = []
+        room, keys = iter(self.room), iter(self.keys)
+        for _, name, rules in self.plan.rows:
+            for kind, _, _, amount, length, _, _, rule in rules.ops:
+                left = max(next(room), 0)
+                resets: float | None
+                if kind == BUCKET:
+                    resets = -((left - amount) * length // amount) / windows.SECOND if amount else None
+                    if rule.window.every == "forever":
+                        resets = None
+                elif kind == IN_FLIGHT:
+                    resets = None
+                elif kind == BUDGET:
+                    end = windows.span(rule.window, next(keys))[1]
+                    resets = None if end == windows.NEVER else max(end - self.at.wall_ns, 0) / windows.SECOND
+                else:
+                    next(keys)
+                    resets = length * rules_parts(rule) / windows.SECOND
+                found.append(Left(name, rule, left, resets))
+        return tuple(found)
+
+
+def rules_parts(rule: Rule) -> int:
+    """Return how many granules it takes until a rolling window has forgotten what is used now."""
+    return windows.granules(rule.window) + 1
+
+
+class Planner:
+    """Makes scopes ready to be counted, and remembers that for those it is given again."""
+
+    __slots__ = ("_learn", "_plans", "_rules")
+
+    def __init__(self, learn: Callable[[Rules], None] | None = None) -> None:
+        self._learn = learn
+        self._plans: dict[int, Plan] = {}
+        self._rules: dict[int, tuple[Scope, tuple[bytes, str, Rules]]] = {}
+
+    def plan(self, scopes: tuple[Scope, ...]) -> Plan:
+        """Return the plan of these scopes."""
+        plan = self._plans.get(id(scopes))
+        if plan is not None and plan.scopes is scopes:
+            return plan
+        if len(self._plans) >= _KNOWN:
+            self._plans.clear()
+        rows: dict[bytes, tuple[bytes, str, Rules]] = {}
+        for scope in scopes:
+            row = self._row(scope)
+            if row[0] in rows:  # two scopes that share a row are one
+                same = rows[row[0]]
+                row = (row[0], row[1], Rules([*(r for _, r in same[2].slots), *scope.rules]))
+            rows[row[0]] = row
+        plan = self._plans[id(scopes)] = Plan(scopes, tuple(rows.values()))
+        return plan
+
+    def _row(self, scope: Scope) -> tuple[bytes, str, Rules]:
+        known = self._rules.get(id(scope))
+        if known is not None and known[0] is scope:
+            return known[1]
+        if len(self._rules) >= _KNOWN:
+            self._rules.clear()
+        row = (row_key(scope.row), scope.row, Rules(scope.rules))
+        if self._learn is not None:
+            self._learn(row[2])
+        self._rules[id(scope)] = (scope, row)
+        return row
+
+
+def row_key(name: str) -> bytes:
+    """Return what a row is kept under: its name, shortened where callers made it long."""
+    key = name.encode("utf-8", "surrogatepass")
+    if len(key) <= 256:
+        return key
+    from hashlib import blake2b  # few names are long
+
+    return key[:200] + b"#" + blake2b(key, digest_size=16).hexdigest().encode()
+
+
+def admit(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
+    """Reserve the bound of a call in all of its scopes, or in none."""
+    room: list[int] = []
+    wanted = asks(admission.bound)
+    at = admission.at
+    keys = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns, room)
+    if keys.__class__ is not list:
+        return keys  # type: ignore[return-value]  # the class says that it is a refusal
+    return Permit(admission.call_id, admission.scopes, admission.bound, Hold(plan, wanted, keys, room, at))
+
+
+def extend(
+    rows: dict[bytes, Row],
+    fetch: Fetch,
+    planner: Planner,
+    hold: Hold,
+    bound: Bound,
+    at: Moment,
+    scopes: Sequence[Scope],
+) -> Refusal | tuple[Asks, list[tuple[Plan, Asks, list[int]]]]:
+    """Reserve more for a call under way; a scope that is new to it counts the call, too.
+
+    Returns what the hold becomes, its own amounts and what it holds besides, for `grow` to put there once it is booked.
+    """
+    again = asks(bound, requests=0, in_flight=0)
+    plan = hold.plan
+    keys = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns, [])
+    if isinstance(keys, Refusal):
+        return keys
+    held = {key for key, _, _ in plan.rows}
+    more = list(hold.more or ())
+    for other, _, _ in more:
+        held.update(key for key, _, _ in other.rows)
+    fresh = tuple(scope for scope in scopes if row_key(scope.row) not in held)
+    wanted = hold.asks
+    if keys == hold.keys:
+        wanted = _sum(wanted, again)
+    else:
+        more.append((plan, again, keys))
+    # What earlier extensions reserved elsewhere is asked for again there as well.
+    others = {id(other): other for other, _, _ in more if other is not plan}
+    reserved: list[tuple[Plan, Asks]] = [(plan, again)]
+    tries = [(other, again) for other in others.values()]
+    if fresh:
+        tries.append((planner.plan(fresh), asks(bound)))
+    for other, asked in tries:
+        found = reserve(rows, fetch, other, asked, at.boot_ns, at.wall_ns, [])
+        if isinstance(found, Refusal):
+            for undone, amounts in reserved:
+                give_back(rows, undone, amounts)
+            return found
+        reserved.append((other, asked))
+        more.append((other, asked, found))
+    return wanted, more
+
+
+def grow(hold: Hold, wanted: Asks, more: list[tuple[Plan, Asks, list[int]]]) -> None:
+    """Put into a hold what `extend` reserved for it."""
+    hold.asks = wanted
+    hold.more = more or None
+
+
+def _sum(one: Asks, other: Asks) -> Asks:
+    return tuple(None if a is None or b is None else a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # as long as they are
+
+
+def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used, at: Moment) -> Settled:
+    """Put true usage in the place of what a hold reserved."""
+    now = spent(used)
+    if hold.more is not None:
+        return _settle_all(rows, fetch, hold, now, at)
+    wanted, keys = hold.asks, hold.keys
+    over = exceeds(now, wanted)
+    passed: list[Passed] | None = None
+    first = 0
+    for key, name, rules in hold.plan.rows:
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = fetch(key, rules)
+        ops = rules.ops if row.layout is rules.layout else rules.fit(row, at.boot_ns, at.wall_ns)
+        first, events = correct(row, name, ops, wanted, keys, first, now, over)
+        if events is not None:
+            passed = events if passed is None else [*passed, *events]
+    if passed is not None:
+        return Settled(over, tuple(passed))
+    return _OVER if over else QUIET
+
+
+def release(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, at: Moment) -> None:
+    """Give back everything that a hold reserved."""
+    settle(rows, fetch, hold, NOTHING, at)
+
+
+def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+    """Settle a hold that was extended elsewhere or in a later window.
+
+    The rows of the admission are charged with all of it. A row, or a later window, that only an extension reserved in
+    is charged with as much of it as was reserved there, since no more can be of its attempts; with all of it where the
+    call passed its bound.
+    """
+    holds = [(hold.plan, hold.asks, hold.keys), *(hold.more or ())]
+    total = hold.asks
+    for _, amounts, _ in holds[1:]:
+        total = _sum(total, amounts)
+    over = exceeds(now, total)
+    gathered: dict[tuple[bytes, bytes], list[tuple[int, int | None, int]]] = {}
+    where: dict[tuple[bytes, bytes], tuple[str, Rules]] = {}
+    for number, (plan, amounts, keys) in enumerate(holds):
+        following = iter(keys)
+        for key, name, rules in plan.rows:
+            for (slot, _), op in zip(rules.slots, rules.ops, strict=True):
+                window = next(following) if op[0] >= BUDGET else 0
+                gathered.setdefault((key, slot), []).append((number, amounts[op[2]], window))
+                where[key, slot] = name, rules
+    passed: list[Passed] = []
+    for (key, slot), parts in gathered.items():
+        name, rules = where[key, slot]
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = fetch(key, rules)
+        ops = rules.fit(row, at.boot_ns, at.wall_ns)
+        op = ops[[known for known, _ in rules.slots].index(slot)]
+        kind, place, window = op[1 - 1], op[1], max(part[2] for part in parts)
+        here = [p for p in parts if kind != BUDGET or p[2] == row.cells[place]]
+        reserved = sum(asked or 0 for _, asked, _ in here)
+        whole = bool(here) and (over or any(number == 0 for number, _, _ in here))
+        unbounded = any(asked is None for _, asked, _ in here)
+        charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in now)
+        asked = None if unbounded and not reserved else reserved
+        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, over)  # type: ignore[arg-type]  # nine of them
+        passed.extend(events or ())
+    return Settled(over, tuple(passed))
+
+
+def charge(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, used: Used, when: int, at: Moment) -> None:
+    """Count in budgets what was used at `when` (by the wall clock, in nanoseconds), where it is in their window."""
+    now = spent(used)
+    for key, _, rules in plan.rows:
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = fetch(key, rules)
+        for op in rules.fit(row, at.boot_ns, at.wall_ns):
+            put_past(row.cells, op, now, when, at.boot_ns, at.wall_ns)
+
+
+def assume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, at: Moment) -> None:
+    """Settle a hold at all that it reserved: nobody knows what the call used. No alert is raised; the next one is."""
+    for plan, amounts, keys in [(hold.plan, hold.asks, hold.keys), *(hold.more or ())]:
+        used: Spent = tuple(amount or 0 for amount in amounts)  # type: ignore[assignment]  # as many
+        _walk(rows, fetch, plan, amounts, keys, used, at)
+
+
+def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used | None, at: Moment) -> Settled:
+    """Put true usage in the place of what was assumed of a call; None for a call that was never made."""
+    now = spent(used) if used is not None else _UNUSED
+    total = hold.asks
+    for _, amounts, _ in hold.more or ():
+        total = _sum(total, amounts)
+    over = exceeds(now, total)
+    for number, (plan, amounts, keys) in enumerate([(hold.plan, hold.asks, hold.keys), *(hold.more or ())]):
+        assumed = tuple(amount or 0 for amount in amounts)
+        charged = now if number == 0 else tuple(map(min, now, assumed))
+        # Nothing is reserved any more: the difference is charged, and the call has left the calls in flight.
+        difference = tuple(new - old for new, old in zip(charged, assumed, strict=True))
+        _walk(rows, fetch, plan, _UNUSED, keys, difference, at)  # type: ignore[arg-type]  # as many
+    return _OVER if over else QUIET
+
+
+def _walk(
+    rows: dict[bytes, Row], fetch: Fetch, plan: Plan, reserved: Asks, keys: Sequence[int], used: Spent, at: Moment
+) -> None:
+    first = 0
+    for key, name, rules in plan.rows:
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = fetch(key, rules)
+        quiet: list[Op] = [(*op[:6], (), op[7]) for op in rules.fit(row, at.boot_ns, at.wall_ns)]
+        first, _ = correct(row, name, quiet, reserved, keys, first, used, over=False)

@@ -1,0 +1,145 @@
+"""The files of LMDB: opened once, of this boot, preallocated, and the same ones for every process."""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import lmdb
+import msgspec
+
+from portico.errors import StateFull, StateUnavailable
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """When and as what a file of state was made; kept beside it. `generation` is one more each time it is made anew."""
+
+    boot_id: str
+    generation: int
+    inode: int
+
+
+class Environment:
+    """An open environment. `fresh` says that this call made it, with nothing in it."""
+
+    def __init__(self, env: lmdb.Environment, folder: Path, origin: Origin, fresh: bool) -> None:
+        self.env = env
+        self.folder = folder
+        self.origin = origin
+        self.fresh = fresh
+
+    def in_place(self) -> bool:
+        """Say whether the file is still where others will look for it."""
+        try:
+            return (self.folder / "data.mdb").stat().st_ino == self.origin.inode
+        except FileNotFoundError:
+            return False
+
+    def close(self) -> None:
+        """Close it. No transaction may be under way."""
+        self.env.close()
+
+
+def boot_id() -> str:
+    """Return what tells this boot of the machine from all others; where no system says it, every start is another."""
+    try:
+        return _BOOT_ID.read_text().strip()
+    except OSError:
+        return secrets.token_hex(16)
+
+
+def open_environment(
+    folder: Path, size: int, *, preallocate: bool, inode: int | None = None, boot: str | None = None
+) -> Environment:
+    """Open the environment in this folder, or make it where there is none of this boot.
+
+    Without sync a file survives its processes and not the machine, so one of another boot is not looked at but made
+    anew. `preallocate` takes all of `size` from the disk at once: a full disk cannot kill who writes to the map.
+    `inode` is that of the file that all others use; any other file is refused. Raises StateUnavailable, StateFull.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    boot = boot or boot_id()
+    data = folder / "data.mdb"
+    with _alone(folder):
+        origin = _origin(folder)
+        current = origin is not None and origin.boot_id == boot and data.exists()
+        if current:
+            assert origin is not None
+            current = data.stat().st_ino == origin.inode
+        if inode is not None and (not current or origin is None or origin.inode != inode):
+            raise StateUnavailable(f"the state in {str(folder)!r} is not the file that the other workers use")
+        if current:
+            assert origin is not None
+            size = max(size, data.stat().st_size) if preallocate else size
+            return Environment(_open(folder, size, preallocate), folder, origin, fresh=False)
+        data.unlink(missing_ok=True)
+        (folder / "lock.mdb").unlink(missing_ok=True)
+        env = _open(folder, size, preallocate)
+        try:
+            if preallocate:
+                _preallocate(data, size)
+            origin = Origin(boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino)
+            _write(folder / "origin", msgspec.json.encode(origin))
+        except OSError as error:
+            env.close()
+            data.unlink(missing_ok=True)
+            raise StateFull(f"there is no room for the state in {str(folder)!r} ({size} bytes): {error}") from error
+        return Environment(env, folder, origin, fresh=True)
+
+
+def _open(folder: Path, size: int, written_in_place: bool) -> lmdb.Environment:
+    try:
+        return lmdb.open(
+            str(folder),
+            map_size=size,
+            sync=False,
+            metasync=False,
+            writemap=written_in_place,
+            max_dbs=8,
+            max_readers=512,
+            readahead=False,
+            mode=0o600,
+        )
+    except lmdb.Error as error:
+        raise StateUnavailable(f"the state in {str(folder)!r} cannot be opened: {error}") from error
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    import fcntl  # not on Windows, where state is in memory
+
+    lock = os.open(folder / "opening", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(lock)
+
+
+def _origin(folder: Path) -> Origin | None:
+    try:
+        return msgspec.json.decode((folder / "origin").read_bytes(), type=Origin)
+    except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    whole = path.with_suffix(".new")
+    with whole.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    whole.replace(path)
+
+
+def _preallocate(path: Path, size: int) -> None:
+    if not hasattr(os, "posix_fallocate"):
+        raise OSError("this system cannot reserve room in a file; keep the state in memory")
+    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        os.posix_fallocate(file, 0, size)
+    finally:
+        os.close(file)

@@ -1,0 +1,350 @@
+"""The money file: rows, permits and what expired, in transactions. Knows no loop."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from struct import Struct
+from typing import TypeAlias
+
+import lmdb
+import msgspec
+
+from portico.errors import StateUnavailable
+from portico.rules import Bound, Rule
+from portico.state import books, windows
+from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
+from portico.state.counting import Asks, Plan, Row, Rules, decode, vacant
+from portico.state.environment import open_environment
+from portico.state.reading import read_counter, reopen_slot
+
+TOMBSTONES_NS = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
+_SLICE = 100  # permits expired, or rows looked at, while the one lock is held
+_TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
+
+_number = Struct(">Q").pack
+Tx: TypeAlias = "lmdb.Transaction[bytes]"
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Kept(msgspec.Struct, array_like=True):
+    """A permit as it is kept: enough to settle it by somebody who never saw it."""
+
+    call_id: str
+    bound: Bound
+    about: bytes
+    plan: list[tuple[bytes, list[bytes]]]
+    asks: Asks
+    keys: list[int]
+    boot_ns: int
+    wall_ns: int
+    more: list[tuple[list[tuple[bytes, list[bytes]]], Asks, list[int]]] | None = None
+
+
+class Expired(msgspec.Struct, array_like=True):
+    """A permit that was settled at its bound, until `until` on the boot clock in case somebody knows better."""
+
+    until: int
+    kept: Kept
+
+
+_decode_kept = msgspec.msgpack.Decoder(Kept).decode
+_decode_expired = msgspec.msgpack.Decoder(Expired).decode
+_decode_rule = msgspec.msgpack.Decoder(Rule).decode
+
+
+class Ledger:
+    """The counters of a machine, and one owner's permits in them."""
+
+    def __init__(
+        self, folder: Path, owner: str, size: int, *, inode: int | None = None, boot: str | None = None
+    ) -> None:
+        self._opened = open_environment(folder, size, preallocate=True, inode=inode, boot=boot)
+        env = self._env = self._opened.env
+        self._rows = env.open_db(b"rows")
+        self._permits = env.open_db(b"permits")
+        self._expired = env.open_db(b"expired")
+        self._rules = env.open_db(b"rules")
+        self._others = env.open_db(b"others")
+        self._owner = bytes.fromhex(owner)
+        self._given = 0
+        self._planner = books.Planner()
+        self._swept = b""
+        self._lost = False
+        self._tx: Tx | None = None
+        self._at_hand: dict[bytes, Row] = {}
+        self._grown: list[tuple[books.Hold, Asks, list[tuple[Plan, Asks, list[int]]] | None]] = []
+        self.tight = False
+
+    @property
+    def boot_id(self) -> str:
+        """The boot of the machine that this file is of."""
+        return self._opened.origin.boot_id
+
+    @property
+    def generation(self) -> int:
+        """How many times the file was made anew."""
+        return self._opened.origin.generation
+
+    @property
+    def inode(self) -> int:
+        """The file's number: every worker of the machine must have the same."""
+        return self._opened.origin.inode
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether what this machine had counted before is in the file: it never lost it, or control has put it back."""
+        with self._env.begin(self._others) as tx:
+            return tx.get(b"rebuilt") is not None
+
+    def mark_rebuilt(self) -> None:
+        """Say that what was counted before is in the file."""
+        with self._env.begin(self._others, write=True) as tx:
+            tx.put(b"rebuilt", b"1")
+
+    # One transaction
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the one lock of the machine, and commit what was done in it; nothing where it fails."""
+        if self._lost:
+            raise StateUnavailable("the state is no longer where all workers look for it")
+        tx = self._tx = self._env.begin(write=True)
+        rows = self._at_hand = {}
+        try:
+            yield
+            for key, row in rows.items():
+                tx.put(key, row.layout.encode(row.cells), True, True, False, self._rows)
+            tx.commit()
+        except BaseException:
+            tx.abort()
+            for hold, wanted, more in self._grown:
+                hold.asks, hold.more = wanted, more
+            raise
+        finally:
+            self._tx = None
+            self._grown.clear()
+
+    def _fetch(self, key: bytes, rules: Rules) -> Row:
+        tx = self._tx
+        assert tx is not None
+        value = tx.get(key, None, self._rows)
+        if value is None:
+            self._learn(tx, rules)
+            return Row(rules.layout, [0] * rules.layout.size)
+        if not value.startswith(rules.layout.signature):
+            self._learn(tx, rules)
+        return decode(value, rules)
+
+    def _learn(self, tx: Tx, rules: Rules) -> None:
+        """Remember which rules these slots are, for those who do not have them."""
+        for slot, rule in rules.slots:
+            tx.put(slot, _encode(rule), db=self._rules)
+
+    def admit(self, admissions: Iterable[Admission]) -> list[Permit | Refusal]:
+        """Reserve for these calls, each in all of its scopes or in none."""
+        tx = self._tx
+        assert tx is not None
+        rows, fetch, plan_of = self._at_hand, self._fetch, self._planner.plan
+        answers: list[Permit | Refusal] = []
+        permits: list[tuple[bytes, bytes]] = []
+        for admission in admissions:
+            plan = plan_of(admission.scopes)
+            answer = books.admit(rows, fetch, plan, admission)
+            answers.append(answer)
+            if answer.__class__ is Permit:
+                hold = answer.token
+                assert hold.__class__ is books.Hold
+                self._given += 1
+                hold.id = key = self._owner + _number(self._given)
+                hold.about = admission.about
+                permits.append((key, _encode(_kept(admission.call_id, admission.bound, hold))))
+        if permits:
+            tx.cursor(self._permits).putmulti(permits)
+        return answers
+
+    def extend(
+        self, permit: Permit, bound: Bound, at: Moment, scopes: Sequence[Scope]
+    ) -> Refusal | StateUnavailable | None:
+        """Reserve more for a call."""
+        tx, hold = self._tx, permit.token
+        assert tx is not None
+        assert isinstance(hold, books.Hold)
+        if tx.get(hold.id, db=self._permits) is None:
+            return StateUnavailable(f"call {permit.call_id!r} has no permit any more")
+        answer = books.extend(self._at_hand, self._fetch, self._planner, hold, bound, at, scopes)
+        if isinstance(answer, Refusal):
+            return answer
+        self._grown.append((hold, hold.asks, hold.more))
+        books.grow(hold, *answer)
+        tx.put(hold.id, _encode(_kept(permit.call_id, permit.bound, hold)), db=self._permits)
+        return None
+
+    def end(self, permit: Permit, used: Used | None, at: Moment) -> Settled:
+        """Settle a permit, or release it where nothing was used. One that is not in the books changes nothing."""
+        tx, hold = self._tx, permit.token
+        assert tx is not None
+        if hold is not None:
+            assert isinstance(hold, books.Hold)
+            if tx.delete(hold.id, b"", self._permits):
+                return books.settle(self._at_hand, self._fetch, hold, used or books.NOTHING, at)
+        value = tx.pop(permit.call_id.encode(), self._expired)
+        if value is None:
+            return books.QUIET
+        expired = self._restore(tx, _decode_expired(value).kept)
+        return books.replace(self._at_hand, self._fetch, expired, used, at)
+
+    def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
+        at = Moment(kept.boot_ns, kept.wall_ns)
+        hold = books.Hold(self._planned(tx, kept.plan), kept.asks, kept.keys, [], at)
+        if kept.more is not None:
+            hold.more = [(self._planned(tx, plan), amounts, keys) for plan, amounts, keys in kept.more]
+        return hold
+
+    def _planned(self, tx: Tx, plan: list[tuple[bytes, list[bytes]]]) -> Plan:
+        rows = tuple((key, _name(key), Rules([self._rule(tx, slot) for slot in slots])) for key, slots in plan)
+        return Plan(None, rows)
+
+    def _rule(self, tx: Tx, slot: bytes) -> Rule:
+        value = tx.get(slot, db=self._rules)
+        assert value is not None, "a slot is made together with the name of its rule"
+        return _decode_rule(value)
+
+    # What is done now and then
+
+    def expire(self, owner: str, at: Moment) -> list[Orphan]:
+        """Settle the permits of a dead owner at what they reserved, in slices. What was done is not done again."""
+        prefix = bytes.fromhex(owner)
+        orphans: list[Orphan] = []
+        while True:
+            with self.writing():
+                part = self._expire_some(prefix, at)
+            orphans += part
+            if len(part) < _SLICE:
+                return orphans
+
+    def _expire_some(self, prefix: bytes, at: Moment) -> list[Orphan]:
+        tx = self._tx
+        assert tx is not None
+        cursor = tx.cursor(self._permits)
+        found: list[Orphan] = []
+        here = cursor.set_range(prefix)
+        while here and cursor.key().startswith(prefix) and len(found) < _SLICE:
+            kept = _decode_kept(cursor.value())
+            books.assume(self._at_hand, self._fetch, self._restore(tx, kept), at)
+            stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, kept))
+            tx.put(kept.call_id.encode(), stone, db=self._expired)
+            found.append(Orphan(kept.call_id, kept.bound, kept.about))
+            here = cursor.delete()
+        return found
+
+    def orphans(self) -> list[Orphan]:
+        """Return the calls that expired and were not settled since, for who died before it had recorded them."""
+        with self._env.begin(self._expired) as tx:
+            kept = [_decode_expired(value).kept for value in tx.cursor().iternext(keys=False)]
+        return [Orphan(one.call_id, one.bound, one.about) for one in kept]
+
+    def permits(self) -> int:
+        """Return how many calls are under way on this machine."""
+        with self._env.begin() as tx:
+            return tx.stat(self._permits)["entries"]
+
+    def counters(self, names: Sequence[str], at: Moment) -> list[Counter]:
+        """Return what the rules of these rows have counted."""
+        found: list[Counter] = []
+        with self._env.begin() as tx:
+            for name in names:
+                value = tx.get(books.row_key(name), db=self._rows)
+                if value is not None:
+                    row = decode(value)
+                    found += [read_counter(name, self._rule(tx, s), row, s, at) for s in row.layout.slots]
+        return found
+
+    def reopen(self, name: str, rule_id: str) -> None:
+        """Open a scope again that was closed because a call used more than its bound."""
+        key = books.row_key(name)
+        with self.writing():
+            tx = self._tx
+            assert tx is not None
+            value = tx.get(key, db=self._rows)
+            if value is not None:
+                row = self._at_hand[key] = decode(value)
+                for slot in row.layout.slots:
+                    if self._rule(tx, slot).id == rule_id:
+                        reopen_slot(row, slot)
+
+    def charge(self, spent: Iterable[tuple[Scope, Used, int]], at: Moment) -> None:
+        """Count what was used before the file was made, in slices: for each scope, what, and when by the wall clock.
+
+        Budgets whose window it lies in are charged; limits are not, they begin anew with the machine.
+        """
+        left = iter(spent)
+        while part := list(islice(left, _SLICE)):
+            with self.writing():
+                for scope, used, when in part:
+                    plan = self._planner.plan((scope,))
+                    books.charge(self._at_hand, self._fetch, plan, used, when, at)
+
+    def tidy(self, at: Moment) -> None:
+        """Do a slice of what has to be done now and then: dead readers, full files, old tombstones, empty rows."""
+        self._env.reader_check()
+        if not self._opened.in_place():
+            self._lost = True
+            raise StateUnavailable("the state is no longer where all workers look for it")
+        info = self._env.info()
+        tables = (self._rows, self._permits, self._expired, self._rules, self._others)
+        empty: list[bytes] = []
+        over: list[bytes] = []
+        with self._env.begin() as tx:
+            stats = [tx.stat(table) for table in tables]
+            cursor = tx.cursor(self._rows)
+            found = cursor.set_range(self._swept) if self._swept else cursor.first()
+            self._swept = b""
+            for seen, (key, value) in enumerate(cursor if found else ()):
+                if seen == _SLICE:
+                    self._swept = key
+                    break
+                if _vacant(decode(value), at):
+                    empty.append(key)
+            for seen, (key, value) in enumerate(tx.cursor(self._expired)):
+                if seen == _SLICE:
+                    break
+                if _decode_expired(value).until <= at.boot_ns:
+                    over.append(key)
+        pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
+        self.tight = pages * stats[0]["psize"] > info["map_size"] * _TIGHT
+        if empty or over:
+            with self.writing():
+                self._clear(empty, over, at)
+
+    def _clear(self, empty: list[bytes], over: list[bytes], at: Moment) -> None:
+        tx = self._tx
+        assert tx is not None
+        for key in empty:
+            value = tx.get(key, db=self._rows)
+            if value is not None and _vacant(decode(value), at):
+                tx.delete(key, db=self._rows)
+        for key in over:
+            tx.delete(key, db=self._expired)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._opened.close()
+
+
+def _kept(call_id: str, bound: Bound, hold: books.Hold) -> tuple[object, ...]:
+    """A `Kept`, of which the plan is encoded already."""
+    at = hold.at
+    kept = (call_id, bound, hold.about, hold.plan.encoded, hold.asks, hold.keys, at.boot_ns, at.wall_ns)
+    if hold.more is None:
+        return kept
+    return (*kept, [(plan.encoded, amounts, keys) for plan, amounts, keys in hold.more])
+
+
+def _name(key: bytes) -> str:
+    return key.decode("utf-8", "surrogatepass")
+
+
+def _vacant(row: Row, at: Moment) -> bool:
+    places = row.layout.places
+    return all(vacant(slot, row.cells, places[slot], at.boot_ns, at.wall_ns) for slot in row.layout.slots)

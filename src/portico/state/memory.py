@@ -1,0 +1,197 @@
+"""State in this process alone: the reference that other backends are held to, for tests and for embedding."""
+
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+from typing import Generic, TypeVar
+
+from portico.rules import Applied, Bound, Holder, Rule
+from portico.state import books
+from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
+from portico.state.counting import Row, Rules, vacant
+from portico.state.reading import read_counter, reopen_slot
+
+T = TypeVar("T")
+
+
+class Now(Generic[T]):
+    """An answer that is there already."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: T) -> None:
+        self.value = value
+
+    def __await__(self) -> Generator[None, None, T]:
+        return self.value
+        yield  # type: ignore[unreachable]  # makes this a generator, which is what is awaited
+
+
+class MemoryState:
+    """Counters, permits, keys and objects in dictionaries. All permits are of one owner, which is this process."""
+
+    def __init__(self, owner: str = "here") -> None:
+        self.owner = owner
+        self.before_settling: Callable[[], None] | None = None
+        self._rows: dict[bytes, Row] = {}
+        self._known: dict[bytes, Rule] = {}
+        self._planner = books.Planner(lambda rules: self._known.update(rules.slots))
+        self._permits: dict[str, Permit] = {}
+        self._expired: dict[str, books.Hold] = {}
+        self._holders: dict[bytes, Holder] = {}
+        self._applied: tuple[Applied, ...] = ()
+        self._version = 1
+        self._owned: dict[str, Owned] = {}
+
+    # Calls
+
+    def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
+        """Reserve the bound in every scope, or in none."""
+        plan = self._planner.plan(admission.scopes)
+        answer = books.admit(self._rows, _fresh, plan, admission)
+        if isinstance(answer, Permit):
+            assert isinstance(answer.token, books.Hold)
+            answer.token.about = admission.about
+            self._permits[admission.call_id] = answer
+        return Now(answer)
+
+    def extend(
+        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
+    ) -> Awaitable[Refusal | None]:
+        """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
+        hold = permit.token
+        assert isinstance(hold, books.Hold)
+        answer = books.extend(self._rows, _fresh, self._planner, hold, bound, at, scopes)
+        if isinstance(answer, Refusal):
+            return Now(answer)
+        books.grow(hold, *answer)
+        return Now(None)
+
+    def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
+        """Put true usage in the place of what was reserved."""
+        self._end(permit, used, at, done)
+
+    def release(self, permit: Permit, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
+        """Give everything back."""
+        self._end(permit, None, at, done)
+
+    def _end(self, permit: Permit, used: Used | None, at: Moment, done: Callable[[Settled], None] | None) -> None:
+        if self.before_settling is not None:
+            self.before_settling()
+        settled = Settled()
+        known = self._permits.get(permit.call_id)
+        if known is not None and permit.token in (None, known.token):
+            del self._permits[permit.call_id]
+            assert isinstance(known.token, books.Hold)
+            settled = books.settle(self._rows, _fresh, known.token, used or books.NOTHING, at)
+        elif (expired := self._expired.pop(permit.call_id, None)) is not None:
+            settled = books.replace(self._rows, _fresh, expired, used, at)
+        if done is not None:
+            done(settled)
+
+    def renew(self, permits: Sequence[Permit], at: Moment) -> None:
+        """Do nothing: permits live as long as their process."""
+
+    def expire(self, owner: str, at: Moment) -> list[Orphan]:
+        """Settle every permit at its bound, as if this process had died."""
+        if owner != self.owner:
+            return []
+        orphans: list[Orphan] = []
+        for call_id, permit in self._permits.items():
+            hold = permit.token
+            assert isinstance(hold, books.Hold)
+            books.assume(self._rows, _fresh, hold, at)
+            self._expired[call_id] = hold
+            orphans.append(Orphan(call_id, permit.bound, hold.about))
+        self._permits.clear()
+        return orphans
+
+    # Counters
+
+    def counters(self, rows: Sequence[str], at: Moment) -> list[Counter]:
+        """Return what the rules of these rows have counted."""
+        found: list[Counter] = []
+        for name in rows:
+            row = self._rows.get(books.row_key(name))
+            if row is not None:
+                found += [read_counter(name, self._known[slot], row, slot, at) for slot in row.layout.slots]
+        return found
+
+    def reopen(self, row: str, rule_id: str) -> None:
+        """Open a scope again that was closed because a call used more than its bound."""
+        known = self._rows.get(books.row_key(row))
+        if known is None:
+            return
+        for slot in known.layout.slots:
+            if self._known[slot].id == rule_id:
+                reopen_slot(known, slot)
+
+    def charge(self, spent: Iterable[tuple[Scope, Used, int]], at: Moment) -> None:
+        """Count what was used before this process: for each scope, what, and when by the wall clock."""
+        for scope, used, when in spent:
+            books.charge(self._rows, _fresh, self._planner.plan((scope,)), used, when, at)
+
+    def tidy(self, at: Moment) -> None:
+        """Forget rows with nothing in them."""
+        for key, row in list(self._rows.items()):
+            places = row.layout.places
+            if all(vacant(slot, row.cells, places[slot], at.boot_ns, at.wall_ns) for slot in places):
+                del self._rows[key]
+
+    # Keys
+
+    def holder(self, digest: bytes) -> Holder | None:
+        """Return who holds the key with this hash."""
+        return self._holders.get(digest)
+
+    def rules(self) -> Sequence[Applied]:
+        """Return the rules in force."""
+        return self._applied
+
+    @property
+    def version(self) -> int:
+        """The version of the keys and rules."""
+        return self._version
+
+    def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
+        """Put keys in force, and take those that are None out of it."""
+        for digest, holder in changes.items():
+            if holder is None:
+                self._holders.pop(digest, None)
+            else:
+                self._holders[digest] = holder
+        self._version += 1
+
+    def put_rules(self, rules: Iterable[Applied]) -> None:
+        """Put these rules in force in the place of all others."""
+        self._applied = tuple(rules)
+        self._version += 1
+
+    # Objects
+
+    def own(self, thing: Owned) -> Awaitable[None]:
+        """Remember an object."""
+        self._owned[thing.id] = thing
+        return Now(None)
+
+    def owned(self, id: str) -> Owned | None:  # noqa: A002  # the word of every API
+        """Return whose an object is."""
+        return self._owned.get(id)
+
+    def disown(self, id: str) -> Awaitable[None]:  # noqa: A002
+        """Forget an object that is no more."""
+        self._owned.pop(id, None)
+        return Now(None)
+
+    def owned_by(self, tenant: str, kind: str, after: str = "", limit: int = 100) -> list[Owned]:
+        """Return a tenant's objects of a kind, newest first, from the one after `after` on."""
+        theirs = [thing for thing in self._owned.values() if thing.tenant == tenant and thing.kind == kind]
+        theirs.sort(key=lambda thing: (thing.created, thing.id), reverse=True)
+        if after:
+            last = self._owned.get(after)
+            if last is None:
+                return []
+            theirs = [thing for thing in theirs if (thing.created, thing.id) < (last.created, last.id)]
+        return theirs[:limit]
+
+
+def _fresh(_: bytes, rules: Rules) -> Row:
+    return Row(rules.layout, [0] * rules.layout.size)

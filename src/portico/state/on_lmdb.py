@@ -1,0 +1,273 @@
+"""State shared by the processes of one machine, in LMDB: what came together in a tick is one transaction."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import lmdb
+
+from portico.errors import StateFull, StateUnavailable
+from portico.rules import Applied, Bound
+from portico.state.books import QUIET
+from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
+from portico.state.keys import Keys
+from portico.state.ledger import Ledger
+from portico.state.objects import Objects
+
+SIZE = 256 << 20  # bytes of the money file, all of them taken from the disk at once
+_RETRY = 0.05  # seconds until settlements are tried again for which there was no room
+
+Done = Callable[[Settled], None]
+Ending = tuple[Permit, Used | None, Moment, Done | None]
+Admitting = tuple[Admission, "asyncio.Future[Permit | Refusal]"]
+Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], "asyncio.Future[Refusal | None]"]
+
+
+class LmdbState:
+    """One owner's way to the state of its machine. All of it runs on one loop, in one thread.
+
+    Admissions, extensions and settlements are gathered until the loop has handled what it is handling. Then
+    `before_settling` is called (the journal writes the records of the calls to be settled), all of it is committed at
+    once, and only then is anybody answered.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        owner: str,
+        *,
+        size: int = SIZE,
+        inode: int | None = None,
+        boot: str | None = None,
+    ) -> None:
+        self.owner = owner
+        self.before_settling: Callable[[], None] | None = None
+        self.ledger = Ledger(folder / "money", owner, size, inode=inode, boot=boot)
+        self.keys = Keys(folder / "keys", boot=boot)
+        self.objects = Objects(folder / "objects")
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._admitting: list[Admitting] = []
+        self._extending: list[Extending] = []
+        self._ending: list[Ending] = []
+        self._due = False
+        # Bound once: these are on the path of every call.
+        self.holder = self.keys.holder
+
+    # Calls
+
+    def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
+        """Reserve the bound in every scope, or in none. Raises StateFull, StateUnavailable."""
+        loop = self._loop or self._running()
+        answer: asyncio.Future[Permit | Refusal] = loop.create_future()
+        self._admitting.append((admission, answer))
+        if not self._due:
+            self._due = True
+            loop.call_soon(self._flush)
+        return answer
+
+    def extend(
+        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
+    ) -> Awaitable[Refusal | None]:
+        """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
+        loop = self._loop or self._running()
+        answer: asyncio.Future[Refusal | None] = loop.create_future()
+        self._extending.append((permit, bound, at, scopes, answer))
+        if not self._due:
+            self._due = True
+            loop.call_soon(self._flush)
+        return answer
+
+    def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
+        """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
+        self._ending.append((permit, used, at, done))
+        if not self._due:
+            self._due = True
+            (self._loop or self._running()).call_soon(self._flush)
+
+    def release(self, permit: Permit, at: Moment, done: Done | None = None) -> None:
+        """Give everything back: nothing was asked of any provider, and the request does not count."""
+        self._ending.append((permit, None, at, done))
+        if not self._due:
+            self._due = True
+            (self._loop or self._running()).call_soon(self._flush)
+
+    def renew(self, permits: Sequence[Permit], at: Moment) -> None:
+        """Do nothing: on one machine a permit lives as long as the process that locks its owner's file."""
+
+    def flush(self) -> None:
+        """Book what is waiting now, for who leaves."""
+        self._flush()
+
+    def _running(self) -> asyncio.AbstractEventLoop:
+        self._loop = asyncio.get_running_loop()
+        return self._loop
+
+    def _flush(self) -> None:
+        self._due = False
+        ending, self._ending = self._ending, []
+        if ending and self.before_settling is not None:
+            try:
+                self.before_settling()
+            except Exception as error:  # whatever it is: no call is settled that is not recorded
+                self._report("the journal could not be written; settlements wait for it", error)
+                self._later(ending)
+                ending = []
+        admitting, self._admitting = self._admitting, []
+        extending, self._extending = self._extending, []
+        if not (ending or admitting or extending):
+            return
+        ledger = self.ledger
+        if ledger.tight and (admitting or extending):
+            self._refuse(admitting, extending, StateFull("the state has no room for another call"))
+            admitting, extending = [], []
+        settled: list[Settled] = []
+        extended: list[Refusal | StateUnavailable | None] = []
+        admitted: list[Permit | Refusal] = []
+        try:
+            with ledger.writing():
+                for permit, used, at, _ in ending:
+                    settled.append(ledger.end(permit, used, at))
+                for permit, bound, at, scopes, waiting in extending:
+                    extended.append(None if waiting.done() else ledger.extend(permit, bound, at, scopes))
+                if admitting:
+                    admitting = [asked for asked in admitting if not asked[1].done()]  # who gave up, asks for nothing
+                    admitted = ledger.admit([admission for admission, _ in admitting])
+        except (lmdb.Error, OSError, StateUnavailable) as error:
+            self._failed(ending, admitting, extending, error)
+            return
+        except Exception as error:  # one call that cannot be booked must not take the others with it
+            self._apart(ending, admitting, extending, error)
+            return
+        for (_, answer), permit_or_refusal in zip(admitting, admitted, strict=True):
+            answer.set_result(permit_or_refusal)
+        for (*_, waiting), refusal in zip(extending, extended, strict=True):
+            if waiting.done():
+                continue
+            if isinstance(refusal, StateUnavailable):
+                waiting.set_exception(refusal)
+            else:
+                waiting.set_result(refusal)
+        for (_, _, _, done), outcome in zip(ending, settled, strict=True):
+            if done is not None:
+                self._tell(done, outcome)
+
+    def _tell(self, done: Done, outcome: Settled) -> None:
+        try:
+            done(outcome)
+        except Exception as error:  # the next one is to hear of its own
+            self._report("what follows a settlement failed", error)
+
+    def _failed(
+        self, ending: list[Ending], admitting: list[Admitting], extending: list[Extending], error: Exception
+    ) -> None:
+        """Refuse who asks to go on, as nothing can be written; what is to be settled waits, apart from the others."""
+        refusal: StateUnavailable
+        if isinstance(error, StateUnavailable):
+            refusal = error
+        elif isinstance(error, lmdb.MapFullError):
+            refusal = StateFull("the state has no room for another call")
+        else:
+            refusal = StateUnavailable(f"the state cannot be written: {error}")
+        self._refuse(admitting, extending, refusal)
+        if ending and (admitting or extending):
+            self._ending[:0] = ending
+            self._flush()
+        elif ending:
+            self._later(ending)
+
+    def _refuse(self, admitting: list[Admitting], extending: list[Extending], error: StateUnavailable) -> None:
+        for answer in _answers(admitting, extending):
+            if not answer.done():
+                answer.set_exception(error)
+
+    def _later(self, ending: list[Ending]) -> None:
+        self._ending[:0] = ending
+        if not self._due:
+            self._due = True
+            (self._loop or self._running()).call_later(_RETRY, self._flush)
+
+    def _apart(
+        self, ending: list[Ending], admitting: list[Admitting], extending: list[Extending], error: Exception
+    ) -> None:
+        """Book each of these by itself, so that the one at fault fails alone."""
+        if len(ending) + len(admitting) + len(extending) > 1:
+            hook, self.before_settling = self.before_settling, None  # their records are written
+            queued = self._ending, self._admitting, self._extending, self._due
+            self._due = True
+            for kind, waiting in (("ending", ending), ("extending", extending), ("admitting", admitting)):
+                for one in waiting:
+                    self._ending, self._admitting, self._extending = [], [], []
+                    getattr(self, f"_{kind}").append(one)
+                    self._flush()
+            self._ending, self._admitting, self._extending, self._due = queued
+            self.before_settling = hook
+            return
+        for answer in _answers(admitting, extending):
+            if not answer.done():
+                answer.set_exception(error)
+        for permit, _, _, done in ending:
+            self._report(f"call {permit.call_id!r} could not be settled", error)
+            if done is not None:
+                self._tell(done, QUIET)
+
+    def _report(self, message: str, error: Exception) -> None:
+        (self._loop or self._running()).call_exception_handler({"message": message, "exception": error})
+
+    def expire(self, owner: str, at: Moment) -> list[Orphan]:
+        """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed."""
+        return self.ledger.expire(owner, at)
+
+    def tidy(self, at: Moment) -> None:
+        """Do what has to be done every second. Raises StateUnavailable where the file is not the others' any more."""
+        self.ledger.tidy(at)
+
+    # Counters
+
+    def counters(self, rows: Sequence[str], at: Moment) -> list[Counter]:
+        """Return what the rules of these rows have counted."""
+        return self.ledger.counters(rows, at)
+
+    def reopen(self, row: str, rule_id: str) -> None:
+        """Open a scope again that was closed because a call used more than its bound."""
+        self.ledger.reopen(row, rule_id)
+
+    # Keys
+
+    def rules(self) -> Sequence[Applied]:
+        """Return the rules in force that control has put here."""
+        return self.keys.rules()
+
+    @property
+    def version(self) -> int:
+        """The version of the key snapshot: higher after every change, in every worker before its next call."""
+        return self.keys.version
+
+    # Objects
+
+    def own(self, thing: Owned) -> Awaitable[None]:
+        """Remember an object durably: it is on disk once the answer is there."""
+        return self.objects.own(thing)
+
+    def owned(self, id: str) -> Owned | None:  # noqa: A002  # the word of every API
+        """Return whose an object is."""
+        return self.objects.owned(id)
+
+    def disown(self, id: str) -> Awaitable[None]:  # noqa: A002
+        """Forget an object that is no more."""
+        return self.objects.disown(id)
+
+    def owned_by(self, tenant: str, kind: str, after: str = "", limit: int = 100) -> list[Owned]:
+        """Return a tenant's objects of a kind, newest first, from the one after `after` on."""
+        return self.objects.owned_by(tenant, kind, after, limit)
+
+    def close(self) -> None:
+        """Book what is waiting, and close the files."""
+        self._flush()
+        self.ledger.close()
+        self.keys.close()
+        self.objects.close()
+
+
+def _answers(admitting: list[Admitting], extending: list[Extending]) -> "list[asyncio.Future[Any]]":
+    return [*(one[-1] for one in admitting), *(one[-1] for one in extending)]
