@@ -462,7 +462,7 @@ class Gateway:
         if caller.models:
             named = [pair for pair in named if snapshot.keys.may_use(caller, pair[0])]
         if call.operation.name == "models":
-            body = render_models(shape, named)
+            body = render_models(shape, named, exchange.query)
         else:
             owner = dict(named).get(call.model or "")
             if owner is None:
