@@ -1,5 +1,6 @@
 """Who a key belongs to, and what bounds its calls: the snapshot's words, shared by configuration, state and control."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
@@ -107,3 +108,16 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     markup: int = 1_000_000
     master: bool = False
     rules: tuple[Applied, ...] = ()
+
+
+def row_of(applied: Applied, who: Mapping[Dimension, str]) -> str | None:
+    """Return the name of the row that a rule is counted in for calls of these: `key:web`, `team:core|customer:42`.
+
+    What `to` names is in it as it stands there, what `each` names by its value. None where `who` lacks one of `each`.
+    """
+    parts = [f"{dimension}:{' '.join(patterns)}" for dimension, patterns in sorted(applied.to.items())]
+    for dimension in applied.each:
+        if dimension not in who:
+            return None
+        parts.append(f"{dimension}:{who[dimension]}")
+    return "|".join(parts) or "all"
