@@ -1,0 +1,73 @@
+"""Bringing the schema of a store from one version to another, by the migrations in this package.
+
+Their files are numbered (`0001_calls.py`), and each number is a revision. A store that is up to date is told at once,
+without loading what migrates.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, inspect, text
+
+from portico.errors import ConfigError
+from portico.store.engine import writing
+
+if TYPE_CHECKING:
+    from alembic.config import Config
+
+MIGRATIONS = Path(__file__).with_name("migrations")
+LOCK = 0x706F7274
+"""The advisory lock of PostgreSQL under which one of several starts migrates."""
+
+
+def revisions() -> list[str]:
+    """Return the revisions there are, oldest first."""
+    return sorted(path.name.partition("_")[0] for path in (MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+
+
+def revision(connection: Connection) -> str | None:
+    """Return the revision of a store; None for one that is empty."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def upgrade(engine: Engine, to: str | None = None) -> None:
+    """Bring a store to a revision, or the newest. Raises ConfigError for a store of a newer Portico."""
+    known = revisions()
+    wanted = to or known[-1]
+    with engine.connect() as connection:
+        found = revision(connection)
+    if found == wanted:
+        return
+    if found is not None and found not in known:
+        raise ConfigError(
+            f"the store is at revision {found!r}, which this Portico does not know (its newest is {known[-1]!r}): "
+            "a newer one has used it. Use that one, or a backup."
+        )
+    _run(engine, "upgrade", wanted)
+
+
+def downgrade(engine: Engine, to: str) -> None:
+    """Take a store back to an earlier revision, or to `base`: nothing. What only the later ones hold is lost."""
+    _run(engine, "downgrade", to)
+
+
+def _run(engine: Engine, direction: str, to: str) -> None:
+    from alembic import command
+
+    config = _config()
+    with writing(engine).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+        config.attributes["connection"] = connection
+        getattr(command, direction)(config, to)
+
+
+def _config() -> "Config":
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    return config

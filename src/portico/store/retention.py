@@ -1,0 +1,127 @@
+"""Letting go of what is old: rows, sums by their grain, events, and segments with the bodies in them.
+
+Everything is done in small transactions, so that ingest and the admin API are never kept waiting for long.
+"""
+
+import os
+from collections.abc import Collection
+from pathlib import Path
+
+import msgspec
+from sqlalchemy import Connection, Engine, delete, select, update
+
+from portico.journal.reader import LAST_SEGMENTS
+from portico.journal.segments import segments as list_segments
+from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS
+from portico.store.engine import writing
+from portico.store.rows import first_seq
+from portico.store.sums import DAY, HOUR, MINUTE
+from portico.store.tables import breakdowns, call_tags, calls, events, names, rollups, segments
+
+CHUNK = 2_000
+SCOPES = 200
+"""Teams, keys … whose sums are cleared in one transaction."""
+
+
+class Keep(msgspec.Struct, frozen=True):
+    """How many seconds things are kept; None for as long as the store is."""
+
+    calls: int | None = 90 * DAY
+    bodies: int | None = 30 * DAY
+    minutes: int | None = 3 * DAY
+    hours: int | None = 100 * DAY
+    days: int | None = None
+    events: int | None = 400 * DAY
+
+
+def prune(engine: Engine, keep: Keep, now: int) -> int:
+    """Remove rows and sums that are too old (`now` is in seconds since the epoch); return how many calls went."""
+    gone = 0
+    if keep.calls is not None:
+        gone = _prune_calls(engine, first_seq((now - keep.calls) * 1000))
+    for grain, kept in ((MINUTE, keep.minutes), (HOUR, keep.hours), (DAY, keep.days)):
+        if kept is not None:
+            _prune_sums(engine, grain, now - kept)
+    if keep.events is not None:
+        with writing(engine).begin() as connection:
+            connection.execute(delete(events).where(events.c.time_ms < (now - keep.events) * 1000))
+    return gone
+
+
+def remove_segments(engine: Engine, directory: str, keep: Keep, now: int, living: Collection[str]) -> list[str]:
+    """Remove the segments that are all in the store, and whose bodies are too old or none; return their names.
+
+    Of the owners in `living` the last few stay, whatever is in them: when one dies, they are looked through for what it
+    had under way.
+    """
+    there = list_segments(directory)
+    held = {
+        segment.name for owner in living for segment in [each for each in there if each.owner == owner][-LAST_SEGMENTS:]
+    }
+    oldest = None if keep.bodies is None else (now - keep.bodies) * 1000
+    removed = []
+    with engine.connect() as connection:
+        chosen = segments.c.whole.is_(True) & segments.c.removed.is_(False)
+        done = connection.execute(select(segments.c.name, segments.c.bodies, segments.c.last_ms).where(chosen)).all()
+    here = {segment.name: segment.path for segment in there}
+    for name, bodies, last_ms in done:
+        if name in held or (bodies and (oldest is None or last_ms >= oldest)):
+            continue
+        # first the word, then the deed: a segment that is said to be gone and is not is only removed again
+        with writing(engine).begin() as connection:
+            connection.execute(update(segments).where(segments.c.name == name).values(removed=True))
+        if name in here:
+            Path(here[name]).unlink(missing_ok=True)
+        removed.append(name)
+    with engine.connect() as connection:
+        said = set(connection.execute(select(segments.c.name).where(segments.c.removed.is_(True))).scalars())
+    for name in said & here.keys() - set(removed):
+        os.unlink(here[name])  # noqa: PTH108  # a path as the listing gave it
+    return removed
+
+
+def _prune_calls(engine: Engine, before: int) -> int:
+    gone = 0
+    while True:
+        with writing(engine).begin() as connection:
+            oldest = select(calls.c.seq).where(calls.c.seq < before).order_by(calls.c.seq).limit(CHUNK)
+            seqs = connection.execute(oldest).scalars().all()
+            if seqs:
+                connection.execute(delete(calls).where(calls.c.seq <= seqs[-1]))
+            gone += len(seqs)
+        if len(seqs) < CHUNK:
+            break
+    with engine.connect() as connection:
+        tags = connection.execute(select(names.c.id).where(names.c.kind == KINDS["tag"])).scalars().all()
+    for at in range(0, len(tags), SCOPES):
+        with writing(engine).begin() as connection:
+            for tag in tags[at : at + SCOPES]:
+                connection.execute(delete(call_tags).where((call_tags.c.tag == tag) & (call_tags.c.seq < before)))
+    return gone
+
+
+def _prune_sums(engine: Engine, grain: int, before: int) -> None:
+    for kind in (0, *KINDS.values()):
+        with writing(engine).begin() as connection:
+            old = (rollups.c.grain == grain) & (rollups.c.dimension == kind) & (rollups.c.bucket < before)
+            connection.execute(delete(rollups).where(old))
+    by = BY_HOUR if grain == HOUR else BY_DAY if grain == DAY else {}
+    for scope, dimensions in by.items():
+        with engine.connect() as connection:
+            numbers = connection.execute(select(names.c.id).where(names.c.kind == KINDS[scope])).scalars().all()
+        for at in range(0, len(numbers), SCOPES):
+            with writing(engine).begin() as connection:
+                for number in numbers[at : at + SCOPES]:
+                    for dimension in dimensions:
+                        _prune_breakdown(connection, grain, number, KINDS[dimension], before)
+
+
+def _prune_breakdown(connection: Connection, grain: int, scope: int, kind: int, before: int) -> None:
+    connection.execute(
+        delete(breakdowns).where(
+            breakdowns.c.grain == grain,
+            breakdowns.c.scope == scope,
+            breakdowns.c.dimension == kind,
+            breakdowns.c.bucket < before,
+        )
+    )
