@@ -82,12 +82,13 @@ def rules_parts(rule: Rule) -> int:
 class Planner:
     """Makes scopes ready to be counted, and remembers that for those it is given again."""
 
-    __slots__ = ("_learn", "_plans", "_rules")
+    __slots__ = ("_learn", "_plans", "_rules", "_scopes")
 
     def __init__(self, learn: Callable[[Rules], None] | None = None) -> None:
         self._learn = learn
         self._plans: dict[int, Plan] = {}
-        self._rules: dict[int, tuple[Scope, tuple[bytes, str, Rules]]] = {}
+        self._scopes: dict[int, tuple[Scope, tuple[bytes, str, Rules]]] = {}
+        self._rules: dict[tuple[Rule, ...], Rules] = {}
 
     def plan(self, scopes: tuple[Scope, ...]) -> Plan:
         """Return the plan of these scopes."""
@@ -107,15 +108,20 @@ class Planner:
         return plan
 
     def _row(self, scope: Scope) -> tuple[bytes, str, Rules]:
-        known = self._rules.get(id(scope))
+        known = self._scopes.get(id(scope))
         if known is not None and known[0] is scope:
             return known[1]
-        if len(self._rules) >= _KNOWN:
-            self._rules.clear()
-        row = (row_key(scope.row), scope.row, Rules(scope.rules))
-        if self._learn is not None:
-            self._learn(row[2])
-        self._rules[id(scope)] = (scope, row)
+        rules = self._rules.get(scope.rules)
+        if rules is None:
+            if len(self._rules) >= _KNOWN:
+                self._rules.clear()
+            rules = self._rules[scope.rules] = Rules(scope.rules)
+            if self._learn is not None:
+                self._learn(rules)
+        if len(self._scopes) >= _KNOWN:
+            self._scopes.clear()
+        row = (row_key(scope.row), scope.row, rules)
+        self._scopes[id(scope)] = (scope, row)
         return row
 
 
@@ -209,7 +215,7 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used, at: Mom
         if row is None:
             row = rows[key] = fetch(key, rules)
         ops = rules.ops if row.layout is rules.layout else rules.fit(row, at.boot_ns, at.wall_ns)
-        first, events = correct(row, name, ops, wanted, keys, first, now, over)
+        first, events = correct(row, name, ops, wanted, keys, first, now, over, at.boot_ns)
         if events is not None:
             passed = events if passed is None else [*passed, *events]
     if passed is not None:
@@ -251,14 +257,14 @@ def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at
             row = rows[key] = fetch(key, rules)
         ops = rules.fit(row, at.boot_ns, at.wall_ns)
         op = ops[[known for known, _ in rules.slots].index(slot)]
-        kind, place, window = op[1 - 1], op[1], max(part[2] for part in parts)
+        kind, place, window = op[0], op[1], max(part[2] for part in parts)
         here = [p for p in parts if kind != BUDGET or p[2] == row.cells[place]]
         reserved = sum(asked or 0 for _, asked, _ in here)
         whole = bool(here) and (over or any(number == 0 for number, _, _ in here))
         unbounded = any(asked is None for _, asked, _ in here)
         charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in now)
         asked = None if unbounded and not reserved else reserved
-        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, over)  # type: ignore[arg-type]  # nine of them
+        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, over, at.boot_ns)  # type: ignore[arg-type]  # nine of them
         passed.extend(events or ())
     return Settled(over, tuple(passed))
 
@@ -306,4 +312,4 @@ def _walk(
         if row is None:
             row = rows[key] = fetch(key, rules)
         quiet: list[Op] = [(*op[:6], (), op[7]) for op in rules.fit(row, at.boot_ns, at.wall_ns)]
-        first, _ = correct(row, name, quiet, reserved, keys, first, used, over=False)
+        first, _ = correct(row, name, quiet, reserved, keys, first, used, False, at.boot_ns)

@@ -49,6 +49,7 @@ _ALERTS: Final = CLOSED - 1
 SOON: Final = 1.0  # seconds until it is worth asking again, where what is in the way are calls under way
 
 SLOT_BYTES: Final = 10
+_SLOTS: Final = 100  # in a row; as many that calls under way count in are kept beyond, up to 255
 _DAY: Final = 86_400 * windows.SECOND
 
 Op = tuple[int, int, int, int, int, bool, tuple[int, ...], Rule]
@@ -134,6 +135,12 @@ class Layout:
         return self.signature + self.pack(*cells)
 
 
+@lru_cache(4_096)
+def _layout(slots: tuple[bytes, ...]) -> Layout:
+    """The layout of these slots: the same object wherever they are the same, which is how rows are told at a glance."""
+    return Layout(slots)
+
+
 @lru_cache(256)
 def _packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tuple[int, ...]]]:
     packing = Struct(f"<{size}q")
@@ -145,7 +152,8 @@ def decode(value: bytes, rules: "Rules | None" = None) -> "Row":
     if rules is not None and value.startswith(rules.layout.signature):
         layout = rules.layout
     else:
-        layout = Layout([value[at : at + SLOT_BYTES] for at in range(1, 1 + value[0] * SLOT_BYTES, SLOT_BYTES)])
+        end = 1 + value[0] * SLOT_BYTES
+        layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
     return Row(layout, list(layout.unpack(value, len(layout.signature))))
 
 
@@ -167,7 +175,7 @@ class Rules:
     def __init__(self, rules: Sequence[Rule]) -> None:
         by_slot = {slot_of(rule): rule for rule in rules}  # a rule named twice counts once
         self.slots = tuple(by_slot.items())
-        self.layout = Layout(tuple(by_slot))
+        self.layout = _layout(tuple(by_slot))
         self.ops = self._place(self.layout)
         self._fitted: tuple[Layout, tuple[Op, ...]] = (self.layout, self.ops)
 
@@ -185,8 +193,8 @@ class Rules:
 
     def fit(self, row: Row, boot: int, wall: int) -> tuple[Op, ...]:
         """Give the row a slot for each of these rules, drop foreign slots with nothing in them; return the places."""
-        if row.layout is self.layout:
-            return self.ops
+        if row.layout is self._fitted[0] and len(self._fitted[1]) == len(self.ops):
+            return self._fitted[1]
         places = row.layout.places
         if not all(slot in places for slot, _ in self.slots):
             mine = self.layout.places
@@ -195,13 +203,13 @@ class Rules:
                 for slot in row.layout.slots
                 if slot in mine or not vacant(slot, row.cells, places[slot], boot, wall)
             ]
-            layout = Layout((*kept, *(slot for slot, _ in self.slots if slot not in places)))
+            if len(kept) + len(mine) > _SLOTS:  # rules that changed a hundred times over
+                kept = [slot for slot in kept if slot in mine or _holds(slot, row.cells, places[slot])]
+            layout = _layout((*kept, *(slot for slot, _ in self.slots if slot not in places)))
             cells = [0] * layout.size
             for slot in kept:
                 size, at, now_at = cells_of(slot), places[slot], layout.places[slot]
                 cells[now_at : now_at + size] = row.cells[at : at + size]
-            if layout.slots == self.layout.slots:
-                layout = self.layout
             row.layout, row.cells = layout, cells
         return self.on(row)
 
@@ -327,7 +335,15 @@ def give_back(rows: dict[bytes, Row], plan: Plan, wanted: Asks, until: Rule | No
 
 
 def correct(
-    row: Row, name: str, ops: Sequence[Op], reserved: Asks, keys: Sequence[int], first: int, used: Spent, over: bool
+    row: Row,
+    name: str,
+    ops: Sequence[Op],
+    reserved: Asks,
+    keys: Sequence[int],
+    first: int,
+    used: Spent,
+    over: bool,
+    boot: int,
 ) -> tuple[int, list[Passed] | None]:
     """Put what was used in the place of what was reserved, in one row; `keys` counts from `first` on.
 
@@ -335,11 +351,13 @@ def correct(
     """
     cells = row.cells
     passed: list[Passed] | None = None
-    for kind, at, place, amount, _, firm, alerts, rule in ops:
+    for kind, at, place, amount, length, firm, alerts, rule in ops:
         asked = reserved[place]
         now = used[place]
         if kind == 0:  # BUCKET
             assert asked is not None
+            if now > asked and cells[at + 1] < max(boot - cells[at], 0) * amount // length:
+                cells[at], cells[at + 1] = boot, 0  # a bucket that is more than empty has no credit
             cells[at + 1] += now - asked
         elif kind == 2:  # BUDGET
             key = keys[first]
@@ -503,15 +521,27 @@ def _rolling_full(
     return Refusal(name, rule, asked, left, (leaves * length - boot) / windows.SECOND, closed)
 
 
-def vacant(slot: bytes, cells: Sequence[int], at: int, boot: int, wall: int) -> bool:
-    """Say whether nothing is lost with this slot: nothing reserved, and what it counted is over or nothing."""
+def vacant(slot: bytes, cells: Sequence[int], at: int, boot: int, wall: int, rule: Rule | None = None) -> bool:
+    """Say whether nothing is lost with this slot: nothing reserved, and what it counted is over or nothing.
+
+    Without the rule that it is for, one that might have leaked or rolled on counts as it stands.
+    """
     kind = slot[-2]
-    if kind == BUCKET:
-        return cells[at + 1] <= 0
     if kind == IN_FLIGHT:
         return cells[at] == 0
     if kind == BUDGET:
         # A day of the calendar that is over is kept for another, so that setting the clock back does not renew it.
         over = wall >= cells[at + 1] + _DAY or boot >= cells[at + 2]
         return cells[at + 4] == 0 and (over or (cells[at + 3] == 0 and cells[at + 5] == 0))
+    length = windows.length_ns(rule.window) if rule is not None else None
+    if kind == BUCKET:
+        leaked = (boot - cells[at]) * rule.amount // length if rule is not None and length else 0
+        return cells[at + 1] <= leaked
+    if length and boot // -(-length // slot[-1]) >= cells[at] + slot[-1] + 1:
+        return cells[at + 2] == 0
     return cells[at + 1] == 0 and cells[at + 2] == 0 and cells[at + 3] < CLOSED
+
+
+def _holds(slot: bytes, cells: Sequence[int], at: int) -> bool:
+    """Say whether calls under way have something in this slot."""
+    return cells[at + {BUCKET: 1, IN_FLIGHT: 0, BUDGET: 4, ROLLING: 2}[slot[-2]]] != 0 and slot[-2] != BUCKET

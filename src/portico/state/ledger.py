@@ -14,12 +14,13 @@ from portico.errors import StateUnavailable
 from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
-from portico.state.counting import Asks, Plan, Row, Rules, decode, vacant
+from portico.state.counting import CAP, Asks, Plan, Row, Rules, decode, vacant
 from portico.state.environment import open_environment
 from portico.state.reading import read_counter, reopen_slot
 
 TOMBSTONES_NS = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
 _SLICE = 100  # permits expired, or rows looked at, while the one lock is held
+_AT_HAND = 8_192  # rows kept decoded
 _TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
 
 _number = Struct(">Q").pack
@@ -72,7 +73,9 @@ class Ledger:
         self._swept = b""
         self._lost = False
         self._tx: Tx | None = None
-        self._at_hand: dict[bytes, Row] = {}
+        self._at_hand: dict[bytes, Row] = {}  # in this transaction
+        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
+        self._written = -1
         self._grown: list[tuple[books.Hold, Asks, list[tuple[Plan, Asks, list[int]]] | None]] = []
         self.tight = False
 
@@ -111,13 +114,18 @@ class Ledger:
             raise StateUnavailable("the state is no longer where all workers look for it")
         tx = self._tx = self._env.begin(write=True)
         rows = self._at_hand = {}
+        number = tx.id()
+        if number != self._written + 1 or len(self._cached) > _AT_HAND:
+            self._cached.clear()  # somebody else has written since
         try:
             yield
-            for key, row in rows.items():
-                tx.put(key, row.layout.encode(row.cells), True, True, False, self._rows)
+            if rows:
+                tx.cursor(self._rows).putmulti([(key, row.layout.encode(row.cells)) for key, row in rows.items()])
             tx.commit()
+            self._written = number
         except BaseException:
             tx.abort()
+            self._cached.clear()
             for hold, wanted, more in self._grown:
                 hold.asks, hold.more = wanted, more
             raise
@@ -126,15 +134,17 @@ class Ledger:
             self._grown.clear()
 
     def _fetch(self, key: bytes, rules: Rules) -> Row:
+        row = self._cached.get(key)
+        if row is not None and row.layout is rules.layout:
+            return row
         tx = self._tx
         assert tx is not None
         value = tx.get(key, None, self._rows)
-        if value is None:
+        row = Row(rules.layout, [0] * rules.layout.size) if value is None else decode(value, rules)
+        if value is None or row.layout is not rules.layout:
             self._learn(tx, rules)
-            return Row(rules.layout, [0] * rules.layout.size)
-        if not value.startswith(rules.layout.signature):
-            self._learn(tx, rules)
-        return decode(value, rules)
+        self._cached[key] = row
+        return row
 
     def _learn(self, tx: Tx, rules: Rules) -> None:
         """Remember which rules these slots are, for those who do not have them."""
@@ -268,7 +278,7 @@ class Ledger:
             assert tx is not None
             value = tx.get(key, db=self._rows)
             if value is not None:
-                row = self._at_hand[key] = decode(value)
+                row = self._at_hand[key] = self._cached[key] = decode(value)
                 for slot in row.layout.slots:
                     if self._rule(tx, slot).id == rule_id:
                         reopen_slot(row, slot)
@@ -304,7 +314,7 @@ class Ledger:
                 if seen == _SLICE:
                     self._swept = key
                     break
-                if _vacant(decode(value), at):
+                if self._vacant(tx, decode(value), at):
                     empty.append(key)
             for seen, (key, value) in enumerate(tx.cursor(self._expired)):
                 if seen == _SLICE:
@@ -322,10 +332,17 @@ class Ledger:
         assert tx is not None
         for key in empty:
             value = tx.get(key, db=self._rows)
-            if value is not None and _vacant(decode(value), at):
+            if value is not None and self._vacant(tx, decode(value), at):
                 tx.delete(key, db=self._rows)
+                self._cached.pop(key, None)
         for key in over:
             tx.delete(key, db=self._expired)
+
+    def _vacant(self, tx: Tx, row: Row, at: Moment) -> bool:
+        return all(
+            vacant(slot, row.cells, place, at.boot_ns, at.wall_ns, self._rule(tx, slot))
+            for slot, place in row.layout.places.items()
+        )
 
     def close(self) -> None:
         """Close the file."""
@@ -335,6 +352,9 @@ class Ledger:
 def _kept(call_id: str, bound: Bound, hold: books.Hold) -> tuple[object, ...]:
     """A `Kept`, of which the plan is encoded already."""
     at = hold.at
+    if bound.input_tokens > CAP or bound.output_tokens > CAP or (bound.cost or 0) > CAP:
+        cost = None if bound.cost is None else min(bound.cost, CAP)
+        bound = Bound(min(bound.input_tokens, CAP), min(bound.output_tokens, CAP), cost, bound.why)
     kept = (call_id, bound, hold.about, hold.plan.encoded, hold.asks, hold.keys, at.boot_ns, at.wall_ns)
     if hold.more is None:
         return kept
@@ -343,8 +363,3 @@ def _kept(call_id: str, bound: Bound, hold: books.Hold) -> tuple[object, ...]:
 
 def _name(key: bytes) -> str:
     return key.decode("utf-8", "surrogatepass")
-
-
-def _vacant(row: Row, at: Moment) -> bool:
-    places = row.layout.places
-    return all(vacant(slot, row.cells, places[slot], at.boot_ns, at.wall_ns) for slot in row.layout.slots)

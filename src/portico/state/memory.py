@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from portico.errors import StateUnavailable
 from portico.rules import Applied, Bound, Holder, Rule
 from portico.state import books
 from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
@@ -53,17 +54,17 @@ class MemoryState:
             self._permits[admission.call_id] = answer
         return Now(answer)
 
-    def extend(
-        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
-    ) -> Awaitable[Refusal | None]:
+    async def extend(self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()) -> Refusal | None:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
         hold = permit.token
         assert isinstance(hold, books.Hold)
+        if permit.call_id not in self._permits:
+            raise StateUnavailable(f"call {permit.call_id!r} has no permit any more")
         answer = books.extend(self._rows, _fresh, self._planner, hold, bound, at, scopes)
         if isinstance(answer, Refusal):
-            return Now(answer)
+            return answer
         books.grow(hold, *answer)
-        return Now(None)
+        return None
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
         """Put true usage in the place of what was reserved."""
@@ -132,8 +133,10 @@ class MemoryState:
     def tidy(self, at: Moment) -> None:
         """Forget rows with nothing in them."""
         for key, row in list(self._rows.items()):
-            places = row.layout.places
-            if all(vacant(slot, row.cells, places[slot], at.boot_ns, at.wall_ns) for slot in places):
+            if all(
+                vacant(slot, row.cells, place, at.boot_ns, at.wall_ns, self._known[slot])
+                for slot, place in row.layout.places.items()
+            ):
                 del self._rows[key]
 
     # Keys

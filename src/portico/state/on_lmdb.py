@@ -1,7 +1,7 @@
 """State shared by the processes of one machine, in LMDB: what came together in a tick is one transaction."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,13 @@ class LmdbState:
     def reopen(self, row: str, rule_id: str) -> None:
         """Open a scope again that was closed because a call used more than its bound."""
         self.ledger.reopen(row, rule_id)
+
+    def charge(self, spent: Iterable[tuple[Scope, Used, int]], at: Moment) -> None:
+        """Count what was used before the file was made: for each scope, what, and when (in ns by the wall clock).
+
+        Control calls this when it rebuilds the state from journal and store, and then `ledger.mark_rebuilt`.
+        """
+        self.ledger.charge(spent, at)
 
     # Keys
 
