@@ -10,7 +10,7 @@ import pytest
 
 from portico.dialects.operations import OPERATIONS
 from portico.providers import row as rows
-from portico.providers.catalog import CATALOG, PATHS, QUIRKS, Row
+from portico.providers.catalog import CATALOG, PATHS, Row
 from portico.providers.credentials import OPTIONS
 
 ROWS = pytest.mark.parametrize(("name", "row"), CATALOG.items(), ids=list(CATALOG))
@@ -143,22 +143,12 @@ def test_every_hole_is_an_option_and_every_option_fills_a_hole(name: str, row: R
 
 
 @ROWS
-def test_its_quirks_are_defined(name: str, row: Row) -> None:
-    assert set(row.quirks) <= set(QUIRKS)
-
-
-def test_every_quirk_is_somebodys_and_is_explained_in_a_sentence() -> None:
-    assert set(QUIRKS) == {quirk for row in CATALOG.values() for quirk in row.quirks}
-    assert all(meaning.endswith(".") and 20 < len(meaning) < 120 for meaning in QUIRKS.values())
-
-
-@ROWS
 def test_whole_urls_are_https(name: str, row: Row) -> None:
     for path in (*row.paths.values(), *row.streams.values(), row.prefix or "/"):
         assert path.startswith(("/", "https://")), path
 
 
-def test_an_openai_compatible_row_takes_at_most_seven_lines() -> None:
+def test_an_openai_compatible_row_takes_under_ten_lines() -> None:
     written = resources.files("portico.providers").joinpath("catalog.toml").read_text(encoding="utf-8")
     for table in re.split(r"\n(?=\[providers\.)", written)[1:]:
         name = re.match(r"\[providers\.(\w+)", table)
@@ -166,7 +156,7 @@ def test_an_openai_compatible_row_takes_at_most_seven_lines() -> None:
         row = CATALOG[name[1]]
         if row.auth == "bearer" and len(row.every_operation) <= 5 and not row.options:
             lines = [line for line in table.split("\n")[1:] if line.strip() and not line.startswith("#")]
-            assert len(lines) <= 7, name[1]
+            assert len(lines) < 10, name[1]
 
 
 @pytest.mark.parametrize(

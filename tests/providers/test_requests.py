@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -35,6 +36,66 @@ def environment(call: Mapping[str, Any]) -> dict[str, str]:
     if call["row"] == "vertex":
         environ["GOOGLE_APPLICATION_CREDENTIALS"] = json.dumps(LOGIN)
     return environ
+
+
+# Where a provider's own words stand that are not at the site of its API.
+SITES: dict[str, tuple[str, ...]] = {
+    "anthropic": ("claude.com",),
+    "azure": ("microsoft.com",),
+    "azure_ai": ("microsoft.com",),
+    "azure_anthropic": ("claude.com",),
+    "bedrock": ("amazon.com", "amazonaws.cn"),
+    "bedrock_mantle": ("amazon.com", "claude.com"),
+    "cohere_openai": ("cohere.com",),
+    "dashscope": ("alibabacloud.com",),
+    "dashscope_cn": ("alibabacloud.com",),
+    "databricks": ("databricks.com",),
+    "digitalocean": ("digitalocean.com",),
+    "docker_model_runner": ("docker.com",),
+    "gemini": ("google.dev",),
+    "gemini_openai": ("google.dev",),
+    "github": ("github.com",),
+    "gmi": ("github.com/GMISWE",),
+    "helicone": ("github.com/Helicone",),
+    "jan": ("jan.ai",),
+    "litellm": ("litellm.ai",),
+    "llamacpp": ("github.com/ggml-org",),
+    "llamafile": ("github.com/mozilla-ai",),
+    "lm_studio": ("lmstudio.ai",),
+    "localai": ("localai.io",),
+    "modelscope": ("github.com/modelscope",),
+    "moonshot": ("kimi.ai",),
+    "ollama": ("ollama.com",),
+    "ovhcloud": ("ovh.github.io",),
+    "qianfan": ("baidu.com",),
+    "scaleway": ("scaleway.com",),
+    "sglang": ("sglang.io",),
+    "snowflake": ("snowflake.com",),
+    "stackit": ("stackit.cloud",),
+    "tgi": ("huggingface.co",),
+    "v0": ("vercel.com",),
+    "vercel_ai_gateway": ("vercel.com",),
+    "vertex": ("google.com", "github.com/googleapis", "claude.com"),
+    "vllm": ("vllm.ai",),
+    "volcengine": ("volcengine.com",),
+    "vultr": ("vultr.com",),
+    "xinference": ("inference.readthedocs.io",),
+}
+
+
+def site(host: str) -> str:
+    """Return the name under which a host is registered."""
+    labels = host.split(".")
+    return ".".join(labels[-3:] if labels[-2:-1] in (["com"], ["co"]) else labels[-2:])
+
+
+@pytest.mark.parametrize("call", CALLS, ids=[f"{call['row']}-{call['call']}" for call in CALLS])
+def test_its_source_is_the_providers_own(call: dict[str, Any]) -> None:
+    source = urlsplit(call["source"])
+    assert source.scheme == "https"
+    own = (site(urlsplit(call["url"]).hostname or ""), *SITES.get(call["row"], ()))
+    there = f".{source.hostname}{source.path}/"
+    assert any(f".{name}/" in there for name in own), call["source"]
 
 
 def test_every_row_has_an_expected_request() -> None:

@@ -246,7 +246,7 @@ def test_the_project_of_a_service_account_is_used(tmp_path: Path) -> None:
     provider = made("vertex", {"GOOGLE_APPLICATION_CREDENTIALS": str(path)})
     endpoint = provider.endpoint("generate_content", "gemini-2.5-pro")
     assert endpoint is not None
-    assert endpoint.path.startswith("/v1/projects/mine/locations/global/")
+    assert endpoint.path.startswith("/v1beta1/projects/mine/locations/global/")
     assert isinstance(provider.credentials[0], Token)
 
 

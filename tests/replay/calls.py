@@ -48,9 +48,6 @@ BY_PATH = {
     "/v1/responses/input_tokens": "responses_input_tokens",
 }
 """Operations that were recorded under another API's name."""
-AT_ANOTHER_VERSION = {"/v1/rerank": "/v2/rerank"}
-"""Where Cohere's row has what was recorded at an older path."""
-
 KEYS = ("authorization", "x-api-key", "api-key", "x-goog-api-key")
 BLANK = re.compile(rb"\n\n|\r\n\r\n|\r\r")
 FORM = "replayed-form"
@@ -130,9 +127,8 @@ def read(record: dict[str, Any]) -> Call | str:
         return "an event stream whose framing was lost"
     if record["streaming"] and body_of(record).count(b"\ndata:") > 1 and not BLANK.search(body_of(record).rstrip()):
         return "server-sent events whose blank lines were lost"
-    looked_at = AT_ANOTHER_VERSION.get(path, path) if record["provider"] == "cohere" else path
-    if record["provider"] == "azure" and path == "/openai/responses":
-        looked_at = "/openai/v1/responses"
+    azure_s = record["provider"] == "azure" and path == "/openai/responses"
+    looked_at = "/openai/v1/responses" if azure_s else path
     found = find(record["provider"], operation, looked_at)
     if found is None:
         return f"no row has {record['provider']}'s {record['api']} at this path"

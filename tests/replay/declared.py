@@ -19,7 +19,7 @@ DECLARED = {
     "default header": "A header that the provider insists on is added where the caller sent none.",
     "path encoding": "A model's name in a path is percent-encoded in one way, whichever the caller's was.",
     "double slash": "An empty segment at the start of a path is left out; clients write it by mistake.",
-    "path version": "A provider's row has one path for an operation: Vertex's v1, Azure's openai/v1, Cohere's v2.",
+    "path version": "A provider's row has one path for an operation: Vertex's v1beta1 for Gemini, Azure's openai/v1.",
     "api-version": "Azure's is filled in where the caller named none, and left out where the path has the version.",
     # on the way back
     "reply headers": "What belongs to a connection, or to the provider's site or account, stays here; ours are added.",

@@ -9,7 +9,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 from tests.replay.caller import Got
-from tests.replay.calls import AT_ANOTHER_VERSION, KEYS, Call, decoded, renamed_form, written
+from tests.replay.calls import KEYS, Call, decoded, renamed_form, written
 from tests.replay.declared import OWN_REPLY, OWN_REQUEST, comes_back, declare, goes_on
 from tests.replay.origin import MARK, Asked
 from tests.replay.places import encoded
@@ -33,6 +33,9 @@ KEY_HEADERS = {
 }
 """Where a row's key goes, when that is not `Authorization: Bearer`."""
 DEFAULTS = {row: {"anthropic-version": "2023-06-01"} for row in ("anthropic", "azure_anthropic")}
+GEMINI_S = ("generate_content", "stream_generate_content", "gemini_count_tokens")
+"""Operations of Vertex AI that are called at v1beta1, wherever they were recorded."""
+
 ALWAYS_REPORT = frozenset(name for name, row in CATALOG.items() if "usage_always" in row.quirks)
 JUNK = (("cookie", "session=of-the-browser"), ("x-forwarded-for", "10.1.2.3"), ("x-real-ip", "10.1.2.3"))
 """What proxies and browsers add, and no provider is to see."""
@@ -220,11 +223,12 @@ def _check_path(sent: Sent, path: str) -> None:
 
 def newer(call: Call) -> str:
     """Return the recorded path, at the version that the provider's row has."""
-    if call.place.row == "cohere":
-        return AT_ANOTHER_VERSION.get(call.path, call.path)
     if call.place.row == "azure" and call.path == "/openai/responses":
         return "/openai/v1/responses"
-    return call.path.replace("/v1beta1/", "/v1/", 1) if call.place.row == "vertex" else call.path
+    if call.place.row == "vertex":
+        version = "/v1beta1/" if call.operation in GEMINI_S else "/v1/"
+        return re.sub("^/(v1|v1beta1)/", version, call.path)
+    return call.path
 
 
 def _check_query(sent: Sent, query: str) -> None:
@@ -414,7 +418,11 @@ def check_record(sent: Sent, record: Record, usage: dict[str, Any] | None, *, fa
     assert record.target == f"{call.place.name}/{call.model}"
     assert record.operation == call.operation
     _check_outcome(call, record)
-    assert summary(record.usage) == usage
+    if record.basis in ("counted", "estimated"):
+        assert call.streaming
+        assert usage is None or failed or not ended(call)
+    else:
+        assert summary(record.usage) == usage
     if call.streaming and record.error == "upstream_connection_lost":
         assert not ended(call)
     elif call.reply.status < 400:

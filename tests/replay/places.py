@@ -86,8 +86,8 @@ def _matched(template: str, path: str) -> tuple[str, dict[str, str]] | None:
     if not template.startswith("/"):
         return None
     pattern = _HOLES.sub(lambda hole: f"(?P<{hole[1]}>[^/]+?)", re.escape(template))
-    if "v1" in template.split("/") and "projects" in template:  # Vertex's: its beta goes to the same place
-        pattern = pattern.replace("/v1/", "/v1(?:beta1)?/", 1)
+    if "projects" in template:  # Vertex's: what was recorded at one version goes to the one of the row
+        pattern = re.sub("^/v1(beta1)?/", "/v1(?:beta1)?/", pattern)
     match = re.fullmatch(rf"(?P<base>(?:/[^/]+)*){pattern}", path)
     if match is None:
         return None

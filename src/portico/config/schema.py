@@ -199,6 +199,13 @@ class Provider(Closed, frozen=True):
         tuple[str, ...],
         said("The only operations to use of those it has, by name: `[responses]` for models that have no `chat`."),
     ] = ()
+    quirks: Annotated[
+        tuple[str, ...],
+        said(
+            "How it departs from its dialect, beside what the catalog says of it: names from the catalog's table of "
+            "quirks. With `-` before its name, a quirk of the catalog's is left out."
+        ),
+    ] = ()
     timeouts: Annotated[
         Timeouts | None, said("Deadlines, when other than the general ones, which fill in what is left out.")
     ] = None

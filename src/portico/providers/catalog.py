@@ -3,6 +3,6 @@
 from portico.providers.address import Endpoint
 from portico.providers.provider import Provider
 from portico.providers.resolve import discover, resolve
-from portico.providers.row import CATALOG, PATHS, QUIRKS, Row
+from portico.providers.row import CATALOG, MODELS, PATHS, QUIRKS, Row
 
-__all__ = ["CATALOG", "PATHS", "QUIRKS", "Endpoint", "Provider", "Row", "discover", "resolve"]
+__all__ = ["CATALOG", "MODELS", "PATHS", "QUIRKS", "Endpoint", "Provider", "Row", "discover", "resolve"]

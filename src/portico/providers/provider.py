@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from portico.config import schema
 from portico.providers.address import Endpoint, checked_path, checked_query, encoded, join
 from portico.providers.auth import Auth
-from portico.providers.row import Row
+from portico.providers.row import Row, model_quirks
 
 _MODEL = "{model}"
 
@@ -56,7 +56,8 @@ class Provider:
         self.credentials = auths
         self.headers = headers
         self.defaults = list(row.headers.items())
-        self.quirks = frozenset(row.quirks)
+        self._without = frozenset(name[1:] for name in declared.quirks if name.startswith("-"))
+        self._quirks = frozenset(row.quirks) | {name for name in declared.quirks if not name.startswith("-")}
         self.operations = frozenset(places)
         self.models = declared.models
         self._places = {operation: _Place(endpoint) for operation, endpoint in places.items()}
@@ -80,6 +81,10 @@ class Provider:
         """
         place = (self._streams.get(operation) if stream else None) or self._places.get(operation)
         return None if place is None else place.at(model)
+
+    def quirks(self, model: str) -> frozenset[str]:
+        """Return how the provider departs from its dialects for a model: by row, by configuration and by model."""
+        return (self._quirks | set(model_quirks(self.like, model))) - self._without
 
     def address(self, rest: str, query: str = "") -> Endpoint:
         """Return where a pass-through request goes: `rest` (raw, with its first slash) below the base URL.

@@ -13,7 +13,7 @@ from portico.providers.auth import Auth, Clock
 from portico.providers.auth.none import Anonymous
 from portico.providers.credentials import OPTIONS, credentials, inferred
 from portico.providers.provider import Provider
-from portico.providers.row import CATALOG, Option, Row
+from portico.providers.row import CATALOG, QUIRKS, Option, Row
 
 _HOLE = re.compile(r"\{(\w+)\}")
 _ORIGIN = re.compile(r"https?://[^/]+|\{\w+\}")
@@ -42,6 +42,9 @@ def resolve(name: str, declared: schema.Provider, environ: Mapping[str, str], *,
     given = _given(row, declared, problems)
     options = _Options(row, given, environ)
     headers = _headers(declared, problems)
+    for quirk in declared.quirks:
+        if quirk.removeprefix("-") not in QUIRKS:
+            problems.append(f"there is no quirk {quirk.removeprefix('-')!r}{_nearest(quirk.removeprefix('-'), QUIRKS)}")
     base = _base(row, declared, options, problems)
     places, streams = _places(row, declared, options, base)
     problems += [

@@ -8,7 +8,7 @@ from typing import Literal
 
 import msgspec
 
-from portico.dialects.registry import SPOKEN
+from portico.config.wildcard import matches
 
 Scheme = Literal["bearer", "header", "none", "azure", "google", "aws", "ibm"]
 
@@ -50,8 +50,6 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "cohere_chat": "/v2/chat",
         "cohere_embed": "/v2/embed",
         "cohere_rerank": "/v2/rerank",
-        # Further dialects
-        **{name: path for spoken in SPOKEN.values() for name, path in spoken.paths.items()},
     }
 )
 """Where each operation is, below a provider's base URL and prefix, unless its row says otherwise."""
@@ -112,12 +110,32 @@ class Row(Closed, frozen=True):
 
     def path(self, operation: str) -> str:
         """Return where an operation is: a path below the base URL, or a whole URL."""
-        return self.paths.get(operation) or self.prefix + PATHS[operation]
+        return self.paths.get(operation) or self.prefix + (PATHS.get(operation) or _of_its_dialect(operation))
 
     @property
     def every_operation(self) -> tuple[str, ...]:
         """All operations, in the row's order, at their usual paths first."""
         return tuple(dict.fromkeys((*self.operations, *self.paths)))
+
+
+def _of_its_dialect(operation: str) -> str:
+    """Return where a dialect says that its operation is, for those that the table above does not have."""
+    # Not loaded for the table's own: processes that serve no calls know rows too, and stay small.
+    from portico.dialects.registry import SPOKEN
+
+    return next(spoken.paths[operation] for spoken in SPOKEN.values() if operation in spoken.paths)
+
+
+class Models(Closed, frozen=True):
+    """Quirks that depend on the model: of those that fit one of the names (`*` stands for any run of characters)."""
+
+    of: tuple[str, ...]
+    """The rows at which they have them."""
+    named: tuple[str, ...]
+    """Patterns of their names, without what a router puts before the last slash."""
+    quirks: tuple[str, ...]
+    source: str
+    """The page that says so."""
 
 
 class Catalog(Closed, frozen=True):
@@ -126,6 +144,8 @@ class Catalog(Closed, frozen=True):
     quirks: dict[str, str]
     """What each quirk means."""
     providers: dict[str, Row]
+    models: tuple[Models, ...] = ()
+    """The first that fits a model is the one that holds."""
 
 
 def load(written: str) -> Catalog:
@@ -140,3 +160,15 @@ CATALOG: Mapping[str, Row] = MappingProxyType(_SHIPPED.providers)
 
 QUIRKS: Mapping[str, str] = MappingProxyType(_SHIPPED.quirks)
 """What a quirk's name means."""
+
+MODELS: tuple[Models, ...] = _SHIPPED.models
+"""Quirks that depend on the model."""
+
+
+def model_quirks(like: str, model: str) -> tuple[str, ...]:
+    """Return the quirks that a model has at the provider of a row, beside the row's own."""
+    name = model.rpartition("/")[2]
+    for models in MODELS:
+        if like in models.of and any(matches(pattern, name) for pattern in models.named):
+            return models.quirks
+    return ()

@@ -123,7 +123,7 @@ class Outgoing:
             return isinstance(self.body, bytes) and holds_seal(self.body)
         if name not in TASKS or self.asked is None or self.asked.members is None:
             return False
-        return rewords(name, self.asked.members, target.upstream.provider.quirks)
+        return rewords(name, self.asked.members, target.quirks)
 
     def part(self, target: Target, body: bytes) -> "Outgoing":
         """Return this with another body for a target: one of several that a translation needs."""
@@ -141,8 +141,7 @@ class Outgoing:
 
             name = target.stands_in(self.operation.name, self.stream)
             assert name is not None
-            quirks = target.upstream.provider.quirks
-            told = Told(model=target.model, dialect=OPERATIONS[name].dialect, quirks=quirks)
+            told = Told(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
             # The translation is held here: what it holds must not hold this, or only the collector could free a call.
             call_id, count = self.call_id, itertools.count(1)
             given = Given(

@@ -129,6 +129,7 @@ class Target:
         "model",
         "name",
         "price",
+        "quirks",
         "upstream",
     )
 
@@ -137,8 +138,9 @@ class Target:
         self.model = model
         self.name = f"{upstream.name}/{model}" if model else upstream.name
         self.price = upstream.price_of(model)
-        self.asks_usage = "usage_always" not in upstream.provider.quirks
-        self.body_version = "anthropic_version_in_body" in upstream.provider.quirks
+        self.quirks = upstream.provider.quirks(model)
+        self.asks_usage = "usage_always" not in self.quirks
+        self.body_version = "anthropic_version_in_body" in self.quirks
         self.deadlines = Deadlines(
             connect=timeouts.connect,
             first_byte=timeouts.first_byte,

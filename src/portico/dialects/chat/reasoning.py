@@ -75,6 +75,9 @@ def render_reasoning(fields: Table, wish: Reasoning, own: bool, target: Target, 
     hints = wish.extra.get(HINTS) if own else None
     if hints is not None:
         _as_written(fields, wish, hints)
+    elif "no_reasoning" in target.quirks:
+        if _wanted(wish):
+            notes.lost("thinking")
     elif "reasoning_object" in target.quirks:
         fields["reasoning"] = _openrouter(wish)
     elif "thinking_type" in target.quirks:
@@ -91,6 +94,8 @@ def render_reasoning(fields: Table, wish: Reasoning, own: bool, target: Target, 
             notes.lost("reasoning_off")
     else:
         effort = _effort(wish)
+        if effort == "minimal" and "no_effort_minimal" in target.quirks:
+            effort = "low"
         if effort is not None:
             fields["reasoning_effort"] = effort
 

@@ -250,3 +250,21 @@ def _foreign(fields: Table, request: Request, target: Target, notes: Notes) -> N
     if len(request.stop) > _STOP_LIMIT and "stop_unbounded" not in quirks:
         notes.lost("stop_beyond")
         fields["stop"] = request.stop[:_STOP_LIMIT]
+    if request.stop and "no_stop" in quirks:
+        notes.lost("stop_refused")
+        del fields["stop"]
+    thinks = "no_sampling_with_reasoning" in quirks and fields.get("reasoning_effort", "none") != "none"
+    if thinks or "no_sampling" in quirks:
+        _unsampled(fields, notes)
+
+
+_SAMPLING = ("temperature", "top_p", "frequency_penalty", "presence_penalty", "logit_bias", "logprobs", "top_logprobs")
+# What is so anyway, and needs no telling.
+_PLAIN = ({"temperature": 1}, {"top_p": 1}, {"frequency_penalty": 0}, {"presence_penalty": 0}, {"logprobs": False})
+
+
+def _unsampled(fields: Table, notes: Notes) -> None:
+    """Take out the settings of sampling, for a model that refuses them."""
+    for name in _SAMPLING:
+        if name in fields and {name: fields.pop(name)} not in _PLAIN:
+            notes.lost("sampling")

@@ -291,7 +291,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     text = write_text(request)
     if text is not None:
         out["text"] = text
-    if request.reasoning is not None:
+    if request.reasoning is not None and (own or "no_reasoning" not in target.quirks):
         reasoning = write_reasoning(request, target)
         if reasoning or own:
             out["reasoning"] = reasoning
@@ -315,6 +315,8 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
         out["service_tier"] = request.service_tier if own else _SERVED.get(request.service_tier, request.service_tier)
     if request.prompt_cache_key is not None:
         out["prompt_cache_key"] = request.prompt_cache_key
+    if not own:
+        _leave_sampling(out, target, notes)
     try:
         return _encode(out)
     except RecursionError:
@@ -366,8 +368,11 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
     if "no_store" not in target.quirks:
         out["store"] = False
     asked = request.reasoning
-    if asked is not None and asked.enabled is not False and "no_encrypted_reasoning" not in target.quirks:
-        out["include"] = [_ENCRYPTED]
+    if asked is not None and asked.enabled is not False:
+        if "no_reasoning" in target.quirks:
+            notes.lost("thinking")
+        elif "no_encrypted_reasoning" not in target.quirks:
+            out["include"] = [_ENCRYPTED]
     if request.n is not None and request.n > 1:
         notes.lost("n")
     if request.stop:
@@ -390,6 +395,18 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
         notes.lost("field", ", ".join(unknown))
     if "image" in request.modalities and not any(tool.name == "image_generation" for tool in request.tools):
         out.setdefault("tools", []).append({"type": "image_generation"})
+
+
+def _leave_sampling(out: Object, target: Target, notes: Notes) -> None:
+    """Take out the settings of sampling where the model refuses them, always or while it thinks."""
+    thinks = out.get("reasoning", {}).get("effort", "none") != "none"
+    if "no_sampling" in target.quirks or (thinks and "no_sampling_with_reasoning" in target.quirks):
+        for name in ("temperature", "top_p", "top_logprobs"):
+            if out.pop(name, 1) != 1:
+                notes.lost("sampling")
+        if LOGPROBS in out.get("include", ()):
+            out["include"] = [each for each in out["include"] if each != LOGPROBS]
+            notes.lost("sampling")
 
 
 # What Chat Completions asks for by the same names.

@@ -111,23 +111,23 @@ def write_reasoning(request: Request, target: Target | None = None) -> Object:
     asked = request.reasoning
     assert asked is not None
     own = request.dialect == "responses"
+    quirks = target.quirks if target is not None and not own else frozenset()
     value: Object = written(asked.extra) if own else {}
     effort = asked.effort
     if asked.enabled is False:
-        effort = "minimal" if target is not None and "no_effort_none" in target.quirks else "none"
+        effort = "minimal" if "no_effort_none" in quirks else "none"
     elif effort is None and asked.budget is not None:
         effort = _effort(asked.budget)
     elif not own and effort not in _EFFORTS:
         effort = None
+    if effort == "minimal" and "no_effort_minimal" in quirks:
+        effort = "low"
     if effort is not None:
         value["effort"] = effort
     summary = asked.summary
     if not own and asked.enabled is not False:
         shown = asked.show or (asked.show is None and bool(asked.enabled) and request.dialect in _SHOWING)
-        if not shown or (target is not None and "no_reasoning_summary" in target.quirks):
-            summary = None
-        else:
-            summary = summary or "auto"
+        summary = None if not shown or "no_reasoning_summary" in quirks else summary or "auto"
     if summary is not None:
         value["summary"] = summary
     return value
