@@ -15,7 +15,7 @@ from portico.ir import Audio, File, Image, Source, Video
 
 UNSEEN = 1024
 """Pixels, each way, of a picture that cannot be seen here."""
-PAGES_UNSEEN = 4
+PAGES_UNSEEN = 2
 """Pages of a document that cannot be seen here."""
 _LOOKED_AT = 96 * 1024  # characters of base64 in which a picture's size stands
 _PAGE = re.compile(rb"/Type\s*/Page(?!s)")
@@ -124,4 +124,4 @@ def file_tokens(file: File, model: str) -> float:
 def _page(model: str) -> float:
     if "gemini-3" in model:
         return 560.0
-    return 258.0 if "gemini" in model else 2000.0 if "claude" in model else 1200.0
+    return 258.0 if "gemini" in model else 1700.0 if "claude" in model else 400.0

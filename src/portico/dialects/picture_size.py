@@ -32,7 +32,7 @@ def _webp(data: bytes) -> tuple[int, int] | None:
     if kind == b"VP8L":
         (bits,) = unpack_from("<I", data, 21)
         return (bits & 0x3FFF) + 1, ((bits >> 14) & 0x3FFF) + 1
-    if kind == b"VP8X":
+    if kind == b"VP8X" and len(data) >= 30:
         width = int.from_bytes(data[24:27], "little") + 1
         return width, int.from_bytes(data[27:30], "little") + 1
     return None
