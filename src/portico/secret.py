@@ -52,7 +52,5 @@ def derived(secret: bytes, purpose: str) -> bytes:
 def _checked(path: Path) -> bytes:
     secret = path.read_bytes()
     if len(secret) != LENGTH:
-        raise ConfigError(
-            f"the secret {str(path)!r} has {len(secret)} bytes, and not {LENGTH}; restore it from a backup"
-        )
+        raise ConfigError(f"the secret {str(path)!r} has {len(secret)} bytes instead of {LENGTH}; restore it")
     return secret

@@ -59,13 +59,14 @@ async def test_the_version_is_the_package_s():
 async def test_everything_else_does_not_exist(path):
     status, headers, body = await answer("GET", path)
     assert status == 404
-    assert headers[b"content-type"] == b"application/json"
-    assert body["error"]["code"] == "not_found"
+    problem = path.startswith("/api/v1/")
+    assert headers[b"content-type"] == (b"application/problem+json" if problem else b"application/json")
+    assert (body if problem else body["error"])["code"] == "not_found"
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
 async def test_a_method_that_a_route_does_not_take_is_named(method):
     status, headers, body = await answer(method, "/api/v1/health")
     assert status == 405
-    assert method in body["error"]["message"]
+    assert method in body["detail"]
     assert b"GET" in headers[b"allow"]

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,6 +12,9 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from portico import __version__
+
+if TYPE_CHECKING:
+    from portico.control.admin import Admin
 
 STARTED = time.monotonic()
 
@@ -33,7 +37,7 @@ ROUTES: Sequence[BaseRoute] = (
 
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """Render any refusal as JSON, in the shape that the gateway's other errors have."""
+    """Render any refusal as JSON: a problem in the admin API, elsewhere in the shape of the gateway's other errors."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     message = f"{request.method} {request.url.path} does not exist here"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -43,13 +47,23 @@ async def refuse(request: Request, error: Exception) -> Response:
     kind = "server_error" if status >= 500 else "invalid_request_error"
     code = {404: "not_found", 405: "method_not_allowed", 500: "internal_error"}.get(status, "invalid_request")
     headers = error.headers if isinstance(error, HTTPException) else None
+    if request.url.path.startswith("/api/v1/"):
+        problem = {"type": f"urn:portico:problem:{code}", "title": HTTPStatus(status).phrase, "status": status}
+        problem |= {"detail": message, "code": code}
+        return JSONResponse(problem, status, dict(headers or {}), "application/problem+json")
     return JSONResponse(
         {"error": {"message": message, "type": kind, "param": None, "code": code}}, status, dict(headers or {})
     )
 
 
-def make_app() -> Starlette:
-    """Return the ASGI application."""
-    app = Starlette(routes=ROUTES, exception_handlers={HTTPException: refuse, Exception: refuse})
+def make_app(admin: "Admin | None" = None) -> Starlette:
+    """Return the ASGI application; without an `admin` there is no admin API."""
+    routes = list(ROUTES)
+    if admin is not None:
+        from portico.control.routes import ROUTES as ADMIN_ROUTES
+        from portico.control.serving import http_routes
+
+        routes += http_routes(admin, ADMIN_ROUTES)
+    app = Starlette(routes=routes, exception_handlers={HTTPException: refuse, Exception: refuse})
     app.router.redirect_slashes = False
     return app

@@ -1,0 +1,134 @@
+"""What makes an object of the store sound: bounds that bound, names that exist, nothing beyond its maker's reach."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from portico.config import units
+from portico.config.belonging import faults_of, network_known, tag_good
+from portico.config.declared import counts, rules_of
+from portico.config.fit import PERIODS
+from portico.config.schema import Budget, Limit
+from portico.control.actors import matches, may_grant, reach
+from portico.control.admin import Change
+from portico.control.problems import Unprocessable
+from portico.errors import Forbidden
+from portico.store.entities.declared import declared_thing
+from portico.store.entities.kinds import KINDS, REFERENCES, Kind
+from portico.store.entities.rows import find
+from portico.store.entities.things import BudgetRule, Key, LimitRule, Membership, Team, Thing
+
+MEMBERS_OWN: Final = frozenset(
+    (
+        "id",
+        "name",
+        "team",
+        "user",
+        "org",
+        "expires",
+        "blocked",
+        "models",
+        "ips",
+        "routes",
+        "aliases",
+        "tags",
+        "metadata",
+    )
+)
+"""Fields of a key that a member may set on its own; the others are for those who run the team."""
+
+
+def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> None:
+    """See that an object may become what it shall. Raises Unprocessable, Forbidden."""
+    for name, value in ((name, getattr(after, name, None)) for name in ("id", "name", "email", "description")):
+        if isinstance(value, str) and not value.isprintable():
+            raise Unprocessable(f"{name!r} holds characters that cannot be printed", param=name)
+    _references(change, kind, before, after)
+    _entries(after)
+    for index, network in enumerate(getattr(after, "ips", ())):
+        if not network_known(network):
+            raise Unprocessable("expected an address or a network such as `10.0.0.0/8`", param=f"ips[{index}]")
+    for index, tag in enumerate(getattr(after, "tags", ())):
+        if not tag_good(tag):
+            raise Unprocessable("a tag is `name:value`", param=f"tags[{index}]")
+    if kind.name == "tag" and not tag_good(after.id):
+        raise Unprocessable("a tag's id is `name:value`", param="id")
+    if isinstance(after, Key):
+        _key(change, before if isinstance(before, Key) else None, after)
+
+
+def _references(change: Change, kind: Kind, before: Thing | None, after: Thing) -> None:
+    """See that what is referred to exists, and that both it and the object are within reach."""
+    for field, kind_name in REFERENCES.items():
+        id = getattr(after, field, None)  # noqa: A001  # the word of every API
+        if id is None or (before is not None and getattr(before, field) == id):
+            continue
+        found = declared_thing(change.admin.config, kind_name, id) or find(change.db, KINDS[kind_name], id)
+        seen = field == "template" or isinstance(after, Membership) or matches(reach(change.actor, kind_name), found)
+        if found is None or not seen:
+            raise Unprocessable(f"there is no {kind_name} {id!r}", param=field)
+    if not matches(reach(change.actor, kind.name), after):
+        raise Forbidden(f"this {kind.name} would be out of your reach")
+
+
+def _key(change: Change, before: Key | None, after: Key) -> None:
+    for key in (before, after):
+        if key is not None and not may_grant(change.actor, key.role):
+            raise Forbidden(f"the role {change.actor.role!r} may not touch a key with the role {key.role!r}")
+    if after.role == "team_admin" and after.team is None:
+        raise Unprocessable("a key with the role `team_admin` belongs to a team", param="team")
+    if after.role == "member" and after.user is None:
+        raise Unprocessable("a key with the role `member` belongs to a user", param="user")
+    if change.actor.level == "user":
+        plain = before or Key(id="")
+        for field in Key.__struct_fields__:
+            if field not in MEMBERS_OWN and field in _SET and getattr(plain, field) != getattr(after, field):
+                raise Forbidden(f"{field!r} is set by those who run the team")
+    team = find(change.db, KINDS["team"], after.team) if after.team else None
+    if isinstance(team, Team) and team.org is not None and after.org not in (None, team.org):
+        raise Unprocessable(f"the team {team.id!r} belongs to the organization {team.org!r}", param="org")
+
+
+_SET: Final = frozenset(Key.__struct_fields__) - frozenset(Thing.__struct_fields__) - {"prefix"}
+
+
+def _entries(thing: Thing) -> None:
+    """See that limits and budgets bound something, and nothing twice."""
+    if isinstance(thing, LimitRule | BudgetRule):
+        _entry(thing.entry(), "")
+        return
+    _listed(tuple(getattr(thing, "limits", ())), tuple(getattr(thing, "budgets", ())), "")
+    if isinstance(thing, Team):
+        _listed(thing.member.limits, thing.member.budgets, "member.")
+
+
+def _listed(limits: tuple[Limit, ...], budgets: tuple[Budget, ...], within: str) -> None:
+    seen: set[str] = set()
+    for path, entry in _paths(limits, budgets, within):
+        _entry(entry, path)
+        pair: tuple[list[Limit], list[Budget]] = ([entry], []) if isinstance(entry, Limit) else ([], [entry])
+        for applied in rules_of("", *pair, {}):
+            if applied.rule.id in seen:
+                raise Unprocessable(f"{applied.rule.counts} per {entry.per} is bounded twice", param=path)
+            seen.add(applied.rule.id)
+
+
+def _paths(limits: tuple[Limit, ...], budgets: tuple[Budget, ...], within: str) -> Iterator[tuple[str, Limit | Budget]]:
+    yield from ((f"{within}limits[{index}]", limit) for index, limit in enumerate(limits))
+    yield from ((f"{within}budgets[{index}]", budget) for index, budget in enumerate(budgets))
+
+
+def _entry(entry: Limit | Budget, path: str) -> None:
+    dot = "." if path else ""
+    if entry.per not in PERIODS:
+        try:
+            seconds = units.duration(entry.per)
+        except ValueError as error:
+            said = f"expected {', '.join(PERIODS)}, or a duration: {error}"
+            raise Unprocessable(said, param=f"{path}{dot}per") from None
+        if seconds < 1 or seconds != int(seconds):
+            raise Unprocessable("a period is a whole number of seconds", param=f"{path}{dot}per")
+    for field, message in faults_of(entry):
+        raise Unprocessable(message, param=f"{path}{dot}{field}" if field else path or None)
+    for counted, amount in counts(entry).items():
+        if amount > (1 << 62):
+            raise Unprocessable("it is too large", param=f"{path}{dot}{'usd' if counted == 'cost' else counted}")

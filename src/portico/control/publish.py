@@ -1,0 +1,130 @@
+"""What changed goes into state, key by key, so that every worker knows it before its next call.
+
+State holds holders by the hash of their key, and the rules that no key carries. After each change the keys that it
+touched are compiled anew. What was published is noted in the store: where that is not all, or state is another one than
+it was published to (another boot, a deleted directory), everything is put there again.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, Protocol, cast
+
+from sqlalchemy import Connection, delete, insert, select
+
+from portico.config.schema import Config
+from portico.rules import Applied, Holder
+from portico.store.entities import audit, rows, tokens
+from portico.store.entities.holders import Compiler
+from portico.store.entities.kinds import KINDS
+from portico.store.entities.tables import MARKS
+from portico.store.entities.things import Key
+
+SLICE: Final = 1000
+_MARK: Final = "published"
+
+
+class Snapshot(Protocol):
+    """Where holders and rules are put for the workers."""
+
+    def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
+        """Put holders by the hashes of their keys; None takes one away. Every worker sees it before its next call."""
+
+    def put_rules(self, rules: Sequence[Applied]) -> None:
+        """Put the rules in force in the place of those before."""
+
+    def digests(self) -> Iterable[bytes]:
+        """Yield the hashes of all keys that are here."""
+
+    @property
+    def identity(self) -> str:
+        """What tells this state from another: it changes when its directory is made anew or the machine starts anew."""
+
+
+class NoSnapshot:
+    """Where there is no state to publish to: control alone, for its tests and documents."""
+
+    identity = "none"
+
+    def __init__(self) -> None:
+        self.holders: dict[bytes, Holder] = {}
+        self.rules: tuple[Applied, ...] = ()
+
+    def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
+        """Keep the holders here."""
+        for digest, holder in changes.items():
+            if holder is None:
+                self.holders.pop(digest, None)
+            else:
+                self.holders[digest] = holder
+
+    def put_rules(self, rules: Sequence[Applied]) -> None:
+        """Keep the rules here."""
+        self.rules = tuple(rules)
+
+    def digests(self) -> Iterable[bytes]:
+        """Yield the hashes kept here."""
+        return list(self.holders)
+
+
+def publish(
+    db: Connection, config: Config, snapshot: Snapshot, keys: Iterable[str], gone: Iterable[bytes], *, with_rules: bool
+) -> None:
+    """Put what a change touched into state: these keys, hashes that are no more, and the rules where they moved."""
+    compiler = Compiler(db, config)
+    wanted = sorted(set(keys))
+    for start in range(0, len(wanted), SLICE):
+        snapshot.put_holders(_compiled(db, compiler, wanted[start : start + SLICE]))
+    if dropped := dict.fromkeys(gone):
+        snapshot.put_holders(cast("dict[bytes, Holder | None]", dropped))
+    if with_rules:
+        snapshot.put_rules(list(compiler.rules()))
+
+
+def reconcile(db: Connection, config: Config, snapshot: Snapshot) -> int:
+    """Make state hold exactly what the store has; return how many hashes were put. In slices: calls go on meanwhile."""
+    compiler = Compiler(db, config)
+    stale = set(snapshot.digests())
+    put = 0
+    batch: list[str] = []
+    snapshot.put_rules(list(compiler.rules()))
+    for thing in rows.every(db, KINDS["key"], slice_of=SLICE):
+        batch.append(thing.id)
+        if len(batch) == SLICE:
+            put += _put(db, compiler, snapshot, batch, stale)
+            batch.clear()
+    put += _put(db, compiler, snapshot, batch, stale)
+    if stale:
+        snapshot.put_holders(dict.fromkeys(stale))
+    return put
+
+
+def note_published(db: Connection, snapshot: Snapshot) -> None:
+    """Note that state holds all changes up to now."""
+    db.execute(delete(MARKS).where(MARKS.c.name == _MARK))
+    db.execute(insert(MARKS).values(name=_MARK, value=_mark(db, snapshot)))
+
+
+def published(db: Connection, snapshot: Snapshot) -> bool:
+    """Whether this state is known to hold every change."""
+    return db.execute(select(MARKS.c.value).where(MARKS.c.name == _MARK)).scalar() == _mark(db, snapshot)
+
+
+def _mark(db: Connection, snapshot: Snapshot) -> str:
+    return f"{snapshot.identity}@{audit.last(db)}"
+
+
+def _put(db: Connection, compiler: Compiler, snapshot: Snapshot, keys: Sequence[str], stale: set[bytes]) -> int:
+    changes = _compiled(db, compiler, keys)
+    stale.difference_update(changes)
+    snapshot.put_holders(changes)
+    return len(changes)
+
+
+def _compiled(db: Connection, compiler: Compiler, keys: Sequence[str]) -> dict[bytes, Holder | None]:
+    changes: dict[bytes, Holder | None] = {}
+    for start in range(0, len(keys), 500):
+        some = keys[start : start + 500]
+        found = {thing.id: cast("Key", thing) for thing in rows.page(db, KINDS["key"], {"id": some}, "", len(some))}
+        for hashed in tokens.hashes(db, some):
+            key = found.get(hashed.key)
+            changes[hashed.digest] = None if key is None else compiler.holder(key, hashed.until_ms)
+    return changes
