@@ -79,6 +79,8 @@ async def test_an_error_of_a_foreign_provider_is_told_in_the_callers_words(
         status, headers, reply = await gateway.call(path, body)
     assert status == 429
     assert headers["retry-after"] == "7"
+    assert headers["x-portico-provider-request-id"].startswith("req_mock")
+    assert headers["x-request-id"] != headers["x-portico-provider-request-id"]
     assert "message" in reply.decode()
 
 
@@ -96,6 +98,21 @@ async def test_a_foreign_stream_that_breaks_is_never_passed_off_as_complete(
     assert status == 200
     assert record["error"] in ("upstream_connection_lost", "upstream_failed", "upstream_bad_reply")
     assert b"rror" in reply or b"xception" in reply
+
+
+async def test_an_endpoint_of_ones_own_is_spoken_to_as_the_configuration_says(
+    portico: Portico, mock: MockProvider
+) -> None:
+    own = provider(mock, "openai", operations=["chat"], quirks=["random_seed", "top_k", "-max_completion_tokens"])
+    body = {"model": "mine/some-model", "messages": USER, "seed": 7, "k": 5, "max_tokens": 9}
+    async with portico({"providers": {"mine": own}}) as gateway:
+        status, headers, reply = await gateway.call("/v2/chat", body)
+    assert status == 200, reply
+    sent = json.loads(mock.ledger.last.body)
+    assert {name: sent.get(name) for name in ("random_seed", "seed", "top_k", "max_tokens")} == {
+        "random_seed": 7, "seed": None, "top_k": 5, "max_tokens": 9,
+    }  # fmt: skip
+    assert "x-portico-dropped" not in headers
 
 
 async def test_what_cannot_cross_is_named_or_refused(portico: Portico, mock: MockProvider) -> None:

@@ -95,6 +95,8 @@ def refuse(dialect: Dialect, refusal: Refusal, request_id: str) -> tuple[int, He
         headers.append((b"x-amzn-requestid", request_id.encode()))
     elif dialect == "messages":
         headers.append((b"request-id", request_id.encode()))
+    elif dialect in ("chat", "responses"):
+        headers.append((b"x-request-id", request_id.encode()))
     elif dialect == "gemini" and refusal.key:
         status = 400
     return status, headers, encode(body(dialect, refusal._replace(status=status), request_id))
