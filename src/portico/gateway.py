@@ -26,6 +26,7 @@ from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.operations import Route, route
+from portico.dialects.passed import Passed
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import COUNTS
 from portico.dialects.tokens import summed
@@ -35,7 +36,7 @@ from portico.providers.resolve import resolve
 from portico.records import Records
 from portico.stages.authenticate import Keys, authenticate
 from portico.stages.plan import Routes
-from portico.stages.settle import dollars, settle
+from portico.stages.settle import dollars, settle, settle_stream
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
 from portico.upstream.headers import reply_headers
@@ -174,7 +175,7 @@ class Gateway:
                     raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 hide_usage = outgoing.asks_usage and target.asks_usage
-                await self._stream(exchange, call, arrival, target, translation, hide_usage)
+                await self._stream(exchange, call, arrival, target, translation, hide_usage, outgoing.body)
             elif translation is not None:
                 others = await self._others(call, outgoing, arrival, target, translation, retries)
                 self._answer_translated(exchange, call, arrival, target, translation, others)
@@ -368,6 +369,7 @@ class Gateway:
         target: Target,
         translation: "Translation | Errand | None",
         hide_usage: bool,
+        asked: object,
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
         translation = cast("Translation | None", translation)  # only conversations stream
@@ -387,10 +389,11 @@ class Gateway:
         known = int(length) if length.isdigit() else None
         exchange.start(arrival.status, headers, known, self._signature(call))
         write = exchange.writer()
+        passed = Passed()
         try:
             if exchange.paused:
                 arrival.pause()
-            arrival.forward(watch.relay(write))
+            arrival.forward(watch.relay(passed.through(write)))
             await arrival.over()
         except asyncio.CancelledError:
             if watch.finished or watch.failed is not None:
@@ -399,16 +402,16 @@ class Gateway:
                 call.error = "upstream_failed" if watch.failed is not None else None
                 await last_words(arrival)
             arrival.abandon()
-            settle(call, watch.usage, target.price)
+            settle_stream(call, watch, passed, target.price, asked, target.model)
             raise
         except BaseException:
             arrival.abandon()
-            settle(call, watch.usage, target.price)
+            settle_stream(call, watch, passed, target.price, asked, target.model)
             raise
         failure = arrival.error
         rest = watch.flush() if failure is None else b""
         reported = watch.failed
-        settle(call, watch.usage, target.price)
+        settle_stream(call, watch, passed, target.price, asked, target.model)
         if failure is None and call.stream and not watch.finished and reported is None:
             failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
         if failure is None:

@@ -158,14 +158,15 @@ async def test_an_error_that_comes_as_a_stream_is_judged_whole(portico: Portico,
 LIMITS = {"server": {"limits": {"reply": 100_000}}}
 
 
-async def test_a_reply_over_the_limit_passes_on_unaccounted(portico: Portico) -> None:
+async def test_a_reply_over_the_limit_passes_on_and_is_counted_by_its_size(portico: Portico) -> None:
     long = GOOD.replace(b"yes", b"y" * 3_000_000)
     async with upstream(reply(200, long, JSON)) as raw, portico(one(raw, **LIMITS)) as running:
         status, _, body = await running.call(PATH, chat())
         (record,) = running.records()
     assert (status, body) == (200, long)
     assert record.get("error") is None
-    assert record["basis"] == "unknown"
+    assert record["basis"] == "estimated"
+    assert record["usage"]["output"] > 500_000
 
 
 async def test_a_reply_over_the_limit_that_must_be_translated_is_refused(portico: Portico) -> None:

@@ -328,7 +328,7 @@ def _reader(decode: Callable[[msgspec.Raw], object] | None, structured: bool) ->
 
 def _takes(kind: str) -> dict[str, _Take]:
     """Return what to do with each member of a request of this kind."""
-    takes = dict.fromkeys(_SAID["harmless"][kind], _harmless)
+    takes: dict[str, _Take] = dict.fromkeys(_SAID["harmless"][kind], _harmless)
     if kind in _OPENAI:
         takes |= dict.fromkeys(_SAID["harmless"]["openai"], _harmless)
     for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
