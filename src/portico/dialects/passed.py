@@ -58,25 +58,34 @@ _ASIDE = frozenset(
 class Passed:
     """Adds up what goes to a caller."""
 
-    __slots__ = ("_kept", "size")
+    __slots__ = ("_kept", "_size")
 
     def __init__(self) -> None:
-        self.size = 0
+        self._size: Callable[[], int] = int
         self._kept: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Passed {self.size} bytes>"
 
+    @property
+    def size(self) -> int:
+        """Bytes that went to the caller."""
+        return self._size()
+
     def through(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return what notes bytes and writes them."""
         keep = self._kept.append
+        most = SAMPLE
+        size = 0  # a variable of the closure is the cheapest place to count in
 
         def put(out: bytes) -> None:
-            if self.size < SAMPLE:
+            nonlocal size
+            if size < most:
                 keep(out)
-            self.size += len(out)
+            size += len(out)
             write(out)
 
+        self._size = lambda: size
         return put
 
     @property
