@@ -70,6 +70,11 @@ class Cluster:
             self._server.wait()
             self._server = None
 
+    @property
+    def stopped(self) -> bool:
+        """Whether it does not run."""
+        return self._server is None
+
     def database(self) -> str:
         """Make a database; return its URL."""
         self._made += 1
