@@ -120,7 +120,7 @@ class Naive:
         ]
 
     def fits(self, scopes: tuple[Scope, ...], bound: Bound, at: Moment) -> bool:
-        return all([counter.fits(bound, at) for counter in self.of(scopes)])
+        return all(counter.fits(bound, at) for counter in self.of(scopes))
 
     def reserve(self, scopes: tuple[Scope, ...], bound: Bound, at: Moment) -> list[tuple[Counter, Charge]]:
         return [(counter, counter.reserve(bound, at)) for counter in self.of(scopes)]

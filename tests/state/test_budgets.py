@@ -192,6 +192,16 @@ async def test_a_rolling_budget_forgets_what_has_left_its_window_and_nothing_els
     await desk.refused(web, bound=cost(1))
 
 
+async def test_a_rolling_budget_that_was_long_unused_has_forgotten_everything(desk: Desk) -> None:
+    web = row(budget(31, 60, rolling=True))
+    for _ in range(31):  # one in every granule, the one that is leaving too
+        await desk.settle(await desk.admitted(web, bound=cost(1)), Used(cost=1))
+        desk.clock.pass_by(2)
+    desk.clock.pass_by(1_000)
+    await desk.admitted(web, bound=cost(31))
+    await desk.refused(web, bound=cost(1))
+
+
 async def test_a_rolling_budget_holds_what_is_reserved_however_long_a_call_takes(desk: Desk) -> None:
     web = row(budget(100, 60, rolling=True))
     long = await desk.admitted(web, bound=cost(100))

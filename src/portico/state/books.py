@@ -128,7 +128,7 @@ class Planner:
 def row_key(name: str) -> bytes:
     """Return what a row is kept under: its name, shortened where callers made it long."""
     key = name.encode("utf-8", "surrogatepass")
-    if len(key) <= 256:
+    if 0 < len(key) <= 256:
         return key
     from hashlib import blake2b  # few names are long
 

@@ -163,7 +163,10 @@ class State(Protocol):
         """Say that the permits of long calls are still in use."""
 
     def expire(self, owner: str, at: Moment) -> list[Orphan]:
-        """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed."""
+        """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed.
+
+        Returns those that nobody has settled since; asked again, the same ones.
+        """
 
     def counters(self, rows: Sequence[str], at: Moment) -> list[Counter]:
         """Return what the rules of these rows have counted."""

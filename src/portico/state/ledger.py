@@ -46,6 +46,7 @@ class Expired(msgspec.Struct, array_like=True):
     """A permit that was settled at its bound, until `until` on the boot clock in case somebody knows better."""
 
     until: int
+    owner: bytes
     kept: Kept
 
 
@@ -223,36 +224,35 @@ class Ledger:
     # What is done now and then
 
     def expire(self, owner: str, at: Moment) -> list[Orphan]:
-        """Settle the permits of a dead owner at what they reserved, in slices. What was done is not done again."""
+        """Settle the permits of a dead owner at what they reserved, in slices.
+
+        Returns all of its calls that expired and were not settled since, those of an earlier time too: whoever dies
+        before it has recorded them leaves them to the next.
+        """
         prefix = bytes.fromhex(owner)
-        orphans: list[Orphan] = []
         while True:
             with self.writing():
-                part = self._expire_some(prefix, at)
-            orphans += part
-            if len(part) < _SLICE:
-                return orphans
+                expired = self._expire_some(prefix, at)
+            if expired < _SLICE:
+                break
+        with self._env.begin(self._expired) as tx:
+            known = [_decode_expired(value) for value in tx.cursor().iternext(keys=False)]
+        return [Orphan(one.kept.call_id, one.kept.bound, one.kept.about) for one in known if one.owner == prefix]
 
-    def _expire_some(self, prefix: bytes, at: Moment) -> list[Orphan]:
+    def _expire_some(self, prefix: bytes, at: Moment) -> int:
         tx = self._tx
         assert tx is not None
         cursor = tx.cursor(self._permits)
-        found: list[Orphan] = []
+        expired = 0
         here = cursor.set_range(prefix)
-        while here and cursor.key().startswith(prefix) and len(found) < _SLICE:
+        while here and cursor.key().startswith(prefix) and expired < _SLICE:
             kept = _decode_kept(cursor.value())
             books.assume(self._at_hand, self._fetch, self._restore(tx, kept), at)
-            stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, kept))
+            stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, prefix, kept))
             tx.put(kept.call_id.encode(), stone, db=self._expired)
-            found.append(Orphan(kept.call_id, kept.bound, kept.about))
+            expired += 1
             here = cursor.delete()
-        return found
-
-    def orphans(self) -> list[Orphan]:
-        """Return the calls that expired and were not settled since, for who died before it had recorded them."""
-        with self._env.begin(self._expired) as tx:
-            kept = [_decode_expired(value).kept for value in tx.cursor().iternext(keys=False)]
-        return [Orphan(one.call_id, one.bound, one.about) for one in kept]
+        return expired
 
     def permits(self) -> int:
         """Return how many calls are under way on this machine."""

@@ -36,7 +36,7 @@ class MemoryState:
         self._known: dict[bytes, Rule] = {}
         self._planner = books.Planner(lambda rules: self._known.update(rules.slots))
         self._permits: dict[str, Permit] = {}
-        self._expired: dict[str, books.Hold] = {}
+        self._expired: dict[str, Permit] = {}
         self._holders: dict[bytes, Holder] = {}
         self._applied: tuple[Applied, ...] = ()
         self._version = 1
@@ -84,7 +84,8 @@ class MemoryState:
             assert isinstance(known.token, books.Hold)
             settled = books.settle(self._rows, _fresh, known.token, used or books.NOTHING, at)
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
-            settled = books.replace(self._rows, _fresh, expired, used, at)
+            assert isinstance(expired.token, books.Hold)
+            settled = books.replace(self._rows, _fresh, expired.token, used, at)
         if done is not None:
             done(settled)
 
@@ -95,15 +96,17 @@ class MemoryState:
         """Settle every permit at its bound, as if this process had died."""
         if owner != self.owner:
             return []
-        orphans: list[Orphan] = []
         for call_id, permit in self._permits.items():
             hold = permit.token
             assert isinstance(hold, books.Hold)
             books.assume(self._rows, _fresh, hold, at)
-            self._expired[call_id] = hold
-            orphans.append(Orphan(call_id, permit.bound, hold.about))
+            self._expired[call_id] = permit
         self._permits.clear()
-        return orphans
+        return [
+            Orphan(call_id, permit.bound, permit.token.about)
+            for call_id, permit in self._expired.items()
+            if isinstance(permit.token, books.Hold)
+        ]
 
     # Counters
 

@@ -130,10 +130,6 @@ class Objects:
             self._env.close()
 
 
-def _key(object_id: str) -> bytes:
-    return _short(object_id)
-
-
 def _prefix(tenant: str, kind: str) -> bytes:
     from hashlib import blake2b
 
@@ -142,12 +138,12 @@ def _prefix(tenant: str, kind: str) -> bytes:
 
 def _place(thing: Owned) -> bytes:
     stamp = _STAMP.pack(max(int(thing.created * 1_000_000), 0))
-    return _prefix(thing.tenant, thing.kind) + stamp + _short(thing.id)
+    return _prefix(thing.tenant, thing.kind) + stamp + _key(thing.id)
 
 
-def _short(text: str) -> bytes:
+def _key(text: str) -> bytes:
     """An id as a key of the database, which takes 511 bytes: longer ones are hashed."""
-    key = text.encode("utf-8", "surrogatepass")
+    key = b"=" + text.encode("utf-8", "surrogatepass")
     if len(key) <= 200:
         return key
     from hashlib import blake2b
