@@ -7,10 +7,12 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
+from portico.control.ingest import Ingest
 from portico.link import Kind, Message
 from portico.linked import Linked
 
@@ -63,11 +65,15 @@ async def _serve(given: dict[str, str]) -> int:
         timeout_graceful_shutdown=CLOSE_WITHIN,
     )
     server = ControlServer(config, link)
+    # the URL may hold a password: it is on no command line
+    ingest = Ingest(Path(given["--data-dir"]), os.environ.get("PORTICO_STORE_URL"))
+    ingest.start()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))
         leaving = tasks.create_task(_leave(link, server))
         await serving
         leaving.cancel()
+    await asyncio.to_thread(ingest.stop, CLOSE_WITHIN)
     link.close()
     return 0
 

@@ -171,7 +171,8 @@ class Supervisor:
         )
 
     def _control_command(self, link: int) -> list[str]:
-        return ["-m", "portico.control", "--socket", str(self.control_socket.fileno()), "--link", str(link)]
+        fixed = ["-m", "portico.control", "--socket", str(self.control_socket.fileno())]
+        return [*fixed, "--data-dir", self.plan.data_dir, "--link", str(link)]
 
     def _start(self, process: Process, now: float) -> None:
         try:
