@@ -1,5 +1,6 @@
 """The files of LMDB: opened once, of this boot, preallocated, and the same ones for every process."""
 
+import errno
 import os
 import secrets
 from collections.abc import Iterator
@@ -77,14 +78,16 @@ def open_environment(
             return Environment(_open(folder, size, preallocate), folder, origin, fresh=False)
         data.unlink(missing_ok=True)
         (folder / "lock.mdb").unlink(missing_ok=True)
-        env = _open(folder, size, preallocate)
+        env: lmdb.Environment | None = None
         try:
+            env = _open(folder, size, preallocate)
             if preallocate:
                 _preallocate(data, size)
             origin = Origin(boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino)
             _write(folder / "origin", msgspec.json.encode(origin))
-        except OSError as error:
-            env.close()
+        except (OSError, StateFull) as error:
+            if env is not None:
+                env.close()
             data.unlink(missing_ok=True)
             raise StateFull(f"there is no room for the state in {str(folder)!r} ({size} bytes): {error}") from error
         return Environment(env, folder, origin, fresh=True)
@@ -104,6 +107,8 @@ def _open(folder: Path, size: int, written_in_place: bool) -> lmdb.Environment:
             mode=0o600,
         )
     except lmdb.Error as error:
+        if error.code in (errno.ENOSPC, errno.EFBIG, errno.EDQUOT):
+            raise StateFull(str(error)) from error
         raise StateUnavailable(f"the state in {str(folder)!r} cannot be opened: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +44,13 @@ class LmdbState:
     ) -> None:
         self.owner = owner
         self.before_settling: Callable[[], None] | None = None
-        self.ledger = Ledger(folder / "money", owner, size, inode=inode, boot=boot)
-        self.keys = Keys(folder / "keys", boot=boot)
-        self.objects = Objects(folder / "objects")
+        with ExitStack() as opened:  # all three are open, or none
+            self.ledger = Ledger(folder / "money", owner, size, inode=inode, boot=boot)
+            opened.callback(self.ledger.close)
+            self.keys = Keys(folder / "keys", boot=boot)
+            opened.callback(self.keys.close)
+            self.objects = Objects(folder / "objects")
+            opened.pop_all()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._admitting: list[Admitting] = []
         self._extending: list[Extending] = []
