@@ -37,8 +37,8 @@ class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
-    cross into the provider's dialect. `estimate` is set where the reply is a count that is estimated here. `delivered`
-    is set where the caller hung up after it had the last event of its stream.
+    cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here.
+    `delivered` is set where the caller hung up after it had the last event of its stream.
     """
 
     received_ns = 0
@@ -51,6 +51,7 @@ class Call:
     cost: int | None = None
     basis: Basis = "none"
     pricing: Pricing | None = None
+    price: str | None = None
     status = 0
     error: str | None = None
     delivered = False
@@ -99,4 +100,5 @@ class Call:
             self.error,
             self.user,
             pricing=self.pricing,
+            price=self.price,
         )

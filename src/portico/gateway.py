@@ -177,7 +177,9 @@ class Gateway:
                 hide_usage = outgoing.asks_usage and target.asks_usage
                 await self._stream(exchange, call, arrival, target, translation, hide_usage, outgoing.body)
             elif translation is not None:
-                others = await self._others(call, outgoing, arrival, target, translation, retries)
+                others: list[Arrival] = []
+                if translation.more and arrival.status < 400:
+                    others = await self._others(call, outgoing, target, translation, retries)
                 self._answer_translated(exchange, call, arrival, target, translation, others)
             else:
                 self._answer(exchange, call, arrival, target)
@@ -296,14 +298,11 @@ class Gateway:
         self,
         call: Call,
         outgoing: Outgoing,
-        arrival: Arrival,
         target: Target,
         translation: "Translation | Errand",
         retries: Retries,
     ) -> list[Arrival]:
         """Get what else a caller asked for, where one request to this provider could not hold it all."""
-        if not translation.more or arrival.status >= 400:
-            return []
         waited, began = call.waited_ns, perf_counter_ns()
         gate = asyncio.Semaphore(AT_ONCE)
 
@@ -348,6 +347,7 @@ class Gateway:
             told, kind = translation.replay(arrival.body), translation.stream_type
         else:
             told = translation.reply(*(each.body for each in arrivals))
+            call.estimate = translation.estimated
         exchange.reply(arrival.status, [(b"content-type", kind)], told, self._signature(call))
 
     def _estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:

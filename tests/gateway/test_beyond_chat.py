@@ -123,6 +123,19 @@ async def test_where_one_of_several_requests_fails_the_call_fails_and_the_others
     assert record["usage"]["input"] == 2
 
 
+async def test_tokens_that_a_provider_does_not_tell_are_an_estimate_in_the_reply_and_unknown_in_the_record(
+    portico: Portico, mock: MockProvider
+) -> None:
+    mock.script(Canned(200, chunks=[json.dumps({"embeddings": [{"values": [0.5]}]}).encode()]))
+    body = {"model": "gemini/gemini-embedding-001", "input": "It rains on the sea."}
+    async with portico({"providers": {"gemini": declared(mock, "gemini")}}) as gateway:
+        status, headers, reply = await gateway.call("/v1/embeddings", body)
+        (record,) = gateway.records()
+    assert (status, headers["x-portico-estimate"]) == (200, "true")
+    assert 4 <= json.loads(reply)["usage"]["prompt_tokens"] <= 9
+    assert record.get("usage") is None
+
+
 async def test_what_an_embedding_loses_is_named_or_refused(portico: Portico, mock: MockProvider) -> None:
     body = {"model": "cohere/embed-v4.0", "input": "Rain", "user": "u-1"}
     async with portico({"providers": {"cohere": declared(mock, "cohere")}}) as gateway:
@@ -401,3 +414,36 @@ async def test_a_whole_reply_to_a_streamed_question_becomes_a_stream(
     assert ends[dialect] in reply
     assert (record["usage"]["input"], record["usage"]["output"]) == (3, 2)
     assert record.get("error") is None
+
+
+# Errors
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 429, 503])
+@pytest.mark.parametrize(
+    ("shape", "to"), [("openai", "cohere"), ("cohere", "openai"), ("gemini", "bedrock"), ("vertex", "cohere")]
+)
+async def test_an_error_of_a_foreign_embedder_is_told_in_the_callers_words(
+    portico: Portico, mock: MockProvider, shape: str, to: str, status: int
+) -> None:
+    mock.script.always(f"status={status}&retry_after=7")
+    async with portico({"providers": {to: declared(mock, to)}}) as gateway:
+        path, body = embedding(shape, f"{to}/{EMBEDDERS[to]}")
+        found, headers, reply = await gateway.call(path, body)
+        (record,) = gateway.records()
+    told = json.loads(reply)
+    assert found == status
+    assert headers.get("retry-after") == "7"
+    message = told["message"] if shape == "cohere" else told["error"]["message"]
+    assert message
+    assert "{" not in message, "the provider's own words, taken out of its body"
+    assert record["error"] == "upstream_status"
+    assert record.get("cost_nano_usd") is None
+
+
+async def test_the_words_of_those_who_rank_are_told(portico: Portico, mock: MockProvider) -> None:
+    refused = Canned(400, [(b"content-type", b"application/json")], [b'{"detail":"the model is not known"}'])
+    mock.script(refused)
+    async with portico({"providers": {"voyage": declared(mock, "voyage")}}) as gateway:
+        status, _, reply = await gateway.call("/v2/rerank", {**RANKINGS["cohere"][1], "model": "voyage/rerank-9"})
+    assert (status, json.loads(reply)["message"]) == (400, "the model is not known")

@@ -73,17 +73,19 @@ class Errand:
 
     `body` is what to send, `more` what else is to be sent there where one request cannot hold it all: each gets a reply
     of its own, and `reply` makes one of them. `dropped` names what could not be said, by the table of crossing.toml.
-    `known` is what it uses where the provider bills what was asked for and reports nothing.
+    `known` is what it uses where the provider bills what was asked for and reports nothing; `estimated` is true once a
+    reply was told whose tokens had to be estimated, because its provider does not say.
     """
 
-    __slots__ = ("_form", "_given", "_language", "_task", "body", "dropped", "known", "more", "upstream")
+    __slots__ = ("_form", "_given", "_task", "_told", "body", "dropped", "estimated", "known", "more", "upstream")
 
     def __init__(self, task: Task, upstream: str, target: Target, given: Given, *, strict: bool = False) -> None:
         self._task = task
         self._given = given
         self.upstream = OPERATIONS[upstream]
         self._form = task.family.forms[upstream]
-        self._language = target.dialect
+        # Whoever has `/rerank` tells errors as OpenAI does, or close to it; Cohere's too are read so.
+        self._told: Dialect = "chat" if upstream == "rerank" else target.dialect
         notes = Notes(target.dialect, strict=strict, title=f"the {task.family.title} of {_MAKERS[target.dialect]}")
         bodies = self._form.render_request(task.asked, target, notes)
         if not bodies:
@@ -91,6 +93,7 @@ class Errand:
         self.body: bytes = bodies[0]
         self.more: Sequence[bytes] = bodies[1:]
         self.dropped = notes.dropped
+        self.estimated = False
         self.known: Usage | None = None
         if task.family is _RERANK and upstream == "invoke":
             self.known = Usage(searches=-(-len(task.asked.documents) // _IN_A_SEARCH))
@@ -115,6 +118,7 @@ class Errand:
         found = task.family.merged([self._form.parse_reply(each) for each in (body, *more)])
         if self.known is not None and found.usage is None:
             found = msgspec.structs.replace(found, usage=self.known)
+        self.estimated = task.family is _EMBED and found.usage is None
         if task.family is _EMBED and len(found.vectors) != len(task.asked.inputs):
             raise BadUpstreamReply(
                 f"the provider sent {len(found.vectors)} vectors for {len(task.asked.inputs)} inputs"
@@ -123,4 +127,4 @@ class Errand:
 
     def error(self, status: int, headers: Headers, body: bytes) -> UpstreamRefused:
         """Return a provider's error reply as an error to be rendered in the caller's dialect."""
-        return refusal(self._task.operation.dialect, self._language, status, headers, body)
+        return refusal(self._task.operation.dialect, self._told, status, headers, body)

@@ -123,6 +123,8 @@ class Translation:
     """A conversation is always one request."""
     known: Usage | None = None
     """What it uses is the provider's to say."""
+    estimated = False
+    """No number of its reply is made up."""
 
     __slots__ = (
         "_decoder",

@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from portico.dialects import counting, embed, rerank
@@ -16,6 +16,7 @@ from portico.dialects.tasks import Errand, Task
 from portico.errors import BadUpstreamReply, InvalidRequest
 
 GIVEN = Given(request_id="r", created=0, new_id=lambda prefix: f"{prefix}1")
+few = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 FIELDS = re.findall(
     r"\w+",
     "model input texts images inputs input_type embedding_types truncate dimensions"
@@ -48,6 +49,7 @@ FORMS = {
 
 
 @pytest.mark.parametrize("form", FORMS)
+@few
 @given(body=tables | anything)
 def test_a_request_is_read_or_refused(form: str, body: Any) -> None:
     name, written = FORMS[form]
@@ -61,6 +63,7 @@ def test_a_request_is_read_or_refused(form: str, body: Any) -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
+@few
 @given(body=st.binary(max_size=40))
 def test_bytes_are_read_or_refused(form: str, body: bytes) -> None:
     _, written = FORMS[form]
@@ -86,6 +89,7 @@ PAIRS = [
 
 
 @pytest.mark.parametrize(("caller", "to"), PAIRS)
+@few
 @given(body=tables | anything)
 def test_a_reply_is_read_or_the_providers_fault(caller: str, to: str, body: Any) -> None:
     task = Task(OPERATIONS[caller], json.dumps(ASKED[caller]).encode(), model="m")
