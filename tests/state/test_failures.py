@@ -14,6 +14,7 @@ import pytest
 from tests.state.desk import Clock, Desk, budget, close, cost, limit, make_lmdb, row
 
 from portico.errors import StateFull, StateUnavailable
+from portico.state import books, environment
 from portico.state.contract import Permit, Settled, Used
 from portico.state.environment import open_environment
 from portico.state.ledger import Ledger
@@ -142,6 +143,16 @@ async def test_a_file_of_another_boot_is_made_anew_and_waits_to_be_rebuilt(tmp_p
     two.close()
 
 
+def test_a_file_of_another_form_is_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    open_environment(tmp_path, 1 << 20, preallocate=True).close()
+    with monkeypatch.context() as patched:
+        patched.setattr(environment, "FORM", environment.FORM + 1)
+        opened = open_environment(tmp_path, 1 << 20, preallocate=True)
+    assert opened.fresh
+    assert opened.origin.generation == 2
+    opened.close()
+
+
 async def test_a_state_that_was_deleted_is_noticed_and_not_used_on(tmp_path: Path, clock: Clock) -> None:
     desk = Desk(make_lmdb(tmp_path), clock)
     permit = await desk.admitted(row(budget(100)), bound=cost(60))
@@ -198,13 +209,20 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     permits = [await desk.admitted(row(budget(100)), bound=cost(10)) for _ in range(3)]
     told: list[Settled] = []
-    bad = Used(cost="much")  # type: ignore[arg-type]  # what should never be
-    for permit, used in zip(permits, (Used(cost=1), bad, Used(cost=2)), strict=True):
-        desk.state.settle(permit, used, clock.now, told.append)
+    settle = books.settle
+
+    def fails_at_two(rows: Any, fetch: Any, hold: Any, now: Any, at: Any) -> Settled:
+        if now[5] == 2:
+            raise OverflowError
+        return settle(rows, fetch, hold, now, at)
+
+    monkeypatch.setattr(books, "settle", fails_at_two)
+    for permit, used in zip(permits, (1, 2, 3), strict=True):
+        desk.state.settle(permit, Used(cost=used), clock.now, told.append)
     await desk.admitted(row(budget(100)), bound=cost(5))
     assert len(told) == 3
     assert [context["message"] for context in reported] == ["call 'call-2' could not be settled"]
-    assert desk.counts("key:web") == {"budget": (3, 15)}
+    assert desk.counts("key:web") == {"budget": (4, 15)}
     close(desk.state)
 
 

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import msgspec
 import pytest
@@ -57,6 +58,17 @@ class Crowd:
             assert process.wait(60) == 0
             process.stdout.close()
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self.processes:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout):
+                assert pipe is not None
+                pipe.close()
+
     def replace(self, process: subprocess.Popen[bytes]) -> subprocess.Popen[bytes]:
         process.kill()
         process.wait()
@@ -104,27 +116,27 @@ def assumed_costs(state: LmdbState) -> dict[str, int]:
     ledger = state.ledger
     with ledger._env.begin(ledger._expired) as tx:
         kept = [msgspec.msgpack.decode(value, type=Expired).kept for value in tx.cursor().iternext(keys=False)]
-    return {one.call_id: one.asks[5] or 0 for one in kept}
+    return {one.fixed.call_id: one.asks[5] or 0 for one in kept}
 
 
 def kill_and_check(folder: Path, kills: int, seed: int) -> None:
     draw = random.Random(seed)
-    crowd_here = Crowd(folder)
-    for process in crowd_here.processes:
-        crowd_here.rounds(process, 1)
-    for _ in range(kills):
-        process = draw.choice(crowd_here.processes)
-        if draw.random() < 0.2:  # stopped, perhaps in a transaction; then nobody can write until it is killed
-            os.kill(process.pid, signal.SIGSTOP)
-            select.select([], [], [], draw.random() * 0.02)
-        else:
-            select.select([], [], [], draw.random() * 0.03)
-        fresh = crowd_here.replace(process)
-        if draw.random() < 0.7:
-            crowd_here.rounds(fresh, 1)
-    for process in crowd_here.processes:
-        crowd_here.rounds(process, 1)
-    crowd_here.end()
+    with Crowd(folder) as crowd_here:
+        for process in crowd_here.processes:
+            crowd_here.rounds(process, 1)
+        for _ in range(kills):
+            process = draw.choice(crowd_here.processes)
+            if draw.random() < 0.2:  # stopped, perhaps in a transaction; then nobody can write until it is killed
+                os.kill(process.pid, signal.SIGSTOP)
+                select.select([], [], [], draw.random() * 0.02)
+            else:
+                select.select([], [], [], draw.random() * 0.03)
+            fresh = crowd_here.replace(process)
+            if draw.random() < 0.7:
+                crowd_here.rounds(fresh, 1)
+        for process in crowd_here.processes:
+            crowd_here.rounds(process, 1)
+        crowd_here.end()
     books_are_right(folder)
 
 

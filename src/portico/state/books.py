@@ -27,8 +27,7 @@ from portico.state.counting import (
 
 QUIET = Settled()
 _OVER = Settled(over_bound=True)
-NOTHING = Used(requests=0)
-_UNUSED: Spent = (0,) * 9
+NOTHING: Spent = (0,) * 9
 
 # Rules and plans that are at hand. Callers memoise scopes, so that they are found by identity.
 _KNOWN = 8_192
@@ -201,9 +200,8 @@ def _sum(one: Asks, other: Asks) -> Asks:
     return tuple(None if a is None or b is None else a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # as long as they are
 
 
-def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used, at: Moment) -> Settled:
+def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     """Put true usage in the place of what a hold reserved."""
-    now = spent(used)
     if hold.more is not None:
         return _settle_all(rows, fetch, hold, now, at)
     wanted, keys = hold.asks, hold.keys
@@ -221,11 +219,6 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used, at: Mom
     if passed is not None:
         return Settled(over, tuple(passed))
     return _OVER if over else QUIET
-
-
-def release(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, at: Moment) -> None:
-    """Give back everything that a hold reserved."""
-    settle(rows, fetch, hold, NOTHING, at)
 
 
 def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
@@ -287,9 +280,8 @@ def assume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, at: Moment) -> None
         _walk(rows, fetch, plan, amounts, keys, used, at)
 
 
-def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used | None, at: Moment) -> Settled:
-    """Put true usage in the place of what was assumed of a call; None for a call that was never made."""
-    now = spent(used) if used is not None else _UNUSED
+def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+    """Put true usage in the place of what was assumed of a call."""
     total = hold.asks
     for _, amounts, _ in hold.more or ():
         total = _sum(total, amounts)
@@ -299,7 +291,7 @@ def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, used: Used | None,
         charged = now if number == 0 else tuple(map(min, now, assumed))
         # Nothing is reserved any more: the difference is charged, and the call has left the calls in flight.
         difference = tuple(new - old for new, old in zip(charged, assumed, strict=True))
-        _walk(rows, fetch, plan, _UNUSED, keys, difference, at)  # type: ignore[arg-type]  # as many
+        _walk(rows, fetch, plan, NOTHING, keys, difference, at)  # type: ignore[arg-type]  # as many
     return _OVER if over else QUIET
 
 

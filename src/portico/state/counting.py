@@ -128,7 +128,7 @@ class Layout:
         for slot in slots:
             self.places[slot] = self.size
             self.size += cells_of(slot)
-        self.pack, self.unpack = _packing(self.size)
+        self.pack, self.unpack = packing(self.size)
 
     def encode(self, cells: Sequence[int]) -> bytes:
         """Write a row as it is kept: which slots it has, and their integers."""
@@ -142,7 +142,8 @@ def _layout(slots: tuple[bytes, ...]) -> Layout:
 
 
 @lru_cache(256)
-def _packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tuple[int, ...]]]:
+def packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tuple[int, ...]]]:
+    """How so many integers are written and read."""
     packing = Struct(f"<{size}q")
     return packing.pack, packing.unpack_from
 

@@ -12,6 +12,7 @@ import msgspec
 
 from portico.errors import StateFull, StateUnavailable
 
+FORM = 1  # of what is in the files; one more whenever what was written before cannot be read any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -21,6 +22,7 @@ class Origin(msgspec.Struct, frozen=True):
     boot_id: str
     generation: int
     inode: int
+    form: int
 
 
 class Environment:
@@ -58,15 +60,16 @@ def open_environment(
     """Open the environment in this folder, or make it where there is none of this boot.
 
     Without sync a file survives its processes and not the machine, so one of another boot is not looked at but made
-    anew. `preallocate` takes all of `size` from the disk at once: a full disk cannot kill who writes to the map.
-    `inode` is that of the file that all others use; any other file is refused. Raises StateUnavailable, StateFull.
+    anew; so is one of another version's form. `preallocate` takes all of `size` from the disk at once: a full disk
+    cannot kill who writes to the map. `inode` is that of the file that all others use; any other file is refused.
+    Raises StateUnavailable, StateFull.
     """
     folder.mkdir(parents=True, exist_ok=True)
     boot = boot or boot_id()
     data = folder / "data.mdb"
     with _alone(folder):
         origin = _origin(folder)
-        current = origin is not None and origin.boot_id == boot and data.exists()
+        current = origin is not None and origin.boot_id == boot and origin.form == FORM and data.exists()
         if current:
             assert origin is not None
             current = data.stat().st_ino == origin.inode
@@ -83,7 +86,7 @@ def open_environment(
             env = _open(folder, size, preallocate)
             if preallocate:
                 _preallocate(data, size)
-            origin = Origin(boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino)
+            origin = Origin(boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM)
             _write(folder / "origin", msgspec.json.encode(origin))
         except (OSError, StateFull) as error:
             if env is not None:

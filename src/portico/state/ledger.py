@@ -14,7 +14,7 @@ from portico.errors import StateUnavailable
 from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
-from portico.state.counting import CAP, Asks, Plan, Row, Rules, decode, vacant
+from portico.state.counting import CAP, Asks, Plan, Row, Rules, Spent, asks, decode, packing, reserve, vacant
 from portico.state.environment import open_environment
 from portico.state.reading import read_counter, reopen_slot
 
@@ -24,22 +24,34 @@ _AT_HAND = 8_192  # rows kept decoded
 _TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
 
 _number = Struct(">Q").pack
+_length = Struct("<I").pack
+_read_length = Struct("<I").unpack_from
+_SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
 _encode = msgspec.msgpack.Encoder().encode
+
+
+Slots = list[tuple[bytes, list[bytes]]]
+
+
+class Fixed(msgspec.Struct, array_like=True):
+    """What is known of a permit before it is booked."""
+
+    call_id: str
+    bound: Bound
+    about: bytes
+    plan: Slots
+    boot_ns: int
+    wall_ns: int
 
 
 class Kept(msgspec.Struct, array_like=True):
     """A permit as it is kept: enough to settle it by somebody who never saw it."""
 
-    call_id: str
-    bound: Bound
-    about: bytes
-    plan: list[tuple[bytes, list[bytes]]]
+    fixed: Fixed
     asks: Asks
     keys: list[int]
-    boot_ns: int
-    wall_ns: int
-    more: list[tuple[list[tuple[bytes, list[bytes]]], Asks, list[int]]] | None = None
+    more: list[tuple[Slots, Asks, list[int]]]
 
 
 class Expired(msgspec.Struct, array_like=True):
@@ -50,9 +62,14 @@ class Expired(msgspec.Struct, array_like=True):
     kept: Kept
 
 
+_decode_fixed = msgspec.msgpack.Decoder(Fixed).decode
 _decode_kept = msgspec.msgpack.Decoder(Kept).decode
 _decode_expired = msgspec.msgpack.Decoder(Expired).decode
 _decode_rule = msgspec.msgpack.Decoder(Rule).decode
+
+
+Asked = tuple[Admission, Plan, Asks, bytes]
+Admitted = tuple[bytes, list[int], list[int]]
 
 
 class Ledger:
@@ -142,7 +159,7 @@ class Ledger:
         assert tx is not None
         value = tx.get(key, None, self._rows)
         row = Row(rules.layout, [0] * rules.layout.size) if value is None else decode(value, rules)
-        if value is None or row.layout is not rules.layout:
+        if value is None or any(slot not in row.layout.places for slot, _ in rules.slots):
             self._learn(tx, rules)
         self._cached[key] = row
         return row
@@ -152,24 +169,33 @@ class Ledger:
         for slot, rule in rules.slots:
             tx.put(slot, _encode(rule), db=self._rules)
 
-    def admit(self, admissions: Iterable[Admission]) -> list[Permit | Refusal]:
-        """Reserve for these calls, each in all of its scopes or in none."""
+    def prepare(self, admission: Admission) -> Asked:
+        """Do for an admission what can be done before the lock is held."""
+        plan = self._planner.plan(admission.scopes)
+        wanted = asks(admission.bound)
+        at = admission.at
+        bound = _within_reason(admission.bound)
+        fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
+        return admission, plan, wanted, _SIMPLE + _length(len(fixed)) + fixed
+
+    def admit(self, asked: Iterable[Asked]) -> list[Refusal | Admitted]:
+        """Reserve for these calls, each in all of its scopes or in none. `permit` makes permits of what was booked."""
         tx = self._tx
         assert tx is not None
-        rows, fetch, plan_of = self._at_hand, self._fetch, self._planner.plan
-        answers: list[Permit | Refusal] = []
+        rows, fetch, owner = self._at_hand, self._fetch, self._owner
+        answers: list[Refusal | Admitted] = []
         permits: list[tuple[bytes, bytes]] = []
-        for admission in admissions:
-            plan = plan_of(admission.scopes)
-            answer = books.admit(rows, fetch, plan, admission)
-            answers.append(answer)
-            if answer.__class__ is Permit:
-                hold = answer.token
-                assert hold.__class__ is books.Hold
+        for admission, plan, wanted, fixed in asked:
+            at = admission.at
+            room: list[int] = []
+            keys = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns, room)
+            if keys.__class__ is list:
                 self._given += 1
-                hold.id = key = self._owner + _number(self._given)
-                hold.about = admission.about
-                permits.append((key, _encode(_kept(admission.call_id, admission.bound, hold))))
+                name = owner + _number(self._given)
+                permits.append((name, fixed + packing(len(keys))[0](*keys)))
+                answers.append((name, keys, room))
+            else:
+                answers.append(keys)  # type: ignore[arg-type]  # a refusal, by its class
         if permits:
             tx.cursor(self._permits).putmulti(permits)
         return answers
@@ -188,17 +214,17 @@ class Ledger:
             return answer
         self._grown.append((hold, hold.asks, hold.more))
         books.grow(hold, *answer)
-        tx.put(hold.id, _encode(_kept(permit.call_id, permit.bound, hold)), db=self._permits)
+        tx.put(hold.id, _EXTENDED + _encode(_kept(permit, hold)), db=self._permits)
         return None
 
-    def end(self, permit: Permit, used: Used | None, at: Moment) -> Settled:
-        """Settle a permit, or release it where nothing was used. One that is not in the books changes nothing."""
+    def end(self, permit: Permit, used: Spent, at: Moment) -> Settled:
+        """Settle a permit, with nothing where it is released. One that is not in the books changes nothing."""
         tx, hold = self._tx, permit.token
         assert tx is not None
         if hold is not None:
             assert isinstance(hold, books.Hold)
             if tx.delete(hold.id, b"", self._permits):
-                return books.settle(self._at_hand, self._fetch, hold, used or books.NOTHING, at)
+                return books.settle(self._at_hand, self._fetch, hold, used, at)
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
             return books.QUIET
@@ -206,13 +232,14 @@ class Ledger:
         return books.replace(self._at_hand, self._fetch, expired, used, at)
 
     def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
-        at = Moment(kept.boot_ns, kept.wall_ns)
-        hold = books.Hold(self._planned(tx, kept.plan), kept.asks, kept.keys, [], at)
-        if kept.more is not None:
+        fixed = kept.fixed
+        at = Moment(fixed.boot_ns, fixed.wall_ns)
+        hold = books.Hold(self._planned(tx, fixed.plan), kept.asks, kept.keys, [], at)
+        if kept.more:
             hold.more = [(self._planned(tx, plan), amounts, keys) for plan, amounts, keys in kept.more]
         return hold
 
-    def _planned(self, tx: Tx, plan: list[tuple[bytes, list[bytes]]]) -> Plan:
+    def _planned(self, tx: Tx, plan: Slots) -> Plan:
         rows = tuple((key, _name(key), Rules([self._rule(tx, slot) for slot in slots])) for key, slots in plan)
         return Plan(None, rows)
 
@@ -237,7 +264,11 @@ class Ledger:
                 break
         with self._env.begin(self._expired) as tx:
             known = [_decode_expired(value) for value in tx.cursor().iternext(keys=False)]
-        return [Orphan(one.kept.call_id, one.kept.bound, one.kept.about) for one in known if one.owner == prefix]
+        return [
+            Orphan(one.kept.fixed.call_id, one.kept.fixed.bound, one.kept.fixed.about)
+            for one in known
+            if one.owner == prefix
+        ]
 
     def _expire_some(self, prefix: bytes, at: Moment) -> int:
         tx = self._tx
@@ -246,10 +277,10 @@ class Ledger:
         expired = 0
         here = cursor.set_range(prefix)
         while here and cursor.key().startswith(prefix) and expired < _SLICE:
-            kept = _decode_kept(cursor.value())
+            kept = _read_permit(cursor.value())
             books.assume(self._at_hand, self._fetch, self._restore(tx, kept), at)
             stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, prefix, kept))
-            tx.put(kept.call_id.encode(), stone, db=self._expired)
+            tx.put(kept.fixed.call_id.encode(), stone, db=self._expired)
             expired += 1
             here = cursor.delete()
         return expired
@@ -349,16 +380,54 @@ class Ledger:
         self._opened.close()
 
 
-def _kept(call_id: str, bound: Bound, hold: books.Hold) -> tuple[object, ...]:
-    """A `Kept`, of which the plan is encoded already."""
-    at = hold.at
-    if bound.input_tokens > CAP or bound.output_tokens > CAP or (bound.cost or 0) > CAP:
-        cost = None if bound.cost is None else min(bound.cost, CAP)
-        bound = Bound(min(bound.input_tokens, CAP), min(bound.output_tokens, CAP), cost, bound.why)
-    kept = (call_id, bound, hold.about, hold.plan.encoded, hold.asks, hold.keys, at.boot_ns, at.wall_ns)
-    if hold.more is None:
-        return kept
-    return (*kept, [(plan.encoded, amounts, keys) for plan, amounts, keys in hold.more])
+def permit(asked: Asked, booked: Admitted) -> Permit:
+    """Return the permit of a call that was admitted."""
+    admission, plan, wanted, _ = asked
+    name, keys, room = booked
+    hold = books.Hold(plan, wanted, keys, room, admission.at)
+    hold.id = name
+    hold.about = admission.about
+    return Permit(admission.call_id, admission.scopes, admission.bound, hold)
+
+
+def _kept(permit: Permit, hold: books.Hold) -> Kept:
+    more = [(_slots(plan), amounts, keys) for plan, amounts, keys in hold.more or ()]
+    return Kept(
+        Fixed(
+            permit.call_id,
+            _within_reason(permit.bound),
+            hold.about,
+            _slots(hold.plan),
+            hold.at.boot_ns,
+            hold.at.wall_ns,
+        ),
+        hold.asks,
+        hold.keys,
+        more,
+    )
+
+
+def _slots(plan: Plan) -> Slots:
+    return [(key, [slot for slot, _ in rules.slots]) for key, _, rules in plan.rows]
+
+
+def _read_permit(value: bytes) -> Kept:
+    """Read a permit as `prepare` and `admit` wrote it together, or as an extension did."""
+    if value[:1] == _EXTENDED:
+        return _decode_kept(value[1:])
+    end = 5 + _read_length(value, 1)[0]
+    keys = packing((len(value) - end) // 8)[1](value, end)
+    fixed = _decode_fixed(value[5:end])
+    return Kept(fixed, asks(fixed.bound), list(keys), [])
+
+
+def _within_reason(bound: Bound) -> Bound:
+    """A bound that fits into 64 bits, and means the same: what is beyond all measure stays beyond it."""
+    if bound.input_tokens <= CAP and bound.output_tokens <= CAP and (bound.cost or 0) <= CAP:
+        return bound
+    most = CAP + 1
+    cost = None if bound.cost is None else min(bound.cost, most)
+    return Bound(min(bound.input_tokens, most), min(bound.output_tokens, most), cost, bound.why)
 
 
 def _name(key: bytes) -> str:

@@ -7,7 +7,7 @@ from portico.errors import StateUnavailable
 from portico.rules import Applied, Bound, Holder, Rule
 from portico.state import books
 from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
-from portico.state.counting import Row, Rules, vacant
+from portico.state.counting import Row, Rules, spent, vacant
 from portico.state.reading import read_counter, reopen_slot
 
 T = TypeVar("T")
@@ -78,14 +78,15 @@ class MemoryState:
         if self.before_settling is not None:
             self.before_settling()
         settled = Settled()
+        now = spent(used) if used is not None else books.NOTHING
         known = self._permits.get(permit.call_id)
         if known is not None and permit.token in (None, known.token):
             del self._permits[permit.call_id]
             assert isinstance(known.token, books.Hold)
-            settled = books.settle(self._rows, _fresh, known.token, used or books.NOTHING, at)
+            settled = books.settle(self._rows, _fresh, known.token, now, at)
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
-            settled = books.replace(self._rows, _fresh, expired.token, used, at)
+            settled = books.replace(self._rows, _fresh, expired.token, now, at)
         if done is not None:
             done(settled)
 

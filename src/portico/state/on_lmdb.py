@@ -10,18 +10,19 @@ import lmdb
 
 from portico.errors import StateFull, StateUnavailable
 from portico.rules import Applied, Bound
-from portico.state.books import QUIET
+from portico.state.books import NOTHING, QUIET
 from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
+from portico.state.counting import Spent, spent
 from portico.state.keys import Keys
-from portico.state.ledger import Ledger
+from portico.state.ledger import Admitted, Asked, Ledger, permit
 from portico.state.objects import Objects
 
 SIZE = 256 << 20  # bytes of the money file, all of them taken from the disk at once
 _RETRY = 0.05  # seconds until settlements are tried again for which there was no room
 
 Done = Callable[[Settled], None]
-Ending = tuple[Permit, Used | None, Moment, Done | None]
-Admitting = tuple[Admission, "asyncio.Future[Permit | Refusal]"]
+Ending = tuple[Permit, Spent, Moment, Done | None]
+Admitting = tuple[Asked, "asyncio.Future[Permit | Refusal]"]
 Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], "asyncio.Future[Refusal | None]"]
 
 
@@ -65,7 +66,7 @@ class LmdbState:
         """Reserve the bound in every scope, or in none. Raises StateFull, StateUnavailable."""
         loop = self._loop or self._running()
         answer: asyncio.Future[Permit | Refusal] = loop.create_future()
-        self._admitting.append((admission, answer))
+        self._admitting.append((self.ledger.prepare(admission), answer))
         if not self._due:
             self._due = True
             loop.call_soon(self._flush)
@@ -85,14 +86,14 @@ class LmdbState:
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
-        self._ending.append((permit, used, at, done))
+        self._ending.append((permit, spent(used), at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
 
     def release(self, permit: Permit, at: Moment, done: Done | None = None) -> None:
         """Give everything back: nothing was asked of any provider, and the request does not count."""
-        self._ending.append((permit, None, at, done))
+        self._ending.append((permit, NOTHING, at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
@@ -128,24 +129,24 @@ class LmdbState:
             admitting, extending = [], []
         settled: list[Settled] = []
         extended: list[Refusal | StateUnavailable | None] = []
-        admitted: list[Permit | Refusal] = []
+        admitted: list[Refusal | Admitted] = []
         try:
             with ledger.writing():
-                for permit, used, at, _ in ending:
-                    settled.append(ledger.end(permit, used, at))
-                for permit, bound, at, scopes, waiting in extending:
-                    extended.append(None if waiting.done() else ledger.extend(permit, bound, at, scopes))
+                for ended, used, at, _ in ending:
+                    settled.append(ledger.end(ended, used, at))
+                for held, bound, at, scopes, waiting in extending:
+                    extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes))
                 if admitting:
-                    admitting = [asked for asked in admitting if not asked[1].done()]  # who gave up, asks for nothing
-                    admitted = ledger.admit([admission for admission, _ in admitting])
+                    admitting = [one for one in admitting if not one[1].done()]  # who gave up, asks for nothing
+                    admitted = ledger.admit([asked for asked, _ in admitting])
         except (lmdb.Error, OSError, StateUnavailable) as error:
             self._failed(ending, admitting, extending, error)
             return
         except Exception as error:  # one call that cannot be booked must not take the others with it
             self._apart(ending, admitting, extending, error)
             return
-        for (_, answer), permit_or_refusal in zip(admitting, admitted, strict=True):
-            answer.set_result(permit_or_refusal)
+        for (asked, answer), booked in zip(admitting, admitted, strict=True):
+            answer.set_result(booked if isinstance(booked, Refusal) else permit(asked, booked))
         for (*_, waiting), refusal in zip(extending, extended, strict=True):
             if waiting.done():
                 continue
@@ -211,8 +212,8 @@ class LmdbState:
         for answer in _answers(admitting, extending):
             if not answer.done():
                 answer.set_exception(error)
-        for permit, _, _, done in ending:
-            self._report(f"call {permit.call_id!r} could not be settled", error)
+        for ended, _, _, done in ending:
+            self._report(f"call {ended.call_id!r} could not be settled", error)
             if done is not None:
                 self._tell(done, QUIET)
 
