@@ -36,10 +36,15 @@ class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
     pages: int = 0
     searches: int = 0
     tool_uses: int = 0
+    # of the tool uses, those that have a price of their own
+    file_searches: int = 0
+    code_sessions: int = 0
     # what the provider itself says the call cost, in nano-dollars
     reported_cost: int | None = None
     # the tier that the provider says it served ("flex", "priority", "batch"), where it says so
     tier: str | None = None
+    # the place that the provider says it served from, where that has a price ("us")
+    geo: str | None = None
 
     @property
     def input_total(self) -> int:

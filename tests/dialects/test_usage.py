@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -178,12 +179,22 @@ def test_responses_count_the_calls_of_built_in_tools() -> None:
         {"type": "web_search_call", "action": {"type": "open_page", "url": "x"}},
         {"type": "web_search_call"},
         {"type": "file_search_call"},
-        {"type": "code_interpreter_call"},
+        {"type": "code_interpreter_call", "container_id": "cntr_1"},
+        {"type": "code_interpreter_call", "container_id": "cntr_1"},
         {"type": "function_call", "name": "web_search_call"},
         {"type": "message", "content": []},
     ]
-    parts = Usage(input=12, cache_read=5, cache_write_5m=3, output=5, reasoning=4, searches=2, tool_uses=2)
+    parts = Usage(input=12, cache_read=5, cache_write_5m=3, output=5, reasoning=4, searches=2, tool_uses=3)
+    parts = msgspec.structs.replace(parts, file_searches=1, code_sessions=1)
     assert read("responses", {"usage": RESPONSE, "output": output}) == parts
+
+
+def test_anthropic_says_where_it_served_from() -> None:
+    usage = {"input_tokens": 3, "output_tokens": 4}
+    found = [
+        read("messages", {"usage": usage | {"inference_geo": geo}}) for geo in ("us", "global", "not_available", None)
+    ]
+    assert [one and one.geo for one in found] == ["us", None, None, None]
 
 
 def test_xai_s_responses_say_themselves_what_tools_they_used() -> None:
@@ -486,5 +497,7 @@ usages = st.dictionaries(names, numbers).flatmap(
 def test_no_bucket_is_ever_negative(operation: str, usage: Any) -> None:
     found = read(operation, {"usage": usage, "usageMetadata": usage})
     if found is not None:
-        counts = [getattr(found, name) for name in Usage.__struct_fields__ if name not in ("reported_cost", "tier")]
+        counts = [
+            getattr(found, name) for name in Usage.__struct_fields__ if name not in ("reported_cost", "tier", "geo")
+        ]
         assert all(value >= 0 for value in counts)

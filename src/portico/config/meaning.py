@@ -6,11 +6,13 @@ Works on the schema's plain data, before it is a `Config`, so that one report ho
 import os
 import re
 from collections.abc import Collection, Iterator
+from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from portico.config.belonging import check_belonging
 from portico.config.problems import Path, Place, Report, safe
+from portico.config.rates import RATE, TOKEN_RATES, UNIT_RATES
 
 RESERVED: Final = frozenset({"v1", "v1beta", "v1beta1", "v2", "model", "livez", "readyz"})
 """First steps of the gateway's own paths; a provider of such a name could not be reached by its path."""
@@ -48,6 +50,7 @@ class _Meaning:
         check_belonging(self.data, self.report, self._error, self._warn)
         for name in self.data.get("prices", {}):
             self._priced(name, ("prices", name))
+            self._rates(self.data["prices"][name], ("prices", name))
 
     def _error(self, path: Path, message: str, *, reveal: bool = False) -> None:
         self.report.error(self._place(path), path, message, reveal=reveal)
@@ -243,6 +246,19 @@ class _Meaning:
             hint = self.report.nearest(pattern, self.models)
             if hint:
                 self._warn(path, f"no model name of yours is {safe(pattern)!r}{hint}", reveal=True)
+
+    def _rates(self, price: Data, path: Path) -> None:
+        for rate in price.get("rates", {}):
+            if RATE.fullmatch(rate) is None:
+                hint = self.report.nearest(rate, (*TOKEN_RATES, *UNIT_RATES))
+                self._error((*path, "rates", rate), f"no rate is called {safe(rate)!r}{hint}")
+        for index, change in enumerate(price.get("changes", ())):
+            where: Path = (*path, "changes", index)
+            try:
+                datetime.strptime(change.get("from", "2000-01-01"), "%Y-%m-%d").replace(tzinfo=UTC)
+            except ValueError:
+                self._error((*where, "from"), "there is no such day; write it as `2026-12-01`")
+            self._rates(change, where)
 
     def _priced(self, name: str, path: Path) -> None:
         provider, slash, model = name.partition("/")

@@ -218,6 +218,18 @@ class Provider(Closed, frozen=True):
     ] = None
 
 
+class PriceChange(Closed, frozen=True, rename={"day": "from"}):
+    """What a model costs from a day on."""
+
+    day: Annotated[str, said('The first day, by UTC: `"2026-12-01"`.')]
+    input: Annotated[Rate | None, said("Input tokens.")] = None
+    output: Annotated[Rate | None, said("Output tokens.")] = None
+    cache_read: Annotated[Rate | None, said("Input tokens read from the provider's cache.")] = None
+    cache_write: Annotated[Rate | None, said("Input tokens written to the provider's cache (5 minutes).")] = None
+    cache_write_1h: Annotated[Rate | None, said("Input tokens written to it for an hour.")] = None
+    rates: Annotated[dict[str, Rate], said("Any other rate by its name.")] = {}
+
+
 class Price(Closed, frozen=True):
     """What a model costs, in dollars per million tokens; it overrides the shipped price."""
 
@@ -226,6 +238,14 @@ class Price(Closed, frozen=True):
     cache_read: Annotated[Rate | None, said("Input tokens read from the provider's cache.")] = None
     cache_write: Annotated[Rate | None, said("Input tokens written to the provider's cache (5 minutes).")] = None
     cache_write_1h: Annotated[Rate | None, said("Input tokens written to it for an hour.")] = None
+    rates: Annotated[
+        dict[str, Rate],
+        said(
+            "Any other rate by its name: `reasoning`, `input_audio`, `input>200000`, `batch.output` … per million "
+            "tokens; `image`, `character`, `second`, `page`, `search`, `call`, `file_search`, `code_session` each."
+        ),
+    ] = {}
+    changes: Annotated[tuple[PriceChange, ...], said("What it costs from a day on; what is not named stays.")] = ()
 
 
 class Target(Closed, frozen=True):

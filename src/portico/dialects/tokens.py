@@ -93,6 +93,7 @@ def split(
     tool_uses: int = 0,
     reported_cost: int | None = None,
     tier: str | None = None,
+    geo: str | None = None,
 ) -> Usage:
     """Split totals that hold their parts into disjoint buckets, whose sum is `total` where that is reported.
 
@@ -144,6 +145,7 @@ def split(
         tool_uses=tool_uses,
         reported_cost=reported_cost,
         tier=tier,
+        geo=geo,
     )
 
 

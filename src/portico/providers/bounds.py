@@ -17,6 +17,7 @@ from portico.dialects.asked_closely import look
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.providers.prices_schedule import Price, Rates, Schedule
+from portico.providers.prices_terms import PER_MILLE
 from portico.rules import Bound
 
 __all__ = ["Ceiling", "ceiling"]
@@ -114,6 +115,7 @@ class Ceiling:
         "_price",
         "_sheets",
         "_tiers",
+        "_times",
         "_tools",
         "name",
         "why",
@@ -131,11 +133,18 @@ class Ceiling:
         self._least = row.least or 0
         self._limited = row.limited
         self._always = row.cached != "marked"
+        self._times = PER_MILLE
         self._sheets: tuple[_Sheet, ...] = ()
         self._tiers: Mapping[str, tuple[_Sheet, ...]] = {}
         if price is not None:
-            self._sheets = _sheets(price)
-            self._tiers = {tier: _sheets(schedule) for tier, schedule in price.variants.items()}
+            # A price that is to come, or has gone, may be the one that is charged.
+            every = (price, *price.later)
+            self._sheets = tuple(sheet for one in every for sheet in _sheets(one))
+            self._tiers = {
+                tier: tuple(sheet for one in every for sheet in _sheets(one.variants.get(tier, one)))
+                for tier in price.variants
+            }
+            self._times = max((PER_MILLE, *price.uplifts.values()))
 
     def __repr__(self) -> str:
         return f"<Ceiling of {self.name}>"
@@ -185,6 +194,8 @@ class Ceiling:
             named = self._tiers.get(tier) or (self._tiers.get("priority") if tier == "auto" else None)
             if named is not None:
                 pico = max(pico, self._dearest(named, column, tokens_in, tokens_out, asked))
+        if self._times != PER_MILLE:
+            pico = pico * self._times // PER_MILLE + 1
         if asked.searches or asked.images or asked.characters:
             rates = price.rates
             pico += asked.searches * rates.search + asked.images * rates.image + asked.characters * rates.character
@@ -230,7 +241,7 @@ class Ceiling:
         most = 0
         for sheet in sheets:
             if sheet.above >= tokens_in:
-                break
+                continue
             rate = sheet.inputs[column]
             if asked.marks:
                 if "audio" in asked.marks or "video" in asked.marks:

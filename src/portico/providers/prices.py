@@ -6,7 +6,7 @@ half up once at its end. Nothing here touches a network; the table is generated 
 """
 
 from collections.abc import Callable, Mapping
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from functools import lru_cache
 
 import msgspec
@@ -15,14 +15,29 @@ from portico.config import schema
 from portico.providers import prices_table
 from portico.providers.prices_names import free, spellings
 from portico.providers.prices_schedule import FALLBACKS, TOKEN_RATES, UNIT_RATES, Price, Rates, Schedule, Tier, price
+from portico.providers.prices_terms import PER_MILLE, chained, picos, with_terms
 from portico.record import Pricing
 from portico.types import Usage
 
-__all__ = ["Charge", "Price", "PriceOf", "Rates", "Schedule", "Tier", "charge", "cost", "price_of", "with_overrides"]
+__all__ = [
+    "Charge",
+    "Price",
+    "PriceOf",
+    "Rates",
+    "Schedule",
+    "Tier",
+    "charge",
+    "cost",
+    "marked_up",
+    "price_of",
+    "with_overrides",
+]
 
 PriceOf = Callable[[str, str], Price | None]
 """From a provider's name and a model's to its price; None when nobody has said what it costs."""
 
+CONFIGURED = "configuration"
+"""Stands for the day of a price that the configuration states without one."""
 LONGEST_NAME = 256
 """A longer model name is in no table, and not worth keeping in the memo."""
 
@@ -33,15 +48,21 @@ USED = {
     "second": "seconds",
     "page": "pages",
     "search": "searches",
+    "file_search": "file_searches",
+    "code_session": "code_sessions",
 }
 """Which field of `Usage` a rate is for. `call` is for none: it is charged once a call."""
 
 
 class Charge(msgspec.Struct, frozen=True):
-    """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing»."""
+    """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing».
+
+    `row` names the price that it was charged by.
+    """
 
     cost: int | None
     pricing: Pricing
+    row: str | None = None
 
 
 def cost(price: Price, usage: Usage) -> int:
@@ -70,13 +91,17 @@ def cost(price: Price, usage: Usage) -> int:
         pico += usage.output_audio * rates.output_audio
     if usage.output_image:
         pico += usage.output_image * rates.output_image
+    if usage.geo is not None and (times := price.uplifts.get(usage.geo)):
+        pico = (pico * times + PER_MILLE // 2) // PER_MILLE
     if rates.by_unit:
         return _with_units(pico, rates, usage)
     return (pico + 500) // 1000
 
 
-def charge(price: Price | None, usage: Usage) -> Charge:
+def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Charge:
     """Return what the call cost: what its provider says, else what its price makes of the usage, else unknown.
+
+    `moment` is when the call came, in seconds since the epoch: the price of that day counts; None for today's.
 
     A price that has no rate for anything that was used (one per image, and nothing counted the images) makes nothing
     of it: such a call is unpriced, not free.
@@ -85,10 +110,17 @@ def charge(price: Price | None, usage: Usage) -> Charge:
         return Charge(usage.reported_cost, "provider")
     if price is None:
         return Charge(None, "unpriced")
+    if price.later and moment is not None:
+        price = price.at(moment)
     nano = cost(price, usage)
     if nano == 0 and not _speaks_of(price, usage):
         return Charge(None, "unpriced")
-    return Charge(nano, "table")
+    return Charge(nano, "table", price.row or None)
+
+
+def marked_up(nano: int, millionths: int) -> int:
+    """Return what is billed on for a cost: times a markup or discount in millionths, rounded half up."""
+    return (nano * millionths + 500_000) // 1_000_000
 
 
 def _rates_for(price: Price, usage: Usage) -> Rates:
@@ -112,6 +144,8 @@ def _with_units(pico: int, rates: Rates, usage: Usage) -> int:
         + usage.characters * rates.character
         + usage.pages * rates.page
         + usage.searches * rates.search
+        + usage.file_searches * rates.file_search
+        + usage.code_sessions * rates.code_session
     )
     if not usage.seconds:
         return (pico + 500) // 1000
@@ -123,11 +157,11 @@ def _with_units(pico: int, rates: Rates, usage: Usage) -> int:
 def _speaks_of(price: Price, usage: Usage) -> bool:
     """Return whether some of what was used has a rate, if only of zero; nothing used needs none."""
     used = [rate for rate, field in USED.items() if getattr(usage, field)]
-    return not used or "call" in price.stated or any(_stated(price, rate) for rate in used)
+    return not used or "call" in price.stated or any(_has(price, rate) for rate in used)
 
 
-def _stated(price: Price, rate: str) -> bool:
-    return rate in price.stated or (rate in FALLBACKS and _stated(price, FALLBACKS[rate]))
+def _has(price: Price, rate: str) -> bool:
+    return rate in price.stated or (rate in FALLBACKS and _has(price, FALLBACKS[rate]))
 
 
 def price_of(provider: str, model: str) -> Price | None:
@@ -148,9 +182,14 @@ def _price_of(provider: str, model: str) -> Price | None:
         if found is not None:
             break
     else:
-        found = next(filter(None, (prices_table.section(where).folded(name) for where, name in names)), None)
+        folded = ((where, prices_table.section(where).folded(name)) for where, name in names)
+        where, found = next(((where, one) for where, one in folded if one is not None), (provider, None))
+    if found is not None:
+        day = prices_table.provenance().date
+        found = msgspec.structs.replace(found, name=f"{where}/{found.name}", since=day)
+        found = with_terms(found, day)
     if free(provider, model):
-        return _replaced(found, {"input": 0, "output": 0})
+        return _replaced(found, {"input": 0, "output": 0}, f"{provider}/{model}")
     return found
 
 
@@ -173,27 +212,39 @@ def with_overrides(overrides: Mapping[str, schema.Price]) -> PriceOf:
 
 
 def _overridden(name: str, override: schema.Price) -> Price:
-    stated = {
-        "input": override.input,
-        "output": override.output,
-        "cache_read": override.cache_read,
-        "cache_write_5m": override.cache_write,
-        "cache_write_1h": override.cache_write_1h,
-    }
     provider, _, model = name.partition("/")
-    return _replaced(
-        price_of(provider, model),
-        {rate: _pico_per_token(dollars) for rate, dollars in stated.items() if dollars is not None},
-    )
+    first = _replaced(price_of(provider, model), _stated(override), name, CONFIGURED)
+    if not override.changes:
+        return first
+    # All of them are yet to come, and `Price.at` chooses: a gateway may run for longer than a price.
+    return chained(first, [(change.day, _stated(change)) for change in override.changes], "")
 
 
-def _replaced(known: Price | None, stated: Mapping[str, int]) -> Price:
+def _stated(told: schema.Price | schema.PriceChange) -> dict[str, int]:
+    """Return the rates that the configuration states, in pico-dollars."""
+    stated = {
+        "input": told.input,
+        "output": told.output,
+        "cache_read": told.cache_read,
+        "cache_write_5m": told.cache_write,
+        "cache_write_1h": told.cache_write_1h,
+    }
+    return picos({**{rate: dollars for rate, dollars in stated.items() if dollars is not None}, **told.rates})
+
+
+def _replaced(known: Price | None, stated: Mapping[str, int], name: str, since: str = "") -> Price:
     if known is None:
-        return price(stated)
+        return price(stated, name=name, since=since)
     kept = {rate: pico for rate, pico in known.stated.items() if rate in UNIT_RATES}
     new = price(kept | dict(stated))
-    return msgspec.structs.replace(known, rates=new.rates, tiers=new.tiers, variants=new.variants, stated=new.stated)
-
-
-def _pico_per_token(dollars_per_million: float) -> int:
-    return int((Decimal(repr(dollars_per_million)) * 1_000_000).to_integral_value(ROUND_HALF_UP))
+    return msgspec.structs.replace(
+        known,
+        rates=new.rates,
+        tiers=new.tiers,
+        variants=new.variants,
+        stated=new.stated,
+        name=name,
+        since=since,
+        later=(),
+        uplifts={},
+    )

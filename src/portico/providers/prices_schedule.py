@@ -5,25 +5,20 @@ of the buckets in `types.Usage`. What the data states is turned here, once, into
 filled in, so that `prices.cost` has nothing left to decide.
 """
 
-import re
 from collections.abc import Mapping
-from typing import Literal
 
 import msgspec
 
+from portico.config.rates import INPUT_RATES as INPUT_RATES
+from portico.config.rates import OUTPUT_RATES as OUTPUT_RATES
+from portico.config.rates import RATE as RATE
+from portico.config.rates import TOKEN_RATES as TOKEN_RATES
+from portico.config.rates import UNIT_RATES as UNIT_RATES
+from portico.config.rates import VARIANTS as VARIANTS
+from portico.config.rates import Variant as Variant
+
 PICO = 1_000_000_000_000
 """Pico-dollars in a dollar."""
-
-Variant = Literal["batch", "flex", "priority", "fast", "ultrafast", "balanced"]
-VARIANTS: tuple[Variant, ...] = ("batch", "flex", "priority", "fast", "ultrafast", "balanced")
-"""Service tiers that have rates of their own, in the words of the providers' replies. Any other is standard."""
-
-INPUT_RATES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
-OUTPUT_RATES = ("output", "reasoning", "output_audio", "output_image")
-TOKEN_RATES = INPUT_RATES + OUTPUT_RATES
-UNIT_RATES = ("image", "character", "second", "page", "search", "call")
-"""Rates of what is not a token: an image made (or embedded), a character spoken, a second of sound or film, a page
-read, a search (or a query to a reranker), a call as such. `Usage.tool_uses` has no rate: no source states one."""
 
 FALLBACKS: Mapping[str, str] = {
     "cache_read": "input",
@@ -37,9 +32,6 @@ FALLBACKS: Mapping[str, str] = {
 }
 """Which rate stands in for one that is not stated. `input`, `output` and the unit rates have none: unstated, they are
 not charged. Anthropic charges 1.25 and 2 times the input for a write to its cache: its rows state both."""
-
-RATE = re.compile(rf"(?:({'|'.join(VARIANTS)})\.)?({'|'.join(TOKEN_RATES + UNIT_RATES)})(?:>([1-9]\d*))?")
-"""A rate's name in the data: `input`, `flex.output`, `cache_read>200000`, `batch.input>272000`."""
 
 
 class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -61,6 +53,8 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     page: int = 0
     search: int = 0
     call: int = 0
+    file_search: int = 0
+    code_session: int = 0
     by_unit: bool = False  # some rate of UNIT_RATES is not zero
 
 
@@ -85,6 +79,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     the model does: chat, responses, completion, embedding, rerank, moderation, image, transcription, speech,
     realtime, video, ocr. `deprecated` is the day its provider announced for its end. `found_in` says which
     sources it comes from: `both` (they agree), `differ` (they do not; the dearer stands), or the name of one.
+
+    `name` is `provider/model` as the row is called, `since` the day that it holds from, `starts` that day in seconds
+    since the epoch. `later` are the prices that follow it, in order. `uplifts` are what token rates are multiplied
+    with where the provider says that it served from a place, in thousandths.
     """
 
     rates: Rates
@@ -97,6 +95,25 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: frozenset[str] = frozenset()
     deprecated: str | None = None
     found_in: str = ""
+    name: str = ""
+    since: str = ""
+    starts: int = 0
+    later: tuple["Price", ...] = ()
+    uplifts: Mapping[str, int] = {}
+
+    @property
+    def row(self) -> str:
+        """What a record calls the price that it was charged by."""
+        return f"{self.name}@{self.since}" if self.since else self.name
+
+    def at(self, moment: float) -> "Price":
+        """Return the price in force at a moment, in seconds since the epoch."""
+        found = self
+        for one in self.later:
+            if one.starts > moment:
+                break
+            found = one
+        return found
 
 
 def schedules(stated: Mapping[str, int]) -> tuple[Schedule, dict[str, Schedule]]:

@@ -74,9 +74,10 @@ NONE = Section("")
 
 def parse_row(line: str) -> Price:
     """Return the price that one line of the table states."""
-    _, mode, context, output, rates, capabilities, deprecated, found_in = line.split("\t")
+    name, mode, context, output, rates, capabilities, deprecated, found_in = line.split("\t")
     return price(
-        {name: int(pico) for name, _, pico in (rate.partition("=") for rate in rates.split())},
+        {rate: int(pico) for rate, _, pico in (each.partition("=") for each in rates.split())},
+        name=name,
         mode=mode,
         context_window=int(context) if context else None,
         max_output=int(output) if output else None,

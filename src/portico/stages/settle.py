@@ -27,10 +27,11 @@ def settle(call: Call, usage: Usage | None, price: Price | None) -> None:
     if usage is None:
         call.basis = "unknown"
         return
-    charged = charge(price, usage)
+    charged = charge(price, usage, call.arrived_ms / 1000)
     call.cost = charged.cost
     call.basis = "reported"
     call.pricing = charged.pricing
+    call.price = charged.row
 
 
 def settle_stream(call: Call, watch: Watch, passed: Passed, price: Price | None, body: object, model: str) -> None:

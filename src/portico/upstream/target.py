@@ -13,6 +13,7 @@ from portico.providers import prices_table
 from portico.providers.address import Endpoint
 from portico.providers.prices import price_of, with_overrides
 from portico.providers.prices_schedule import Price
+from portico.providers.prices_terms import at_host
 from portico.providers.provider import Provider
 from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
@@ -82,7 +83,8 @@ class Upstream:
         """Return what a model costs here: as the configuration says, else as the catalog's provider asks."""
         if f"{self.name}/{model}" in self._overrides:
             return self._overridden(self.name, model)
-        return price_of(self.provider.like, model)
+        found = price_of(self.provider.like, model)
+        return at_host(found, f"{self.provider.like}/{model}", self.provider.base.host)
 
     def target(self, model: str, timeouts: schema.Timeouts) -> "Target":
         """Return the target of a model here; the same one for the same name."""

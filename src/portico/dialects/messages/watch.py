@@ -71,7 +71,13 @@ def usage(values: Table) -> Usage:
         tool_uses=sum(count(tools, name) for name in tools) - searches,
         # Fast mode is priced as a tier of its own, and goes before the service tier.
         tier="fast" if values.get("speed") == "fast" else tier(values.get("service_tier")),
+        geo=_geo(values.get("inference_geo")),
     )
+
+
+def _geo(said: object) -> str | None:
+    """Return where a call was served, where that is a place that has a price of its own."""
+    return said.lower() if isinstance(said, str) and said not in ("", "global", "not_available") else None
 
 
 def _written(values: Table) -> tuple[int, int]:

@@ -6,6 +6,8 @@ interpreter count as tool uses. xAI reports the calls of its tools itself, and i
 (docs.x.ai/developers/cost-tracking); OpenRouter its cost in dollars.
 """
 
+from typing import NamedTuple
+
 import msgspec
 
 from portico.dialects import openai
@@ -59,6 +61,7 @@ class _Action(msgspec.Struct):
 class _Item(msgspec.Struct):
     type: str = ""
     action: msgspec.Raw = NOTHING
+    container_id: str | None = None
 
 
 _reply = msgspec.json.Decoder(_Reply)
@@ -90,15 +93,17 @@ def _plain_usage(reply: _Reply) -> Usage | None:
         return None
     if counts.total_tokens != counts.input_tokens + counts.output_tokens or counts.total_tokens > _MOST:
         return None
-    searches, tool_uses = _calls(reply.output)
+    calls = _calls(reply.output)
     return Usage(
         input=plain,
         cache_read=cached,
         cache_write_5m=written,
         output=shown,
         reasoning=reasoned,
-        searches=searches,
-        tool_uses=tool_uses,
+        searches=calls.searches,
+        tool_uses=calls.others,
+        file_searches=calls.in_files,
+        code_sessions=calls.sessions,
         tier=tier(openai.served(reply.service_tier)),
     )
 
@@ -117,29 +122,52 @@ def _usage(reply: _Reply) -> Usage | None:
     if theirs:
         searches = count(theirs, "web_search_calls") + count(theirs, "x_search_calls")
         tool_uses = max(count(values, "num_server_side_tools_used") - searches, 0)
+        calls = _Calls(searches, tool_uses)
     else:
-        searches, tool_uses = _calls(reply.output)
-    if searches or tool_uses:
-        found = msgspec.structs.replace(found, searches=searches or found.searches, tool_uses=tool_uses)
+        calls = _calls(reply.output)
+    if calls.searches or calls.others:
+        found = msgspec.structs.replace(
+            found,
+            searches=calls.searches or found.searches,
+            tool_uses=calls.others,
+            file_searches=calls.in_files,
+            code_sessions=calls.sessions,
+        )
     return found
 
 
-def _calls(output: msgspec.Raw) -> tuple[int, int]:
-    """Count the calls of built-in tools that are billed: searches, and others."""
+class _Calls(NamedTuple):
+    """Calls of built-in tools that are billed: searches, others, and of those the ones in files and the sessions."""
+
+    searches: int = 0
+    others: int = 0
+    in_files: int = 0
+    sessions: int = 0
+
+
+_NO_CALLS = _Calls()
+
+
+def _calls(output: msgspec.Raw) -> _Calls:
+    """Count the calls of built-in tools. A container of a code interpreter is one session, however often it is used."""
     encoded = bytes(output)
     if not any(name in encoded for name in _TOOLS):
-        return 0, 0
-    searches = others = 0
+        return _NO_CALLS
+    searches = in_files = runs = 0
+    containers = set()
     try:
         for item in _items.decode(output):
             if item.type == "web_search_call":
                 kind = _action.decode(item.action).type if bytes(item.action) not in (b"", b"null") else "search"
                 searches += kind == "search"
-            else:
-                others += item.type in ("file_search_call", "code_interpreter_call")
+            elif item.type == "file_search_call":
+                in_files += 1
+            elif item.type == "code_interpreter_call":
+                runs += 1
+                containers.add(item.container_id)
     except UNREADABLE:
-        return 0, 0
-    return searches, others
+        return _NO_CALLS
+    return _Calls(searches, in_files + runs, in_files, len(containers))
 
 
 class ResponsesObserver(EventObserver):

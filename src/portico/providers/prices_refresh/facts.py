@@ -15,6 +15,8 @@ DEAREST = {
     "page": PICO,
     "search": PICO,
     "call": 10 * PICO,
+    "file_search": PICO,
+    "code_session": PICO,
 }
 """The highest rates that are believed. Above them a source has mistaken the unit (a price per thousand tokens
 written down as one per token), and its row is left out."""
