@@ -332,7 +332,7 @@ class Gateway:
         good = [each for each in arrivals if each.error is None and each.status < 400]
         used = [read_usage(translation.upstream, each.body, each.headers) for each in good]
         if good:
-            settle(call, summed(used) or translation.known, target.price)
+            settle(call, summed([*used, translation.known]), target.price)
         for each in arrivals:
             if each.error is not None:
                 raise each.error

@@ -136,6 +136,18 @@ async def test_tokens_that_a_provider_does_not_tell_are_an_estimate_in_the_reply
     assert record.get("usage") is None
 
 
+async def test_pictures_are_paid_for_where_they_are_billed_and_not_told(portico: Portico, mock: MockProvider) -> None:
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    body = {"model": "bedrock/amazon.titan-embed-image-v1", "images": [picture], "input_type": "image"}
+    async with portico({"providers": {"bedrock": declared(mock, "bedrock")}}) as gateway:
+        status, _, reply = await gateway.call("/v2/embed", {**body, "embedding_types": ["float"]})
+        (record,) = gateway.records()
+    assert status == 200
+    assert json.loads(reply)["meta"]["billed_units"]["images"] == 1
+    assert record["usage"]["images"] == 1
+    assert record["cost_nano_usd"] >= 60_000  # $0.00006 a picture
+
+
 async def test_what_an_embedding_loses_is_named_or_refused(portico: Portico, mock: MockProvider) -> None:
     body = {"model": "cohere/embed-v4.0", "input": "Rain", "user": "u-1"}
     async with portico({"providers": {"cohere": declared(mock, "cohere")}}) as gateway:

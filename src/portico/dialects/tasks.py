@@ -14,8 +14,10 @@ from portico.dialects import counting, embed, rerank
 from portico.dialects.crossing import Given, Notes, Target
 from portico.dialects.forms import Form
 from portico.dialects.operations import OPERATIONS, Operation
+from portico.dialects.tokens import summed
 from portico.dialects.translate import refusal
 from portico.errors import BadUpstreamReply, InvalidRequest, UpstreamRefused
+from portico.ir import Image
 from portico.types import Dialect, Usage
 
 Headers = Iterable[tuple[bytes, bytes]]
@@ -73,8 +75,8 @@ class Errand:
 
     `body` is what to send, `more` what else is to be sent there where one request cannot hold it all: each gets a reply
     of its own, and `reply` makes one of them. `dropped` names what could not be said, by the table of crossing.toml.
-    `known` is what it uses where the provider bills what was asked for and reports nothing; `estimated` is true once a
-    reply was told whose tokens had to be estimated, because its provider does not say.
+    `known` is what it uses that the provider bills by what was asked for and does not report; `estimated` is true once
+    a reply was told whose tokens had to be estimated, because its provider does not say.
     """
 
     __slots__ = ("_form", "_given", "_task", "_told", "body", "dropped", "estimated", "known", "more", "upstream")
@@ -97,6 +99,9 @@ class Errand:
         self.known: Usage | None = None
         if task.family is _RERANK and upstream == "invoke":
             self.known = Usage(searches=-(-len(task.asked.documents) // _IN_A_SEARCH))
+        elif task.family is _EMBED and upstream == "invoke" and "titan-embed-image" in target.model:
+            pictures = sum(type(part) is Image for each in task.asked.inputs for part in each.parts)
+            self.known = Usage(images=pictures) if pictures else None
 
     def __repr__(self) -> str:
         return f"<Errand {self._task.operation.name} to {self.upstream.name}>"
@@ -116,8 +121,8 @@ class Errand:
         """Return a provider's replies as the caller reads them. Raises BadUpstreamReply for what is none."""
         task = self._task
         found = task.family.merged([self._form.parse_reply(each) for each in (body, *more)])
-        if self.known is not None and found.usage is None:
-            found = msgspec.structs.replace(found, usage=self.known)
+        if self.known is not None and not (found.usage is not None and found.usage.searches):
+            found = msgspec.structs.replace(found, usage=summed((found.usage, self.known)))
         self.estimated = task.family is _EMBED and found.usage is None
         if task.family is _EMBED and len(found.vectors) != len(task.asked.inputs):
             raise BadUpstreamReply(
