@@ -328,6 +328,10 @@ class Gateway:
         """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
         from portico.dialects.translate import Translation
 
+        if isinstance(translation, Translation) and not call.stream and arrival.error is None and arrival.status < 400:
+            self._answer_plainly(exchange, call, arrival, target, translation)
+            return
+
         arrivals = (arrival, *others)
         good = [each for each in arrivals if each.error is None and each.status < 400]
         used = [read_usage(translation.upstream, each.body, each.headers) for each in good]
@@ -349,6 +353,19 @@ class Gateway:
             told = translation.reply(*(each.body for each in arrivals))
             call.estimate = translation.estimated
         exchange.reply(arrival.status, [(b"content-type", kind)], told, self._signature(call))
+
+    def _answer_plainly(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
+    ) -> None:
+        """Give the caller the one whole reply that a conversation has; what was used is read once, with the reply."""
+        body = arrival.body
+        try:
+            told = translation.reply(body)
+        except BadUpstreamReply:
+            settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
+            raise
+        settle(call, translation.usage, target.price)
+        exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, self._signature(call))
 
     def _estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
         """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""

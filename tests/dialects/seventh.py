@@ -95,7 +95,7 @@ def _written(part: Part, notes: "Notes | None") -> list[dict[str, Any]]:
     return []
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: object = None) -> Request:
     """Read a caller's request."""
     try:
         asked = msgspec.json.decode(body)

@@ -3,12 +3,17 @@
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 from tests.dialects.test_recorded import replies
 from tests.framing.recordings import SIZES, body_of, chunks, recorded_chunks
 
 from portico.dialects import chat, messages, responses
-from portico.ir import AnyEvent, Failed
+from portico.dialects.registry import PACKAGES
+from portico.dialects.stand_ins import CONVERSATIONS
+from portico.dialects.usage import read_usage
+from portico.errors import BadUpstreamReply
+from portico.ir import AnyEvent, Failed, Reply
 
 DECODERS: dict[str, Any] = {"chat": chat.Decoder, "messages": messages.Decoder, "responses": responses.Decoder}
 LONG = 10_000
@@ -62,3 +67,39 @@ def test_an_odd_delta_is_told_the_same(case: str) -> None:
     first = b'data: {"id":"a","choices":[{"index":0,"delta":{"role":"assistant","content":"x"}}]}\n\n'
     cut = [first, b'data: {"id":"a","choices":[{"index":0,"delta":{%b}}]}\n\n' % delta, b"data: [DONE]\n\n"]
     assert comparable(told(DECODERS[name](own=False), cut)) == comparable(told(DECODERS[name](), cut))
+
+
+def bare(reply: Reply) -> Reply:
+    """Return a reply without what only its own dialect knows."""
+    choices = []
+    for choice in reply.choices:
+        parts = tuple(msgspec.structs.replace(part, extra={}) for part in choice.parts)
+        choices.append(msgspec.structs.replace(choice, parts=parts, extra={}))
+    return msgspec.structs.replace(reply, choices=tuple(choices), extra={})
+
+
+def test_a_brief_reply_says_what_the_whole_one_says() -> None:
+    brief = whole = 0
+    for operation, record in replies(streaming=False):
+        if operation.name != "chat":
+            continue
+        whole += 1
+        found = chat.brief_reply(body_of(record))
+        if found is not None:
+            brief += 1
+            assert found == bare(chat.parse_reply(body_of(record))), record["id"]
+    assert brief > whole / 2 > 500
+
+
+def test_a_reply_that_is_read_to_be_translated_has_the_usage_that_calls_are_billed_by() -> None:
+    seen = 0
+    for operation, record in replies(streaming=False):
+        if operation.dialect in PACKAGES and operation.name in CONVERSATIONS:
+            body = body_of(record)
+            try:
+                reply = PACKAGES[operation.dialect].parse_reply(body)
+            except BadUpstreamReply:
+                continue
+            assert reply.usage == read_usage(operation, body), record["id"]
+            seen += 1
+    assert seen > 2500

@@ -20,6 +20,7 @@ from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
+from portico.dialects.toolbox import Members
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
 from portico.ir import ArgumentsDelta, Ended, Failed, Frame, Reply, Request, TextDelta, ThinkingDelta, Used
 from portico.types import Dialect, Usage
@@ -53,8 +54,8 @@ class FrameEncoder(Protocol):
 class Language(Protocol):
     """What the package of a dialect offers."""
 
-    def parse_request(self, body: bytes, *, model: str, stream: bool) -> Request:
-        """Read a caller's request."""
+    def parse_request(self, body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
+        """Read a caller's request; `members` are those of its body, where they have been read."""
 
     def render_request(self, request: Request, target: Target, notes: Notes, /) -> bytes:
         """Write a request for a provider."""
@@ -90,20 +91,29 @@ class Question:
     """What a caller asked, read once for every provider that may be asked it.
 
     `model` is the model by the caller's name, `stream` whether a stream is wanted. `array` is true for Gemini's callers
-    who did not ask for `alt=sse`: their streams are the elements of a JSON array. Raises InvalidRequest.
+    who did not ask for `alt=sse`: their streams are the elements of a JSON array. `members` are the body's, where they
+    have been read. Raises InvalidRequest.
     """
 
     __slots__ = ("array", "operation", "request")
 
-    def __init__(self, operation: Operation, body: bytes, *, model: str, stream: bool, array: bool = False) -> None:
+    def __init__(
+        self,
+        operation: Operation,
+        body: bytes,
+        *,
+        model: str,
+        stream: bool,
+        array: bool = False,
+        members: Members | None = None,
+    ) -> None:
         self.operation = operation
         self.array = array and operation.dialect == "gemini"
-        parse = (
-            chat.completions.parse_request
-            if operation.name == "completions"
-            else LANGUAGES[operation.dialect].parse_request
-        )
-        self.request = parse(body, model=model, stream=stream)
+        if operation.name == "completions":
+            self.request = chat.completions.parse_request(body, model=model, stream=stream)
+        else:
+            parse = LANGUAGES[operation.dialect].parse_request
+            self.request = parse(body, model=model, stream=stream, members=members)
 
     def __repr__(self) -> str:
         return f"<Question {self.operation.name} {self.request.model!r}>"
@@ -189,7 +199,12 @@ class Translation:
     def reply(self, body: bytes) -> bytes:
         """Return a provider's whole reply as the caller reads it. Raises BadUpstreamReply for what is none."""
         question = self._question
-        reply = self._language.parse_reply(body)
+        reply = None
+        if self.upstream.dialect == "chat" and question.operation.dialect != "chat":
+            # Most providers speak this, and most replies are brief.
+            reply = chat.brief_reply(body)
+        if reply is None:
+            reply = self._language.parse_reply(body)
         if self._unwrapper is not None:
             reply = emulate.unwrap(reply)
         self.usage = reply.usage

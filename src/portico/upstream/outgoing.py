@@ -5,6 +5,8 @@ import itertools
 import mmap
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import cache
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from portico.dialects import vertex
@@ -29,6 +31,15 @@ if TYPE_CHECKING:
     from portico.dialects.translate import Question, Translation
 
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+
+
+@cache
+def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
+    """Load what translates: most calls pass as they are, and a worker is a tenth smaller until one crosses."""
+    from portico.dialects import crossing
+    from portico.dialects.translate import Question, Translation
+
+    return crossing, Question, Translation
 
 
 class Outgoing:
@@ -135,16 +146,13 @@ class Outgoing:
         """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
         made = self.translations.get(target)
         if made is None:
-            # Most calls pass as they are, and a worker is a tenth smaller until one crosses.
-            from portico.dialects.crossing import Given
-            from portico.dialects.crossing import Target as Told
-
+            crossing, _, _ = _translating()
             name = target.stands_in(self.operation.name, self.stream)
             assert name is not None
-            told = Told(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
+            told = crossing.Target(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
             # The translation is held here: what it holds must not hold this, or only the collector could free a call.
             call_id, count = self.call_id, itertools.count(1)
-            given = Given(
+            given = crossing.Given(
                 request_id=call_id,
                 created=int(time.time()),
                 new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
@@ -162,13 +170,17 @@ class Outgoing:
             if not isinstance(question, Task):
                 question = self._question = Task(self.operation, body, model=self.model)
             return Errand(question, name, told, given, strict=self.strict)
-        from portico.dialects.translate import Question, Translation
-
-        if not isinstance(question, Question):
-            array = "alt=sse" not in self.query
-            question = Question(self.operation, body, model=self.model, stream=self.stream, array=array)
-            self._question = question
-        return Translation(question, name, told, given, strict=self.strict)
+        _, ask, put = _translating()
+        if not isinstance(question, ask):
+            question = self._question = ask(
+                self.operation,
+                body,
+                model=self.model,
+                stream=self.stream,
+                array="alt=sse" not in self.query,
+                members=self.asked.members if self.asked is not None else None,
+            )
+        return put(question, name, told, given, strict=self.strict)
 
     def head_for(self, line: Line, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:
         """Write the head: the line's own part, the key's headers, the caller's that go on, and the length.

@@ -11,6 +11,7 @@ from portico.dialects.spoken import Spoken
 
 if TYPE_CHECKING:
     from portico.dialects.chat import completions
+    from portico.dialects.chat.brief import brief_reply
     from portico.dialects.chat.errors import parse_error
     from portico.dialects.chat.reply import parse_reply, render_reply
     from portico.dialects.chat.request import parse_request, render_request
@@ -21,6 +22,7 @@ __all__ = [
     "ChatObserver",
     "Decoder",
     "Encoder",
+    "brief_reply",
     "completions",
     "parse_error",
     "parse_reply",
@@ -63,6 +65,7 @@ SPOKEN = Spoken(
 )
 
 _LATER = {
+    "brief_reply": "brief",
     "completions": "completions",
     "parse_error": "errors",
     "parse_reply": "reply",

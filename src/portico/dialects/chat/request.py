@@ -21,11 +21,11 @@ from portico.dialects.chat.tools import (
 )
 from portico.dialects.chat.turns import parse_messages
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.toolbox import Members, opened
 from portico.errors import InvalidRequest
 from portico.ir import Request
 
 _BOM = b"\xef\xbb\xbf"
-_decoder = msgspec.json.Decoder()
 _encoder = msgspec.json.Encoder()
 # OpenAI takes no more.
 _STOP_LIMIT = 4
@@ -66,9 +66,9 @@ _USUAL_NAMES = tuple(_USUAL.values())
 _values_of = attrgetter(*_USUAL)
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
     """Read a request. Raises InvalidRequest, naming the field where one is at fault, and nothing else."""
-    fields = decode_object(body)
+    fields = decode_object(body, members)
     listed = fields.get("messages")
     if type(listed) is not list:
         what = "is missing" if listed is None else "must be a list"
@@ -77,10 +77,10 @@ def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
     return parse_fields(fields, model=model, stream=stream, messages=tuple(parse_messages(listed)))
 
 
-def decode_object(body: bytes) -> Table:
-    """Decode a body that must be a JSON object; raises InvalidRequest."""
+def decode_object(body: bytes, members: Members | None = None) -> Table:
+    """Decode a body that must be a JSON object; raises InvalidRequest. Tools may still be as they were written."""
     try:
-        found = _decoder.decode(body.removeprefix(_BOM))
+        found = opened(body.removeprefix(_BOM), members)
     except UnicodeDecodeError as error:
         raise InvalidRequest("the body is not UTF-8") from error
     except RecursionError as error:
@@ -171,7 +171,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """
     own = request.dialect == "chat"
     fields, hints = reopened(request, own)
-    if "blank" in hints:
+    if hints and "blank" in hints:
         fields |= hints["blank"]
     fields["model"] = target.model
     messages = Conversation(request, target, notes).render()
@@ -214,9 +214,7 @@ def encode(fields: Table) -> bytes:
 
 
 def _render_values(fields: Table, request: Request, hints: Table, target: Target) -> None:
-    for name, value in zip(_USUAL_NAMES, _values_of(request), strict=True):
-        if value is not None:
-            fields[name] = value
+    fields |= {name: value for name, value in zip(_USUAL_NAMES, _values_of(request), strict=True) if value is not None}
     for attribute, name in hints.items():
         if attribute in _USUAL and (usual := _USUAL[attribute]) in fields:
             fields[name] = fields.pop(usual)
@@ -238,9 +236,10 @@ def _foreign(fields: Table, request: Request, target: Target, notes: Notes) -> N
         del fields["top_k"]
     if "tools" not in fields:
         fields.pop("parallel_tool_calls", None)
-    unknown = [name for name in request.extra if not name.startswith("$")]
-    if unknown:
-        notes.lost("field", ", ".join(unknown))
+    if request.extra:
+        unknown = [name for name in request.extra if name[:1] != "$"]
+        if unknown:
+            notes.lost("field", ", ".join(unknown))
     if request.safety is not None:
         notes.lost("safety")
     if request.n == 1:

@@ -8,9 +8,12 @@ Shapes: platform.openai.com/docs/api-reference/chat/create (read 2026-11-20), th
 import re
 from typing import Any
 
+import msgspec
+
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep, reopened
 from portico.dialects.chat.parts import parse_mark, render_mark
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.toolbox import Toolbox, box, told
 from portico.errors import InvalidRequest
 from portico.ir import Output, Tool, ToolChoice
 
@@ -33,10 +36,14 @@ def parse_tools(fields: Table) -> tuple[Tool, ...]:
     found: list[Tool] = []
     listed = fields.get("tools")
     if listed is not None:
-        if type(listed) is not list:
-            raise InvalidRequest("`tools` must be a list", param="tools")
         del fields["tools"]
-        found = [_parse_tool(item, at) for at, item in enumerate(listed)]
+        if type(listed) is msgspec.Raw:
+            known = box("chat", listed, _parse_listed)
+            if "functions" not in fields and "web_search_options" not in fields:
+                return known
+            found = list(known)
+        else:
+            found = list(_parse_listed(listed))
     legacy = fields.get("functions")
     if legacy is not None:
         if type(legacy) is not list:
@@ -48,6 +55,12 @@ def parse_tools(fields: Table) -> tuple[Tool, ...]:
         del fields["web_search_options"]
         found.append(Tool(name="web_search", kind="server", extra=keep(options, {"as": "web_search_options"})))
     return tuple(found)
+
+
+def _parse_listed(listed: Any) -> Toolbox:
+    if type(listed) is not list:
+        raise InvalidRequest("`tools` must be a list", param="tools")
+    return Toolbox([_parse_tool(item, at) for at, item in enumerate(listed)])
 
 
 def _parse_tool(item: Any, at: int) -> Tool:
@@ -133,6 +146,14 @@ def _parse_function(inner: Any, where: str, hints: Table, cache: Any = None) -> 
 
 def render_tools(fields: Table, tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -> None:
     """Write the tools into a request."""
+    if own:
+        fields |= _written(tools, own, target, notes)
+    else:
+        fields |= told(tools, ("chat", target.quirks), notes, lambda heard: _written(tools, own, target, heard))
+
+
+def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -> Table:
+    fields: Table = {}
     listed: list[Table] = []
     legacy: list[Table] = []
     for tool in tools:
@@ -173,6 +194,7 @@ def render_tools(fields: Table, tools: tuple[Tool, ...], own: bool, target: Targ
         fields["tools"] = listed
     if legacy:
         fields["functions"] = legacy
+    return fields
 
 
 def parse_choice(fields: Table) -> ToolChoice | None:

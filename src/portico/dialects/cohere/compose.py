@@ -19,6 +19,7 @@ from portico.dialects.cohere.content import (
     said,
 )
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.toolbox import told
 from portico.ir import (
     Audio,
     File,
@@ -140,7 +141,8 @@ def _tools(request: Request, out: Object, notes: Notes) -> None:
             tools.append(tool)
     if not tools:
         return
-    out["tools"] = [_tool(tool, notes) for tool in tools]
+    offered = request.tools if len(tools) == len(request.tools) else tuple(tools)
+    out |= told(offered, "cohere", notes, lambda heard: {"tools": [_tool(tool, heard) for tool in offered]})
     if all(tool.strict for tool in tools):
         out["strict_tools"] = True
     elif any(tool.strict for tool in tools):

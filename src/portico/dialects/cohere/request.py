@@ -27,6 +27,7 @@ from portico.dialects.cohere.content import (
 )
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.tokens import UNREADABLE
+from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest
 from portico.ir import (
     File,
@@ -66,14 +67,13 @@ _CHOICES: dict[str, ToolChoice] = {"REQUIRED": ToolChoice(mode="required"), "NON
 # The keys of a document that is nothing but a tool's answer.
 _ANSWERS = ("output", "text", "content", "result", "data", "error")
 
-_decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
     """Read a request for `model`. Raises InvalidRequest, naming the field at fault."""
     try:
-        found = _decode(body)
+        found = opened(body, members)
     except UNREADABLE as error:
         raise InvalidRequest(f"The body is not JSON that can be read: {error}") from error
     if type(found) is not dict:
@@ -110,8 +110,15 @@ def _request(rest: Object, model: str, stream: bool) -> Request:
         fields["documents"] = tuple(map(parse_document, a_list(rest.pop("documents"), "documents")))
     if rest.get("tools"):
         strict = rest.get("strict_tools")
-        tools = a_list(rest.pop("tools"), "tools")
-        fields["tools"] = tuple(_tool(each, at, strict) for at, each in enumerate(tools))
+        tools = rest.pop("tools")
+
+        def read(listed: Any) -> Toolbox:
+            return Toolbox([_tool(each, at, strict) for at, each in enumerate(a_list(listed, "tools"))])
+
+        if type(tools) is msgspec.Raw:
+            fields["tools"] = box(f"cohere {strict is True} {strict is False}", tools, read)
+        else:
+            fields["tools"] = tuple(read(tools))
         if type(strict) is bool:
             rest["$strict"] = rest.pop("strict_tools")
     if type(rest.get("tool_choice")) is str:

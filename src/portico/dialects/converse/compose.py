@@ -18,6 +18,7 @@ from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import parsed_arguments, point
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.toolbox import told
 from portico.dialects.turns import HOISTED, Turns
 from portico.ir import (
     Audio,
@@ -379,25 +380,29 @@ def _sniffed(data: str | None) -> str:
     return _HEADS.get((data or "")[:4], "png")
 
 
-def _tool_config(request: Request, used: Iterable[str], model: str, notes: Notes) -> Block:
-    """Write the tools and the choice among them; tools that the conversation used are declared in any case."""
-    choice = request.tool_choice
-    tools: Iterable[Tool] = request.tools
-    if choice is not None and choice.mode == "allowed":
-        tools = [tool for tool in tools if tool.name in choice.names]
-    elif choice is not None and choice.mode == "none":
-        if not used:
-            return {}
-        if request.tools:
-            notes.lost("tool_choice_none")
+def _listed(tools: tuple[Tool, ...], model: str, notes: Notes) -> list[Block]:
     listed: list[Block] = []
     for tool in tools:
         listed.append(_tool(tool, model, notes))
         if tool.cache is not None:
             listed.append(point(tool.cache))
-    if not listed:
+    return listed
+
+
+def _tool_config(request: Request, used: Iterable[str], model: str, notes: Notes) -> Block:
+    """Write the tools and the choice among them; tools that the conversation used are declared in any case."""
+    choice = request.tool_choice
+    tools = request.tools
+    if choice is not None and choice.mode == "allowed":
+        tools = tuple([tool for tool in tools if tool.name in choice.names])
+    elif choice is not None and choice.mode == "none":
+        if not used:
+            return {}
+        if request.tools:
+            notes.lost("tool_choice_none")
+    if not tools:
         return {"tools": [_declared(name) for name in used]} if used else {}
-    config: Block = {"tools": listed}
+    config: Block = {**told(tools, ("converse", model), notes, lambda heard: {"tools": _listed(tools, model, heard)})}
     if choice is not None:
         if choice.mode == "tool":
             config["toolChoice"] = {"tool": {"name": choice.name}}

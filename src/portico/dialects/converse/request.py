@@ -14,6 +14,7 @@ from portico.dialects.converse.fields import parse_fields
 from portico.dialects.converse.writing import merge, point, render_content
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.tokens import UNREADABLE
+from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest
 from portico.ir import Extra, Message, Output, Request, Thinking, Tool, ToolChoice
 
@@ -22,10 +23,10 @@ _IDLE: tuple[Any, ...] = (None, False, "", [], {})
 _MODES = {"auto": "auto", "any": "required"}
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
     """Read a request. `model` and `stream` are its path's. Raises InvalidRequest, which names the field."""
     try:
-        value = _decoder.decode(body)
+        value = opened(body, members, "toolConfig")
     except UNREADABLE as error:
         raise InvalidRequest(f"The body is not JSON that can be read: {error}") from error
     if type(value) is not dict:
@@ -156,6 +157,22 @@ def _tools(value: Extra) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     config = value.get("toolConfig")
     if config is None:
         return (), None
+    if type(config) is msgspec.Raw:
+        known = box("converse", config, _config)
+        tools: tuple[Tool, ...] = known
+    else:
+        known = _config(config)
+        tools = tuple(known)
+    choice, rest = known.beside
+    if rest or not (tools or choice is not None):
+        value["toolConfig"] = rest
+    else:
+        del value["toolConfig"]
+    return tools, choice
+
+
+def _config(config: Any) -> Toolbox:
+    """Read the tools; beside them stand the choice among them, and what is left."""
     if type(config) is not dict:
         raise MalformedError("toolConfig", "must be an object")
     listed = config.get("tools")
@@ -178,9 +195,7 @@ def _tools(value: Extra) -> tuple[tuple[Tool, ...], ToolChoice | None]:
     if chosen is not None:
         choice = _choice(chosen)
         del config["toolChoice"]
-    if not config and (tools or choice is not None):
-        del value["toolConfig"]
-    return tuple(tools), choice
+    return Toolbox(tools, (choice, config))
 
 
 def _tool(tool: Block, at: int) -> Tool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import toolbox
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
@@ -45,14 +46,13 @@ _LOST = (
     "prompt_cache_key",
 )
 
-_decode = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: toolbox.Members | None = None) -> Request:
     """Read a request for `model`. Raises InvalidRequest, naming the field at fault."""
     try:
-        found = _decode(body)
+        found = toolbox.opened(body, members)
     except UNREADABLE as error:
         raise InvalidRequest(f"The body is not JSON that can be read: {error}") from error
     try:
@@ -71,10 +71,13 @@ def _request(found: Object, model: str, stream: bool) -> Request:
         _keep(rest, "generationConfig", left)
     if rest.get("systemInstruction") is not None:
         fields["system"] = _system(rest)
-    if rest.get("tools"):
-        fields["tools"], layout = parse_tools(rest.pop("tools"))
-        if layout is not None:
-            rest["$tools"] = layout
+    tools = rest.get("tools")
+    if tools:
+        del rest["tools"]
+        known = toolbox.box("gemini", tools, parse_tools) if type(tools) is msgspec.Raw else parse_tools(tools)
+        fields["tools"] = known
+        if known.beside is not None:
+            rest["$tools"] = known.beside
     if rest.get("toolConfig") is not None:
         fields["tool_choice"], left = parse_choice(rest.pop("toolConfig"))
         if left or fields["tool_choice"] is None:

@@ -9,6 +9,7 @@ from typing import Any
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini.schema import in_subset, to_json_schema, to_subset
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened, without_hints
+from portico.dialects.toolbox import Toolbox, told
 from portico.ir import Extra, Request, Tool, ToolChoice
 
 SERVER = {
@@ -40,8 +41,8 @@ _CONFIG = Fields(("functionCallingConfig", "retrievalConfig", "includeServerSide
 _CALLING = Fields(("mode", "allowedFunctionNames"))
 
 
-def parse_tools(found: Any) -> tuple[tuple[Tool, ...], Extra | None]:
-    """Read the tools, and how they were laid out where that is not one list of functions.
+def parse_tools(found: Any) -> Toolbox:
+    """Read the tools; beside them stands how they were laid out where that is not one list of functions.
 
     Raises Malformed.
     """
@@ -66,8 +67,8 @@ def parse_tools(found: Any) -> tuple[tuple[Tool, ...], Extra | None]:
         layout.append({"functions": functions, "server": len(tools) - start - functions, "rest": rest})
     usual = len(layout) == 1 and not layout[0]["server"] and not layout[0]["rest"] and type(found) is list
     if usual:
-        return tuple(tools), None
-    return tuple(tools), {"entries": layout, "single": type(found) is dict}
+        return Toolbox(tools)
+    return Toolbox(tools, {"entries": layout, "single": type(found) is dict})
 
 
 def _declaration(found: Any, index: int, subset: bool) -> Tool:
@@ -114,9 +115,21 @@ def render_tools(request: Request, own: bool, target: Target, notes: Notes) -> A
             entries.append(closed(entry))
             start = end
         return entries[0] if layout["single"] else entries
-    functions = [_write(tool, own, target, notes) for tool in request.tools if tool.kind != "server"]
+    if own:
+        return _entries(request.tools, own, target, notes) or None
+    made = told(
+        request.tools,
+        ("gemini", target.quirks),
+        notes,
+        lambda heard: {"tools": entries} if (entries := _entries(request.tools, own, target, heard)) else {},
+    )
+    return made.get("tools")
+
+
+def _entries(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -> list[Object]:
+    functions = [_write(tool, own, target, notes) for tool in tools if tool.kind != "server"]
     out: list[Object] = [{"functionDeclarations": functions}] if functions else []
-    for tool in request.tools:
+    for tool in tools:
         if tool.kind != "server":
             continue
         if own and "$type" in tool.extra:
@@ -125,7 +138,7 @@ def render_tools(request: Request, own: bool, target: Target, notes: Notes) -> A
             out.append({same: {}})
         else:
             notes.lost("server_tool", tool.name)
-    return out or None
+    return out
 
 
 def _write(tool: Tool, own: bool, target: Target, notes: Notes) -> Object:

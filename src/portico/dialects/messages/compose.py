@@ -73,7 +73,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
     if system:
         plain = len(system) == 1 and len(system[0]) == 2
         body["system"] = system[0]["text"] if plain else system
-    tools = render_tools(request, model, notes)
+    tools: Any = render_tools(request, target, notes)
     if not tools and turns.used:
         tools = declared(turns.used)
         choice: Block | None = {"type": "none"}

@@ -14,6 +14,7 @@ from portico.dialects.messages.compose import compose
 from portico.dialects.messages.writing import mark, merge, render_block
 from portico.dialects.seal import unseal_call
 from portico.dialects.tokens import UNREADABLE
+from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest
 from portico.ir import (
     Extra,
@@ -29,21 +30,21 @@ from portico.ir import (
     ToolChoice,
 )
 
-_decoder = msgspec.json.Decoder()
 _ROLES = frozenset(("user", "assistant", "system"))
 _DATED = re.compile(r"_20\d{6}$")
+_FORMS = frozenset(("output_config", "output_format", "thinking"))
 _IDLE: tuple[Any, ...] = (None, False, "", [], {})
 _MODES = {"auto": "auto", "any": "required", "none": "none", "tool": "tool"}
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
     """Read a request. `model` and `stream` are what the call goes by, wherever its path or its body says so.
 
     Raises InvalidRequest, which names the field.
     """
     try:
-        value = _decoder.decode(body)
+        value = opened(body, members)
     except UNREADABLE as error:
         raise InvalidRequest(f"The body is not JSON that can be read: {error}") from error
     if type(value) is not dict:
@@ -71,9 +72,9 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
 def _request(value: Extra, model: str, stream: bool) -> Request:
     messages = _messages(value)
     system = _system(value)
-    tools = _tools(value)
-    choice, parallel = _choice(value)
-    output, reasoning = _output(value)
+    tools = _tools(value) if "tools" in value else ()
+    choice, parallel = _choice(value) if "tool_choice" in value else (None, None)
+    output, reasoning = _output(value) if value.keys() & _FORMS else (None, None)
     written = value.pop("model", None)
     if written is None:
         value["$model"] = False
@@ -106,7 +107,7 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         raise MalformedError("service_tier", "must be a string")
     max_tokens, top_k = _integer(value, "max_tokens"), _integer(value, "top_k")
     temperature, top_p = _number(value, "temperature"), _number(value, "top_p")
-    idle = {name: said for name, said in value.items() if said in _IDLE and name[:1] != "$"}
+    idle = {name: said for name, said in value.items() if not said and name[:1] != "$" and said in _IDLE}
     if idle:
         # What says nothing is no field that another dialect would miss.
         for name in idle:
@@ -211,12 +212,19 @@ def _system(value: Extra) -> tuple[Part, ...]:
 
 def _tools(value: Extra) -> tuple[Tool, ...]:
     listed = value.get("tools")
+    if type(listed) is msgspec.Raw:
+        del value["tools"]
+        return box("messages", listed, _listed)
     if not listed:
         return ()
+    del value["tools"]
+    return tuple(_listed(listed))
+
+
+def _listed(listed: Any) -> Toolbox:
     if type(listed) is not list:
         raise MalformedError("tools", "must be a list")
-    del value["tools"]
-    return tuple(_tool(tool, at) for at, tool in enumerate(listed))
+    return Toolbox([_tool(tool, at) for at, tool in enumerate(listed)])
 
 
 def _tool(tool: Any, at: int) -> Tool:

@@ -6,10 +6,11 @@ docs.anthropic.com/en/build-with-claude/tool-use and …/agents-and-tools/tool-u
 from collections.abc import Iterable
 from typing import Any
 
-from portico.dialects.claude import Abilities, fit
-from portico.dialects.crossing import Notes
+from portico.dialects.claude import Abilities, abilities, fit
+from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.writing import mark
+from portico.dialects.toolbox import told
 from portico.ir import Request, Tool
 
 _STRICT_LIMIT = 20
@@ -23,14 +24,19 @@ _SERVER = {
 _PLACE = ("city", "region", "country", "timezone")
 
 
-def render_tools(request: Request, model: Abilities, notes: Notes) -> list[Block]:
-    """Write the tools; of a choice among some, these alone."""
+def render_tools(request: Request, target: Target, notes: Notes) -> Any:
+    """Write the tools; of a choice among some, these alone. None where there are none."""
     choice = request.tool_choice
-    tools: Iterable[Tool] = request.tools
+    tools = request.tools
+    if not tools:
+        return None
     if choice is not None and choice.mode == "allowed":
-        tools = [tool for tool in tools if tool.name in choice.names]
-    strict = sum(tool.strict is True for tool in request.tools) <= _STRICT_LIMIT
-    return [_tool(tool, model, notes, strict) for tool in tools]
+        tools = tuple([tool for tool in tools if tool.name in choice.names])
+    model = abilities(target.model)
+    strict = sum([tool.strict is True for tool in request.tools]) <= _STRICT_LIMIT
+    whom = ("messages", target.model, strict)
+    made = told(tools, whom, notes, lambda heard: {"tools": [_tool(tool, model, heard, strict) for tool in tools]})
+    return made["tools"] if tools else None
 
 
 def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:

@@ -5,13 +5,14 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.crossing import Given
+from portico.dialects.crossing import Given, Notes
 from portico.dialects.responses.citations import write_annotation
 from portico.dialects.responses.content import Object
 from portico.dialects.responses.settings import write_reasoning
 from portico.dialects.responses.tools import write_choice, write_own_tools
 from portico.dialects.seal import seal, seal_call
-from portico.ir import Audio, Finish, Image, Part, Refusal, Request, Text, Thinking, ToolCall, ToolResult
+from portico.dialects.toolbox import told
+from portico.ir import Audio, Finish, Image, Part, Refusal, Request, Text, Thinking, Tool, ToolCall, ToolResult
 from portico.types import Dialect, Usage
 
 _TIERS = frozenset(("auto", "default", "flex", "scale", "priority"))
@@ -55,11 +56,11 @@ def frame(request: Request, given: Given) -> Object:
     reasoning: Object = {"effort": None, "summary": None}
     if request.reasoning is not None:
         reasoning.update(write_reasoning(request))
-    tools = []
-    for tool in write_own_tools(request.tools):
-        if tool["type"] == "function":
-            tool = {"description": None, "parameters": None, "strict": True} | tool
-        tools.append(tool)
+    tools: Any = []
+    if request.tools:
+        tools = told(request.tools, "said again", Notes("responses"), lambda _: {"tools": _again(request.tools)})[
+            "tools"
+        ]
     value: Object = {
         "id": given.new_id("resp_"),
         "object": "response",
@@ -92,6 +93,15 @@ def frame(request: Request, given: Given) -> Object:
         said = extra.get(name)
         value[name] = absent if said is None else said
     return value
+
+
+def _again(tools: tuple[Tool, ...]) -> list[Object]:
+    written = []
+    for tool in write_own_tools(tools):
+        if tool["type"] == "function":
+            tool = {"description": None, "parameters": None, "strict": True} | tool
+        written.append(tool)
+    return written
 
 
 def outcome(value: Object, finish: Finish | None, *, refused: bool) -> None:

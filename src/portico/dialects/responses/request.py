@@ -16,6 +16,7 @@ from portico.dialects.responses.items import Signatures, read_item, write_items
 from portico.dialects.responses.settings import read_reasoning, read_text, write_reasoning, write_text
 from portico.dialects.responses.tools import read_choice, read_tools, write_choice, write_own_tools, write_tools
 from portico.dialects.tokens import UNREADABLE
+from portico.dialects.toolbox import Members, box, opened, told
 from portico.errors import InvalidRequest
 from portico.ir import Message, Opaque, Part, Request, Role, Text, ToolCall, ToolResult
 
@@ -31,27 +32,28 @@ _SERVED = {"standard": "default", "standard_only": "default"}
 # Where a reply is kept at OpenAI, and how a stream hides the length of its events.
 _SILENT = frozenset(("store", "stream", "stream_options"))
 _STORED = ("previous_response_id", "conversation", "prompt")
-_body: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
 _encode = msgspec.json.encode
 
 
-def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
+def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
     """Read a request; `model` and `stream` are what routing found. Raises InvalidRequest naming the field."""
     try:
-        members = _body.decode(body)
+        said = opened(body, members)
     except UNREADABLE as error:
         raise InvalidRequest(f"The body cannot be read as JSON: {error}") from None
+    if type(said) is not dict:
+        raise InvalidRequest("The body must be a JSON object")
     if stream:
-        members.pop("stream", None)
-    members.pop("model", None)
+        said.pop("stream", None)
+    said.pop("model", None)
     fields: dict[str, Any] = {}
-    for name in list(members):
+    for name in list(said):
         reader = _FIELDS.get(name)
         if reader is None:
             if name[:1] == "$":
-                del members[name]
+                del said[name]
             continue
-        value = members[name]
+        value = said[name]
         if value is None:
             continue
         try:
@@ -59,15 +61,15 @@ def parse_request(body: bytes, *, model: str, stream: bool) -> Request:
         except UnfitError as error:
             raise InvalidRequest(error.message, param=name + error.where) from None
         if taken:
-            del members[name]
-    if "user" not in fields and type(members.get("safety_identifier")) is str:
+            del said[name]
+    if "user" not in fields and type(said.get("safety_identifier")) is str:
         # The newer name of the same thing.
-        fields["user"] = members["safety_identifier"]
-        members["$named"] = True
-    silent = [name for name, value in members.items() if _silent(name, value, fields)]
+        fields["user"] = said["safety_identifier"]
+        said["$named"] = True
+    silent = [name for name, value in said.items() if _silent(name, value, fields)]
     if silent:
-        members["$silent"] = {name: members.pop(name) for name in silent}
-    return Request(dialect="responses", model=model, stream=stream, **fields, extra=members)
+        said["$silent"] = {name: said.pop(name) for name in silent}
+    return Request(dialect="responses", model=model, stream=stream, **fields, extra=said)
 
 
 Fields = dict[str, Any]
@@ -201,7 +203,7 @@ def _read_instructions(value: Any, fields: Fields) -> bool:
 
 
 def _read_tools(value: Any, fields: Fields) -> bool:
-    fields["tools"] = read_tools(value)
+    fields["tools"] = box("responses", value, read_tools) if type(value) is msgspec.Raw else tuple(read_tools(value))
     return bool(fields["tools"])
 
 
@@ -284,7 +286,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
         write_history(request, target, notes, items)
         out["input"] = items
         if request.tools:
-            out["tools"] = write_tools(request.tools, notes)
+            out |= told(request.tools, "responses", notes, lambda heard: {"tools": write_tools(request.tools, heard)})
         _write_foreign(request, target, notes, out)
     if request.tool_choice is not None and (own or request.tools):
         out["tool_choice"] = write_choice(request.tool_choice, request)
@@ -394,7 +396,8 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
     if unknown:
         notes.lost("field", ", ".join(unknown))
     if "image" in request.modalities and not any(tool.name == "image_generation" for tool in request.tools):
-        out.setdefault("tools", []).append({"type": "image_generation"})
+        tools = write_tools(request.tools, Notes("responses")) if request.tools else []
+        out["tools"] = [*tools, {"type": "image_generation"}]
 
 
 def _leave_sampling(out: Object, target: Target, notes: Notes) -> None:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from portico.dialects.crossing import Notes
 from portico.dialects.responses.content import Object, UnfitError, remainder, take, written
+from portico.dialects.toolbox import Toolbox
 from portico.ir import Request, Tool, ToolChoice
 
 _SERVER_NAMES = {
@@ -33,11 +34,11 @@ def server_name(kind: str) -> str:
 # Wire to ours
 
 
-def read_tools(listed: object) -> tuple[Tool, ...]:
+def read_tools(listed: object) -> Toolbox:
     """Read the tools of a request. Raises UnfitError. Consumes the objects."""
     if type(listed) is not list:
         raise UnfitError("Tools are a list")
-    return tuple([_read_tool(value, at) for at, value in enumerate(listed)])
+    return Toolbox([_read_tool(value, at) for at, value in enumerate(listed)])
 
 
 def _read_tool(value: object, at: int) -> Tool:
