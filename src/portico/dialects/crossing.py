@@ -95,6 +95,14 @@ class Notes:
     def __repr__(self) -> str:
         return f"<Notes for {self.dialect}: {self.dropped}>"
 
+    def unmade(self, kind: str) -> None:
+        """Note that an answer cannot be made of this kind ("audio", "image"), where it is to be more than text."""
+        name = f"output_{kind}"
+        if name in FEATURES:
+            self.lost(name)
+        else:
+            self.lost("field", f"an answer as {kind!r}")
+
     def lost(self, name: str, detail: str = "") -> None:
         """Note that a feature of the table cannot be said here; raises InvalidRequest where it is to be refused.
 

@@ -70,8 +70,8 @@ def request(rng: random.Random, caller: Dialect, provider: Dialect, body: bytes,
         translation = _put(rng, question, provider)
     except PorticoError as refused:
         return _refused(caller, refused)
-    json.loads(translation.body)
-    assert "tools" not in question.request.extra
+    msgspec.json.decode(translation.body)
+    assert not any(isinstance(value, msgspec.Raw) for value in question.request.extra.values())
     return "asked"
 
 
@@ -86,7 +86,7 @@ def _put(rng: random.Random, question: Question, provider: Dialect) -> Translati
 def _refused(caller: Dialect, refused: PorticoError) -> str:
     assert refused.status < 500, f"the caller is at fault: {refused!r}"
     _, _, told = render_error(caller, refused, "req_1")
-    json.loads(told)
+    msgspec.json.decode(told)
     return "refused"
 
 
@@ -94,9 +94,9 @@ def reply(caller: Dialect, provider: Dialect, body: bytes) -> str:
     """Read a flawed reply for a caller: it is refused, or becomes JSON."""
     translation = pairs.put(pairs.plain(caller, False), provider)
     try:
-        json.loads(translation.reply(body))
+        msgspec.json.decode(translation.reply(body))
     except BadUpstreamReply as refused:
-        json.loads(render_error(caller, refused, "req_1")[2])
+        msgspec.json.decode(render_error(caller, refused, "req_1")[2])
         return "refused"
     return "answered"
 
@@ -112,12 +112,10 @@ def stream(caller: Dialect, provider: Dialect, body: bytes, size: int | None) ->
     if not ended:
         out += translation.fail(ConnectionLost("the stream was cut"))
     assert translation.feed(b"data: {}\n\n") == b""
-    if caller == "gemini":
-        pairs.documents(caller, out, True)
-    elif caller != provider:
+    if caller != provider:
         for line in out.splitlines() if caller != "converse" else ():
             if line.startswith(b"data: ") and line != b"data: [DONE]":
-                json.loads(line[6:])
+                msgspec.json.decode(line[6:])
     return "told" if translation.finished else "broken off"
 
 

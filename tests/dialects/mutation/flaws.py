@@ -121,7 +121,7 @@ def flawed(rng: random.Random, body: bytes) -> bytes:
     if rng.random() < 0.7:
         try:
             value = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         else:
             return flawed_json(rng, value)

@@ -109,7 +109,7 @@ def _unsaid(request: Request, notes: Notes) -> None:
         notes.lost("service_tier", request.service_tier)
     for kind in request.modalities:
         if kind != "text":
-            notes.lost(f"output_{kind}")
+            notes.unmade(kind)
     unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
     if unknown:
         notes.lost("field", ", ".join(unknown))

@@ -5,7 +5,6 @@ with one member, whose name says what it is. A `cachePoint` is a mark on the par
 for stays in its `extra`; a block that is none of ours becomes an `Opaque` as it was.
 """
 
-import binascii
 from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -123,7 +122,7 @@ def _signature(thought: Thinking) -> tuple[str, str] | None:
         return None
     try:
         return unseal_call(b64decode(thought.opaque).decode("latin-1"))
-    except binascii.Error:
+    except ValueError:  # not base64
         return None
 
 

@@ -156,7 +156,7 @@ def _unsaid(request: Request, notes: Notes) -> None:
         notes.lost("parallel_tools")
     for kind in request.modalities:
         if kind != "text":
-            notes.lost(f"output_{kind}")
+            notes.unmade(kind)
     stored = [name for name in _STORED if request.extra.get(name)]
     if stored:
         notes.lost("stored_context", ", ".join(stored))

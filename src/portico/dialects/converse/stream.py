@@ -5,7 +5,6 @@ each block `contentBlockStart` (of a tool, a result or an image alone), `content
 `messageStop`, then `metadata` with the usage is the end. An error is a message of the type `exception`.
 """
 
-import binascii
 from base64 import b64decode, b64encode
 from typing import Any
 
@@ -78,6 +77,8 @@ class Decoder:
                 self._kinds[message.encoded] = kind
         try:
             value = _decoder.decode(message.payload)
+            if type(value) is not dict:
+                raise MalformedError(kind, "must be an object")
             read = _READERS.get(kind)
             if read is not None:
                 return read(self, value)
@@ -209,7 +210,7 @@ def _held_part(held: Block) -> Part | None:
             return None
         try:
             data = b64encode(b"".join(map(b64decode, pieces))).decode() if len(pieces) > 1 else pieces[0]
-        except binascii.Error:
+        except ValueError:  # not base64
             return None
         return Image(source=Source(data=data, media_type=f"image/{form}"))
     result = held.get("toolResult")

@@ -159,7 +159,7 @@ class _Subset:
                 self.alternatives(value, out, seen, depth)
             elif name == "required" and type(value) is list:
                 known = schema.get("properties")
-                kept = [key for key in value if type(known) is dict and key in known]
+                kept = [key for key in value if type(known) is dict and type(key) is str and key in known]
                 if kept:
                     out["required"] = kept
             elif name not in ("type", "enum", "const", "nullable") and name not in _SILENT:

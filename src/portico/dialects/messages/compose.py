@@ -5,7 +5,6 @@ its call (docs.anthropic.com/en/docs/build-with-claude/tool-use, read 2026-11-20
 empty text, ids of another shape, unsigned thoughts, tools used but not declared, sampling beside thought.
 """
 
-import binascii
 from base64 import b64decode
 from collections.abc import Iterable
 from typing import Any
@@ -107,7 +106,7 @@ def _unsaid(request: Request, notes: Notes) -> None:
         notes.lost("n")
     for kind in request.modalities:
         if kind != "text":
-            notes.lost(f"output_{kind}")
+            notes.unmade(kind)
     stored = [name for name in _STORED if request.extra.get(name)]
     if stored:
         notes.lost("stored_context", ", ".join(stored))
@@ -293,7 +292,7 @@ def _readable(source: Source, notes: Notes, name: str | None) -> Source | None:
     if kind.startswith("text/") or kind in _TEXTS:
         try:
             return Source(text=b64decode(data).decode("utf-8-sig", "replace"))
-        except binascii.Error:
+        except ValueError:  # not base64
             pass
     elif kind.startswith("image/"):
         return Source(data=data, media_type=kind)

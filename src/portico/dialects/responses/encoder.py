@@ -263,6 +263,9 @@ class Encoder:
     def _start(self, index: int, part: Part, out: list[bytes]) -> _Piece:
         """Begin a part. Texts and thoughts are told of once there is something in them."""
         self._begin(out)
+        if (before := self._pieces.get(index)) is not None:
+            # A provider that begins a part twice has ended the first.
+            self._end(before, None, out)
         piece = self._pieces[index] = _Piece(part)
         if isinstance(part, Text | Refusal):
             if part.text:
