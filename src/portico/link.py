@@ -14,7 +14,7 @@ class Kind(IntEnum):
     """What a message means, and what its number is."""
 
     CONFIG = 1
-    """To a worker: serve by this configuration; its number is the version, its body the encoded configuration."""
+    """To a process: serve by this configuration; its number is the version, its body the encoded configuration."""
     COVER = 2
     """To a worker: also accept for the worker of this slot, which is down for a while."""
     DRAIN = 3

@@ -35,7 +35,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/portico.db"
     cluster = request.getfixturevalue("postgres")
-    made: str = cluster.database()
+    made: str = cluster.migrated()
     return made
 
 

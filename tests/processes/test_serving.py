@@ -55,8 +55,8 @@ def test_what_is_no_call_is_answered_by_control():
         assert json.loads(portico.request("GET", "/api/v1/version")[2])["name"] == "portico"
         status, headers, body = portico.request("GET", "/api/v1/nothing")
     assert status == 404
-    assert headers["content-type"] == "application/json"
-    assert json.loads(body)["error"]["code"] == "not_found"
+    assert headers["content-type"] == "application/problem+json"
+    assert json.loads(body)["code"] == "not_found"
 
 
 def test_a_call_goes_through_and_leaves_one_whole_line_on_stdout(held, ask):

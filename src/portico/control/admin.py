@@ -86,6 +86,8 @@ class Admin:
                 change = Change(self, db, actor)
                 was_published = published(db, self.snapshot)
                 yield change
+                if change.seen:
+                    self.snapshot.doubt()
             if change.seen:
                 self._publish(change, was_published=was_published)
 
@@ -94,6 +96,7 @@ class Admin:
         with self._writing:
             with self.reading() as db:
                 if published(db, self.snapshot):
+                    self.snapshot.trust()
                     return None
             return self._reconcile()
 
@@ -101,6 +104,7 @@ class Admin:
         """Go on by another configuration: keys of the store may belong to teams that it declares."""
         with self._writing:
             self.config = config
+            self.snapshot.follow(config)
             self._reconcile()
 
     def actor(self, token: bytes) -> Actor:
@@ -148,12 +152,14 @@ class Admin:
             publish(db, self.config, self.snapshot, change.keys, change.gone, with_rules=change.with_rules)
         with _mapped(), writing(self.engine).begin() as db:
             note_published(db, self.snapshot)
+        self.snapshot.trust()
 
     def _reconcile(self) -> int:
         with self.reading() as db:
             put = reconcile(db, self.config, self.snapshot)
         with _mapped(), writing(self.engine).begin() as db:
             note_published(db, self.snapshot)
+        self.snapshot.trust()
         return put
 
 

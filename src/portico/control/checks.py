@@ -15,7 +15,7 @@ from portico.errors import Forbidden
 from portico.store.entities.declared import declared_thing
 from portico.store.entities.kinds import KINDS, REFERENCES, Kind
 from portico.store.entities.rows import find
-from portico.store.entities.things import BudgetRule, Key, LimitRule, Membership, Team, Thing
+from portico.store.entities.things import BudgetRule, Key, LimitRule, Membership, Team, Thing, User
 
 MEMBERS_OWN: Final = frozenset(
     (
@@ -39,6 +39,8 @@ MEMBERS_OWN: Final = frozenset(
 
 def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> None:
     """See that an object may become what it shall. Raises Unprocessable, Forbidden."""
+    if kind.name == "organization" and change.actor.level != "all":
+        raise Forbidden("an organization is made and changed by those who run the installation")
     for name, value in ((name, getattr(after, name, None)) for name in ("id", "name", "email", "description")):
         if isinstance(value, str) and not value.isprintable():
             raise Unprocessable(f"{name!r} holds characters that cannot be printed", param=name)
@@ -64,10 +66,20 @@ def _references(change: Change, kind: Kind, before: Thing | None, after: Thing) 
             continue
         found = declared_thing(change.admin.config, kind_name, id) or find(change.db, KINDS[kind_name], id)
         seen = field == "template" or isinstance(after, Membership) or matches(reach(change.actor, kind_name), found)
+        seen = seen or (field == "org" and isinstance(after, Key) and id == org_of(change, after.team, after.user))
         if found is None or not seen:
             raise Unprocessable(f"there is no {kind_name} {id!r}", param=field)
     if not matches(reach(change.actor, kind.name), after):
         raise Forbidden(f"this {kind.name} would be out of your reach")
+
+
+def org_of(change: Change, team: str | None, user: str | None) -> str | None:
+    """Return the organization of a key's team, or else of its user."""
+    for kind, id in (("team", team), ("user", user)):  # noqa: A001
+        found = change.admin.find_any(change.db, kind, id or "")
+        if isinstance(found, Team | User) and found.org is not None:
+            return found.org
+    return None
 
 
 def _key(change: Change, before: Key | None, after: Key) -> None:
@@ -83,9 +95,9 @@ def _key(change: Change, before: Key | None, after: Key) -> None:
         for field in Key.__struct_fields__:
             if field not in MEMBERS_OWN and field in _SET and getattr(plain, field) != getattr(after, field):
                 raise Forbidden(f"{field!r} is set by those who run the team")
-    team = find(change.db, KINDS["team"], after.team) if after.team else None
-    if isinstance(team, Team) and team.org is not None and after.org not in (None, team.org):
-        raise Unprocessable(f"the team {team.id!r} belongs to the organization {team.org!r}", param="org")
+    home = org_of(change, after.team, None)
+    if home is not None and after.org not in (None, home):
+        raise Unprocessable(f"the team {after.team!r} belongs to the organization {home!r}", param="org")
 
 
 _SET: Final = frozenset(Key.__struct_fields__) - frozenset(Thing.__struct_fields__) - {"prefix"}

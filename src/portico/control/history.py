@@ -14,7 +14,7 @@ from portico.store.entities import audit
 from portico.store.entities.rows import time
 
 
-class ChangesAsked(msgspec.Struct, kw_only=True, frozen=True):
+class ChangesAsked(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Which changes are asked for, newest first."""
 
     limit: Limit = 50

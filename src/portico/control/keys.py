@@ -7,15 +7,15 @@ import msgspec
 
 from portico.control.actors import may_grant
 from portico.control.admin import Change, Look
-from portico.control.checks import check
-from portico.control.objects import make, plain, remove
+from portico.control.checks import check, org_of
+from portico.control.objects import at_home, make, plain, remove
 from portico.control.replies import NewKeyReply, Rotation
 from portico.control.routing import Answer, Asked, Changes
 from portico.errors import Forbidden
 from portico.secret import digest
 from portico.store.entities import rows, tokens
 from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Key, Moment, Team
+from portico.store.entities.things import Key, Moment
 
 KEY = KINDS["key"]
 
@@ -42,10 +42,8 @@ def create(change: Change, asked: Asked) -> Answer:
 def issue(change: Change, fields: dict[str, Any], token: str | None = None) -> NewKeyReply:
     """Make a key of these fields; `token` is for who brings their own. Its organization is its team's."""
     token = token or tokens.new_token()
-    team_id = fields.get("team") or (change.actor.team if change.actor.level == "team" else None)
-    if fields.get("org") is None and team_id is not None:
-        team = change.admin.find_any(change.db, "team", team_id)
-        fields = {**fields, "org": team.org if isinstance(team, Team) else None}
+    home = at_home(change.actor, KEY, {"id": "", **fields})
+    fields = {**fields, "org": fields.get("org") or org_of(change, home.get("team"), home.get("user"))}
     made = cast("Key", make(change, KEY, {**fields, "prefix": tokens.shown(token)}))
     tokens.remember(change.db, made.id, digest(token.encode(), change.admin.secret), tokens.shown(token))
     return _with_token(made, token)

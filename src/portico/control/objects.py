@@ -15,7 +15,7 @@ from portico.errors import Forbidden, NotFound
 from portico.store.entities import rows
 from portico.store.entities.declared import declared_things
 from portico.store.entities.kinds import KINDS, Kind
-from portico.store.entities.things import Key, Thing
+from portico.store.entities.things import Thing
 
 
 class Listed(msgspec.Struct, frozen=True):
@@ -100,7 +100,7 @@ def alter(change: Change, kind: Kind, before: Thing, said: msgspec.Struct, actio
 
 def remove(change: Change, kind: Kind, thing: Thing) -> None:
     """Remove an object. Raises InUse where others refer to it."""
-    if isinstance(thing, Key):
+    if kind.name in ("key", "organization"):
         check(change, kind, thing, thing)
     _alone(change, kind, thing)
     change.remove(kind, thing)

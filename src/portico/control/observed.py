@@ -32,7 +32,7 @@ DAYS: Final = 30
 MEASURES: Final = ("requests", "errors", "cost_nano_usd", "unpriced", *TOKENS)
 
 
-class Calls(msgspec.Struct, kw_only=True, frozen=True):
+class Calls(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Which calls are asked for: those that match all that is given, newest first."""
 
     limit: Limit = 50
@@ -89,7 +89,7 @@ class Point(Sums, kw_only=True, frozen=True):
     start: Moment
 
 
-class SpendAsked(msgspec.Struct, kw_only=True, frozen=True):
+class SpendAsked(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """Which sums are asked for: of calls with a `value` of a dimension (`of`), by another (`by`), over time (`per`)."""
 
     since: Moment | None = None
@@ -255,9 +255,9 @@ def _sums(amounts: rollups.Amounts) -> dict[str, Any]:
 
 
 def _seconds(when: datetime, name: str) -> int:
-    seconds = int(when.timestamp()) if 1970 <= when.year < 9999 else -1
+    seconds = int(when.timestamp()) if 1970 <= when.year < 2200 else -1
     if seconds < 0:
-        raise Unprocessable("expected a time after 1970", param=name)
+        raise Unprocessable("expected a time from 1970 to 2199", param=name)
     return seconds
 
 

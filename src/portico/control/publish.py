@@ -38,6 +38,15 @@ class Snapshot(Protocol):
     def identity(self) -> str:
         """What tells this state from another: it changes when its directory is made anew or the machine starts anew."""
 
+    def follow(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+
+    def doubt(self) -> None:
+        """Note that the store may be ahead of state from here on."""
+
+    def trust(self) -> None:
+        """Note that state holds all that the store does."""
+
 
 class NoSnapshot:
     """Where there is no state to publish to: control alone, for its tests and documents."""
@@ -47,6 +56,18 @@ class NoSnapshot:
     def __init__(self) -> None:
         self.holders: dict[bytes, Holder] = {}
         self.rules: tuple[Applied, ...] = ()
+        self.certain = False
+
+    def follow(self, config: Config) -> None:
+        """Keep nothing of a configuration."""
+
+    def doubt(self) -> None:
+        """Remember to be in doubt."""
+        self.certain = False
+
+    def trust(self) -> None:
+        """Remember to be certain."""
+        self.certain = True
 
     def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
         """Keep the holders here."""

@@ -17,7 +17,7 @@ Limit = Annotated[int, Meta(ge=1, le=500)]
 Cursor = Annotated[str, Meta(max_length=512)]
 
 
-class Page(msgspec.Struct, kw_only=True, frozen=True):
+class Page(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
     """How much of a list, and from where: `after` is the `next` of the page before."""
 
     limit: Limit = 50

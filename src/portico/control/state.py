@@ -1,24 +1,62 @@
-"""State as control writes it: the snapshot of keys and rules of this installation."""
+"""State as control writes and reads it: the snapshot of keys and rules, and the counters, of this installation.
 
+Whether state holds all that the store does is told by a file beside it, `published`: it is taken away before a change
+is committed, and written anew once that change is in state. It names the boot, the file and the configuration that it
+was true of; control looks at it when it starts, so that it need not load the store to know that all is well.
+"""
+
+import hashlib
+import threading
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from portico.config.handover import encode
+from portico.config.schema import Config
 from portico.rules import Applied, Holder
+from portico.state.contract import Counter, Moment
 from portico.state.keys import Keys
+from portico.state.ledger import Ledger
 
 
 class OnState:
-    """Publishes to the snapshot of keys in `{data_dir}/state/keys`."""
+    """Publishes to the state in `{data_dir}/state`, and reads its counters."""
 
-    def __init__(self, keys: Keys, folder: Path) -> None:
-        self._keys = keys
-        self._folder = folder
+    def __init__(self, data_dir: Path, config: Config) -> None:
+        self._folder = data_dir / "state"
+        self._keys = Keys(self._folder / "keys")
+        self._ledger: Ledger | None = None
+        self._marker = self._folder / "published"
+        self._reading = threading.Lock()
+        self.follow(config)
+
+    def follow(self, config: Config) -> None:
+        """Go by another configuration from now on."""
+        self._configured = hashlib.blake2b(encode(config), digest_size=8).hexdigest()
 
     @property
     def identity(self) -> str:
-        """The boot of the machine and the file: state begins anew with each of them."""
-        boot = Path("/proc/sys/kernel/random/boot_id")
-        return f"{boot.read_text().strip() if boot.exists() else '-'}:{(self._folder / 'data.mdb').stat().st_ino}"
+        """The boot of the machine, the file, and the configuration that holders were compiled by."""
+        origin = (self._folder / "keys" / "origin").read_text()
+        return f"{hashlib.blake2b(origin.encode(), digest_size=8).hexdigest()}:{self._configured}"
+
+    @property
+    def certain(self) -> bool:
+        """Whether state is known to hold all that the store does."""
+        try:
+            return self._marker.read_text() == self.identity
+        except FileNotFoundError:
+            return False
+
+    def doubt(self) -> None:
+        """Note that the store may be ahead of state from here on."""
+        self._marker.unlink(missing_ok=True)
+
+    def trust(self) -> None:
+        """Note that state holds all that the store does."""
+        draft = self._marker.with_suffix(".draft")
+        draft.write_text(self.identity)
+        draft.replace(self._marker)
 
     def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
         """Put holders by the hashes of their keys."""
@@ -31,3 +69,18 @@ class OnState:
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys."""
         return self._keys.digests()
+
+    def counters(self, rows: Sequence[str]) -> list[Counter]:
+        """Return what the rules of these rows have counted; nothing where no worker has counted anything yet."""
+        with self._reading:
+            if self._ledger is None:
+                if not (self._folder / "money" / "data.mdb").exists():
+                    return []
+                self._ledger = Ledger(self._folder / "money", "control", 0)
+            return self._ledger.counters(rows, Moment(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()))
+
+    def close(self) -> None:
+        """Close the files."""
+        self._keys.close()
+        if self._ledger is not None:
+            self._ledger.close()

@@ -183,8 +183,7 @@ class Supervisor:
             return
         assert process.link is not None
         self._selector.register(process.link, selectors.EVENT_READ, process)
-        if process is not self.control:
-            process.send(Message(Kind.CONFIG, self.version, self.plan.config))
+        process.send(Message(Kind.CONFIG, self.version, self.plan.config))
 
     def _hear(self, process: Process, now: float) -> None:
         messages = process.receive(now)
@@ -317,8 +316,8 @@ class Supervisor:
 
     def _tell(self) -> None:
         self.version += 1
-        for worker in self.workers:
-            worker.send(Message(Kind.CONFIG, self.version, self.plan.config))
+        for process in self.processes:
+            process.send(Message(Kind.CONFIG, self.version, self.plan.config))
 
     def _refused(self, process: Process, message: Message) -> None:
         """Go back to the configuration before, in all workers, when one cannot serve by the new one."""
