@@ -4,6 +4,7 @@ import json
 import re
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,8 +13,10 @@ from portico.dialects.operations import OPERATIONS
 from portico.dialects.request import peek
 from portico.errors import InvalidRequest
 from portico.providers.bounds import Ceiling, ceiling, table
-from portico.providers.prices_schedule import Price, price
+from portico.providers.prices import cost
+from portico.providers.prices_schedule import TOKEN_RATES, Price, price
 from portico.rules import Bound
+from portico.types import Usage
 
 WORDS = tuple(
     re.findall(
@@ -275,3 +278,62 @@ def test_no_body_breaks_it(body: dict[str, Any], operation: str) -> None:
 def test_a_text_is_never_less_than_its_bytes(one: str, other: str) -> None:
     body = CHAT | {"messages": [{"role": "system", "content": one}, {"role": "user", "content": other}]}
     assert closely(body).input_tokens >= len(one.encode("utf-8", "surrogatepass")) + len(other.encode())
+
+
+rates = st.integers(min_value=0, max_value=10**9)
+SHEETS = st.dictionaries(
+    st.sampled_from(
+        [
+            f"{tier}{rate}{above}"
+            for tier in ("", "priority.", "flex.")
+            for rate in TOKEN_RATES
+            for above in ("", ">1000", ">100000")
+        ]
+    ),
+    rates,
+)
+
+
+@given(
+    SHEETS,
+    st.sampled_from(("openai", "anthropic", "nobody")),
+    st.sampled_from((None, "priority", "flex", "auto", "default")),
+    st.booleans(),
+    st.sampled_from(("us", None)),
+    st.lists(st.integers(min_value=0, max_value=10_000), min_size=7, max_size=7),
+    st.integers(min_value=0, max_value=3),
+)
+def test_nothing_within_the_bound_of_tokens_costs_more_than_the_bound(
+    sheet: dict[str, int],
+    provider: str,
+    tier: str | None,
+    marked: bool,
+    geo: str | None,
+    shares: list[int],
+    size: int,
+) -> None:
+    """However the tokens are spread over the buckets of text, and whichever of the tiers asked for is served."""
+    of = msgspec.structs.replace(price(sheet, max_output=2_000), uplifts={"us": 1_100})
+    body: dict[str, Any] = CHAT | {"user": "u" * (10**size - 1)} | ({"service_tier": tier} if tier else {})
+    if marked:
+        body["cache_control"] = {"type": "ephemeral", "ttl": "1h"}
+    found = bound(body, "messages" if provider == "anthropic" else "chat", ceiling(provider, "claude-x", of))
+    if found is None:
+        return  # what is not text there is for a closer look
+    assert found.cost is not None
+    asked, given_ = shares[:4], shares[4:]
+    writes = marked or provider != "anthropic"
+    into = [share * found.input_tokens // max(sum(asked), 1) for share in asked]
+    out = [share * found.output_tokens // max(sum(given_), 1) for share in given_]
+    usage = Usage(
+        input=into[0] + (0 if writes else into[2] + into[3]),
+        cache_read=into[1],
+        cache_write_5m=into[2] if writes else 0,
+        cache_write_1h=into[3] if writes else 0,
+        output=out[0],
+        reasoning=out[1],
+        output_audio=out[2],
+        tier=tier if tier in ("priority", "flex") else None,
+        geo=geo,
+    )
+    assert cost(of, usage) <= found.cost
