@@ -167,8 +167,7 @@ async def test_a_state_that_was_deleted_is_noticed_and_not_used_on(tmp_path: Pat
     assert not anew.rebuilt
     assert anew.generation == 2
     anew.close()
-    desk.state.settle(permit, Used(cost=1), clock.now)
-    desk.state._ending.clear()
+    assert await desk.settle(permit, Used(cost=1)) == Settled()  # its record is written, its caller is answered
     close(desk.state)
 
 

@@ -89,7 +89,7 @@ class Ledger:
         self._given = 0
         self._planner = books.Planner()
         self._swept = b""
-        self._lost = False
+        self.lost = False
         self._tx: Tx | None = None
         self._at_hand: dict[bytes, Row] = {}  # in this transaction
         self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
@@ -128,7 +128,7 @@ class Ledger:
     @contextmanager
     def writing(self) -> Iterator[None]:
         """Hold the one lock of the machine, and commit what was done in it; nothing where it fails."""
-        if self._lost:
+        if self.lost:
             raise StateUnavailable("the state is no longer where all workers look for it")
         tx = self._tx = self._env.begin(write=True)
         rows = self._at_hand = {}
@@ -330,7 +330,7 @@ class Ledger:
         """Do a slice of what has to be done now and then: dead readers, full files, old tombstones, empty rows."""
         self._env.reader_check()
         if not self._opened.in_place():
-            self._lost = True
+            self.lost = True
             raise StateUnavailable("the state is no longer where all workers look for it")
         info = self._env.info()
         tables = (self._rows, self._permits, self._expired, self._rules, self._others)

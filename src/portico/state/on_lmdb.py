@@ -176,7 +176,11 @@ class LmdbState:
         else:
             refusal = StateUnavailable(f"the state cannot be written: {error}")
         self._refuse(admitting, extending, refusal)
-        if ending and (admitting or extending):
+        if self.ledger.lost:  # their records are written: whoever makes the state anew counts them from there
+            for _, _, _, done in ending:
+                if done is not None:
+                    self._tell(done, QUIET)
+        elif ending and (admitting or extending):
             self._ending[:0] = ending
             self._flush()
         elif ending:
