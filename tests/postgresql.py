@@ -15,6 +15,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
+from portico.store.engine import make_engine
+from portico.store.migrate import upgrade
+
 COMMON = "listen_addresses= fsync=off synchronous_commit=off max_connections=30 shared_buffers=64MB"
 
 
@@ -41,6 +44,7 @@ class Cluster:
         self._run("initdb", "-D", str(self.data), "-U", "postgres", "-A", "trust", "-N", "--no-instructions")
         self._server: subprocess.Popen[bytes] | None = None
         self._made = 0
+        self._template: str | None = None
 
     def start(self) -> None:
         """Start, and wait until it answers."""
@@ -75,11 +79,24 @@ class Cluster:
         """Whether it does not run."""
         return self._server is None
 
-    def database(self) -> str:
-        """Make a database; return its URL."""
+    def database(self, like: str = "template1") -> str:
+        """Make a database, empty or as another is; return its URL."""
         self._made += 1
         name = f"portico_{self._made}"
-        self._sql(f"CREATE DATABASE {name}")
+        self._sql(f"CREATE DATABASE {name} TEMPLATE {like}")
+        return self._url(name)
+
+    def migrated(self) -> str:
+        """Make a database with the newest schema; return its URL."""
+        if self._template is None:
+            self._template = "portico_template"
+            self._sql(f"CREATE DATABASE {self._template}")
+            engine = make_engine(self._url(self._template))
+            upgrade(engine)
+            engine.dispose()
+        return self.database(self._template)
+
+    def _url(self, name: str) -> str:
         return f"postgresql://postgres@/{name}?host={quote(str(self.directory))}"
 
     def _sql(self, statement: str) -> None:

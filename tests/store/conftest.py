@@ -20,9 +20,12 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return made
 
 
-@pytest.fixture
-def engine(url: str) -> Iterator[Engine]:
-    engine = make_engine(url)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "sqlite":
+        engine = make_engine(f"sqlite:///{tmp_path}/portico.db")
+    else:
+        engine = make_engine(request.getfixturevalue("postgres").migrated())
     upgrade(engine)
     yield engine
     engine.dispose()

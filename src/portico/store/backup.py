@@ -53,9 +53,13 @@ def restore(copy: Path, data_dir: Path) -> None:
         raise ConfigError(f"{str(copy)!r} is no backup of a data directory")
     store = copy / "portico.db"
     if store.exists():
-        with sqlite3.connect(store) as found:
+        found = sqlite3.connect(store)
+        try:
             (state,) = found.execute("PRAGMA quick_check(1)").fetchone()
-        found.close()
+        except sqlite3.DatabaseError as error:
+            state = str(error)
+        finally:
+            found.close()
         if state != "ok":
             raise ConfigError(f"the store in {str(copy)!r} is damaged: {state}")
     shutil.copytree(copy, data_dir, dirs_exist_ok=True)

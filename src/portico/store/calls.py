@@ -220,7 +220,7 @@ def _found(connection: Connection, rows: Any) -> tuple[Found, ...]:
     there = {}
     if wanted:
         chosen = segments.c.id.in_(wanted) & segments.c.removed.is_(False)
-        there = dict(connection.execute(select(segments.c.id, segments.c.name).where(chosen)).tuples().all())
+        there = {id_: name for id_, name in connection.execute(select(segments.c.id, segments.c.name).where(chosen))}  # noqa: C416  # rows are no pairs to a type checker
     return tuple(
         Found(row.seq, decode_record(row.record), there.get(row.segment) if row.body else None, row.place)
         for row in rows
