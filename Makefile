@@ -42,6 +42,8 @@ bench: $(VENV)/.dev ## measure against nginx, LiteLLM and Portkey on this machin
 docs: $(VENV)/.dev ## write the generated pages of the documentation
 	$(BIN)/python -m portico.config.reference > docs/reference/configuration.md
 	$(BIN)/python -m portico.dialects.crossing_page > docs/reference/crossing.md
+	$(BIN)/python -m portico.providers.prices_page > docs/reference/prices.md
+	$(BIN)/python -m portico.providers.bounds_page > docs/explanation/bounds.md
 
 clean: ## remove what was installed and made
 	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/results

@@ -347,3 +347,10 @@ _SPECIAL: Mapping[str, Callable[[_Reader, dict[str, Any]], None]] = {
     "batch_embed_contents": _embedding,
     "cohere_embed": _embedding,
 }
+
+
+def known_marks() -> frozenset[str]:
+    """Return the names of what requests are marked with by `asked.toml`."""
+    said = _said()
+    named = (*said.members.values(), *said.parts.values(), *said.holders.values(), *(mark for _, mark in said.tools))
+    return frozenset(named) - {"", "media"}

@@ -52,8 +52,13 @@ class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def row(self, name: str) -> Row:
         """Return what holds for `provider/model`."""
-        found = next((row for row in self.rows if re.fullmatch(row.match, name, re.IGNORECASE)), self.default)
-        said = {field: value for field, value in msgspec.structs.asdict(found).items() if value is not None}
+        return self.merged(
+            next((row for row in self.rows if re.fullmatch(row.match, name, re.IGNORECASE)), self.default)
+        )
+
+    def merged(self, row: Row) -> Row:
+        """Return a row with the default's values where it has none."""
+        said = {field: value for field, value in msgspec.structs.asdict(row).items() if value is not None}
         return msgspec.structs.replace(self.default, **said)
 
     def part(self, name: str, of: str) -> int | str | None:
