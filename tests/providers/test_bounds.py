@@ -337,3 +337,24 @@ def test_nothing_within_the_bound_of_tokens_costs_more_than_the_bound(
         geo=geo,
     )
     assert cost(of, usage) <= found.cost
+
+
+def test_a_host_that_may_take_more_for_a_model_is_reserved_more() -> None:
+    plain = bound(CHAT, of=price({"input": 1_000_000}, max_output=4_000))
+    there = bound(CHAT, of=ceiling("openrouter", "m", price({"input": 1_000_000}, max_output=4_000)))
+    assert plain is not None
+    assert there is not None
+    assert plain.cost == plain.input_tokens * 1_000
+    assert 3 * there.input_tokens * 1_000 <= (there.cost or 0) <= 3 * there.input_tokens * 1_000 + 1
+
+
+def test_what_nobody_can_read_has_no_bound() -> None:
+    assert (Ceiling.opaque(10).cost, Ceiling.opaque(10).finite) == (None, False)
+
+
+def test_a_price_that_is_to_come_counts_already() -> None:
+    now = price({"input": 1_000_000}, max_output=4_000)
+    later = price({"input": 9_000_000}, max_output=4_000, starts=4_000_000_000)
+    found = bound(CHAT, of=msgspec.structs.replace(now, later=(later,)))
+    assert found is not None
+    assert found.cost == found.input_tokens * 9_000

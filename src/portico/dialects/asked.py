@@ -232,35 +232,30 @@ class _CohereMessage(_Plain):
     tool_plan: str | None = None
 
 
-def _decoder(kind: Any) -> Any:
-    return msgspec.json.Decoder(kind).decode
-
-
-_OF_CALLER = _decoder(list[_Tool])
-# Members that hold the conversation, or what else must be looked into: each with its decoder.
+# Members that hold the conversation, or what else must be looked into: each with what it is read as.
 _READ: dict[str, dict[str, Any]] = {
-    "chat": {"messages": _decoder(list[_ChatMessage]), "tools": _OF_CALLER},
-    "completions": {"prompt": _decoder(str)},
-    "embeddings": {"input": _decoder(str | list[str | int | list[int]])},
-    "moderations": {"input": _decoder(str | list[str])},
+    "chat": {"messages": list[_ChatMessage], "tools": list[_Tool]},
+    "completions": {"prompt": str},
+    "embeddings": {"input": str | list[str | int | list[int]]},
+    "moderations": {"input": str | list[str]},
     "messages": {
-        "messages": _decoder(list[_MessagesMessage]),
-        "system": _decoder(str | list[_Text]),
-        "tools": _decoder(list[_MessagesTool]),
+        "messages": list[_MessagesMessage],
+        "system": str | list[_Text],
+        "tools": list[_MessagesTool],
     },
-    "responses": {"input": _decoder(str | list[_ResponsesItem]), "tools": _OF_CALLER},
+    "responses": {"input": str | list[_ResponsesItem], "tools": list[_Tool]},
     "gemini": {
-        "contents": _decoder(list[_GeminiContent] | _GeminiContent),
-        "systemInstruction": _decoder(_GeminiContent),
-        "system_instruction": _decoder(_GeminiContent),
-        "tools": _decoder(list[_GeminiTool]),
+        "contents": (list[_GeminiContent] | _GeminiContent),
+        "systemInstruction": _GeminiContent,
+        "system_instruction": _GeminiContent,
+        "tools": list[_GeminiTool],
     },
     "converse": {
-        "messages": _decoder(list[_ConverseMessage]),
-        "system": _decoder(list[_ConverseBlock]),
-        "toolConfig": _decoder(_ConverseTools),
+        "messages": list[_ConverseMessage],
+        "system": list[_ConverseBlock],
+        "toolConfig": _ConverseTools,
     },
-    "cohere_chat": {"messages": _decoder(list[_CohereMessage]), "tools": _OF_CALLER},
+    "cohere_chat": {"messages": list[_CohereMessage], "tools": list[_Tool]},
 }
 _SAID = tomllib.loads(resources.files("portico.dialects").joinpath("asked.toml").read_text(encoding="utf-8"))
 _OPENAI = ("chat", "completions", "responses")
@@ -315,8 +310,9 @@ def _converse_config(asked: Asked, raw: msgspec.Raw) -> None:
     asked.limit = _inference(raw).maxTokens
 
 
-def _reader(decode: Callable[[msgspec.Raw], object] | None, structured: bool) -> _Take:
-    """Return what takes a member that must decode as plain text, or that is a schema."""
+def _reader(kind: Any, structured: bool) -> _Take:
+    """Return what takes a member that must decode as plain text (or as anything, for None), or that is a schema."""
+    decode = None if kind is None else msgspec.json.Decoder(kind).decode
 
     def text(asked: Asked, raw: msgspec.Raw) -> None:
         if decode is not None:
@@ -343,7 +339,15 @@ def _takes(kind: str) -> dict[str, _Take]:
     return takes
 
 
-_TAKES = {kind: _takes(kind) for kind in _READ}
+_TAKES: dict[str, dict[str, _Take]] = {}
+"""Made when a request of the kind first comes: decoders take memory that a worker at rest does without."""
+
+
+def _takes_of(kind: str) -> dict[str, _Take] | None:
+    if kind not in _READ:
+        return None
+    takes = _TAKES[kind] = _takes(kind)
+    return takes
 
 
 def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
@@ -351,10 +355,9 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     members = seen.members
     if members is None:
         return None
-    kind = operation.name
-    takes = _TAKES.get(_KIND.get(kind, kind))
-    if "anthropic_version" in members:  # Claude's own body, at Bedrock's invoke
-        takes = _TAKES["messages"]
+    name = operation.name
+    kind = "messages" if "anthropic_version" in members else _KIND.get(name, name)  # at Bedrock's invoke too
+    takes = _TAKES.get(kind) or _takes_of(kind)
     if takes is None:
         return None
     asked = Asked(size, None, 0 if kind in _SILENT else 1)

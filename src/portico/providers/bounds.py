@@ -13,7 +13,6 @@ from importlib import resources
 import msgspec
 
 from portico.dialects.asked import Asked, glance
-from portico.dialects.asked_closely import look
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.providers.prices_schedule import Price, Rates, Schedule
@@ -40,6 +39,7 @@ class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     limited: bool | None = None
     most: int | None = None
     cached: str | None = None
+    times: int | None = None
     unbounded: str | None = None
 
 
@@ -149,7 +149,7 @@ class Ceiling:
                 tier: tuple(sheet for one in every for sheet in _sheets(one.variants.get(tier, one)))
                 for tier in price.variants
             }
-            self._times = max((PER_MILLE, *price.uplifts.values()))
+            self._times = max((PER_MILLE, *price.uplifts.values())) * (row.times or 1)
 
     def __repr__(self) -> str:
         return f"<Ceiling of {self.name}>"
@@ -169,9 +169,16 @@ class Ceiling:
         """
         if operation.name in FREE:
             return Bound(0, 0, 0)
+        from portico.dialects.asked_closely import look  # loaded at the first call that is more than text
+
         first = self.bound(operation, seen, body, default_limit)
         found = self.of(look(operation, seen, body), body, default_limit)
         return found if first is None or found.input_tokens < first.input_tokens else first
+
+    @staticmethod
+    def opaque(size: int) -> Bound:
+        """Return what is said of a request that nobody can read, of so many bytes: it has no bound."""
+        return Bound(size, 0, None, "opaque")
 
     def of(self, asked: Asked, body: bytes, default_limit: int | None = None) -> Bound:
         """Return the most that a request can use."""

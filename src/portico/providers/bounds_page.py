@@ -44,7 +44,7 @@ price of your own in the configuration.
 Tokens of the input that come on top of the bytes (`call`, and `tools` where there are tools or a schema), and tokens of
 the output beyond the limit (`over`); a lower limit than `least` is taken as that. Where the limit does not hold for all
 output, reasoning beside it for instance, the most that the model writes stands in its place. The first row that matches
-`provider/model` counts.
+`provider/model` counts. Some charge more than the price of the model that was named: `times` that.
 
 """
 
@@ -75,7 +75,7 @@ has an allowance for them.
 | `compaction`, `prediction`, `pro_mode`, `any_model`, `another_model` | the provider samples more, or another model |
 | `guardrail` | charged by the provider besides |
 | `unknown_member`, `unknown_part`, `unknown_field`, `unknown_tool` | what nobody here has heard of |
-| `not_json`, `nested_too_deeply` | what cannot be read |
+| `opaque`, `not_json`, `nested_too_deeply` | what cannot be read: requests to endpoints that only pass through |
 
 ## How it holds
 
@@ -93,7 +93,10 @@ A call that uses more than its bound all the same is recorded as such, and close
 def render() -> str:
     """Return the page."""
     known = table()
-    lines = ["| models | call | tools | over | least | limit holds | most | writes to a cache | |", "|---" * 9 + "|"]
+    lines = [
+        "| models | call | tools | over | least | limit holds | most | times | writes to a cache | |",
+        "|---" * 10 + "|",
+    ]
     for row in (*known.rows, known.default):
         whole = known.default if row is known.default else known.merged(row)
         name = "all others" if row is known.default else f"`{_cell(row.match)}`"
@@ -108,10 +111,15 @@ def render() -> str:
 
 def _line(name: str, row: Row) -> str:
     if row.unbounded is not None:
-        return f"| {name} | | | | | | | | no bound: `{row.unbounded}` |"
+        return f"| {name} | | | | | | | | | no bound: `{row.unbounded}` |"
     said = msgspec.structs.asdict(row)
     cells = [said[field] for field in ("call", "tools", "over", "least")]
-    cells += ["yes" if row.limited else "no", row.most or "", "where marked" if row.cached == "marked" else "always"]
+    cells += [
+        "yes" if row.limited else "no",
+        row.most or "",
+        row.times,
+        "where marked" if row.cached == "marked" else "always",
+    ]
     return f"| {name} | {' | '.join(map(str, cells))} | |"
 
 
