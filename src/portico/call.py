@@ -3,14 +3,21 @@
 import itertools
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
-
-import msgspec
+from typing import Any
 
 from portico.dialects.operations import Operation, Route
-from portico.record import AttemptRecord, Basis, Pricing, Record
+from portico.record import AttemptRecord, Basis, End, Pricing, Record
+from portico.rules import Bound, Holder
+from portico.state.contract import Permit
 from portico.types import Usage
+
+MILLION = 1_000_000
+"""A markup of nothing."""
+
+Extend = Callable[[Any, bool], Awaitable[None]]
+"""Told the `upstream.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
 
 _ids = itertools.count(1)
 _prefix = ""
@@ -24,15 +31,6 @@ def new_id() -> str:
     return f"{_prefix}{next(_ids):08x}"
 
 
-class Caller(msgspec.Struct, frozen=True):
-    """Who holds the key: `name` is the key's name for people. Empty `models` allows all."""
-
-    name: str
-    models: tuple[str, ...] = ()
-    passthrough: tuple[str, ...] = ()
-    master: bool = False
-
-
 class Call:
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
@@ -42,9 +40,20 @@ class Call:
     """
 
     received_ns = 0
-    caller: Caller | None = None
+    caller: Holder | None = None
     stream = False
     user: str | None = None
+    customer: str | None = None
+    tags: tuple[str, ...] = ()
+    alias: str | None = None
+    permit: Permit | None = None
+    bound = Bound(0, 0, 0)
+    over_bound = False
+    ended = False
+    end: End = "refused"
+    message: str | None = None
+    request_body: bytes | None = None
+    reply_body: bytes | None = None
     characters = 0
     target: str | None = None
     usage: Usage | None = None
@@ -80,11 +89,10 @@ class Call:
         """Return what is kept of the call."""
         now = perf_counter_ns()
         began = self.received_ns or self.began_ns
-        caller = self.caller
-        return Record(
+        record = Record(
             self.id,
             self.arrived_ms,
-            caller.name if caller is not None else None,
+            None,
             self.operation.name,
             self.model,
             self.target,
@@ -98,7 +106,29 @@ class Call:
             (now - began) // 1000,
             self.overhead_us(now),
             self.error,
-            self.user,
-            pricing=self.pricing,
-            price=self.price,
+            None,
+            self.end,
         )
+        record.pricing = self.pricing
+        record.price = self.price
+        holder = self.caller
+        if holder is not None:
+            record.key = holder.id
+            record.team = holder.team
+            record.org = holder.org
+            record.user = holder.user
+            if self.customer is not None:
+                record.customer = self.customer
+            if self.tags:
+                record.tags = self.tags
+            if holder.markup != MILLION and self.cost is not None:
+                record.billed_nano_usd = (self.cost * holder.markup + MILLION // 2) // MILLION
+        if self.alias is not None:
+            record.alias = self.alias
+        if self.bound.cost:
+            record.bound_nano_usd = self.bound.cost
+            record.over_bound = self.over_bound
+        if self.dropped:
+            record.dropped = tuple(self.dropped)
+        record.message = self.message
+        return record

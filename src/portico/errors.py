@@ -60,6 +60,30 @@ class Forbidden(PorticoError):
     fault = "caller"
 
 
+class LimitExceeded(PorticoError):
+    """A limit of requests, tokens or calls at once is used up for now; `retry_after` says for how long."""
+
+    status = 429
+    code = "rate_limit_exceeded"
+    fault = "caller"
+
+
+class BudgetExceeded(PorticoError):
+    """A budget has no room for what the call might use; asking again soon does not help."""
+
+    status = 429
+    code = "budget_exceeded"
+    fault = "caller"
+
+
+class UnboundedCall(PorticoError):
+    """A call that might use anything, under a budget that must hold."""
+
+    status = 400
+    code = "unbounded_call"
+    fault = "caller"
+
+
 class NotFound(PorticoError):
     """No such route or object."""
 

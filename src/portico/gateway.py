@@ -3,9 +3,10 @@
     accept        the server made the exchange at the end of the headers; the path says the operation
     authenticate  key → caller, before the body is read
     plan          the model's name → targets in order
+    admit         limits and budgets, all in one step: a permit that reserves the most that an attempt can use
     attempt       one target after another until a reply stands
     stream        its pieces through the observer to the caller, with back-pressure
-    settle        usage → price → the record
+    settle        usage → price → the record, then the permit, then the last byte
 
 What is not an LLM call goes to the control process.
 """
@@ -20,29 +21,35 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
 from portico import __version__
-from portico.call import Call
+from portico.call import Call, Extend
 from portico.config.schema import Config, Retries
 from portico.dialects.errors import render_error, render_stream_error
+from portico.dialects.limits import limited, names_limit, overlaid
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
-from portico.dialects.operations import Route, route
 from portico.dialects.passed import Passed
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import COUNTS
 from portico.dialects.tokens import summed
 from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
-from portico.providers.resolve import resolve
+from portico.journal.journal import Journal
+from portico.known import Known
 from portico.records import Records
-from portico.stages.authenticate import Keys, authenticate
-from portico.stages.plan import Routes
-from portico.stages.settle import dollars, settle, settle_stream
+from portico.snapshot import Snapshot
+from portico.stages.admit import admit, extender
+from portico.stages.attribute import customer_of, tags_of
+from portico.stages.authenticate import authenticate
+from portico.stages.settle import Settling, dollars, settle, settle_stream
+from portico.state.clock import moment
+from portico.state.contract import Moment, Settled, State
+from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
 from portico.upstream.headers import reply_headers
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
-from portico.upstream.target import Target, Upstream
+from portico.upstream.target import Target
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
@@ -50,9 +57,12 @@ if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
 
-MEMO_BOUND = 4096
 LONGEST_NAME = 512
-"""Characters of a model's name, and of a user's as it is recorded."""
+"""Characters of a model's name."""
+LONGEST_MESSAGE = 1000
+"""Characters of an error's message, as it is recorded."""
+KEPT = 1024 * 1024
+"""Bytes of a stream that are kept for its record."""
 AT_ONCE = 8
 """Requests that one call has under way at a provider that takes less in one than was asked for."""
 ONE_TRY = Retries()
@@ -61,46 +71,39 @@ LAST_WORDS = 1.0
 """Seconds that a provider gets to end a stream whose caller has left with its last event."""
 
 
-class Snapshot:
-    """One version of the configuration, made ready for calls. A call keeps the one that it began with."""
-
-    def __init__(self, config: Config, client: Client, version: int) -> None:
-        self.config = config
-        self.version = version
-        self.limits = config.server.limits
-        self.retries = config.retries
-        self.keys = Keys(config.keys, config.server.master_key)
-        self.upstreams = {
-            name: Upstream(resolve(name, declared, os.environ), client, config.prices)
-            for name, declared in config.providers.items()
-        }
-        self.routes = Routes(config.models, self.upstreams, config.timeouts)
-        self._known: dict[tuple[str, bytes], Route] = {}
-
-    def route(self, method: str, target: bytes) -> Route | None:
-        """Return what a request is. What a target means is remembered, up to a bound: callers choose targets."""
-        known = self._known.get((method, target))
-        if known is None:
-            known = route(method, target.partition(b"?")[0].decode("latin-1"), self.upstreams)
-            if known is not None and len(target) < 256:
-                if len(self._known) >= MEMO_BOUND:
-                    self._known.clear()
-                self._known[(method, target)] = known
-        return known
-
-
 class Gateway:
     """Answers calls. `relay` is the path of the control process's socket, None for no control."""
 
-    def __init__(self, config: Config, *, relay: str | None, version: int = 1, records: int | None = 1) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        relay: str | None,
+        version: int = 1,
+        records: int | None = 1,
+        state: State | None = None,
+        journal: Journal | None = None,
+        secret: bytes | None = None,
+        now: Callable[[], Moment] = moment,
+    ) -> None:
         self.client = Client()
-        self.snapshot = Snapshot(config, self.client, version)
+        self.state = state if state is not None else MemoryState()
+        self.settling = Settling(self.state, journal, now, durable=config.logs.fsync == "group")
+        self.state.before_settling = self.settling.flush
+        self._secret = secret if secret is not None else os.urandom(32)
+        self._now = now
+        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version)
         self._descriptor = records
         self._lines: Records | None = None
-        self.records = self._records_for(config)
+        self.settling.records = self._records_for(config)
         self.ready = False
         self._relay = Relay(self.client, relay) if relay is not None else None
         self._draw: Callable[[], float] = random.random
+
+    @property
+    def records(self) -> Records:
+        """The lines of calls on standard output."""
+        return self.settling.records
 
     async def start(self) -> None:
         """Begin to say that calls can be served."""
@@ -108,8 +111,8 @@ class Gateway:
 
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
-        self.snapshot = Snapshot(config, self.client, version or self.snapshot.version + 1)
-        self.records = self._records_for(config)
+        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version or self.snapshot.version + 1)
+        self.settling.records = self._records_for(config)
 
     def _records_for(self, config: Config) -> Records:
         if config.logs.calls != "stdout":
@@ -122,48 +125,60 @@ class Gateway:
         """Close the connections to providers and write the last records."""
         self.ready = False
         await self.client.close()
+        self.settling.close()
         if self._lines is not None:
             self._lines.close()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
         snapshot = self.snapshot
+        known = exchange.head.memo
+        if type(known) is not Known or known.version != snapshot.version:
+            try:
+                found = snapshot.route(exchange.method, exchange.target)
+            except PorticoError as error:
+                refuse(exchange, error)
+                return
+            if found is None:
+                await self._other(exchange)
+                return
+            known = exchange.head.memo = Known(snapshot.version, found)
+        route = known.route
+        call = Call(route)
         try:
-            found = snapshot.route(exchange.method, exchange.target)
-        except PorticoError as error:
-            refuse(exchange, error)
-            return
-        if found is None:
-            await self._other(exchange)
-            return
-        call = Call(found)
-        try:
-            query = exchange.query if b"?" in exchange.target else ""
-            call.caller = authenticate(exchange.fields, query, snapshot.keys)
-            if found.provider is not None:
-                snapshot.keys.check_passthrough(call.caller, found.provider)
-            elif found.operation.local:
+            if not known.hashed:
+                known.read(exchange.head, snapshot.keys)
+            operation = route.operation
+            now = call.arrived_ms / 1000
+            call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, now)
+            if route.provider is not None:
+                snapshot.keys.check_passthrough(call.caller, route.provider)
+            elif operation.local:
                 self._list(exchange, call, snapshot)
                 return
             content = exchange.content(snapshot.limits.body)
             body = content if content is not None else await self._body(exchange, call, snapshot)
-            outgoing, targets = self._plan(exchange, call, snapshot, query, body)
-            if found.operation.name in COUNTS and found.provider is None:
+            outgoing, targets = self._plan(exchange, call, snapshot, known, body)
+            self.settling.check()
+            await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
+            extend = extender(call, targets[0], snapshot.bounds, self.state, self._now)
+            call.end = "failed"
+            if operation.name in COUNTS and route.provider is None:
                 named = targets[0]
-                targets = [target for target in targets if target.stands_in(found.operation.name, False) is not None]
+                targets = [target for target in targets if target.stands_in(operation.name, False) is not None]
                 if not targets:
-                    self._estimate(exchange, call, outgoing, named)
+                    await self._estimate(exchange, call, outgoing, named)
                     return
-            retries = snapshot.retries if found.provider is None else ONE_TRY
-            arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch)
+            retries = snapshot.retries if route.provider is None else ONE_TRY
+            arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch, extend)
             if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
                 target.asks_usage = False
-                arrival, target = await attempt_all((target,), outgoing, call, retries, self.client.fetch)
+                arrival, target = await attempt_all((target,), outgoing, call, retries, self.client.fetch, extend)
             call.target = call.target or target.name
             if arrival.error is not None:
                 raise arrival.error
-            if found.operation.name in COUNTS and found.provider is None and cannot_count(arrival):
-                self._estimate(exchange, call, outgoing, target)
+            if operation.name in COUNTS and route.provider is None and cannot_count(arrival):
+                await self._estimate(exchange, call, outgoing, target)
                 return
             call.status = arrival.status
             call.first_byte_ns = arrival.here_ns
@@ -179,21 +194,34 @@ class Gateway:
             elif translation is not None:
                 others: list[Arrival] = []
                 if translation.more and arrival.status < 400:
-                    others = await self._others(call, outgoing, target, translation, retries)
-                self._answer_translated(exchange, call, arrival, target, translation, others)
+                    others = await self._others(call, outgoing, target, translation, retries, extend)
+                await self._answer_translated(exchange, call, arrival, target, translation, others)
             else:
-                self._answer(exchange, call, arrival, target)
+                await self._answer(exchange, call, arrival, target)
         except PorticoError as error:
-            self._refuse(exchange, call, error)
+            await self._refuse(exchange, call, error)
         except asyncio.CancelledError:
             if not call.delivered:
-                call.status, call.error = 499, "caller_gone"
+                call.status, call.error, call.end = 499, "caller_gone", "cut"
             raise
         except BaseException:
-            call.status, call.error = 500, "internal_error"
+            call.status, call.error, call.end = 500, "internal_error", "failed"
             raise
         finally:
-            self.records.append(call.record())
+            self.settling.end(call)
+
+    async def _settled(self, call: Call) -> None:
+        """Record a call and settle its permit, and wait until both are in the books: its last byte may leave then."""
+        loop = asyncio.get_running_loop()
+        booked: asyncio.Future[None] = loop.create_future()
+
+        def done(_settled: Settled) -> None:
+            if not booked.done():
+                booked.set_result(None)
+
+        self.settling.end(call, done)
+        if not booked.done():
+            await booked
 
     async def _body(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes | mmap.mmap:
         """Wait for the body. What is only passed on, a form or what no dialect knows, stays in its spool file."""
@@ -207,12 +235,9 @@ class Gateway:
         return await exchange.body.read(limit)
 
     def _plan(
-        self, exchange: Exchange, call: Call, snapshot: Snapshot, query: str, body: bytes | mmap.mmap
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known, body: bytes | mmap.mmap
     ) -> tuple[Outgoing, Sequence[Target]]:
         """Look into the request, and say where it may go and as what."""
-        fields = exchange.fields
-        if b"content-encoding" in fields and fields[b"content-encoding"] != b"identity":
-            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
         call.received_ns = exchange.received_ns
         operation = call.operation
         provider = call.route.provider
@@ -220,30 +245,38 @@ class Gateway:
         assert caller is not None
         asked: Peek | None = None
         if operation.name != "passthrough":
-            kind = fields.get(b"content-type", b"")
+            kind = known.kind
             try:
                 asked = peek(operation, body, kind) if isinstance(body, bytes) else peek_form(body, kind)
+                if (caller.defaults or caller.enforced) and asked.members is not None:
+                    body, asked = overlaid(operation, asked, caller.defaults, caller.enforced)
             except InvalidRequest:
                 if provider is None or caller.models:
                     raise
                 # What passes through is its provider's to judge.
             else:
                 call.stream = asked.stream
-                call.user = asked.user and asked.user[:LONGEST_NAME]
+                call.user = asked.user
                 call.characters = asked.characters
                 if operation.model_in == "body":
                     call.model = asked.model
+        call.customer = known.customer
+        if call.user and call.customer is None:
+            call.customer = customer_of(call.user)
+        call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
+        if caller.aliases and call.model in caller.aliases:
+            call.alias, call.model = call.model, caller.aliases[call.model]
         if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
             # It goes into headers and records.
             call.model = call.model[:LONGEST_NAME]
             raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
-        if "key=" in query:
-            query = without_key(query)
-        outgoing = Outgoing(operation, exchange.headers, query, body, asked, snapshot.limits.reply)
+        outgoing = Outgoing(operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines)
+        if (caller.bodies or snapshot.config.logs.bodies) != "none" and isinstance(body, bytes):
+            call.request_body = body
         outgoing.stream = call.stream
         outgoing.call_id = call.id
         outgoing.model = call.model or ""
-        outgoing.strict = snapshot.config.strict or fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
+        outgoing.strict = snapshot.config.strict or known.strict
         if provider is not None:
             return outgoing, (self._passed_through(exchange, call, snapshot, outgoing),)
         model = call.model
@@ -258,7 +291,11 @@ class Gateway:
         if call.stream and operation.usage_on_request:
             assert asked is not None
             outgoing.asks_usage = not asked.include_usage
-        return outgoing, snapshot.routes.targets(model, operation.name, self._draw)
+        targets = snapshot.routes.targets(model, operation.name, self._draw)
+        if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
+            field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
+            outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
+        return outgoing, targets
 
     def _passed_through(self, exchange: Exchange, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Target:
         """Send a request on as it is, to the provider that its path names."""
@@ -279,14 +316,17 @@ class Gateway:
         call.target = target.name if call.model else upstream.name
         return target
 
-    def _answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> None:
+    async def _answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> None:
         """Give the caller a whole reply, and account for it."""
         pieces = arrival.pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if arrival.status < 400:
             settle(call, read_usage(call.operation, body, arrival.headers), target.price)
+            call.end = "served"
         else:
             call.error = "upstream_status"
+        self._keep(call, body, arrival.status)
+        await self._settled(call)
         headers = reply_headers(arrival.headers)
         if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
             exchange.start(arrival.status, headers, int(length), self._signature(call))
@@ -301,6 +341,7 @@ class Gateway:
         target: Target,
         translation: "Translation | Errand",
         retries: Retries,
+        extend: Extend,
     ) -> list[Arrival]:
         """Get what else a caller asked for, where one request to this provider could not hold it all."""
         waited, began = call.waited_ns, perf_counter_ns()
@@ -308,7 +349,9 @@ class Gateway:
 
         async def one(body: bytes) -> Arrival:
             async with gate:
-                found, _ = await attempt_all((target,), outgoing.part(target, body), call, retries, self.client.fetch)
+                found, _ = await attempt_all(
+                    (target,), outgoing.part(target, body), call, retries, self.client.fetch, extend
+                )
                 return found
 
         async with asyncio.TaskGroup() as group:
@@ -316,7 +359,7 @@ class Gateway:
         call.waited_ns = waited + perf_counter_ns() - began
         return [task.result() for task in tasks]
 
-    def _answer_translated(
+    async def _answer_translated(
         self,
         exchange: Exchange,
         call: Call,
@@ -329,7 +372,7 @@ class Gateway:
         from portico.dialects.translate import Translation
 
         if isinstance(translation, Translation) and not call.stream and arrival.error is None and arrival.status < 400:
-            self._answer_plainly(exchange, call, arrival, target, translation)
+            await self._answer_plainly(exchange, call, arrival, target, translation)
             return
 
         arrivals = (arrival, *others)
@@ -344,6 +387,8 @@ class Gateway:
                 error = translation.error(each.status, each.headers, each.body)
                 call.status, call.error = error.status, "upstream_status"
                 status, headers, told = render_error(call.operation.dialect, error, call.id)
+                self._keep(call, told, status)
+                await self._settled(call)
                 exchange.reply(status, headers, told, self._signature(call))
                 return
         kind = translation.content_type
@@ -352,9 +397,12 @@ class Gateway:
         else:
             told = translation.reply(*(each.body for each in arrivals))
             call.estimate = translation.estimated
+        call.end = "served"
+        self._keep(call, told, arrival.status)
+        await self._settled(call)
         exchange.reply(arrival.status, [(b"content-type", kind)], told, self._signature(call))
 
-    def _answer_plainly(
+    async def _answer_plainly(
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
     ) -> None:
         """Give the caller the one whole reply that a conversation has; what was used is read once, with the reply."""
@@ -365,9 +413,12 @@ class Gateway:
             settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
             raise
         settle(call, translation.usage, target.price)
+        call.end = "served"
+        self._keep(call, told, arrival.status)
+        await self._settled(call)
         exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, self._signature(call))
 
-    def _estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
+    async def _estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
         """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""
         from portico.dialects import counting
 
@@ -375,7 +426,8 @@ class Gateway:
         told = counting.answer(call.operation.name, outgoing.body, outgoing.model, target.model)
         call.estimate = True
         call.target = target.name
-        call.status, call.error = 200, None
+        call.status, call.error, call.end = 200, None, "served"
+        await self._settled(call)
         exchange.reply(200, [(b"content-type", b"application/json")], told, self._signature(call))
 
     async def _stream(
@@ -407,19 +459,26 @@ class Gateway:
         exchange.start(arrival.status, headers, known, self._signature(call))
         write = exchange.writer()
         passed = Passed()
+        consume = watch.relay(passed.through(write))
+        kept = self._kept(call)
+        if kept is not None:
+            consume = copied(consume, kept)
         try:
             if exchange.paused:
                 arrival.pause()
-            arrival.forward(watch.relay(passed.through(write)))
+            arrival.forward(consume)
             await arrival.over()
         except asyncio.CancelledError:
             if watch.finished or watch.failed is not None:
                 # SDKs hang up at the last event that they read, before the stream's end: they have all they wanted.
                 call.delivered = True
+                call.end = "served"
                 call.error = "upstream_failed" if watch.failed is not None else None
                 await last_words(arrival)
             arrival.abandon()
             settle_stream(call, watch, passed, target.price, asked, target.model)
+            if kept is not None:
+                self._keep(call, b"".join(kept), call.status)
             raise
         except BaseException:
             arrival.abandon()
@@ -429,15 +488,20 @@ class Gateway:
         rest = watch.flush() if failure is None else b""
         reported = watch.failed
         settle_stream(call, watch, passed, target.price, asked, target.model)
+        if kept is not None:
+            self._keep(call, b"".join(kept), arrival.status)
         if failure is None and call.stream and not watch.finished and reported is None:
             failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
         if failure is None:
+            call.error = "upstream_failed" if reported is not None else None
+            call.end = "served" if reported is None else "failed"
+            await self._settled(call)
             if rest:
                 write(rest)
-            call.error = "upstream_failed" if reported is not None else None
             exchange.finish()
             return
-        call.error = failure.code
+        call.error, call.end = failure.code, "cut"
+        await self._settled(call)
         array = call.operation.dialect == "gemini" and kind.startswith(b"application/json")
         if translation is not None:
             write(translation.fail(failure))
@@ -462,9 +526,27 @@ class Gateway:
             lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
         return lines.encode("ascii", "backslashreplace")
 
-    def _refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
+    def _kept(self, call: Call) -> list[bytes] | None:
+        """Return where the pieces of a stream are to be kept, None where its body is not."""
+        holder = call.caller
+        assert holder is not None
+        return [] if (holder.bodies or self.snapshot.config.logs.bodies) != "none" else None
+
+    def _keep(self, call: Call, body: bytes, status: int) -> None:
+        """Keep the bodies of a call for its record, as its key or the configuration say."""
+        holder = call.caller
+        assert holder is not None
+        policy = holder.bodies or self.snapshot.config.logs.bodies
+        if policy == "all" or (policy == "errors" and (status >= 400 or call.error is not None)):
+            call.reply_body = body
+        else:
+            call.request_body = None
+
+    async def _refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
         """Answer a call with an error, in its own dialect."""
         call.status, call.error = error.status, error.code
+        call.message = error.message[:LONGEST_MESSAGE]
+        await self._settled(call)
         if exchange.gone:
             return
         if exchange.started:
@@ -488,7 +570,7 @@ class Gateway:
             if owner is None:
                 raise ModelNotFound(f"no model is named {call.model!r} here", param="model")
             body = render_model(shape, call.model or "", owner)
-        call.status = 200
+        call.status, call.end = 200, "served"
         exchange.reply(200, [(b"content-type", b"application/json")], body, self._signature(call))
 
     async def _other(self, exchange: Exchange) -> None:
@@ -512,6 +594,20 @@ class Gateway:
                 exchange.abort()
             else:
                 refuse(exchange, error)
+
+
+def copied(consume: Callable[[bytes], None], kept: list[bytes]) -> Callable[[bytes], None]:
+    """Return what passes pieces on and keeps them, up to a bound."""
+    room = KEPT
+
+    def both(chunk: bytes) -> None:
+        nonlocal room
+        if room > 0:
+            room -= len(chunk)
+            kept.append(chunk)
+        consume(chunk)
+
+    return both
 
 
 async def last_words(arrival: Arrival) -> None:
@@ -539,8 +635,3 @@ def refuses_question(arrival: Arrival) -> bool:
     if arrival.error is not None or arrival.status not in (400, 422):
         return False
     return b"stream_options" in arrival.body or b"include_usage" in arrival.body
-
-
-def without_key(query: str) -> str:
-    """Return a caller's query without the gateway's key."""
-    return "&".join(pair for pair in query.split("&") if not pair.startswith("key="))

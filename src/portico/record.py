@@ -23,7 +23,11 @@ aborted with the worker that ran it."""
 
 
 class AttemptRecord(msgspec.Struct, omit_defaults=True):
-    """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came."""
+    """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came.
+
+    `assumed_nano_usd` is what a try is charged at, besides the call's own cost, that may have been billed and of which
+    nothing is known: its bound.
+    """
 
     target: str
     credential: str = ""
@@ -32,6 +36,7 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
     started_us: int = 0
     first_byte_us: int | None = None
     upstream_request_id: str | None = None
+    assumed_nano_usd: int | None = None
 
 
 class Record(msgspec.Struct, omit_defaults=True):
@@ -41,7 +46,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     it came, in milliseconds since the epoch; the other times are in microseconds. `overhead_us` is the whole call less
     the wait for providers. `key`, `team`, `org` and `user` are ids (for a key of the configuration, its name);
     `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
-    `over_bound` says that the call used more.
+    `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
     """
 
     id: str
@@ -76,3 +81,4 @@ class Record(msgspec.Struct, omit_defaults=True):
     guard: str | None = None
     dropped: tuple[str, ...] = ()
     message: str | None = None
+    billed_nano_usd: int | None = None

@@ -437,6 +437,14 @@ class Logs(Closed, frozen=True):
     """What is written of calls."""
 
     calls: Annotated[Literal["stdout", "none"], said("Where the JSON line of each call goes.")] = "stdout"
+    bodies: Annotated[
+        Literal["all", "errors", "none"],
+        said("Of which calls the bodies of request and reply are kept; a key may say otherwise of its own."),
+    ] = "none"
+    fsync: Annotated[
+        Literal["none", "group"],
+        said("`none`: what is recorded survives every crash of Portico; `group`: loss of power too, for some latency."),
+    ] = "none"
 
 
 class Config(Closed, frozen=True):

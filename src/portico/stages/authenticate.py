@@ -1,70 +1,69 @@
-"""Who is calling: the key out of a request, and the caller that it stands for. Runs before the body is read."""
+"""Who is calling: the key out of a request, and its holder. Runs before the body is read."""
 
-import hashlib
-import os
+import ipaddress
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
-from portico.call import Caller
-from portico.config.schema import Key
 from portico.config.wildcard import matches
 from portico.errors import Forbidden, Unauthenticated
+from portico.rules import Holder
+from portico.secret import digest
+from portico.wire.exchange import Exchange
 
 HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portico-api-key", b"x-litellm-api-key")
 """Where SDKs put a key when not in Authorization: Anthropic, Azure, Google, and gateways."""
+MEMO_BOUND = 10_000
 
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 +Credential=([^/,\s]{1,512})/")
 
+Find = Callable[[bytes], Holder | None]
+"""From the hash of a key to who holds it, where it is not one of the configuration's."""
+
 
 class Keys:
-    """All keys in force. They are kept as keyed hashes; the hash key lives as long as the process."""
+    """All keys in force, by their keyed hashes: those of the configuration first, then what `find` knows."""
 
-    def __init__(self, declared: Mapping[str, Key], master_key: str | None) -> None:
-        self._secret = os.urandom(32)
-        self._callers = {
-            self._digest(key.key.encode()): Caller(name=name, models=key.models, passthrough=key.passthrough)
-            for name, key in declared.items()
-        }
-        if master_key is not None:
-            self._callers[self._digest(master_key.encode())] = Caller(name="master", passthrough=("*",), master=True)
-        self._permits: dict[tuple[str, str], bool] = {}
+    def __init__(self, declared: Mapping[str, Holder], secret: bytes, find: Find) -> None:
+        self._secret = secret
+        self._find = find
+        self._declared = {self.digest(key.encode()): holder for key, holder in declared.items()}
+        self._permits: dict[tuple[int, str], tuple[Holder, bool]] = {}
 
     def __repr__(self) -> str:
-        return f"<Keys {len(self._callers)}>"
+        return f"<Keys {len(self._declared)} of the configuration>"
 
-    def __len__(self) -> int:
-        return len(self._callers)
+    def digest(self, token: bytes) -> bytes:
+        """Return the hash under which a key is known."""
+        return digest(token, self._secret)
 
-    def _digest(self, token: bytes) -> bytes:
-        return hashlib.blake2b(token, key=self._secret, digest_size=16).digest()
+    def holder(self, hashed: bytes) -> Holder | None:
+        """Return who holds the key with this hash."""
+        return self._declared.get(hashed) or self._find(hashed)
 
-    def caller(self, token: bytes) -> Caller | None:
-        """Return the holder of a key."""
-        return self._callers.get(self._digest(token))
-
-    def may_use(self, caller: Caller, name: str) -> bool:
-        """Return whether the caller may use a model by this name."""
-        if not caller.models:
+    def may_use(self, holder: Holder, name: str) -> bool:
+        """Return whether a holder may use a model by this name."""
+        if not holder.models:
             return True
-        allowed = self._permits.get((caller.name, name))
-        if allowed is None:
-            allowed = any(matches(pattern, name) for pattern in caller.models)
-            if len(self._permits) > 10_000:
-                self._permits.clear()
-            self._permits[(caller.name, name)] = allowed
+        known = self._permits.get((id(holder), name))
+        if known is not None and known[0] is holder:
+            return known[1]
+        allowed = any(matches(pattern, name) for pattern in holder.models)
+        if len(self._permits) > MEMO_BOUND:
+            self._permits.clear()
+        self._permits[id(holder), name] = (holder, allowed)
         return allowed
 
-    def check_model(self, caller: Caller, *names: str) -> None:
-        """Raise Forbidden unless the caller may use a model known by one of these names."""
-        if caller.models and not any(self.may_use(caller, name) for name in names):
-            raise Forbidden(f"the key {caller.name!r} may not use the model {names[0]!r}", param="model")
+    def check_model(self, holder: Holder, *names: str) -> None:
+        """Raise Forbidden unless the holder may use a model known by one of these names."""
+        if holder.models and not any(self.may_use(holder, name) for name in names):
+            raise Forbidden(f"the key {holder.name!r} may not use the model {names[0]!r}", param="model")
 
-    def check_passthrough(self, caller: Caller, provider: str) -> None:
-        """Raise Forbidden unless the caller may speak to a provider directly."""
-        if provider not in caller.passthrough and "*" not in caller.passthrough:
+    def check_passthrough(self, holder: Holder, provider: str) -> None:
+        """Raise Forbidden unless the holder may speak to a provider directly."""
+        if provider not in holder.passthrough and "*" not in holder.passthrough:
             raise Forbidden(
-                f"the key {caller.name!r} may not use /{provider}/…; its `passthrough` would have to list {provider!r}"
+                f"the key {holder.name!r} may not use /{provider}/…; its `passthrough` would have to list {provider!r}"
             )
 
 
@@ -93,12 +92,34 @@ def token_of(fields: Mapping[bytes, bytes], query: str) -> bytes | None:
     return None
 
 
-def authenticate(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> Caller:
-    """Return who is calling, or raise Unauthenticated."""
+def identify(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> bytes:
+    """Return the hash of the key that a request carries, or raise Unauthenticated."""
     token = token_of(fields, query)
     if not token:
         raise Unauthenticated("no API key was sent; send the gateway's key as `Authorization: Bearer …` or x-api-key")
-    caller = keys.caller(token)
-    if caller is None:
+    return keys.digest(token)
+
+
+def authenticate(hashed: bytes, keys: Keys, operation: str, exchange: Exchange, now: float) -> Holder:
+    """Return who holds a key, or raise Unauthenticated or Forbidden. `now` is in seconds since the epoch."""
+    holder = keys.holder(hashed)
+    if holder is None:
         raise Unauthenticated("the API key is not one of this gateway's")
-    return caller
+    if holder.blocked:
+        raise Forbidden(f"the key {holder.name!r} is blocked")
+    if holder.expires is not None and holder.expires <= now:
+        raise Unauthenticated(f"the key {holder.name!r} has expired")
+    if holder.routes and operation not in holder.routes:
+        raise Forbidden(f"the key {holder.name!r} may not call {operation}; it may call {', '.join(holder.routes)}")
+    if holder.ips and not _from(holder.ips, exchange.peer):
+        raise Forbidden(f"the key {holder.name!r} may not be used from this address")
+    return holder
+
+
+def _from(networks: tuple[str, ...], peer: str) -> bool:
+    try:
+        address = ipaddress.ip_address(peer)
+    except ValueError:
+        return False  # a unix socket has no address
+    mapped = getattr(address, "ipv4_mapped", None)
+    return any((mapped or address) in ipaddress.ip_network(network, strict=False) for network in networks)

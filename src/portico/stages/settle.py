@@ -1,12 +1,25 @@
-"""What a call used and what that costs, from what its provider said."""
+"""What a call used and what that costs, from what its provider said; and the end of it in the books.
 
-from typing import Protocol
+The order: the record is appended to the journal, the permit is settled, and only then does the caller get the last
+byte. All that end in one tick of the loop are written at once.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Final, Protocol
 
 from portico.call import Call
 from portico.dialects.passed import Passed, interrupted
+from portico.errors import JournalFull
+from portico.journal.journal import Journal
 from portico.providers.prices import charge
 from portico.providers.prices_schedule import Price
+from portico.records import Records
+from portico.state.contract import Moment, Permit, Settled, State, Used
 from portico.types import Usage
+
+QUIET: Final = Settled()
+MILLION: Final = 1_000_000
 
 
 class Watch(Protocol):
@@ -50,6 +63,118 @@ def settle_stream(call: Call, watch: Watch, passed: Passed, price: Price | None,
     usage, basis = found
     settle(call, usage, price)
     call.basis = basis
+
+
+def used_by(call: Call) -> Used:
+    """Return what a call is charged in its scopes.
+
+    Where a provider served something, and nobody knows what it used or costs, that is what was reserved.
+    """
+    usage, bound = call.usage, call.bound
+    assumed = 0
+    for attempt in call.attempts:
+        if attempt.assumed_nano_usd:
+            assumed += attempt.assumed_nano_usd
+    if usage is not None:
+        cost = call.cost if call.cost is not None else (bound.cost or 0)
+        return Used(usage.input_total, usage.output_total, cost + assumed)
+    if call.basis == "unknown":
+        return Used(bound.input_tokens, bound.output_tokens, (bound.cost or 0) + assumed)
+    return Used(0, 0, assumed, 1 if call.attempts else 0)
+
+
+class Settling:
+    """Where calls end: the journal (None for none), the state, and the lines on standard output.
+
+    With `durable`, a call is settled only when its record would survive a loss of power.
+    """
+
+    def __init__(
+        self, state: State, journal: Journal | None, now: Callable[[], Moment], *, durable: bool = False
+    ) -> None:
+        self.records = Records(None)
+        self._state = state
+        self._journal = journal
+        self._now = now
+        self._durable = durable
+        self._flushing = False
+        self._waiting: list[Callable[[], None]] = []
+
+    def __repr__(self) -> str:
+        return f"<Settling into {self._journal!r}>"
+
+    def check(self) -> None:
+        """Raise JournalFull where a call could not be recorded."""
+        if self._journal is not None:
+            self._journal.check()
+
+    def end(self, call: Call, done: Callable[[Settled], None] | None = None) -> None:
+        """Record a call, once, and settle its permit; `done` is called when both are in the books."""
+        if call.ended:
+            if done is not None:
+                done(QUIET)
+            return
+        call.ended = True
+        permit = call.permit
+        used = used_by(call)
+        if permit is not None and call.bound.cost is not None and used.cost > call.bound.cost:
+            call.over_bound = True
+        record = call.record()
+        self.records.append(record)
+        if self._journal is not None:
+            self._journal.append(record, call.request_body, call.reply_body)
+            if self._durable or permit is None:
+                self._later(lambda: self._settle(permit, used, done))
+                return
+        self._settle(permit, used, done)
+
+    def _settle(self, permit: Permit | None, used: Used, done: Callable[[Settled], None] | None) -> None:
+        if permit is None:
+            if done is not None:
+                done(QUIET)
+        elif used.requests or used.cost:
+            self._state.settle(permit, used, self._now(), done)
+        else:
+            self._state.release(permit, self._now(), done)
+
+    def _later(self, act: Callable[[], None]) -> None:
+        """Act once what has been appended is written, and on the disk where it has to be."""
+        self._waiting.append(act)
+        if not self._flushing:
+            self._flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = False
+        journal = self._journal
+        assert journal is not None
+        waiting, self._waiting = self._waiting, []
+        if not journal.flush():
+            # What cannot be written yet is tried again; nobody's last byte leaves before.
+            self._waiting = waiting + self._waiting
+            self._flushing = True
+            asyncio.get_running_loop().call_later(0.05, self._flush)
+            return
+
+        def written(_error: BaseException | None) -> None:
+            for act in waiting:
+                act()
+
+        if self._durable:
+            journal.synced(written)
+        else:
+            written(None)
+
+    def flush(self) -> None:
+        """Write what was appended, before what depends on it is settled. Raises JournalFull where there is no room."""
+        if self._journal is not None and not self._journal.flush():
+            raise JournalFull("the records of calls cannot be written")
+
+    def close(self) -> None:
+        """Write what is left."""
+        self._state.flush()
+        if self._journal is not None:
+            self._journal.close()
 
 
 def dollars(nano: int) -> str:

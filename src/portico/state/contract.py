@@ -162,6 +162,9 @@ class State(Protocol):
     def renew(self, permits: Sequence[Permit], at: Moment) -> None:
         """Say that the permits of long calls are still in use."""
 
+    def flush(self) -> None:
+        """Book what is waiting now, for who leaves."""
+
     def expire(self, owner: str, at: Moment) -> list[Orphan]:
         """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed.
 

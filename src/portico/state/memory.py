@@ -93,6 +93,9 @@ class MemoryState:
     def renew(self, permits: Sequence[Permit], at: Moment) -> None:
         """Do nothing: permits live as long as their process."""
 
+    def flush(self) -> None:
+        """Do nothing: everything is booked at once."""
+
     def expire(self, owner: str, at: Moment) -> list[Orphan]:
         """Settle every permit at its bound, as if this process had died."""
         if owner != self.owner:

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from time import perf_counter_ns
 
-from portico.call import Call
+from portico.call import Call, Extend
 from portico.config.schema import Retries
 from portico.errors import (
     BadUpstreamReply,
@@ -30,18 +30,20 @@ _CLOSINGS = frozenset((b"}", b"]"))
 
 
 async def attempt_all(
-    targets: Sequence[Target], outgoing: Outgoing, call: Call, retries: Retries, fetch: Fetch
+    targets: Sequence[Target], outgoing: Outgoing, call: Call, retries: Retries, fetch: Fetch, extend: Extend
 ) -> tuple[Arrival, Target]:
     """Try targets in order until a reply stands; return it and where it came from.
 
     Each target is tried as often as `retries` says, and as often again as it has other keys when a key was refused; a
     kept connection that turns out to be stale costs no try, once. When nothing stands, the last failure is returned, in
-    the arrival's `error` or with its status. Every attempt adds its record to the call.
+    the arrival's `error` or with its status. Every attempt adds its record to the call. `extend` is asked before any
+    but the first; what it raises ends the attempts.
     """
     loop = asyncio.get_running_loop()
     operation = outgoing.operation.name
     arrival: Arrival | None = None
-    target = targets[0]
+    billed = False
+    last = target = targets[0]
     for target in targets:
         keyring = target.upstream.keyring
         tried: list[Credential] = []
@@ -55,6 +57,12 @@ async def attempt_all(
             line = outgoing.line_for(target, credential)
             if arrival is not None:
                 arrival.abandon()  # an error too long to be held is still coming
+                try:
+                    await extend(target, billed)
+                except PorticoError:
+                    # There is no room for another attempt: what the last one came to stands.
+                    return arrival, last
+                billed = False
             arrival = Arrival(loop, outgoing.stream, outgoing.limit)
             note = AttemptRecord(call.target or target.name, credential.id)
             note.started_us = (arrival.sent_ns - call.began_ns) // 1000
@@ -88,8 +96,12 @@ async def attempt_all(
                     # A redirect is for whoever has the base URL wrong: its caller would follow it past the gateway.
                     what = "a redirect" if status >= 300 else "a body that is not what was asked for"
                     arrival.error = BadUpstreamReply(f"{target.name} answered {status} with {what}")
+            last = target
             if arrival.error is not None:
                 note.error = arrival.error.code
+                if may_be_billed(arrival.error) and not was_stale(arrival):
+                    billed = True
+                    note.assumed_nano_usd = call.bound.cost
             elif keyring.refused(credential, status, arrival.retry_after, loop.time()):
                 tried.append(credential)
                 if len(tried) < len(keyring.credentials):
@@ -174,6 +186,15 @@ def readable(arrival: Arrival, operation: str) -> bool:
         return True
     body = body.strip()
     return body[:1] in _OPENINGS and body[-1:] in _CLOSINGS
+
+
+def may_be_billed(error: PorticoError) -> bool:
+    """Return whether the provider may have worked on a request that failed so: it had all of it, and began or not."""
+    if isinstance(error, UpstreamTimeout):
+        return error.phase != "connect"
+    if isinstance(error, ConnectionLost):
+        return error.sent
+    return isinstance(error, BadUpstreamReply)
 
 
 def was_stale(arrival: Arrival) -> bool:

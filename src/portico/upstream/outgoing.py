@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
+MOST_LINES = 64
+"""Places for which the headers that go on are remembered."""
+
 
 @cache
 def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
@@ -47,7 +50,7 @@ class Outgoing:
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
     is true where a stream is to be asked for its usage because the caller did not. `limit` bounds a reply that is held
-    whole.
+    whole. `lines` remembers which of the headers go on, by where they go: requests with the same headers share it.
     """
 
     __slots__ = (
@@ -58,6 +61,7 @@ class Outgoing:
         "call_id",
         "headers",
         "limit",
+        "lines",
         "model",
         "operation",
         "passed",
@@ -75,9 +79,11 @@ class Outgoing:
         body: bytes | mmap.mmap,
         asked: Peek | None,
         limit: int,
+        lines: dict[bytes, bytes] | None = None,
     ) -> None:
         self.operation = operation
         self.headers = headers
+        self.lines = lines if lines is not None else {}
         self.query = query
         self.body = body
         self.asked = asked
@@ -188,6 +194,9 @@ class Outgoing:
         A request that `crossed` into another dialect takes none of its caller's headers along: they speak to an API
         that is not there.
         """
+        known = self.lines.get(line.prefix)
+        if known is not None and not crossed:
+            return b"%b%bcontent-length: %d\r\n\r\n" % (line.prefix, known, size)
         lines = [line.prefix]
         fixed = line.fixed
         forwarded = PLAIN_JSON if crossed else self.headers
@@ -198,12 +207,13 @@ class Outgoing:
             mine = [header for header in forwarded if FORWARDS[header[0]] and header[0] not in fixed]
             others = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in mine]
             signed = body if isinstance(body, bytes) else b""
-            own = auth.headers(line.method, line.host, line.path, line.query, others, signed)
-            fixed = fixed | {name.lower().encode("latin-1") for name, _ in own}
-            lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in own]
-        for name, value in forwarded:
-            if FORWARDS[name] and name not in fixed:
-                lines += (name, b": ", value, b"\r\n")
+            signature = auth.headers(line.method, line.host, line.path, line.query, others, signed)
+            fixed = fixed | {name.lower().encode("latin-1") for name, _ in signature}
+            lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in signature]
+        own = b"".join(b"%b: %b\r\n" % field for field in forwarded if FORWARDS[field[0]] and field[0] not in fixed)
+        lines.append(own)
+        if auth.static and line.method == "POST" and not crossed and len(self.lines) < MOST_LINES:
+            self.lines[line.prefix] = own
         if size or line.method in _WITH_BODY:
             lines.append(b"content-length: %d\r\n\r\n" % size)
         else:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -17,6 +18,9 @@ from portico.providers.prices_terms import at_host
 from portico.providers.provider import Provider
 from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
+
+if TYPE_CHECKING:
+    from portico.providers.bounds import Ceiling
 
 MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
@@ -123,6 +127,7 @@ class Target:
     """
 
     __slots__ = (
+        "_ceiling",
         "_lines",
         "_stand_ins",
         "asks_usage",
@@ -149,11 +154,22 @@ class Target:
             between_chunks=timeouts.between_chunks,
             total=timeouts.total,
         )
+        self._ceiling: Ceiling | None = None
         self._lines: dict[tuple[str, str, str, bool], Line] = {}
         self._stand_ins: dict[tuple[str, bool], str | None] = {}
 
     def __repr__(self) -> str:
         return f"<Target {self.name}>"
+
+    @property
+    def ceiling(self) -> "Ceiling":
+        """The most that a call of this model can use."""
+        if self._ceiling is None:
+            # Only a call under a limit or a budget asks.
+            from portico.providers.bounds import Ceiling
+
+            self._ceiling = Ceiling(f"{self.upstream.provider.like}/{self.model}", self.price)
+        return self._ceiling
 
     def serves(self, operation: str) -> bool:
         """Return whether the provider has this operation, or one of another dialect that can stand for it.

@@ -461,8 +461,11 @@ class ServerConnection(asyncio.BufferedProtocol):
             self._linger_until += LINGER
             self.transport.close()
 
-    def check(self, now: float) -> None:
-        """Hold the caller to its time limits."""
+    def check(self, now: float, before: float) -> None:
+        """Hold the caller to its time limits, by what it did until the last look (`before`).
+
+        Since then this worker may have been too busy to see what it sent.
+        """
         if self.lost:
             return
         limits = self.server.timeouts
@@ -474,7 +477,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if now - self._write_since > limits.write or (not unsent and 0 < self._linger_until <= now):
                 self.abort()
             return
-        waited = now - self._since - SWEEP  # `_since` may be as old as the last sweep
+        waited = before - self._since
         if self._reading is not None:
             if not self._read_paused and self._reading.asked_for and waited > limits.body:
                 self._refuse(RequestTimeout(f"no byte of the request body came for {limits.body:g} seconds"))

@@ -120,9 +120,9 @@ class Server:
 
     def _sweep(self) -> None:
         self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
-        now = self.now = self.loop.time()
+        before, self.now = self.now, self.loop.time()
         for connection in list(self.connections):
-            connection.check(now)
+            connection.check(self.now, before)
         self._sweeper = self.loop.call_later(SWEEP, self._sweep)
 
 

@@ -1,0 +1,52 @@
+"""What the head of a request says, found out once: requests that repeat the head share it."""
+
+from collections.abc import Sequence
+
+from portico.dialects.operations import Route
+from portico.errors import InvalidRequest
+from portico.stages.attribute import customer_named, tags_named
+from portico.stages.authenticate import Keys, identify
+from portico.wire.head import Head
+
+
+class Known:
+    """What a head says under one version of the configuration.
+
+    `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name.
+    `lines` are the headers that go on, by where they go (see `Outgoing`).
+    """
+
+    __slots__ = ("customer", "hashed", "kind", "lines", "query", "route", "strict", "tags", "version")
+
+    def __init__(self, version: int, route: Route) -> None:
+        self.version = version
+        self.route = route
+        self.hashed = b""
+        self.query = ""
+        self.kind = b""
+        self.strict = False
+        self.customer: str | None = None
+        self.tags: Sequence[tuple[str, str]] = ()
+        self.lines: dict[bytes, bytes] = {}
+
+    def __repr__(self) -> str:
+        return f"<Known {self.route.operation.name}>"
+
+    def read(self, head: Head, keys: Keys) -> None:
+        """Read the head. Raises Unauthenticated, InvalidRequest."""
+        fields = head.fields
+        query = head.target.partition(b"?")[2].decode("latin-1")
+        hashed = identify(fields, query, keys)
+        if fields.get(b"content-encoding", b"identity") != b"identity":
+            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
+        self.query = without_key(query) if "key=" in query else query
+        self.kind = fields.get(b"content-type", b"")
+        self.strict = fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
+        self.customer = customer_named(fields)
+        self.tags = tags_named(fields)
+        self.hashed = hashed
+
+
+def without_key(query: str) -> str:
+    """Return a caller's query without the gateway's key."""
+    return "&".join(pair for pair in query.split("&") if not pair.startswith("key="))

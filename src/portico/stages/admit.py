@@ -1,0 +1,262 @@
+"""Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
+
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from portico.call import Call, Extend
+from portico.dialects.limits import limited
+from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, UnboundedCall
+from portico.rules import Applied, Bound, Rule
+from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
+from portico.state.scopes import Dimensions, scopes
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.target import Target
+
+MEMO_BOUND: Final = 10_000
+NOTHING: Final = Bound(0, 0, 0)
+SHORTEST: Final = 16
+"""Tokens of an answer that is worth asking for, where one is cut to what is left."""
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class Bounds:
+    """The rules in force, and which of them a call is under. `declared` are those of the configuration."""
+
+    def __init__(self, declared: Sequence[Applied], state: State) -> None:
+        self._declared = declared
+        self._state = state
+        self._version = -1
+        self._rules: Sequence[Applied] = ()
+        self._known: dict[tuple[object, ...], tuple[Scope, ...]] = {}
+
+    def __repr__(self) -> str:
+        return f"<Bounds {len(self._declared)} declared rules>"
+
+    def scopes(self, call: Call, target: Target) -> tuple[Scope, ...]:
+        """Return the scopes of a call that goes to a target."""
+        version = self._state.version
+        if version != self._version:
+            self._version = version
+            self._rules = (*self._declared, *self._state.rules())
+            self._known.clear()
+        holder = call.caller
+        assert holder is not None
+        if not self._rules and not holder.rules:
+            return ()
+        key = (holder.id, call.model, target.name, call.customer, call.tags)
+        found = self._known.get(key)
+        if found is None:
+            if len(self._known) >= MEMO_BOUND:
+                self._known.clear()
+            models = tuple(dict.fromkeys(filter(None, (call.model, target.model, target.name))))
+            told = Dimensions(
+                key=holder.id,
+                user=holder.user,
+                team=holder.team,
+                org=holder.org,
+                customer=call.customer,
+                tags=call.tags,
+                provider=target.upstream.name,
+                models=models,
+            )
+            found = self._known[key] = scopes((*self._rules, *holder.rules), told)
+        return found
+
+
+async def admit(
+    call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
+) -> None:
+    """Open the call's permit, or raise LimitExceeded, BudgetExceeded or UnboundedCall."""
+    target = targets[0]
+    under = bounds.scopes(call, target)
+    bound = _bound(call, outgoing, targets) if under and _measured(under) else NOTHING
+    call.bound = bound
+    answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+    if not isinstance(answer, Permit) and answer.rule.counts not in ("requests", "in_flight"):
+        # Before a call is refused for its size, it is looked at closely.
+        closer = _closely(call, outgoing, targets)
+        if closer != bound:
+            bound = call.bound = closer
+            answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+        if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
+            bound = call.bound = _bound(call, outgoing, targets)
+            answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+    if not isinstance(answer, Permit):
+        raise refused(answer)
+    call.permit = answer
+
+
+def extender(call: Call, first: Target, bounds: Bounds, state: State, now: Callable[[], Moment]) -> Extend:
+    """Return what reserves more for another attempt."""
+    permit = call.permit
+    assert permit is not None
+
+    async def extend(target: Target, billed: bool) -> None:
+        # Rules that are for this target alone join the call's scopes; what may be billed again is reserved again.
+        more: tuple[Scope, ...] = ()
+        if target is not first:
+            rows = {scope.row for scope in permit.scopes}
+            more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
+        if not more and not (billed and permit.scopes):
+            return
+        refusal = await state.extend(permit, call.bound, now(), more)
+        if refusal is not None:
+            raise refused(refusal)
+
+    return extend
+
+
+def _about(call: Call) -> bytes:
+    """Return what the record of a call needs whose worker died: see `portico.recover`."""
+    holder = call.caller
+    assert holder is not None
+    told = (
+        call.id,
+        call.arrived_ms,
+        call.operation.name,
+        call.model,
+        call.stream,
+        call.alias,
+        call.customer,
+        call.tags,
+    )
+    return _encode((*told, holder.id, holder.team, holder.org, holder.user))
+
+
+def refused(refusal: Refusal) -> PorticoError:
+    """Return the error that tells a refusal: which scope and rule, what is left of it, and when to come back."""
+    rule, whose = refusal.rule, refusal.row.replace("|", ", ")
+    wait = refusal.retry_after
+    when = "" if wait is None else f"; it fits again in {_duration(wait)}"
+    if refusal.closed:
+        return BudgetExceeded(
+            f"the budget of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} is closed: a call used more "
+            "than it had reserved. Whoever manages it can open it again",
+            retry_after=wait,
+        )
+    if refusal.asked is None:
+        return UnboundedCall(
+            f"the budget of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} must hold, and nobody can say "
+            "what this call might use at most; set a limit for its output (such as `max_tokens`) and leave out what is "
+            "not text, or have an allowance set for the key"
+        )
+    if rule.counts == "in_flight":
+        return LimitExceeded(f"{whose} may have {rule.amount} calls at once, and has", retry_after=wait)
+    what = "limit" if rule.kind == "limit" else "budget"
+    message = (
+        f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} has {_amount(rule, refusal.left)} "
+        f"left, and this call may need {_amount(rule, refusal.asked)}{when}"
+    )
+    kind = LimitExceeded if rule.kind == "limit" else BudgetExceeded
+    return kind(message, retry_after=wait)
+
+
+def _measured(under: Sequence[Scope]) -> bool:
+    return any(rule.counts not in ("requests", "in_flight") for scope in under for rule in scope.rules)
+
+
+def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
+    """Return the most that an attempt at the dearest of the targets can use, by a quick look where that will do."""
+    asked, body = outgoing.asked, outgoing.body
+    if asked is None or not isinstance(body, bytes):
+        return _allowed(call, Bound(0, 0, None))
+    found: Bound | None = None
+    for target in targets:
+        one = target.ceiling.bound(call.operation, asked, body)
+        if one is None:
+            return _closely(call, outgoing, targets)
+        found = one if found is None else _dearer(found, one)
+    assert found is not None
+    return _allowed(call, found)
+
+
+def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
+    """Return the same by a walk through the whole request."""
+    asked, body = outgoing.asked, outgoing.body
+    if asked is None or not isinstance(body, bytes):
+        return _allowed(call, Bound(0, 0, None))
+    found: Bound | None = None
+    for target in targets:
+        one = target.ceiling.closely(call.operation, asked, body)
+        found = one if found is None else _dearer(found, one)
+    assert found is not None
+    return _allowed(call, found)
+
+
+def _dearer(one: Bound, other: Bound) -> Bound:
+    cost = None if one.cost is None or other.cost is None else max(one.cost, other.cost)
+    return Bound(
+        max(one.input_tokens, other.input_tokens),
+        max(one.output_tokens, other.output_tokens),
+        cost,
+        one.why or other.why,
+    )
+
+
+def _allowed(call: Call, bound: Bound) -> Bound:
+    """Return the bound, or what the key grants to a call that has none."""
+    holder = call.caller
+    if bound.cost is None and holder is not None and holder.allowance is not None:
+        return Bound(bound.input_tokens, bound.output_tokens, holder.allowance)
+    return bound
+
+
+def _clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> bool:
+    """Cut the answer that a request asks for to what is left under a rule; say whether that is worth anything."""
+    asked, body = outgoing.asked, outgoing.body
+    if asked is None or asked.members is None or not isinstance(body, bytes):
+        return False
+    operation = outgoing.operation
+
+    def need(limit: int) -> int:
+        assert asked is not None
+        text, seen = limited(operation, asked, limit)
+        most = 0
+        for target in targets:
+            bound = target.ceiling.closely(operation, seen, text)
+            counted = {
+                "cost": bound.cost,
+                "tokens": bound.input_tokens + bound.output_tokens,
+                "input_tokens": bound.input_tokens,
+                "output_tokens": bound.output_tokens,
+            }[refusal.rule.counts]
+            most = max(most, counted if counted is not None else refusal.rule.amount + 1)
+        return most
+
+    low, high = need(SHORTEST), need(2 * SHORTEST)
+    if low > refusal.left or high <= low:
+        return False
+    limit = SHORTEST + (refusal.left - low) * SHORTEST // (high - low)
+    while need(limit) > refusal.left:  # where the rates have steps
+        limit //= 2
+        if limit < SHORTEST:
+            return False
+    outgoing.body, outgoing.asked = limited(operation, asked, limit)
+    return True
+
+
+def _amount(rule: Rule, amount: int) -> str:
+    if rule.counts == "cost":
+        whole, rest = divmod(max(0, amount), 1_000_000_000)
+        digits = f"{rest:09d}".rstrip("0").ljust(2, "0")
+        return f"${whole:,}.{digits}"
+    return f"{amount:,} {rule.counts.replace('_', ' ')}"
+
+
+def _window(rule: Rule) -> str:
+    every = rule.window.every
+    return every if isinstance(every, str) else _duration(every)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 1:
+        return f"{max(1, round(seconds * 1000))} ms"
+    if seconds < 120:
+        return f"{round(seconds)} s"
+    minutes = round(seconds / 60)
+    if minutes < 120:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"

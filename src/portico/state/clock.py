@@ -1,0 +1,12 @@
+"""What time it is, by the two clocks that state goes by."""
+
+import time
+
+from portico.state.contract import Moment
+
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS's monotonic clock counts its sleep too
+
+
+def moment() -> Moment:
+    """Return the present."""
+    return Moment(time.clock_gettime_ns(_BOOT), time.time_ns())

@@ -1,0 +1,60 @@
+"""Which counters a call is under: the rules that are for it, put together by the rows that hold their counts."""
+
+from collections.abc import Iterable, Iterator
+from itertools import product
+
+import msgspec
+
+from portico.config.wildcard import matches
+from portico.rules import Applied, Dimension, row_of
+from portico.state.contract import Scope
+
+
+class Dimensions(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a call is told apart by. `models` are the name that was asked for and that of its target."""
+
+    key: str | None = None
+    user: str | None = None
+    team: str | None = None
+    org: str | None = None
+    customer: str | None = None
+    tags: tuple[str, ...] = ()
+    provider: str | None = None
+    models: tuple[str, ...] = ()
+
+    def of(self, dimension: Dimension) -> tuple[str, ...]:
+        """Return a call's values in a dimension."""
+        if dimension == "tag":
+            return self.tags
+        if dimension == "model":
+            return self.models
+        value: str | None = getattr(self, dimension)
+        return (value,) if value is not None else ()
+
+
+def scopes(rules: Iterable[Applied], call: Dimensions) -> tuple[Scope, ...]:
+    """Return the scopes of a call, each row once, ordered by name."""
+    rows: dict[str, list[Applied]] = {}
+    for applied in rules:
+        for row in rows_of(applied, call):
+            rows.setdefault(row, []).append(applied)
+    return tuple(Scope(row, tuple(applied.rule for applied in rows[row])) for row in sorted(rows))
+
+
+def rows_of(applied: Applied, call: Dimensions) -> Iterator[str]:
+    """Yield the rows in which a rule counts a call: none where it is not for it, several where a call has several tags.
+
+    A rule for a model counts a call once, by the name that was asked for.
+    """
+    for dimension, patterns in applied.to.items():
+        if not any(matches(pattern, value) for value in call.of(dimension) for pattern in patterns):
+            return
+    for values in product(*(_told(dimension, call) for dimension in applied.each)):
+        row = row_of(applied, dict(zip(applied.each, values, strict=True)))
+        if row is not None:
+            yield row
+
+
+def _told(dimension: Dimension, call: Dimensions) -> tuple[str, ...]:
+    values = call.of(dimension)
+    return values[:1] if dimension == "model" else values
