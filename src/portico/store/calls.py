@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Engine, Select, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, Select, select
 
 from portico.journal.entries import decode_record
 from portico.record import Record
@@ -84,25 +84,14 @@ def page(connection: Connection, asked: Filter, before: int | None = None, limit
     if shape is None:
         return Page((), None, None)
     lead, rest = shape
-    inner = _led(asked, lead, before).order_by(calls.c.seq.desc())
-    if not rest:
-        rows = connection.execute(inner.limit(limit + 1)).all()
-        more = rows[limit - 1].seq if len(rows) > limit else None
-        return Page(_found(connection, rows[:limit]), more, time_of(more) if more else None)
-    looked = inner.limit(LOOK_AT).subquery()
-    rows = connection.execute(
-        select(*(looked.c[column.name] for column in _SHOWN))
-        .where(*(_on(looked, each) for each in rest))
-        .order_by(looked.c.seq.desc())
-        .limit(limit + 1)
-    ).all()
-    if len(rows) > limit:
-        more = rows[limit - 1].seq
-    else:
-        seqs = inner.with_only_columns(calls.c.seq).limit(LOOK_AT).subquery()
-        count, lowest = connection.execute(select(func.count(), func.min(seqs.c.seq))).one()
-        more = lowest if count == LOOK_AT else None
-    return Page(_found(connection, rows[:limit]), more, time_of(more) if more else None)
+    order = _order(lead)
+    within = _within(order, asked, before)
+    floor = _at(connection, lead, within, order.desc()) if rest else None
+    if floor is not None:
+        within.append(order >= floor)
+    rows = connection.execute(_query(lead, rest, within).order_by(order.desc()).limit(limit + 1)).all()
+    more = rows[limit - 1].seq if len(rows) > limit else floor
+    return Page(_found(connection, rows[:limit]), more, None if more is None else time_of(more))
 
 
 def find(connection: Connection, id_: str) -> Found | None:
@@ -120,20 +109,13 @@ def each(engine: Engine, asked: Filter, chunk: int = 2_000) -> Iterator[list[Fou
             if shape is None:
                 return
             lead, rest = shape
-            inner = _led(asked, lead, None).where(calls.c.seq > after).order_by(calls.c.seq)
-            looked = inner.limit(max(LOOK_AT, chunk)).subquery()
-            rows = connection.execute(
-                select(*(looked.c[column.name] for column in _SHOWN))
-                .where(*(_on(looked, part) for part in rest))
-                .order_by(looked.c.seq)
-                .limit(chunk)
-            ).all()
-            if len(rows) == chunk:
-                after = rows[-1].seq
-            else:
-                seqs = inner.with_only_columns(calls.c.seq).limit(max(LOOK_AT, chunk)).subquery()
-                count, highest = connection.execute(select(func.count(), func.max(seqs.c.seq))).one()
-                after = highest if count == max(LOOK_AT, chunk) else None
+            order = _order(lead)
+            within = [*_within(order, asked, None), order > after]
+            ceiling = _at(connection, lead, within, order) if rest else None
+            if ceiling is not None:
+                within.append(order <= ceiling)
+            rows = connection.execute(_query(lead, rest, within).order_by(order).limit(chunk)).all()
+            after = rows[-1].seq if len(rows) == chunk else ceiling
             found = list(_found(connection, rows))
         if found:
             yield found
@@ -183,34 +165,59 @@ def _lead(parts: list[_Part]) -> tuple[_Part | None, list[_Part]]:
     return None, parts
 
 
-def _led(asked: Filter, lead: _Part | None, before: int | None) -> Select[Any]:
-    """Return the query of the calls in a range of time that meet the leading condition."""
-    columns: list[Any] = [*_SHOWN]
-    columns += [calls.c[name] for name in (*_NAMED, *_PLAIN, "status_class", "cost_nano_usd", "total_us")]
-    query = select(*columns)
-    order: ColumnElement[int] = calls.c.seq
-    if lead is not None and lead[0] == "tag":
-        query = query.join(call_tags, call_tags.c.seq == calls.c.seq).where(call_tags.c.tag == lead[2])
-        order = call_tags.c.seq
-    elif lead is not None:
-        query = query.where(calls.c[lead[0]] == lead[2])
-        if lead[0] == "status_class":
-            query = query.where(calls.c.status_class != 2)  # says that the partial index will do
+def _order(lead: _Part | None) -> ColumnElement[int]:
+    """Return the column that calls are walked along by."""
+    return call_tags.c.seq if lead is not None and lead[0] == "tag" else calls.c.seq
+
+
+def _within(order: ColumnElement[int], asked: Filter, before: int | None) -> list[ColumnElement[bool]]:
+    within: list[ColumnElement[bool]] = []
     if before is not None:
-        query = query.where(order < before)
+        within.append(order < before)
     if asked.since_ms is not None:
-        query = query.where(order >= first_seq(asked.since_ms))
+        within.append(order >= first_seq(asked.since_ms))
     if asked.until_ms is not None:
-        query = query.where(order < first_seq(asked.until_ms))
+        within.append(order < first_seq(asked.until_ms))
+    return within
+
+
+def _led(lead: _Part | None) -> list[ColumnElement[bool]]:
+    """Return the leading condition, as its index has it."""
+    if lead is None:
+        return []
+    name, _, value = lead
+    if name == "tag":
+        return [call_tags.c.tag == value]
+    led: list[ColumnElement[bool]] = [calls.c[name] == value]
+    if name == "status_class":
+        led.append(calls.c.status_class != 2)  # says that the partial index will do
+    return led
+
+
+def _at(
+    connection: Connection, lead: _Part | None, within: list[ColumnElement[bool]], order: ColumnElement[int]
+) -> int | None:
+    """Return where the last call stands that is looked at; None where all can be. Only an index is read for it."""
+    table = call_tags if lead is not None and lead[0] == "tag" else calls
+    far = select(table.c.seq).where(*_led(lead), *within).order_by(order).offset(LOOK_AT - 1).limit(1)
+    return connection.execute(far).scalar()
+
+
+def _query(lead: _Part | None, rest: list[_Part], within: list[ColumnElement[bool]]) -> Select[Any]:
+    query = select(*_SHOWN).where(*_led(lead), *within, *map(_also, rest))
+    if lead is not None and lead[0] == "tag":
+        query = query.join(call_tags, call_tags.c.seq == calls.c.seq)
     return query
 
 
-def _on(looked: Any, part: _Part) -> ColumnElement[bool]:
+def _also(part: _Part) -> ColumnElement[bool]:
+    """Return a condition that is only looked at, never looked up: no other index may take the place of the leading."""
     name, how, value = part
     if name == "tag":
-        has = select(call_tags.c.seq).where((call_tags.c.tag == value) & (call_tags.c.seq == looked.c.seq))
-        return has.exists()
-    column: ColumnElement[Any] = looked.c[name]
+        return select(call_tags.c.seq).where((call_tags.c.tag == value) & (call_tags.c.seq == calls.c.seq)).exists()
+    column: ColumnElement[Any] = calls.c[name]
+    if isinstance(value, int) and not isinstance(value, bool):
+        column = column + 0
     meets: ColumnElement[bool] = column >= value if how == ">=" else column == value
     return meets
 
