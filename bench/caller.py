@@ -19,6 +19,9 @@ import uvloop
 from bench import bodies, pacer, procfs
 from bench.figures import percentile
 
+ENDS = {"chat": pacer.DONE, "messages": b"event: message_stop", "responses": b"event: response.completed"}
+"""What a stream of each dialect ends with."""
+
 
 class Job(msgspec.Struct, kw_only=True):
     """What to do. `watch` are the root processes whose CPU and memory count; `pace` and `wait` are milliseconds."""
@@ -37,6 +40,7 @@ class Job(msgspec.Struct, kw_only=True):
     ramp: float = 1.0  # seconds over which the first ones are begun
     limit: float = 60.0  # seconds after which whatever is unfinished counts as such
     include_usage: bool = True
+    dialect: Literal["chat", "messages", "responses"] = "chat"  # what callers of streams speak
     watch: list[int] = []
     beside: list[int] = []  # root processes that share the load's core
 
@@ -132,8 +136,10 @@ class Line(asyncio.Protocol):
 class StreamLine(Line):
     """A call whose reply is a stream; checks that every event is there, once, in order, and its own."""
 
-    def __init__(self, tally: Tally, stream: int, events: int, pace: float) -> None:
+    def __init__(self, tally: Tally, stream: int, events: int, pace: float, dialect: str = "chat") -> None:
         super().__init__(tally)
+        self.end = ENDS[dialect]
+        self.repeats = dialect == "responses"
         self.stream, self.events, self.pace = stream, events, pace * 1e6
         self.expected = 0
         self.tail = b""
@@ -149,7 +155,13 @@ class StreamLine(Line):
             return
         tally, whole = self.tally, data[:cut]
         self.tail = data[cut:]
-        for found in pacer.MARK.finditer(whole):
+        if self.repeats:
+            # When its text is whole, a response says it again, several times.
+            said, done, _ = whole.partition(b"event: response.output_text.done")
+            self.repeats = not done
+        else:
+            said = b"" if self.end == ENDS["responses"] else whole
+        for found in pacer.MARK.finditer(said):
             stream, number, written = int(found[1]), int(found[2]), int(found[3])
             if stream != self.stream:
                 tally.faults["event of another stream"] += 1
@@ -167,7 +179,7 @@ class StreamLine(Line):
             else:
                 tally.first.append(now - self.sent)
             self.before = now
-        self.complete = self.complete or pacer.DONE in whole
+        self.complete = self.complete or self.end in whole
 
     def on_message_complete(self) -> None:
         if self.status != 200:
@@ -212,10 +224,15 @@ async def stream(job: Job, number: int, tally: Tally) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(number * job.ramp / job.count)
     order = pacer.Order(stream=number, events=job.events, pace=job.pace)
-    message = request(job, bodies.stream_body(job.model, str(order), include_usage=job.include_usage))
+    body = bodies.stream_body(job.model, str(order), include_usage=job.include_usage)
+    if job.dialect != "chat":
+        from bench.crossing import said  # loads what translates, which no other job needs
+
+        body = said(job.dialect, body, stream=True)
+    message = request(job, body)
     try:
         _, line = await loop.create_connection(
-            lambda: StreamLine(tally, number, job.events, job.pace), job.host, job.port
+            lambda: StreamLine(tally, number, job.events, job.pace, job.dialect), job.host, job.port
         )
     except OSError as error:
         tally.faults[f"connect: {type(error).__name__}"] += 1

@@ -14,7 +14,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from bench import certificates, checks, installing, machine, mocks, report, scenarios, soak, subjects, wrk
+from bench import certificates, checks, crossing, installing, machine, mocks, report, scenarios, soak, subjects, wrk
 from bench.machine import Missing
 from bench.mocks import Mocks
 from bench.results import Records, Result
@@ -121,13 +121,16 @@ def _plan(extent: Extent) -> dict[str, Scenario]:
         plan[f"call {size} {upstream}"] = partial(scenarios.call, size=size, upstream=upstream)
     plan["stream cost"] = scenarios.stream_cost
     plan["stream cost, usage hidden"] = partial(scenarios.stream_cost, include_usage=False)
+    plan["crossing calls"] = crossing.calls
+    plan["crossing events"] = crossing.events
+    plan[crossing.PAIRS] = crossing.pairs
     plan["stream timing"] = scenarios.stream_timing
     plan["streams held"] = scenarios.streams_held
     plan["in flight"] = scenarios.in_flight
     return plan
 
 
-ONCE = ("streams held", "in flight")
+ONCE = ("streams held", "in flight", crossing.PAIRS)
 PORTICO_ONLY = ("stream cost, usage hidden",)
 
 

@@ -25,7 +25,7 @@ UNSAID = """\
   accounts of its own. They are beside each other because they stand at the same place in front of a provider, not
   because they do the same.
 - One worker on one core, the load and the mock on another. More workers were not measured here, nor a network, nor
-  other dialects than chat completions, nor anything else that a configuration may switch on.
+  other pairs of dialects than those above, nor anything else that a configuration may switch on.
 - Near the ceiling the load's core is the limit, not the subject: where *load core* is close to 1, calls a second
   are a lower bound (nginx's usually are, which flatters every ratio of calls a second against it). CPU per call is
   the better figure there.
@@ -151,6 +151,42 @@ def in_flight_table(result: Result, scenario: str) -> Table:
     return table
 
 
+def crossing_calls_table(result: Result, scenario: str) -> Table:
+    """Whole calls to a provider of Chat Completions, by what the caller speaks."""
+    wanted = [f"{caller} {size} of chat" for size in ("1 KB", "14 KB") for caller in ("messages", "responses")]
+    table = [["CPU", "chat 1 KB, µs/call", "chat 14 KB, µs/call", *wanted, "faults"]]
+    for subject in result.subjects(scenario):
+        cells = [_cell(result.figure(scenario, subject, metric)) for metric in ("chat 1 KB", "chat 14 KB", *wanted)]
+        table.append([subject, *cells, _told(result.faults(scenario, subject))])
+    return table
+
+
+def crossing_events_table(result: Result, scenario: str) -> Table:
+    """Events of streams from a provider of Chat Completions, by what the caller speaks."""
+    table = [["CPU", "chat, µs/event", "messages of chat", "responses of chat", "faults"]]
+    for subject in result.subjects(scenario):
+        metrics = ("chat", "messages of chat", "responses of chat")
+        cells = [_cell(result.figure(scenario, subject, metric)) for metric in metrics]
+        table.append([subject, *cells, _told(result.faults(scenario, subject))])
+    return table
+
+
+def pairs_table(result: Result, scenario: str) -> Table:
+    """The agent's request from each dialect to each other: µs with tools that came before / with new ones."""
+    named = [name for row in result.rows if row.scenario == scenario for name in row.values if "," not in name]
+    callers = list(dict.fromkeys(name.partition(" to ")[0] for name in named))
+    table = [["µs: tools known / new", *callers]]
+    for caller in callers:
+        cells = []
+        for provider in callers:
+            known, new = (
+                result.figure(scenario, "portico", f"{caller} to {provider}{more}") for more in ("", ", new tools")
+            )
+            cells.append(f"{_cell(known)} / {_cell(new)}" if known else NONE)
+        table.append([caller, *cells])
+    return table
+
+
 def memory_table(result: Result) -> Table:
     """Resident memory, MB, of all processes of each."""
     table = [["", "idle", "loaded (largest)", "at rest after", "processes"]]
@@ -212,6 +248,15 @@ def tables(result: Result) -> list[tuple[str, Table]]:
             found.append(("1,500 streams held, 100 ms an event", held_table(result, scenario)))
         elif scenario == "in flight":
             found.append(("2,000 calls in flight, a second each", in_flight_table(result, scenario)))
+        elif scenario == "crossing calls":
+            title = "crossing to a provider of chat completions, whole calls, 64 connections"
+            found.append((title, crossing_calls_table(result, scenario)))
+        elif scenario == "crossing events":
+            title = "crossing from a provider of chat completions, streams, 20 ms an event"
+            found.append((title, crossing_events_table(result, scenario)))
+        elif scenario.startswith("pairs"):
+            title = "a request of 14 KB, 12 tools and 30 turns, parsed (below) and rendered (beside)"
+            found.append((title, pairs_table(result, scenario)))
         elif scenario == "soak":
             found.append(("soak", soak_table(result)))
     if result.subjects("memory idle"):

@@ -138,6 +138,15 @@ def promises(result: Result) -> list[Promise]:
     for scenario in ("stream cost", "stream cost, usage hidden"):
         beside = _scaled(result.against("stream cost", "stream", scenario, "portico", "cpu"), 10)
         held.append(_at_most(f"{scenario}: CPU per event where the reference takes 10, µs", 12.0, beside))
+    for caller, bound in (("messages", 1.4), ("responses", 1.5)):
+        ratio = result.figure("crossing calls", "portico", f"{caller} 1 KB of chat")
+        held.append(_at_most(f"crossing {caller} to chat, 1 KB: CPU per call, of chat to chat", bound, ratio))
+    for caller in ("messages", "responses"):
+        ratio = result.figure("crossing events", "portico", f"{caller} of chat")
+        held.append(_at_most(f"crossing chat to {caller}: CPU per event, of one passed", 1.8, ratio))
+    worst = [row.values for row in result.rows if row.scenario == "pairs, 14 KB"]
+    slowest = spread([max(values.values()) for values in worst]) if worst else None
+    held.append(_at_most("14 KB request parsed and rendered, the slowest pair with new tools, µs", 100, slowest))
     for peer, times in (("litellm", 100.0), ("portkey", 10.0)):
         ratio = result.ratio("call 1 KB plain", "portico", "rate", peer)
         held.append(_at_least(f"call 1 KB plain: calls a second, of {peer}'s", times, ratio))

@@ -81,11 +81,12 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
     if place is None or subject.streams_only:
         return None
     scenario = f"call {size} {upstream}"
-    lua = _script(bench, subject, place, size)
+    body = bodies.body(bodies.SIZES[size], place.model)
+    lua = script(bench, f"{subject.name}-{place.model}", place, size, body)
     if turn == 0:
-        _drive(bench, subject, place, lua, 16, 3.0 if subject.heavy else 1.0)
-    load, cpu, busy, foreign = _drive(bench, subject, place, lua, 64, bench.extent.busy)
-    alone, *_ = _drive(bench, subject, place, lua, 1, bench.extent.single)
+        drive(bench, subject, place, lua, 16, 3.0 if subject.heavy else 1.0)
+    load, cpu, busy, foreign = drive(bench, subject, place, lua, 64, bench.extent.busy)
+    alone, *_ = drive(bench, subject, place, lua, 1, bench.extent.single)
     failed = load.failed + alone.failed
     if failed or not load.requests or not alone.requests:
         return Row(scenario, subject.name, turn, {}, {"failed of " + str(load.requests + alone.requests): failed})
@@ -105,16 +106,17 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
     return Row(scenario, subject.name, turn, values)
 
 
-def _script(bench: Bench, subject: Subject, place: Place, size: str) -> Path:
-    stem = f"{subject.name}-{place.model}-{size.replace(' ', '')}"
+def script(bench: Bench, name: str, place: Place, size: str, content: bytes) -> Path:
+    """Write, once, what wrk is to send to a place under this name, and return where."""
+    stem = f"{name}-{size.replace(' ', '')}"
     body, lua = bench.folder / f"{stem}.json", bench.folder / f"{stem}.lua"
     if not lua.exists():
-        body.write_bytes(bodies.body(bodies.SIZES[size], place.model))
+        body.write_bytes(content)
         lua.write_text(wrk.script(body, place.headers))
     return lua
 
 
-def _drive(
+def drive(
     bench: Bench, subject: Subject, place: Place, lua: Path, connections: int, seconds: float
 ) -> tuple[wrk.Load, float, float, float]:
     """Run wrk; return what it did, CPU seconds of the subject, how busy load and mock kept their core (0 to 1), and how

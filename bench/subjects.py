@@ -54,6 +54,7 @@ class Subject:
     started_in: float = 0.0
     records: Path | None = None
     streams_only: bool = False
+    crosses: dict[Upstream, str] = field(default_factory=dict)  # models whose callers may speak other dialects
     completed: int = 0  # calls that the load generators saw to their end
     cut: int = 0  # calls that a load generator dropped half-way, at most
 
@@ -117,6 +118,11 @@ def portico_config(mocks: Mocks, port: int, data: Path) -> str:
         providers += f"  {upstream}: {{like: openai, base_url: {mocks.base(upstream)!r}, api_key: sk-mock{trust}}}\n"
         models += f"  bench-{upstream}: {{targets: [{upstream}/gpt-4o-mini]}}\n"
         prices += f"  {upstream}/gpt-4o-mini: {{input: 0.15, output: 0.6, cache_read: 0.075}}\n"
+        # One that has no other operation, so that callers of other dialects must cross.
+        base = f"base_url: {mocks.base(upstream)!r}, api_key: sk-mock{trust}"
+        providers += f"  chat-{upstream}: {{like: openai, operations: [chat], {base}}}\n"
+        models += f"  bench-chat-{upstream}: {{targets: [chat-{upstream}/gpt-4o-mini]}}\n"
+        prices += f"  chat-{upstream}/gpt-4o-mini: {{input: 0.15, output: 0.6, cache_read: 0.075}}\n"
     return PORTICO.format(port=port, data=data, providers=providers, models=models, prices=prices, key=KEY)
 
 
@@ -138,7 +144,9 @@ def portico(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
         except FileNotFoundError as error:
             raise Ended((folder / "portico.err").read_text(errors="replace").strip()[-600:]) from error
         places = {upstream: Place(port, f"bench-{upstream}", JSON_HEADERS) for upstream in UPSTREAMS}
-        yield Subject("portico", places, [process.pid], version=_revision(), started_in=took, records=records)
+        subject = Subject("portico", places, [process.pid], version=_revision(), started_in=took, records=records)
+        subject.crosses = {upstream: f"bench-chat-{upstream}" for upstream in UPSTREAMS}
+        yield subject
 
 
 def _revision() -> str:
@@ -227,7 +235,9 @@ def litellm(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
             [str(program.parent / "python"), "-c", "import importlib.metadata as m; print(m.version('litellm'))"],
             capture_output=True, text=True, check=True,
         ).stdout.strip()  # fmt: skip
-        yield Subject("litellm", places, [process.pid], heavy=True, version=version, started_in=took)
+        subject = Subject("litellm", places, [process.pid], heavy=True, version=version, started_in=took)
+        subject.crosses = {upstream: f"bench-{upstream}" for upstream in UPSTREAMS}
+        yield subject
 
 
 @contextmanager
@@ -248,9 +258,10 @@ def portkey(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
             for upstream in UPSTREAMS
         }
         package = json.loads((program.parent.parent / "package.json").read_text())
-        yield Subject(
-            "portkey", places, [process.pid], heavy=True, version=f"{package['version']} (hono {HONO})", started_in=took
-        )
+        subject = Subject("portkey", places, [process.pid], heavy=True, started_in=took)
+        subject.version = f"{package['version']} (hono {HONO})"
+        subject.crosses = dict.fromkeys(UPSTREAMS, "gpt-4o-mini")
+        yield subject
 
 
 SUBJECTS = {

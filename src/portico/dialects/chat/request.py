@@ -62,8 +62,9 @@ _FIELDS: dict[str, tuple[str, frozenset[type], str, str]] = {
     for name in (usual, *others)
 }
 _USUAL = {attribute: usual for attribute, _, _, usual in _FIELDS.values()}
-_USUAL_NAMES = tuple(_USUAL.values())
-_values_of = attrgetter(*_USUAL)
+_SELDOM = {attribute: usual for attribute, usual in _USUAL.items() if attribute not in ("max_tokens", "temperature")}
+_values_of = attrgetter(*_SELDOM)
+_UNSAID = (None,) * len(_SELDOM)
 
 
 def parse_request(body: bytes, *, model: str, stream: bool, members: Members | None = None) -> Request:
@@ -214,7 +215,13 @@ def encode(fields: Table) -> bytes:
 
 
 def _render_values(fields: Table, request: Request, hints: Table, target: Target) -> None:
-    fields |= {name: value for name, value in zip(_USUAL_NAMES, _values_of(request), strict=True) if value is not None}
+    if request.max_tokens is not None:
+        fields["max_tokens"] = request.max_tokens
+    if request.temperature is not None:
+        fields["temperature"] = request.temperature
+    if (values := _values_of(request)) != _UNSAID:
+        # Few requests say any of these.
+        fields |= {name: value for name, value in zip(_SELDOM.values(), values, strict=True) if value is not None}
     for attribute, name in hints.items():
         if attribute in _USUAL and (usual := _USUAL[attribute]) in fields:
             fields[name] = fields.pop(usual)

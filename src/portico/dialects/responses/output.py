@@ -18,13 +18,6 @@ from portico.types import Dialect, Usage
 _TIERS = frozenset(("auto", "default", "flex", "scale", "priority"))
 _ORDINARY = {"standard": "default", "standard_only": "default", "on_demand": "default"}
 _object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
-# Members of a request that its response repeats as they are, with what stands there when they were not said.
-_REPEATED: tuple[tuple[str, Any], ...] = (
-    ("max_tool_calls", None),
-    ("prompt_cache_retention", None),
-    ("safety_identifier", None),
-    ("truncation", "disabled"),
-)
 
 
 def served_tier(tier: str | None) -> str | None:
@@ -33,11 +26,78 @@ def served_tier(tier: str | None) -> str | None:
     return tier if tier in _TIERS else None
 
 
+_FRAME: Object = {
+    "object": "response",
+    "status": "in_progress",
+    "background": False,
+    "error": None,
+    "incomplete_details": None,
+    "instructions": None,
+    "parallel_tool_calls": True,
+    "previous_response_id": None,
+    "reasoning": {"effort": None, "summary": None},
+    "service_tier": "auto",
+    "store": False,
+    "temperature": 1.0,
+    "text": {"format": {"type": "text"}},
+    "tool_choice": "auto",
+    "tools": (),
+    "top_p": 1.0,
+    "usage": None,
+    "metadata": {},
+    "max_tool_calls": None,
+    "prompt_cache_retention": None,
+    "safety_identifier": None,
+    "truncation": "disabled",
+}
+"""A response to a request that says nothing: what it repeats of one, and what is not known yet. Read-only."""
+# Members of a request that its response repeats as they are.
+_REPEATED = ("max_tool_calls", "prompt_cache_retention", "safety_identifier", "truncation")
+
+
 def frame(request: Request, given: Given) -> Object:
     """Return the response without its output: what it repeats of the request, and what is not known yet as null."""
-    extra = request.extra if request.dialect == "responses" else {}
-    extra = extra | extra.get("$silent", {})
+    value = _FRAME.copy()
+    value["id"] = given.new_id("resp_")
+    value["created_at"] = given.created
+    value["model"] = request.model
+    value["output"] = []
+    value["max_output_tokens"] = request.max_tokens
+    value["prompt_cache_key"] = request.prompt_cache_key
+    value["top_logprobs"] = request.top_logprobs or 0
+    value["user"] = request.user
+    if request.dialect == "responses" and request.extra:
+        extra = request.extra | request.extra.get("$silent", {})
+        for name in _REPEATED:
+            if extra.get(name) is not None:
+                value[name] = extra[name]
+        if "$named" in extra:
+            value["user"] = None
     texts = [part.text for part in request.system if type(part) is Text]
+    if texts:
+        value["instructions"] = "\n\n".join(texts)
+    if request.output is not None or request.verbosity is not None:
+        value["text"] = _form(request)
+    if request.reasoning is not None:
+        value["reasoning"] = _FRAME["reasoning"] | write_reasoning(request)
+    if request.tools:
+        value |= told(request.tools, "again", Notes("responses"), lambda _: {"tools": _again(request.tools)})
+    if request.parallel_tools is False:
+        value["parallel_tool_calls"] = False
+    if (tier := served_tier(request.service_tier)) is not None:
+        value["service_tier"] = tier
+    if request.temperature is not None:
+        value["temperature"] = request.temperature
+    if request.top_p is not None:
+        value["top_p"] = request.top_p
+    if request.tool_choice is not None:
+        value["tool_choice"] = write_choice(request.tool_choice, request)
+    if request.metadata:
+        value["metadata"] = request.metadata
+    return value
+
+
+def _form(request: Request) -> Object:
     text: Object = {"format": {"type": "text"}}
     output = request.output
     if output is not None and output.kind == "json":
@@ -53,46 +113,7 @@ def frame(request: Request, given: Given) -> Object:
         text = {"format": form}
     if request.verbosity is not None:
         text["verbosity"] = request.verbosity
-    reasoning: Object = {"effort": None, "summary": None}
-    if request.reasoning is not None:
-        reasoning.update(write_reasoning(request))
-    tools: Any = []
-    if request.tools:
-        tools = told(request.tools, "said again", Notes("responses"), lambda _: {"tools": _again(request.tools)})[
-            "tools"
-        ]
-    value: Object = {
-        "id": given.new_id("resp_"),
-        "object": "response",
-        "created_at": given.created,
-        "status": "in_progress",
-        "background": False,
-        "error": None,
-        "incomplete_details": None,
-        "instructions": "\n\n".join(texts) if texts else None,
-        "max_output_tokens": request.max_tokens,
-        "model": request.model,
-        "output": [],
-        "parallel_tool_calls": request.parallel_tools is not False,
-        "previous_response_id": None,
-        "prompt_cache_key": request.prompt_cache_key,
-        "reasoning": reasoning,
-        "service_tier": served_tier(request.service_tier) or "auto",
-        "store": False,
-        "temperature": 1.0 if request.temperature is None else request.temperature,
-        "text": text,
-        "tool_choice": "auto" if request.tool_choice is None else write_choice(request.tool_choice, request),
-        "tools": tools,
-        "top_logprobs": request.top_logprobs or 0,
-        "top_p": 1.0 if request.top_p is None else request.top_p,
-        "usage": None,
-        "user": None if "$named" in extra else request.user,
-        "metadata": request.metadata or {},
-    }
-    for name, absent in _REPEATED:
-        said = extra.get(name)
-        value[name] = absent if said is None else said
-    return value
+    return text
 
 
 def _again(tools: tuple[Tool, ...]) -> list[Object]:
