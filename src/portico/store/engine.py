@@ -1,12 +1,14 @@
 """Opening the store: SQLite on a file of ours, or PostgreSQL by its URL, brought to the schema of this Portico."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 
 from portico.errors import ConfigError
 
@@ -49,12 +51,22 @@ def writing(engine: Engine) -> Engine:
     return engine.execution_options(portico_begin="BEGIN IMMEDIATE")
 
 
-def unreachable(error: Exception) -> bool:
-    """Say whether an error is of a store that cannot be used just now: down, or busy."""
-    if not isinstance(error, DBAPIError):
-        return False
-    name = type(error).__name__
-    return error.connection_invalidated or name in ("OperationalError", "InterfaceError", "InternalError")
+@contextmanager
+def durably(engine: Engine) -> Iterator[Connection]:
+    """Begin a transaction that writes; once it is committed, it and all before it survive the loss of power."""
+    with writing(engine).connect() as connection:
+        if connection.dialect.name != "sqlite":  # PostgreSQL does so unless it is told otherwise
+            with connection.begin():
+                yield connection
+            return
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        driver.execute("PRAGMA synchronous = FULL")
+        try:
+            with connection.begin():
+                yield connection
+        finally:
+            driver.execute("PRAGMA synchronous = NORMAL")
 
 
 def _sqlite(url: URL) -> Engine:

@@ -3,9 +3,9 @@
 Everything is done in small transactions, so that ingest and the admin API are never kept waiting for long.
 """
 
+import contextlib
 import os
 from collections.abc import Collection
-from pathlib import Path
 
 import msgspec
 from sqlalchemy import Connection, Engine, delete, select, update
@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, delete, select, update
 from portico.journal.reader import LAST_SEGMENTS
 from portico.journal.segments import segments as list_segments
 from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS
-from portico.store.engine import writing
+from portico.store.engine import durably, writing
 from portico.store.rows import first_seq
 from portico.store.sums import DAY, HOUR, MINUTE
 from portico.store.tables import breakdowns, call_tags, calls, events, names, rollups, segments
@@ -63,20 +63,21 @@ def remove_segments(engine: Engine, directory: str, keep: Keep, now: int, living
     with engine.connect() as connection:
         chosen = segments.c.whole.is_(True) & segments.c.removed.is_(False)
         done = connection.execute(select(segments.c.name, segments.c.bodies, segments.c.last_ms).where(chosen)).all()
-    here = {segment.name: segment.path for segment in there}
     for name, bodies, last_ms in done:
-        if name in held or (bodies and (oldest is None or last_ms >= oldest)):
-            continue
-        # first the word, then the deed: a segment that is said to be gone and is not is only removed again
-        with writing(engine).begin() as connection:
-            connection.execute(update(segments).where(segments.c.name == name).values(removed=True))
-        if name in here:
-            Path(here[name]).unlink(missing_ok=True)
-        removed.append(name)
+        if name not in held and not (bodies and (oldest is None or last_ms >= oldest)):
+            removed.append(name)
+    if removed:
+        # what is in the store survives the loss of power before its segment is gone
+        with durably(engine) as connection:
+            for at in range(0, len(removed), SCOPES):
+                named = segments.c.name.in_(removed[at : at + SCOPES])
+                connection.execute(update(segments).where(named).values(removed=True))
+    here = {segment.name: segment.path for segment in there}
     with engine.connect() as connection:
         said = set(connection.execute(select(segments.c.name).where(segments.c.removed.is_(True))).scalars())
-    for name in said & here.keys() - set(removed):
-        os.unlink(here[name])  # noqa: PTH108  # a path as the listing gave it
+    for name in said & here.keys():  # those of now, and those that an earlier try has left
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(here[name])  # noqa: PTH108  # a path as the listing gave it
     return removed
 
 
