@@ -35,6 +35,9 @@ UPSTREAMS = {
     "cohere": Upstream("cohere", "", "command-a-reasoning-08-2025", ("cohere_chat",)),
 }
 DIALECTS = tuple(UPSTREAMS)
+OPEN = "deepseek"
+DEEPSEEK = Upstream("deepseek", "", "deepseek-reasoner", ("chat",))
+"""A provider of chat completions whose thoughts are not sealed, and which wants them back."""
 
 
 def config(url: str) -> dict[str, Any]:
@@ -48,7 +51,7 @@ def config(url: str) -> dict[str, Any]:
                 "operations": list(each.operations),
                 "headers": dict(each.headers),
             }
-            for name, each in UPSTREAMS.items()
+            for name, each in {**UPSTREAMS, OPEN: DEEPSEEK}.items()
         },
         "keys": {"app": {"key": KEY}},
     }
@@ -56,7 +59,7 @@ def config(url: str) -> dict[str, Any]:
 
 def model(upstream: str) -> str:
     """Return the name by which the gateway knows an upstream's model."""
-    return f"{upstream}/{UPSTREAMS[upstream].model}"
+    return f"{upstream}/{(DEEPSEEK if upstream == OPEN else UPSTREAMS[upstream]).model}"
 
 
 class Stage:

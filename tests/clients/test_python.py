@@ -3,11 +3,13 @@
 Without the gateway between them (`alone`), the same cases show that the SDK is used as it is meant to be.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 import pytest
+from google.genai import types
 from tests.clients.expect import (
     LOOP,
     PNG,
@@ -24,14 +26,15 @@ from tests.clients.expect import (
     went_on,
     words,
 )
-from tests.clients.said import Client
+from tests.clients.said import Call, Client
 from tests.clients.sdk.chat import Chat
 from tests.clients.sdk.cohere import Cohere
 from tests.clients.sdk.converse import Converse
 from tests.clients.sdk.gemini import Gemini
 from tests.clients.sdk.messages import Messages
 from tests.clients.sdk.responses import Responses
-from tests.clients.stage import DIALECTS, KEY, UPSTREAM, Stage, asked, model
+from tests.clients.stage import DIALECTS, KEY, OPEN, UPSTREAM, Stage, asked, model
+from tests.dialects.crossing.facts import digest
 
 pytestmark = [pytest.mark.xdist_group("clients-python"), pytest.mark.timeout(180)]
 
@@ -59,7 +62,7 @@ class Pair:
         self.stage = stage
         self.dialect = dialect
         self.client = made(dialect, stage.mock.url if alone else stage.url, UPSTREAM if alone else KEY)
-        self.upstream = dialect if alone else upstream
+        self.upstream = dialect if alone else "chat" if upstream == OPEN else upstream
         self.model = "mock-model" if alone else model(upstream)
 
     def __repr__(self) -> str:
@@ -129,6 +132,17 @@ def test_reasoning(pair: Pair, stream: bool):
 @both_ways
 @every_pair
 def test_a_loop_of_parallel_tools(pair: Pair, stream: bool, think: bool):
+    run_a_loop(pair, stream, think)
+
+
+@both_ways
+@pytest.mark.parametrize("pair", [(dialect, OPEN) for dialect in DIALECTS], indirect=True, ids="-".join)
+def test_thoughts_in_the_clear_go_back_to_who_wants_them(pair: Pair, stream: bool):
+    run_a_loop(pair, stream, think=True)
+
+
+def run_a_loop(pair: Pair, stream: bool, think: bool) -> None:
+    """Go through three rounds of three parallel calls, and hold each call against what the mock got and gave."""
     client = pair.client
     text = f"Look around. [mock {LOOP}{' reasoning=11' if think else ''}]"
     history: list[Any] = [client.user(text)]
@@ -188,3 +202,52 @@ def test_a_stream_that_breaks_is_no_answer(pair: Pair, fault: str):
     if fault == "error-mid-stream":
         message = str(broken.value)
         assert "verloaded" in message or "told to answer with" in message
+
+
+def shown(dialect: str, call: Call, text: str) -> Any:
+    """Return the turn in which a tool answers with words and a picture."""
+    data = b64encode(PNG).decode()
+    if dialect == "messages":
+        picture = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": data}}
+        content = [{"type": "text", "text": text}, picture]
+        return {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call.id, "content": content}]}
+    if dialect == "responses":
+        picture = {"type": "input_image", "image_url": f"data:image/png;base64,{data}", "detail": "auto"}
+        output = [{"type": "input_text", "text": text}, picture]
+        return {"type": "function_call_output", "call_id": call.id, "output": output}
+    if dialect == "converse":
+        content = [{"text": text}, {"image": {"format": "png", "source": {"bytes": PNG}}}]
+        return {"role": "user", "content": [{"toolResult": {"toolUseId": call.id, "content": content}}]}
+    blob = types.FunctionResponseBlob(data=PNG, mime_type="image/png")
+    said = types.FunctionResponse(
+        id=call.id or None,
+        name=call.name,
+        response={"output": text},
+        parts=[types.FunctionResponsePart(inline_data=blob)],
+    )
+    return types.Content(role="user", parts=[types.Part(function_response=said)])
+
+
+SHOW = ("responses", "messages", "gemini", "converse")
+"""The dialects in which a tool may answer with a picture."""
+
+
+@pytest.mark.parametrize(
+    "pair", [(dialect, upstream) for dialect in SHOW for upstream in DIALECTS], indirect=True, ids="-".join
+)
+def test_a_picture_as_a_tools_answer(pair: Pair):
+    text = "Show me. [mock turns=1]"
+    history = [pair.client.user(text)]
+    said = pair.client.say(pair.model, history, stream=False, tools=TOOLS)
+    (call,) = said.calls
+    history += [*said.turn, shown(pair.dialect, call, "Here it is")]
+    pair.client.say(pair.model, history, stream=False, tools=TOOLS)
+    _, entry = pair.stage.taken()
+    before = [*asks(text, TOOLS), *went_on(said, [(call, "")], 0, pair.upstream)[:-1]]
+    found = facts(entry, pair.upstream)
+    assert found[: len(before)] == before
+    picture = digest(b64encode(PNG).decode())
+    inside = [("result", 0, "Hereitis", (picture,))]
+    beside = [("result", 0, "Hereitis", ()), ("image", "user", picture)]
+    # Where an answer has no place for it, the picture follows; Cohere takes none there, by the table of what crosses.
+    assert found[len(before) :] in ([beside[:1]] if pair.upstream == "cohere" else [inside, beside])
