@@ -32,7 +32,7 @@ class Bound(msgspec.Struct, frozen=True):
     @property
     def finite(self) -> bool:
         """Whether no attempt can use more tokens than these."""
-        return self.why is None or self.why == "unpriced"
+        return self.cost is not None or self.why == "unpriced"
 
 
 class Window(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -358,3 +358,8 @@ def test_a_price_that_is_to_come_counts_already() -> None:
     found = bound(CHAT, of=msgspec.structs.replace(now, later=(later,)))
     assert found is not None
     assert found.cost == found.input_tokens * 9_000
+
+
+def test_a_body_of_nothing_but_members_is_not_walked() -> None:
+    body = CHAT | {"messages": [{"role": "user", "content": [{"type": "image_url"}] * 60_000}]}
+    assert closely(body).why == "crowded"

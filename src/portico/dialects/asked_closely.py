@@ -20,6 +20,8 @@ from portico.dialects.request import Peek
 ITEM = 8
 """Tokens that a message, a part or a tool has beside its text: its role and the marks around it."""
 DEEPEST = 64
+CROWDED = 50_000
+"""Objects that a body may have to be walked: a worker must not be held up."""
 
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _TEXTS = frozenset(
@@ -144,7 +146,8 @@ class _Reader:
             mark = "image_low" if detail == "low" else "image"
         elif mark == "file":
             # A document may be given as text, and has a title and a context besides.
-            self.asked.size += len(msgspec.json.encode(value)) if b"base64" not in msgspec.json.encode(value) else 1024
+            written = msgspec.json.encode(value)
+            self.asked.size += 1024 if b"base64" in written else len(written)
         self.mark(mark)
         return True
 
@@ -264,6 +267,9 @@ def look(operation: Operation, seen: Peek, body: bytes) -> Asked:
     special = _SPECIAL.get(operation.name)
     if seen.members is None:
         reader.mark("upload" if seen.form is not None else "not_json")
+        return reader.asked
+    if body.count(b"{") > CROWDED:
+        reader.mark("crowded")
         return reader.asked
     try:
         table = msgspec.json.decode(body)

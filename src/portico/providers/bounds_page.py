@@ -75,7 +75,7 @@ has an allowance for them.
 | `compaction`, `prediction`, `pro_mode`, `any_model`, `another_model` | the provider samples more, or another model |
 | `guardrail` | charged by the provider besides |
 | `unknown_member`, `unknown_part`, `unknown_field`, `unknown_tool` | what nobody here has heard of |
-| `opaque`, `not_json`, `nested_too_deeply` | what cannot be read: requests to endpoints that only pass through |
+| `opaque`, `not_json`, `nested_too_deeply`, `crowded` | what cannot be read, or not in little time |
 
 ## How it holds
 
