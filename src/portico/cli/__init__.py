@@ -12,6 +12,11 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "check": ("portico.cli.check", "Check a configuration and say what is wrong, line by line."),
     "config": ("portico.cli.config_", "Show what may be configured, and what is."),
     "import": ("portico.cli.import_", "Convert another gateway's configuration."),
+    "keys": ("portico.cli.keys", "Make, list, renew, block and remove keys."),
+    "teams": ("portico.cli.teams", "Make, list and remove teams, and say who is in them."),
+    "budgets": ("portico.cli.budgets", "Budgets, and how far they are used up."),
+    "logs": ("portico.cli.logs", "Show calls as they were recorded."),
+    "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),
     "bench": ("portico.cli.bench", "Measure a running gateway, or Portico beside its peers."),
@@ -47,7 +52,7 @@ def portico() -> None:
     """Portico: one endpoint in front of every model provider.
 
     `portico serve` is all it takes to start. Exit codes: 0 done, 1 failed, 2 the command line or the configuration is
-    wrong, 3 a port or directory is taken.
+    wrong, 3 a port or directory is taken, 4 the admin API said no.
     """
 
 

@@ -60,10 +60,12 @@ def make_app(admin: "Admin | None" = None) -> Starlette:
     """Return the ASGI application; without an `admin` there is no admin API."""
     routes = list(ROUTES)
     if admin is not None:
+        from portico.control.litellm.routes import http_routes as litellm_routes
         from portico.control.routes import ROUTES as ADMIN_ROUTES
         from portico.control.serving import http_routes
 
         routes += http_routes(admin, ADMIN_ROUTES)
+        routes += litellm_routes(admin)
     app = Starlette(routes=routes, exception_handlers={HTTPException: refuse, Exception: refuse})
     app.router.redirect_slashes = False
     return app

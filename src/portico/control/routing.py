@@ -120,7 +120,7 @@ def _told(message: str) -> tuple[str, str | None]:
     if not at:
         missing = re.search(r"field `([^`]+)`", message)
         return message, missing[1] if missing else None
-    return text, path.rstrip("`").removeprefix("$").removeprefix(".") or None
+    return text, path.rstrip("`").removeprefix("key` in `").removeprefix("$").removeprefix(".") or None
 
 
 def parsed_match(header: str | None) -> int | None:

@@ -73,10 +73,13 @@ class OnState:
     def counters(self, rows: Sequence[str]) -> list[Counter]:
         """Return what the rules of these rows have counted; nothing where no worker has counted anything yet."""
         with self._reading:
+            if self._ledger is not None and not self._ledger.in_place():
+                self._ledger.close()
+                self._ledger = None
             if self._ledger is None:
-                if not (self._folder / "money" / "data.mdb").exists():
+                self._ledger = Ledger.visit(self._folder / "money")
+                if self._ledger is None:
                     return []
-                self._ledger = Ledger(self._folder / "money", "control", 0)
             return self._ledger.counters(rows, Moment(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()))
 
     def close(self) -> None:

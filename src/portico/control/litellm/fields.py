@@ -1,0 +1,173 @@
+"""LiteLLM's field names and ours, both ways.
+
+Its words are those of its management API (docs.litellm.ai, `proxy/virtual_keys`, `proxy/users`). A field that would
+hold a caller to something and has no counterpart here is refused: leaving it out would allow more than was asked for.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import msgspec
+
+from portico.config import units
+from portico.control.admin import Look
+from portico.control.problems import BadRequest
+from portico.store import rollups
+from portico.store.dimensions import Dimension
+from portico.store.entities.things import Thing
+from portico.types import NANO
+
+Plain = dict[str, Any]
+
+SAME: Final[Mapping[str, Mapping[str, str]]] = {
+    "key": {
+        "key_alias": "name",
+        "models": "models",
+        "aliases": "aliases",
+        "user_id": "user",
+        "team_id": "team",
+        "organization_id": "org",
+        "budget_id": "template",
+        "metadata": "metadata",
+        "blocked": "blocked",
+    },
+    "team": {
+        "team_id": "id",
+        "team_alias": "name",
+        "organization_id": "org",
+        "models": "models",
+        "model_aliases": "aliases",
+        "metadata": "metadata",
+        "blocked": "blocked",
+    },
+    "user": {
+        "user_id": "id",
+        "user_alias": "name",
+        "user_email": "email",
+        "organization_id": "org",
+        "models": "models",
+        "metadata": "metadata",
+    },
+    "customer": {"user_id": "id", "alias": "name", "blocked": "blocked", "budget_id": "template"},
+    "template": {"budget_id": "id"},
+}
+"""Fields that are the same by another name, for each kind."""
+
+BOUNDS: Final = (
+    "max_budget", "budget_duration", "soft_budget", "tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests",
+)  # fmt: skip
+ELSEWHERE: Final = frozenset(
+    (
+        "key", "keys", "duration", "tags", "send_invite_email", "auto_create_key", "user_role", "spend", "key_type",
+        "members_with_roles", "teams", "grace_period", "new_key", "team_alias", "key_aliases", "created_by",
+        "litellm_changed_by", "end_user_id", "user_ids", "team_ids", "id", "budgets", "default_model",
+    )
+)  # fmt: skip
+"""Fields that a route reads itself, or that hold nobody to anything."""
+
+_PERIODS: Final = {"1mo": "month", "1m": "1m", "monthly": "month", "weekly": "week", "daily": "day"}
+
+
+def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
+    """Return what was said in our words; a duration runs from `now`.
+
+    Raises BadRequest for what has no counterpart and would be missed.
+    """
+    same = SAME[kind]
+    found: Plain = {}
+    for name, value in said.items():
+        if name in same:
+            if value is not None or name in ("team_id", "user_id", "budget_id"):
+                found[same[name]] = value
+        elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
+            raise BadRequest(f"{name!r} is not supported here; leave it out, and use /api/v1", param=name)
+    if now is not None and said.get("duration"):
+        found["expires"] = now + timedelta(seconds=seconds(said["duration"], "duration"))
+    if said.get("tags"):
+        found["tags"] = [tag if ":" in tag else f"tag:{tag}" for tag in said["tags"]]
+    if any(said.get(name) is not None for name in BOUNDS):
+        found["limits"], found["budgets"] = bounds(said)
+    return {name: _plain(value) for name, value in found.items()}
+
+
+def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
+    """Return LiteLLM's limits and budgets as ours."""
+    limits: list[Plain] = []
+    for name, counted, per in (
+        ("rpm_limit", "requests", "minute"),
+        ("tpm_limit", "tokens", "minute"),
+        ("tpd_limit", "tokens", "day"),
+        ("max_parallel_requests", "in_flight", "minute"),
+    ):
+        if said.get(name) is not None:
+            limits.append({counted: said[name], "per": per})
+    budgets: list[Plain] = []
+    per = period(said.get("budget_duration"))
+    for name, mode in (("max_budget", "hard"), ("soft_budget", "soft")):
+        if said.get(name) is not None:
+            budgets.append({"usd": said[name], "per": per, "mode": mode})
+    return limits, budgets
+
+
+def theirs(thing: Thing) -> Plain:
+    """Return an object's limits and budgets in LiteLLM's words; None for each that is not there."""
+    found: Plain = dict.fromkeys(BOUNDS)
+    for limit in getattr(thing, "limits", ()):
+        for name, counted, per in (
+            ("rpm_limit", "requests", "minute"),
+            ("tpm_limit", "tokens", "minute"),
+            ("tpd_limit", "tokens", "day"),
+        ):
+            if limit.per == per and getattr(limit, counted) is not None:
+                found[name] = getattr(limit, counted)
+        if limit.in_flight is not None:
+            found["max_parallel_requests"] = limit.in_flight
+    for budget in getattr(thing, "budgets", ()):
+        if budget.usd is not None:
+            found["soft_budget" if budget.mode == "soft" else "max_budget"] = budget.usd
+            found["budget_duration"] = None if budget.per == "forever" else _duration(budget.per)
+    return found
+
+
+def spent(look: Look, dimension: Dimension, value: str) -> float:
+    """Return what somebody's calls have cost until now, in dollars."""
+    until = look.admin.now_ms() // 1000 + 60
+    amounts = rollups.total(look.db, 0, until, dimension, value, ("cost_nano_usd",))
+    return amounts["cost_nano_usd"] / NANO
+
+
+def period(duration: str | None) -> str:
+    """Return a duration of LiteLLM's as a period: `30d`, `1mo`. Raises BadRequest."""
+    if duration is None:
+        return "forever"
+    if duration in _PERIODS:
+        return _PERIODS[duration]
+    return units.render_duration(seconds(duration, "budget_duration"))
+
+
+def stamp(when: datetime | None) -> str | None:
+    """Return a time as LiteLLM writes it."""
+    return None if when is None else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _duration(per: str) -> str:
+    return {"minute": "1m", "hour": "1h", "day": "1d", "week": "7d", "month": "1mo"}.get(per, per)
+
+
+def seconds(text: Any, name: str) -> float:
+    """Return a duration of LiteLLM's in seconds: `30s`, `30m`, `30h`, `30d`, `1w`, `1mo`. Raises BadRequest."""
+    if not isinstance(text, str):
+        raise BadRequest(f"{name!r} is a duration such as `30d`", param=name)
+    for unit, days in (("mo", 30), ("w", 7)):
+        number = text.removesuffix(unit)
+        if number != text and number.isascii() and number.isdecimal() and len(number) < 6:
+            text = f"{int(number) * days}d"
+    try:
+        return units.duration(text)
+    except ValueError as error:
+        raise BadRequest(f"{name!r} is a duration such as `30d`: {error}", param=name) from None
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value)

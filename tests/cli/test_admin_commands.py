@@ -1,0 +1,130 @@
+"""The commands over the admin API, against control on a unix socket as it runs beside a gateway."""
+
+import json
+import os
+import socket
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+from click.testing import CliRunner, Result
+
+from portico.cli import portico
+from portico.cli.admin_show import dollars
+from portico.config.load import load_plain
+from portico.control.admin import Admin
+from portico.control.app import make_app
+from portico.store.engine import make_engine
+from portico.store.entities.sealing import sealer
+from portico.store.migrate import upgrade
+
+MASTER = "sk-portico-the-master-key-of-the-tests"
+SECRET = bytes(32)
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("data")
+    engine = make_engine(f"sqlite:///{folder}/portico.db")
+    upgrade(engine)
+    config = load_plain({"server": {"master_key": MASTER}}, {}).config
+    admin = Admin(engine, config=config, secret=SECRET, sealer=sealer({}, SECRET), now_ms=lambda: 1_800_000_000_000)
+    (folder / "master_key").write_text(MASTER + "\n")
+    here = os.getcwd()
+    os.chdir(folder)  # the path of a socket is short
+    listening = socket.socket(socket.AF_UNIX)
+    listening.bind("control.sock")
+    os.chdir(here)
+    listening.listen()
+    server = uvicorn.Server(uvicorn.Config(make_app(admin), lifespan="off", log_config=None, ws="none", http="h11"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+    thread.start()
+    yield folder
+    server.should_exit = True
+    thread.join()
+    listening.close()
+    engine.dispose()
+
+
+@pytest.fixture
+def run(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    for name in ("PORTICO_MASTER_KEY", "PORTICO_KEY", "PORTICO_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(data_dir)
+    monkeypatch.setenv("PORTICO_DATA_DIR", ".")
+
+    def do(*words: str) -> Result:
+        return CliRunner().invoke(portico, list(words))
+
+    return do
+
+
+def test_a_key_is_made_shown_once_listed_and_removed(run: Any) -> None:
+    assert run("teams", "create", "core", "--budget", "500usd/month").output == "core\n"
+    made = run("keys", "create", "--name", "web", "--team", "core", "--limit", "100requests/minute", "--json")
+    assert made.exit_code == 0, made.output
+    key = json.loads(made.stdout)
+    assert key["key"].startswith("sk-portico-")
+    listed = run("keys", "list", "--team", "core")
+    assert key["key"] not in listed.output
+    head, row = listed.output.splitlines()
+    assert head.split() == ["ID", "NAME", "KEY", "TEAM", "BOUNDS"]
+    assert row.split()[:2] == [key["id"], "web"]
+    assert "100 requests/minute" in row
+    shown = run("keys", "show", key["id"])
+    assert "team:core/budget/cost/month" in shown.output
+    renewed = run("keys", "rotate", key["id"], "--grace", "1h")
+    assert renewed.stdout.startswith("sk-portico-")
+    assert renewed.stdout.strip() != key["key"]
+    assert run("keys", "block", key["id"]).exit_code == 0
+    assert json.loads(run("keys", "show", key["id"], "--json").stdout)["blocked"] is True
+    assert run("keys", "delete", key["id"], "--yes").exit_code == 0
+    assert run("keys", "show", key["id"]).exit_code == 4
+
+
+def test_budgets_and_members_are_made_and_shown(run: Any) -> None:
+    run("teams", "create", "ops")
+    made = run("budgets", "create", "2usd/day", "--for", "team=ops", "--each", "customer")
+    assert made.exit_code == 0, made.output
+    assert "team=ops" in run("budgets", "list").output
+    assert "cost/day" in run("budgets", "usage", "team", "ops").output
+    assert run("budgets", "delete", made.output.strip()).exit_code == 0
+    assert run("teams", "add", "ops", "nobody").exit_code == 4
+    assert "Nobody is in this team." in run("teams", "members", "ops").stderr
+
+
+def test_logs_and_spend_say_that_there_is_nothing(run: Any) -> None:
+    assert "No call is recorded" in run("logs").stderr
+    assert json.loads(run("logs", "--json").stdout) == []
+    assert "No call was recorded" in run("spend", "--by", "team").stderr
+    assert json.loads(run("spend", "--json").stdout)["total"]["requests"] == 0
+    assert run("logs", "no-such-call").exit_code == 4
+
+
+def test_what_the_api_refuses_is_said_with_its_field(run: Any) -> None:
+    refused = run("keys", "create", "--team", "nothing")
+    assert (refused.exit_code, refused.stderr) == (4, "portico: team: there is no team 'nothing'\n")
+
+
+@pytest.mark.parametrize(
+    "words", [("budgets", "create", "much"), ("spend", "--of", "team"), ("keys", "rotate", "k", "--grace", "soon")]
+)
+def test_what_cannot_be_read_is_a_wrong_command_line(run: Any, words: tuple[str, ...]) -> None:
+    assert run(*words).exit_code == 2
+
+
+def test_no_gateway_is_said_plainly(run: Any, tmp_path: Path) -> None:
+    away = run("keys", "list", "--data-dir", str(tmp_path))
+    assert away.exit_code == 1
+    assert "cannot be reached" in away.stderr
+
+
+@pytest.mark.parametrize(
+    ("nano", "text"),
+    [(0, "$0.00"), (1, "$0.000000001"), (1_500_000_000, "$1.50"), (1_234_567_000_000_000, "$1,234,567.00"), (None, "")],
+)
+def test_money_is_written_out_exactly(nano: int | None, text: str) -> None:
+    assert dollars(nano) == text

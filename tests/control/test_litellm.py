@@ -1,0 +1,151 @@
+"""LiteLLM's management routes: what scripts send and read, over the same objects."""
+
+import hashlib
+from typing import Any
+
+import pytest
+
+from control.conftest import SECRET, Api, Clock, Grant
+from portico.control.litellm.routes import ROUTES
+from portico.control.publish import NoSnapshot
+from portico.secret import digest
+from portico.store.entities.things import ROLES
+
+
+def held(snapshot: NoSnapshot, token: str) -> Any:
+    return snapshot.holders.get(digest(token.encode(), SECRET))
+
+
+def test_a_generated_key_has_what_was_asked_for(api: Api, snapshot: NoSnapshot) -> None:
+    api("POST", "/team/new", {"team_id": "core", "max_budget": 100, "budget_duration": "30d"})
+    asked = {"key_alias": "web", "team_id": "core", "user_id": "anna", "models": ["openai/*"], "duration": "1h"}
+    asked |= {"max_budget": 5, "budget_duration": "1d", "rpm_limit": 60, "tpm_limit": 1000, "tags": ["prod"]}
+    made = api("POST", "/key/generate", asked).json()
+    assert made.get("key", "").startswith("sk-"), made
+    assert (made["key_alias"], made["team_id"], made["user_id"], made["spend"]) == ("web", "core", "anna", 0.0)
+    assert (made["max_budget"], made["budget_duration"], made["rpm_limit"], made["tpm_limit"]) == (5, "1d", 60, 1000)
+    assert made["expires"] == "2027-01-15T09:00:00Z"
+    holder = held(snapshot, made["key"])
+    assert holder.tags == ("tag:prod",)
+    assert {applied.rule.counts for applied in holder.rules} == {"cost", "requests", "tokens"}
+
+
+def test_a_key_is_read_by_itself_or_by_its_id(api: Api) -> None:
+    made = api("POST", "/key/generate", {"key_alias": "a"}).json()
+    for name in (made["key"], made["token"]):
+        reply = api("GET", f"/key/info?key={name}").json()
+        assert reply["info"]["key_alias"] == "a"
+        assert made["key"] not in str(reply["info"])
+
+
+def test_a_key_is_changed_blocked_renewed_and_removed(api: Api, snapshot: NoSnapshot, clock: Clock) -> None:
+    made = api("POST", "/key/generate", {}).json()
+    assert api("POST", "/key/update", {"key": made["key"], "rpm_limit": 5}).json()["rpm_limit"] == 5
+    assert api("POST", "/key/block", {"key": made["key"]}).json()["blocked"] is True
+    assert held(snapshot, made["key"]).blocked
+    api("POST", "/key/unblock", {"key": made["key"]})
+    new = api("POST", f"/key/{made['token']}/regenerate", {"grace_period": "1h"}).json()
+    assert held(snapshot, made["key"]).expires == clock.now / 1000 + 3600
+    assert api("POST", "/key/delete", {"keys": [new["key"]]}).json() == {"deleted_keys": [new["key"]]}
+    assert held(snapshot, new["key"]) is None
+    assert api("GET", f"/key/info?key={made['token']}").status_code == 404
+
+
+def test_a_key_of_ones_own_is_taken_and_one_that_can_be_guessed_is_not(api: Api, snapshot: NoSnapshot) -> None:
+    own = "sk-" + hashlib.sha256(b"own").hexdigest()
+    assert api("POST", "/key/generate", {"key": own}).json()["key"] == own
+    assert held(snapshot, own) is not None
+    assert api("POST", "/key/generate", {"key": own}).status_code == 409
+    assert api("POST", "/key/generate", {"key": "sk-1234"}).status_code == 422
+
+
+@pytest.mark.parametrize("field", ["allowed_routes", "model_max_budget", "enforced_params", "permissions"])
+def test_what_would_hold_a_key_and_is_not_known_is_refused(api: Api, field: str) -> None:
+    reply = api("POST", "/key/generate", {field: {"a": 1}})
+    assert reply.status_code == 400
+    assert reply.json()["error"]["param"] == field
+    assert reply.json()["error"]["code"] == "400"
+
+
+def test_teams_have_members_and_go_with_their_keys(api: Api, snapshot: NoSnapshot) -> None:
+    team = {"team_id": "core", "team_alias": "Core", "members_with_roles": [{"role": "admin", "user_id": "anna"}]}
+    api("POST", "/team/new", team)
+    added = api("POST", "/team/member_add", {"team_id": "core", "member": {"role": "user", "user_id": "bob"}}).json()
+    assert added["members_with_roles"] == [{"user_id": "anna", "role": "admin"}, {"user_id": "bob", "role": "user"}]
+    key = api("POST", "/key/generate", {"team_id": "core"}).json()
+    api("POST", "/team/block", {"team_id": "core"})
+    assert held(snapshot, key["key"]).blocked
+    info = api("GET", "/team/info?team_id=core").json()
+    assert (info["team_info"]["team_alias"], info["team_info"]["blocked"]) == ("Core", True)
+    assert [one["token"] for one in info["keys"]] == [key["token"]]
+    assert "core" in [one["team_id"] for one in api("GET", "/team/list").json()]
+    assert api("POST", "/team/delete", {"team_ids": ["core"]}).json() == {"deleted_teams": ["core"]}
+    assert held(snapshot, key["key"]) is None
+
+
+def test_users_customers_and_budgets(api: Api, snapshot: NoSnapshot) -> None:
+    user = api("POST", "/user/new", {"user_id": "anna", "user_email": "a@b.example", "max_budget": 3}).json()
+    assert user["key"].startswith("sk-")
+    assert api("GET", "/user/info?user_id=anna").json()["user_info"]["max_budget"] == 3
+    assert api("GET", "/user/list").json()["total"] == 1
+    api("POST", "/budget/new", {"budget_id": "gold", "max_budget": 10, "budget_duration": "1mo", "rpm_limit": 5})
+    assert api("POST", "/budget/info", {"budgets": ["gold"]}).json()[0]["budget_duration"] == "1mo"
+    made = api("POST", "/customer/new", {"user_id": "c1", "budget_id": "gold"}).json()
+    assert made["litellm_budget_table"]["budget_id"] == "gold"
+    assert api("GET", "/end_user/info?end_user_id=c1").json()["blocked"] is False
+    api("POST", "/customer/block", {"user_ids": ["c1", "c2"]})
+    assert {"customer:c1/blocked", "customer:c2/blocked"} <= {applied.rule.id for applied in snapshot.rules}
+    assert api("POST", "/budget/delete", {"id": "gold"}).status_code == 409
+    assert api("POST", "/user/delete", {"user_ids": ["anna"]}).json() == 1
+    assert held(snapshot, user["key"]) is None
+
+
+def test_what_happened_is_told_in_its_shapes(api: Api) -> None:
+    assert api("GET", "/spend/logs").json() == []
+    assert api("GET", "/global/spend").json() == {"spend": 0.0, "max_budget": None}
+    assert api("GET", "/model/info").json() == {"data": []}
+    assert api.as_(None)("GET", "/health/liveliness").json() == "I'm alive!"
+    assert api.as_(None)("GET", "/health/readiness").json()["status"] == "healthy"
+
+
+def test_no_role_gets_in_where_the_table_does_not_say_so(api: Api, with_role: Grant) -> None:
+    api.make("teams", id="core")
+    api.make("users", id="anna")
+    own = {"team_admin": {"team": "core"}, "member": {"user": "anna", "team": "core"}}
+    people = {role: with_role(role, **own.get(role, {})) for role in ROLES}
+    for route in ROUTES:
+        path = route.path.replace("{key}", "nothing")
+        body = {} if route.method == "POST" else None
+        assert api.as_(None)(route.method, path, body).status_code == 401, path
+        for role in ROLES:
+            if role not in route.allow:
+                assert people[role](route.method, path, body).status_code == 403, f"{role} {path}"
+
+
+ODD: list[Any] = [
+    [],
+    1,
+    "x",
+    {"keys": "x"},
+    {"key": 5},
+    {"key": None},
+    {"models": [1]},
+    {"max_budget": "much"},
+    {"user_ids": [{}]},
+    {"team_id": "\0"},
+    {"duration": "soon"},
+    {"duration": "99999999999mo"},
+    {"metadata": 1},
+    {"member": [{}]},
+    {"member": 5, "team_id": "declared"},
+    {"members_with_roles": [7]},
+    {"tags": [1]},
+]
+
+
+@pytest.mark.parametrize("body", ODD, ids=str)
+def test_no_odd_request_is_our_fault(api: Api, body: Any) -> None:
+    for route in ROUTES:
+        if route.method == "POST":
+            status = api("POST", route.path.replace("{key}", "nothing"), body).status_code
+            assert status < 500, route.path
