@@ -105,11 +105,14 @@ def test_no_file_that_might_have_holes_is_left_where_the_disk_has_no_room(
     again.close()
 
 
-def test_the_money_file_has_all_its_room_from_the_start(tmp_path: Path) -> None:
+def test_what_is_written_through_a_map_has_all_its_room_from_the_start(tmp_path: Path) -> None:
     state = make_lmdb(tmp_path)
     stat = (tmp_path / "money" / "data.mdb").stat()
     assert stat.st_size == 1 << 20
     assert stat.st_blocks * 512 >= 1 << 20
+    for folder in ("money", "keys", "objects"):
+        locks = (tmp_path / folder / "lock.mdb").stat()
+        assert locks.st_blocks * 512 >= locks.st_size > 0
     close(state)
 
 
@@ -178,6 +181,31 @@ def test_a_worker_refuses_another_file_than_that_of_all_others(tmp_path: Path) -
     with pytest.raises(StateUnavailable, match="not the file"):
         LmdbState(tmp_path / "elsewhere", "03" * 8, size=1 << 20, inode=first.ledger.inode)
     close(first)
+
+
+def test_who_visits_makes_no_state(tmp_path: Path) -> None:
+    assert Ledger.visit(tmp_path / "money") is None
+    assert not (tmp_path / "money").exists()
+    Ledger(tmp_path / "money", "01" * 8, 1 << 20, boot="one").close()
+    assert Ledger.visit(tmp_path / "money", boot="two") is None
+    assert (tmp_path / "money" / "data.mdb").exists()
+
+
+async def test_a_visitor_reads_reopens_and_charges(tmp_path: Path, clock: Clock) -> None:
+    desk = Desk(make_lmdb(tmp_path), clock)
+    await desk.settle(await desk.admitted(row(budget(100)), bound=cost(1)), Used(cost=2))
+    assert (await desk.refused(row(budget(100)), bound=cost(1))).closed
+    close(desk.state)
+    visitor = Ledger.visit(tmp_path / "money")
+    assert visitor is not None
+    assert [counter.used for counter in visitor.counters(["key:web", "key:none"], clock.now)] == [2]
+    visitor.reopen("key:web", "budget")
+    visitor.charge([(row(budget(100)), Used(cost=3), clock.now.wall_ns)], clock.now)
+    assert visitor.in_place()
+    visitor.close()
+    desk = Desk(make_lmdb(tmp_path), clock)
+    await desk.admitted(row(budget(100)), bound=cost(95))
+    close(desk.state)
 
 
 async def test_settlements_wait_for_a_journal_that_cannot_be_written(tmp_path: Path, clock: Clock) -> None:

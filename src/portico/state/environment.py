@@ -12,8 +12,13 @@ import msgspec
 
 from portico.errors import StateFull, StateUnavailable
 
+_LOCKS = 64 << 10  # bytes: a thousand readers
 FORM = 1  # of what is in the files; one more whenever what was written before cannot be read any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class StateAbsent(StateUnavailable):
+    """There is no state of this boot yet."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -55,14 +60,14 @@ def boot_id() -> str:
 
 
 def open_environment(
-    folder: Path, size: int, *, preallocate: bool, inode: int | None = None, boot: str | None = None
+    folder: Path, size: int, *, preallocate: bool, inode: int | None = None, boot: str | None = None, make: bool = True
 ) -> Environment:
     """Open the environment in this folder, or make it where there is none of this boot.
 
     Without sync a file survives its processes and not the machine, so one of another boot is not looked at but made
     anew; so is one of another version's form. `preallocate` takes all of `size` from the disk at once: a full disk
-    cannot kill who writes to the map. `inode` is that of the file that all others use; any other file is refused.
-    Raises StateUnavailable, StateFull.
+    cannot kill who writes to the map. `inode` is that of the file that all others use; any other file is refused, and
+    so is the lack of one without `make`. Raises StateUnavailable, StateFull.
     """
     folder.mkdir(parents=True, exist_ok=True)
     boot = boot or boot_id()
@@ -75,6 +80,8 @@ def open_environment(
             current = data.stat().st_ino == origin.inode
         if inode is not None and (not current or origin is None or origin.inode != inode):
             raise StateUnavailable(f"the state in {str(folder)!r} is not the file that the other workers use")
+        if not current and not make:
+            raise StateAbsent(f"there is no state of this boot in {str(folder)!r}")
         if current:
             assert origin is not None
             size = max(size, data.stat().st_size) if preallocate else size
@@ -83,6 +90,7 @@ def open_environment(
         (folder / "lock.mdb").unlink(missing_ok=True)
         env: lmdb.Environment | None = None
         try:
+            preallocate_locks(folder)
             env = _open(folder, size, preallocate)
             if preallocate:
                 _preallocate(data, size)
@@ -141,6 +149,24 @@ def _write(path: Path, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     whole.replace(path)
+
+
+def preallocate_locks(folder: Path) -> None:
+    """Make the table of readers with all its blocks: it is written through a map, where a full disk would be SIGBUS.
+
+    Only before LMDB opens it: closing any descriptor of this file lets go of the locks by which LMDB knows that it is
+    in use, and the next process would set up its mutexes anew.
+    """
+    if not hasattr(os, "posix_fallocate"):
+        return
+    try:
+        file = os.open(folder / "lock.mdb", os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return
+    try:
+        os.posix_fallocate(file, 0, _LOCKS)
+    finally:
+        os.close(file)
 
 
 def _preallocate(path: Path, size: int) -> None:

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import lmdb
 import msgspec
@@ -15,7 +15,7 @@ from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import CAP, Asks, Plan, Row, Rules, Spent, asks, decode, packing, reserve, vacant
-from portico.state.environment import open_environment
+from portico.state.environment import StateAbsent, open_environment
 from portico.state.reading import read_counter, reopen_slot
 
 TOMBSTONES_NS = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
@@ -73,12 +73,22 @@ Admitted = tuple[bytes, list[int], list[int]]
 
 
 class Ledger:
-    """The counters of a machine, and one owner's permits in them."""
+    """The counters of a machine, and one owner's permits in them.
+
+    Who owns none (`owner` is empty) may look, reopen, and charge what was used before.
+    """
 
     def __init__(
-        self, folder: Path, owner: str, size: int, *, inode: int | None = None, boot: str | None = None
+        self,
+        folder: Path,
+        owner: str,
+        size: int,
+        *,
+        inode: int | None = None,
+        boot: str | None = None,
+        make: bool = True,
     ) -> None:
-        self._opened = open_environment(folder, size, preallocate=True, inode=inode, boot=boot)
+        self._opened = open_environment(folder, size, preallocate=True, inode=inode, boot=boot, make=make)
         env = self._env = self._opened.env
         self._rows = env.open_db(b"rows")
         self._permits = env.open_db(b"permits")
@@ -96,6 +106,20 @@ class Ledger:
         self._written = -1
         self._grown: list[tuple[books.Hold, Asks, list[tuple[Plan, Asks, list[int]]] | None]] = []
         self.tight = False
+
+    @classmethod
+    def visit(cls, folder: Path, *, boot: str | None = None) -> Self | None:
+        """Open the file that the workers of this machine use; None where they have made none since it was started."""
+        if not (folder / "data.mdb").exists():
+            return None
+        try:
+            return cls(folder, "", 0, boot=boot, make=False)
+        except StateAbsent:
+            return None
+
+    def in_place(self) -> bool:
+        """Say whether the file is still where others look for it."""
+        return self._opened.in_place()
 
     @property
     def boot_id(self) -> str:

@@ -10,6 +10,7 @@ import msgspec
 
 from portico.errors import StateFull, StateUnavailable
 from portico.state.contract import Owned
+from portico.state.environment import preallocate_locks
 
 _ROOM = 16 << 30  # of addresses; the file is as large as what is in it
 _STAMP = Struct(">Q")
@@ -28,10 +29,11 @@ class Objects:
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
+            preallocate_locks(folder)
             self._env = lmdb.open(str(folder), map_size=_ROOM, max_dbs=4, max_readers=512, readahead=False, mode=0o600)
             self._by_id = self._env.open_db(b"objects")
             self._by_tenant = self._env.open_db(b"tenants")
-        except lmdb.Error as error:
+        except (lmdb.Error, OSError) as error:
             raise StateUnavailable(f"the objects in {str(folder)!r} cannot be opened: {error}") from error
         self._lock = threading.Lock()
         self._waiting: list[tuple[str, Owned | None, asyncio.Future[None]]] = []
