@@ -4,7 +4,8 @@ import random
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from portico.journal.entries import Entry, Event
 from portico.record import Record
@@ -212,3 +213,9 @@ def test_any_order_and_any_repetition_ends_in_the_same_store(engine: Engine, see
         fill(engine, *pieces, names_=names)
         at.update((part.owner, part.end) for part in pieces)
     agrees(engine, records)
+
+
+def test_no_value_of_a_record_stands_in_an_error(engine: Engine) -> None:
+    with engine.connect() as connection, pytest.raises(DBAPIError) as failed:
+        connection.execute(text("SELECT * FROM no_such_table WHERE a = :a"), {"a": "a private value"})
+    assert "a private value" not in str(failed.value)

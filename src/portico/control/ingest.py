@@ -179,7 +179,7 @@ class Ingest:
         self._shut()
 
     def _complain(self, error: Exception) -> None:
-        trouble = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        trouble = _brief(error)
         if trouble != self._trouble:
             log.error("the journal waits, the store cannot be written to: %s", trouble)
         self._trouble = trouble
@@ -362,11 +362,17 @@ class Ingest:
 
         (piece,) = [piece for piece in pieces if piece.entries][:1]
         (entry,) = piece.entries
-        log.error("an entry is not in the store, which refuses it: %s at %d: %s", piece.name, entry.start, error)
+        where = f"{piece.name} at {entry.start}"
+        log.error("an entry is not in the store, which refuses it: %s: %s", where, _brief(error))
         size = entry.end - entry.start
         self._write(
             [Piece(piece.name, piece.owner, piece.begin, piece.end, (), False, 1 + piece.damaged, size + piece.lost)]
         )
+
+
+def _brief(error: Exception) -> str:
+    """Return what an error is, without the statement that it is of."""
+    return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 
 
 def _stat(path: str) -> tuple[int, float]:

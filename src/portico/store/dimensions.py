@@ -1,6 +1,6 @@
 """What calls are told apart by: their dimensions, numbered, and the values of those, numbered as they come."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Literal
 
 from sqlalchemy import Connection, select
@@ -65,16 +65,22 @@ class Names:
     MOST = 300_000
 
     def __init__(self) -> None:
-        self._known: dict[Name, int] = {}
+        self._known: dict[Name | None, int] = {None: 0}
         self._fresh: list[Name] = []
 
-    def number(self, connection: Connection, wanted: Iterable[Name]) -> dict[Name, int]:
+    @property
+    def known(self) -> Mapping[Name | None, int]:
+        """The numbers that are known, and 0 for no name."""
+        return self._known
+
+    def number(self, connection: Connection, wanted: Collection[Name]) -> Mapping[Name | None, int]:
         """Return the numbers of values, giving new ones where need be. The mapping has others in it too."""
         missing = [name for name in wanted if name not in self._known]
         if missing:
             if len(self._known) > self.MOST:
                 self._known.clear()
-                missing = list(dict.fromkeys([*missing, *wanted]))
+                self._known[None] = 0
+                missing = list(wanted)
             self._find(connection, missing)
             unknown = [name for name in missing if name not in self._known]
             if unknown:

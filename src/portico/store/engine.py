@@ -21,7 +21,7 @@ def make_engine(url: str) -> Engine:
     """Return the way to a store, not yet connected. Raises ConfigError for a URL that is none.
 
     `sqlite:///path`, `postgresql://user:password@host/name`. Transactions of SQLite that write are begun with
-    `writing(engine)`.
+    `writing(engine)`. What is bound to statements stands in no error.
     """
     try:
         parsed = make_url(url)
@@ -35,6 +35,7 @@ def make_engine(url: str) -> Engine:
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            hide_parameters=True,
             pool_size=4,
             connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "portico"},
         )
@@ -72,7 +73,9 @@ def durably(engine: Engine) -> Iterator[Connection]:
 def _sqlite(url: URL) -> Engine:
     if url.database and url.database != ":memory:":
         Path(url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False})
+    engine = create_engine(
+        url, hide_parameters=True, connect_args={"timeout": BUSY_SECONDS, "check_same_thread": False}
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine

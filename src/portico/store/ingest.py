@@ -5,7 +5,7 @@ and the sums are corrected by the difference.
 """
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -133,7 +133,7 @@ def add(connection: Connection, sums: Sums) -> None:
 def combination_of(connection: Connection, names: Names, told: Facts) -> Combination:
     """Return what a call is summed up under."""
     known = names.number(connection, _wanted([told]))
-    return told.minute, _numbers(known, told.single), tuple(known[tag] for tag in told.tags)
+    return told.minute, _numbers(known, told.single), _numbers(known, told.tags)
 
 
 def _claim(connection: Connection, piece: Piece) -> _Segment:
@@ -199,23 +199,35 @@ def _wanted(told: Iterable[Facts]) -> list[Name]:
     return list(wanted)
 
 
-def _numbers(known: dict[Name, int], single: tuple[Name | None, ...]) -> tuple[int, ...]:
-    return tuple([0 if name is None else known[name] for name in single])
+def _numbers(known: Mapping[Name | None, int], names: Iterable[Name | None]) -> tuple[int, ...]:
+    """Return numbers, 0 for no name. Raises KeyError for one that is not known."""
+    return tuple(map(known.__getitem__, names))
 
 
 def _number(connection: Connection, names: Names, incoming: Sequence[_Incoming]) -> None:
     """Number the names of records, and put them in their order by time."""
-    known = names.number(connection, _wanted(each.told for each in incoming))
+    unknown = []
     taken: set[int] = set()
     for each in incoming:
-        each.single = _numbers(known, each.told.single)
-        if each.told.tags:
-            each.tags = tuple(known[tag] for tag in each.told.tags)
+        try:
+            _name(each, names.known)
+        except KeyError:
+            unknown.append(each)
         seq = seq_of(each.record.time_ms, each.record.id)
         while seq in taken:
             seq += 1
         taken.add(seq)
         each.seq = seq
+    if unknown:
+        known = names.number(connection, _wanted(each.told for each in unknown))
+        for each in unknown:
+            _name(each, known)
+
+
+def _name(each: _Incoming, known: Mapping[Name | None, int]) -> None:
+    each.single = _numbers(known, each.told.single)
+    if each.told.tags:
+        each.tags = _numbers(known, each.told.tags)
 
 
 def _write(connection: Connection, names: Names, incoming: Sequence[_Incoming], sums: Sums, counts: Counts) -> None:
