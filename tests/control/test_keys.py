@@ -9,6 +9,8 @@ from portico.control.admin import Admin
 from portico.control.publish import NoSnapshot
 from portico.secret import digest
 
+pytestmark = pytest.mark.parametrize("engine", ["sqlite", "postgresql"], indirect=True)
+
 
 def held(snapshot: NoSnapshot, token: str) -> Any:
     return snapshot.holders.get(digest(token.encode(), SECRET))
