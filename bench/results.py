@@ -144,9 +144,9 @@ def promises(result: Result) -> list[Promise]:
     for caller in ("messages", "responses"):
         ratio = result.figure("crossing events", "portico", f"{caller} of chat")
         held.append(_at_most(f"crossing chat to {caller}: CPU per event, of one passed", 1.8, ratio))
-    worst = [row.values for row in result.rows if row.scenario == "pairs, 14 KB"]
-    slowest = spread([max(values.values()) for values in worst]) if worst else None
-    held.append(_at_most("14 KB request parsed and rendered, the slowest pair with new tools, µs", 100, slowest))
+    worst = [max(agents_turns(row.values)) for row in result.rows if row.scenario == "pairs, 14 KB"]
+    told = "an agent's turn of 14 KB parsed and rendered, the slowest pair from chat, messages or responses, µs"
+    held.append(_at_most(told, 100, spread(worst) if worst else None))
     for peer, times in (("litellm", 100.0), ("portkey", 10.0)):
         ratio = result.ratio("call 1 KB plain", "portico", "rate", peer)
         held.append(_at_least(f"call 1 KB plain: calls a second, of {peer}'s", times, ratio))
@@ -159,6 +159,12 @@ def promises(result: Result) -> list[Promise]:
     growth = result.figure("soak", "portico", "growth")
     held.append(_at_most("soak: memory at the end over its plateau", 1.10, growth))
     return held
+
+
+def agents_turns(values: dict[str, float]) -> list[float]:
+    """Return the figures of the pairs that agents use, with the tools of the turn before."""
+    callers = ("chat to ", "messages to ", "responses to ")
+    return [value for name, value in values.items() if name.startswith(callers) and "," not in name]
 
 
 def _scaled(found: Spread | None, by: float) -> Spread | None:
