@@ -29,7 +29,8 @@ def citations(candidate: Object, texts: dict[int, str]) -> dict[int, list[Citati
                 continue
             part = segment.get("partIndex")
             at = part if type(part) is int and part in texts else first
-            for index in support.get("groundingChunkIndices") or ():
+            indices = support.get("groundingChunkIndices")
+            for index in indices if type(indices) is list else ():
                 if type(index) is int and 0 <= index < len(chunks):
                     found.setdefault(at, []).append(_supported(chunks[index], segment, texts[at]))
     metadata = candidate.get("citationMetadata")

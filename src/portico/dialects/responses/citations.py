@@ -20,7 +20,7 @@ def read_annotations(members: Object) -> tuple[Citation, ...]:
 def read_annotation(value: Object) -> Citation:
     """Read one annotation. Does not raise."""
     kind = value.get("type")
-    if kind not in _KINDS:
+    if type(kind) is not str or kind not in _KINDS:
         return Citation(extra={"$annotation": value})
     rest = {name: member for name, member in value.items() if name[:1] != "$"}
     del rest["type"]

@@ -244,9 +244,7 @@ class Encoder:
         kind = type(event)
         if kind is TextDelta:
             assert isinstance(event, TextDelta)
-            piece = self._pieces.get(event.index)
-            if piece is None:
-                piece = self._start(event.index, Text(""), out)
+            piece = self._worded(event.index, out)
             if event.text:
                 self._text(piece, event.text, event.logprobs, out)
             return
@@ -300,7 +298,7 @@ class Encoder:
 
     def _thinking(self, event: ThinkingDelta, out: list[bytes]) -> None:
         piece = self._pieces.get(event.index)
-        if piece is None:
+        if piece is None or piece.ended or not isinstance(piece.part, Thinking):
             piece = self._start(event.index, Thinking(), out)
         if event.text:
             self._thought(piece, event.text, out)
@@ -308,15 +306,11 @@ class Encoder:
             piece.opaque += event.opaque
 
     def _citation(self, event: CitationDelta, out: list[bytes]) -> None:
-        piece = self._pieces.get(event.index)
-        if piece is None:
-            piece = self._start(event.index, Text(""), out)
+        piece = self._worded(event.index, out)
         self._cite(piece, event.citation, out)
 
     def _audio(self, event: AudioDelta, out: list[bytes]) -> None:
-        piece = self._pieces.get(event.index)
-        if piece is None:
-            piece = self._start(event.index, Text(""), out)
+        piece = self._worded(event.index, out)
         if event.transcript:
             self._text(piece, event.transcript, None, out)
 
@@ -335,6 +329,13 @@ class Encoder:
         out.append(_PING)
 
     # Texts
+
+    def _worded(self, index: int, out: list[bytes]) -> _Piece:
+        """Return the part that words are of: a new text where that is none, or has ended."""
+        piece = self._pieces.get(index)
+        if piece is None or piece.ended or not isinstance(piece.part, Text | Refusal | Audio):
+            piece = self._start(index, Text(""), out)
+        return piece
 
     def _open_text(self, piece: _Piece, out: list[bytes]) -> None:
         """Begin a text: in the message that is open, or in a new one."""
@@ -398,6 +399,7 @@ class Encoder:
         message = piece.message
         assert message is not None
         text = "".join(piece.text)
+        piece.head = b""
         place = {"item_id": message.id, "output_index": message.at, "content_index": piece.content}
         if isinstance(piece.part, Refusal):
             part: Object = {"type": "refusal", "refusal": text}
