@@ -1,5 +1,6 @@
 """Cohere's SDK: `chat` and `chat_stream`, whose events a user puts together by hand."""
 
+import contextlib
 import json
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -80,28 +81,29 @@ class Cohere:
         contents: dict[int, dict[str, Any]] = {}
         calls: dict[int, dict[str, Any]] = {}
         plan = ""
-        for event in self.client.chat_stream(**asked):
-            if event.type == "content-start":
-                contents[event.index] = event.delta.message.content.model_dump(exclude_none=True)
-            elif event.type == "content-delta":
-                for name, piece in event.delta.message.content.model_dump(exclude_none=True).items():
-                    if name in ("text", "thinking"):
-                        contents[event.index][name] += piece
-                    else:
-                        contents[event.index][name] = piece
-            elif event.type == "tool-plan-delta":
-                plan += event.delta.message.tool_plan
-            elif event.type == "tool-call-start":
-                calls[event.index] = event.delta.message.tool_calls.model_dump(exclude_none=True)
-            elif event.type == "tool-call-delta":
-                calls[event.index]["function"]["arguments"] += event.delta.message.tool_calls.function.arguments
-            elif event.type == "message-end":
-                if event.delta.finish_reason == "ERROR":
-                    raise ToldOfAnError(event.delta.error)
-                message = {"role": "assistant", "content": [each for _, each in sorted(contents.items())]}
-                if calls:
-                    message |= {"tool_calls": [call for _, call in sorted(calls.items())], "tool_plan": plan}
-                return message, event.delta.finish_reason, event.delta.usage
+        with contextlib.closing(self.client.chat_stream(**asked)) as events:
+            for event in events:
+                if event.type == "content-start":
+                    contents[event.index] = event.delta.message.content.model_dump(exclude_none=True)
+                elif event.type == "content-delta":
+                    for name, piece in event.delta.message.content.model_dump(exclude_none=True).items():
+                        if name in ("text", "thinking"):
+                            contents[event.index][name] += piece
+                        else:
+                            contents[event.index][name] = piece
+                elif event.type == "tool-plan-delta":
+                    plan += event.delta.message.tool_plan
+                elif event.type == "tool-call-start":
+                    calls[event.index] = event.delta.message.tool_calls.model_dump(exclude_none=True)
+                elif event.type == "tool-call-delta":
+                    calls[event.index]["function"]["arguments"] += event.delta.message.tool_calls.function.arguments
+                elif event.type == "message-end":
+                    if event.delta.finish_reason == "ERROR":
+                        raise ToldOfAnError(event.delta.error)
+                    message = {"role": "assistant", "content": [each for _, each in sorted(contents.items())]}
+                    if calls:
+                        message |= {"tool_calls": [call for _, call in sorted(calls.items())], "tool_plan": plan}
+                    return message, event.delta.finish_reason, event.delta.usage
         raise AssertionError("the stream had no end")
 
     def failure(self, error: Any) -> Failure:
