@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, cast
 from portico import __version__
 from portico.call import Call, Extend
 from portico.config.schema import Config, Retries
+from portico.dialects.allowances import Allowance, render_allowances
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.limits import limited, names_limit, overlaid
 from portico.dialects.models import render_model, render_models, style
@@ -42,7 +43,7 @@ from portico.stages.attribute import customer_of, tags_of
 from portico.stages.authenticate import authenticate
 from portico.stages.settle import Settling, dollars, settle, settle_stream
 from portico.state.clock import moment
-from portico.state.contract import Moment, Settled, State
+from portico.state.contract import Left, Moment, Settled, State
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -107,6 +108,11 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to say that calls can be served."""
+        if self.snapshot.bounds.any():
+            # The first call under a limit need not wait for what bounds it.
+            import portico.providers.bounds as bounds
+
+            bounds.table()
         self.ready = True
 
     async def swap(self, config: Config, version: int | None = None) -> None:
@@ -517,6 +523,14 @@ class Gateway:
         """Return the header lines in which the gateway says what became of the call."""
         overhead = call.overhead_us(perf_counter_ns())
         lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
+        if call.permit is not None and call.permit.scopes:
+            left = [
+                (one.rule.counts, one.rule.amount, one.left, one.resets or 0.0)
+                for one in call.permit.left
+                if counted(one)
+            ]
+            if left:
+                lines += render_allowances(call.operation.dialect, left, call.arrived_ms / 1000)
         if call.target is not None:
             if call.dropped:
                 lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
@@ -594,6 +608,16 @@ class Gateway:
                 exchange.abort()
             else:
                 refuse(exchange, error)
+
+
+def allowance(left: Left) -> Allowance:
+    """Return what is left of a limit, for the headers that tell it."""
+    return left.rule.counts, left.rule.amount, left.left, left.resets or 0.0
+
+
+def counted(left: Left) -> bool:
+    """Return whether what is left of a rule is told in the headers that SDKs read: limits of requests and tokens."""
+    return left.rule.kind == "limit" and left.rule.counts != "in_flight"
 
 
 def copied(consume: Callable[[bytes], None], kept: list[bytes]) -> Callable[[bytes], None]:

@@ -14,13 +14,14 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from portico.errors import ConfigError
+from portico.errors import ConfigError, StateUnavailable
 from portico.link import Kind, Message
 from portico.linked import Linked
 
 if TYPE_CHECKING:
     import ssl
 
+    from portico.books import Books
     from portico.config.schema import Config
     from portico.gateway import Gateway
     from portico.wire.server import Server
@@ -41,14 +42,18 @@ class Worker:
     be asked to accept.
     """
 
-    def __init__(self, slot: int, sockets: Sequence[Sequence[int]], unix: int | None, relay: str, link: Linked) -> None:
+    def __init__(
+        self, slot: int, sockets: Sequence[Sequence[int]], unix: int | None, relay: str, data_dir: str, link: Linked
+    ) -> None:
         self.slot = slot
         self.unix = unix
         self.relay = relay
+        self.data_dir = data_dir
         self.link = link
         self.tls: ssl.SSLContext | None = None
         self.config: Config
         self.gateway: Gateway
+        self.books: Books
         self.server: Server
         self._own = sockets[slot]
         self._spare = {other: fds for other, fds in enumerate(sockets) if other != slot and fds != sockets[slot]}
@@ -63,7 +68,7 @@ class Worker:
             return 0
         try:
             await self._start(first)
-        except ConfigError as error:
+        except (ConfigError, StateUnavailable) as error:
             self.link.send(Message(Kind.REFUSED, first.number, error.message.encode()))
             return REFUSED
         self.link.send(Message(Kind.READY, first.number))
@@ -86,6 +91,7 @@ class Worker:
         self.link.heard.put_nowait(Message(Kind.DRAIN, round(seconds * 1000)))
 
     async def _start(self, message: Message) -> None:
+        from portico.books import open_books
         from portico.config.handover import decode
         from portico.gateway import Gateway
         from portico.wire.certificate import tls_context
@@ -93,7 +99,17 @@ class Worker:
 
         config = decode(message.body)
         self.tls = tls_context(config.server.tls) if config.server.tls else None
-        self.gateway = Gateway(config, relay=self.relay, version=message.number)
+        self.books = open_books(self.data_dir, config)
+        self.gateway = Gateway(
+            config,
+            relay=self.relay,
+            version=message.number,
+            state=self.books.state,
+            journal=self.books.journal,
+            secret=self.books.secret,
+        )
+        self.books.recover()
+        self.books.tend()
         await self.gateway.start()
         self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts)
         self.config = config
@@ -141,6 +157,7 @@ class Worker:
                 os.close(descriptor)  # or the kernel goes on taking connections that nobody accepts
         await self.server.drain(seconds)
         await self.gateway.close()
+        self.books.close()
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -177,7 +194,7 @@ async def _serve(given: dict[str, str]) -> int:
     link = Linked(int(given["--link"]))
     sockets = [[int(fd) for fd in own.split(",")] for own in given["--sockets"].split("/")]
     unix = int(given["--unix"]) if "--unix" in given else None
-    worker = Worker(int(given["--slot"]), sockets, unix, given["--relay"], link)
+    worker = Worker(int(given["--slot"]), sockets, unix, given["--relay"], given["--data-dir"], link)
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, worker.drain_soon)
     try:
         return await worker.run()

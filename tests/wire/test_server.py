@@ -5,13 +5,14 @@ import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 import msgspec
 import pytest
 
 from portico.config.schema import Limits, ServerTimeouts
 from portico.wire.exchange import Exchange
-from portico.wire.server import Server
+from portico.wire.server import Server, http_date
 
 LIMITS = Limits(header_bytes=4096, header_count=20, url_bytes=512, body=10_000, memory_body=1000, connections=50)
 
@@ -325,6 +326,12 @@ async def test_a_handler_that_fails_costs_its_own_call_only(caplog: pytest.LogCa
     assert re.findall(rb"HTTP/1.1 (\d+)", reply) == [b"500", b"500", b"200"]
     assert b"secret detail" not in reply
     assert "secret detail" in caplog.text
+
+
+def test_dates_are_written_as_http_wants_them() -> None:
+    assert http_date(784111777) == b"Sun, 06 Nov 1994 08:49:37 GMT"
+    for at in range(0, 2**31, 86_400 * 37 + 12_345):
+        assert http_date(at).decode() == formatdate(at, usegmt=True)
 
 
 TIMEOUTS = ServerTimeouts(header=0.2, body=0.2, idle=0.6, write=0.2)

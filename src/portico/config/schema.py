@@ -156,6 +156,10 @@ class Server(Closed, frozen=True):
         Secret | None, said("The key that may do everything. Made and kept in the data directory when absent.")
     ] = None
     data_dir: Annotated[str | None, said("Where Portico keeps its state.")] = None
+    state_size: Annotated[
+        Bytes,
+        said("The file of counters and open permits; all of it is taken from the disk at once."),
+    ] = 64 * 1024 * 1024
     drain: Annotated[Seconds, said("How long streams in flight may go on after a stop was asked for.")] = 30.0
     tls: Annotated[Tls | None, said("Serve HTTPS.")] = None
     limits: Annotated[Limits, said("What a caller may send.")] = Limits()

@@ -6,7 +6,7 @@ two, None for anything else. `look` (in `asked_closely`) then walks the whole bo
 
 import tomllib
 from collections.abc import Callable
-from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -257,7 +257,7 @@ _READ: dict[str, dict[str, Any]] = {
     },
     "cohere_chat": {"messages": list[_CohereMessage], "tools": list[_Tool]},
 }
-_SAID = tomllib.loads(resources.files("portico.dialects").joinpath("asked.toml").read_text(encoding="utf-8"))
+_SAID = tomllib.loads(Path(__file__).with_name("asked.toml").read_text(encoding="utf-8"))
 _OPENAI = ("chat", "completions", "responses")
 _STRUCTURED = ("tools", "toolConfig", "functions", "response_format", "output_format", "output_config", "text")
 _KIND = {

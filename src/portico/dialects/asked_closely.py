@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
-from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -82,7 +82,7 @@ class _Said(msgspec.Struct, frozen=True):
 
 @cache
 def _said() -> _Said:
-    table = tomllib.loads(resources.files("portico.dialects").joinpath("asked.toml").read_text(encoding="utf-8"))
+    table = tomllib.loads(Path(__file__).with_name("asked.toml").read_text(encoding="utf-8"))
     return _Said(
         harmless=frozenset(name for names in table["harmless"].values() for name in names),
         members=table["members"],

@@ -6,7 +6,7 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -33,7 +33,7 @@ def load(text: str) -> dict[str, Feature]:
 
 
 FEATURES: Mapping[str, Feature] = MappingProxyType(
-    load(resources.files("portico.dialects").joinpath("crossing.toml").read_text(encoding="utf-8"))
+    load(Path(__file__).with_name("crossing.toml").read_text(encoding="utf-8"))
 )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from functools import cache
-from importlib import resources
+from pathlib import Path
 
 import msgspec
 
@@ -53,7 +53,7 @@ class Terms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 @cache
 def terms() -> Terms:
     """Read the shipped terms."""
-    text = resources.files("portico.providers").joinpath("prices_terms.toml").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("prices_terms.toml").read_text(encoding="utf-8")
     return msgspec.convert(tomllib.loads(text), Terms)
 
 

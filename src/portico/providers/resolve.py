@@ -1,6 +1,5 @@
 """Providers made ready for use: a row of the catalog, what the configuration says, and the environment."""
 
-import difflib
 import re
 import time
 from collections.abc import Iterable, Mapping
@@ -263,5 +262,7 @@ def _belongs(row: Row, base: Endpoint) -> bool:
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
+    import difflib
+
     near = difflib.get_close_matches(name, list(known), 1)
     return f" (did you mean {near[0]!r}?)" if near else ""

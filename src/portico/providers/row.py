@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from importlib import resources
+from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -153,7 +153,7 @@ def load(written: str) -> Catalog:
     return msgspec.convert(tomllib.loads(written), Catalog)
 
 
-_SHIPPED = load(resources.files("portico.providers").joinpath("catalog.toml").read_text(encoding="utf-8"))
+_SHIPPED = load(Path(__file__).with_name("catalog.toml").read_text(encoding="utf-8"))
 
 CATALOG: Mapping[str, Row] = MappingProxyType(_SHIPPED.providers)
 """The shipped rows, by name."""

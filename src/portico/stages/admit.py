@@ -9,6 +9,7 @@ from portico.call import Call, Extend
 from portico.dialects.limits import limited
 from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, UnboundedCall
 from portico.rules import Applied, Bound, Rule
+from portico.state.asking import ask
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
 from portico.state.scopes import Dimensions, scopes
 from portico.upstream.outgoing import Outgoing
@@ -34,6 +35,10 @@ class Bounds:
 
     def __repr__(self) -> str:
         return f"<Bounds {len(self._declared)} declared rules>"
+
+    def any(self) -> bool:
+        """Return whether there is any rule, besides those that keys carry."""
+        return bool(self._declared or self._state.rules())
 
     def scopes(self, call: Call, target: Target) -> tuple[Scope, ...]:
         """Return the scopes of a call that goes to a target."""
@@ -74,16 +79,16 @@ async def admit(
     under = bounds.scopes(call, target)
     bound = _bound(call, outgoing, targets) if under and _measured(under) else NOTHING
     call.bound = bound
-    answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+    answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     if not isinstance(answer, Permit) and answer.rule.counts not in ("requests", "in_flight"):
         # Before a call is refused for its size, it is looked at closely.
         closer = _closely(call, outgoing, targets)
         if closer != bound:
             bound = call.bound = closer
-            answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+            answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
         if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
             bound = call.bound = _bound(call, outgoing, targets)
-            answer = await state.admit(Admission(call.id, under, bound, now(), _about(call)))
+            answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     if not isinstance(answer, Permit):
         raise refused(answer)
     call.permit = answer
@@ -113,17 +118,8 @@ def _about(call: Call) -> bytes:
     """Return what the record of a call needs whose worker died: see `portico.recover`."""
     holder = call.caller
     assert holder is not None
-    told = (
-        call.id,
-        call.arrived_ms,
-        call.operation.name,
-        call.model,
-        call.stream,
-        call.alias,
-        call.customer,
-        call.tags,
-    )
-    return _encode((*told, holder.id, holder.team, holder.org, holder.user))
+    whose = (holder.id, holder.team, holder.org, holder.user, call.customer, call.tags)
+    return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose))
 
 
 def refused(refusal: Refusal) -> PorticoError:
@@ -146,10 +142,13 @@ def refused(refusal: Refusal) -> PorticoError:
     if rule.counts == "in_flight":
         return LimitExceeded(f"{whose} may have {rule.amount} calls at once, and has", retry_after=wait)
     what = "limit" if rule.kind == "limit" else "budget"
-    message = (
-        f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} has {_amount(rule, refusal.left)} "
-        f"left, and this call may need {_amount(rule, refusal.asked)}{when}"
-    )
+    if rule.counts == "requests":
+        message = f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} is used up{when}"
+    else:
+        message = (
+            f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} has "
+            f"{_amount(rule, refusal.left)} left, and this call may need {_amount(rule, refusal.asked)}{when}"
+        )
     kind = LimitExceeded if rule.kind == "limit" else BudgetExceeded
     return kind(message, retry_after=wait)
 
@@ -162,7 +161,7 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
     """Return the most that an attempt at the dearest of the targets can use, by a quick look where that will do."""
     asked, body = outgoing.asked, outgoing.body
     if asked is None or not isinstance(body, bytes):
-        return _allowed(call, Bound(0, 0, None))
+        return _allowed(call, targets[0].ceiling.opaque(len(body)))
     found: Bound | None = None
     for target in targets:
         one = target.ceiling.bound(call.operation, asked, body)
@@ -177,7 +176,7 @@ def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound
     """Return the same by a walk through the whole request."""
     asked, body = outgoing.asked, outgoing.body
     if asked is None or not isinstance(body, bytes):
-        return _allowed(call, Bound(0, 0, None))
+        return _allowed(call, targets[0].ceiling.opaque(len(body)))
     found: Bound | None = None
     for target in targets:
         one = target.ceiling.closely(call.operation, asked, body)
@@ -192,7 +191,8 @@ def _dearer(one: Bound, other: Bound) -> Bound:
         max(one.input_tokens, other.input_tokens),
         max(one.output_tokens, other.output_tokens),
         cost,
-        one.why or other.why,
+        # That only the price is missing says less than any other reason.
+        other.why if one.why in (None, "unpriced") and other.why is not None else one.why,
     )
 
 
@@ -200,7 +200,7 @@ def _allowed(call: Call, bound: Bound) -> Bound:
     """Return the bound, or what the key grants to a call that has none."""
     holder = call.caller
     if bound.cost is None and holder is not None and holder.allowance is not None:
-        return Bound(bound.input_tokens, bound.output_tokens, holder.allowance)
+        return Bound(bound.input_tokens, bound.output_tokens, holder.allowance, bound.why)
     return bound
 
 

@@ -162,7 +162,7 @@ class Supervisor:
         fixed += ["--sockets", "/".join(",".join(str(s.fileno()) for s in own) for own in self.sockets)]
         if self.unix is not None:
             fixed += ["--unix", str(self.unix.fileno())]
-        fixed += ["--relay", self.control_socket.getsockname()]
+        fixed += ["--relay", self.control_socket.getsockname(), "--data-dir", self.plan.data_dir]
         inherit = dict.fromkeys(sock for own in self.sockets for sock in own)
         return Process(
             f"worker {slot + 1}",

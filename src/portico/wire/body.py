@@ -7,7 +7,6 @@ its headers alone. A body can be read again for another attempt until it is clos
 import asyncio
 import logging
 import mmap
-import tempfile
 from collections.abc import AsyncIterator, Callable
 from typing import IO
 
@@ -224,6 +223,8 @@ class Body:
 
     def _to_spool(self) -> None:
         # An unnamed file: it is gone with the process, however that ends.
+        import tempfile  # and the archivers that come with it: a megabyte for those who need it
+
         spool = tempfile.TemporaryFile(prefix="portico-body-", buffering=PIECE)  # noqa: SIM115  # closed in close()
         spool.writelines(self._pieces)
         self._spool = spool

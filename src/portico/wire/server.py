@@ -8,8 +8,8 @@ import asyncio
 import contextlib
 import socket
 import ssl
+import time
 from collections.abc import Callable, Coroutine
-from email.utils import formatdate
 
 from portico.config.schema import Limits, ServerTimeouts
 from portico.errors import PorticoError
@@ -17,6 +17,9 @@ from portico.wire.body import Budget
 from portico.wire.exchange import Exchange
 from portico.wire.incoming import READ_SIZE, SWEEP, PlainServerConnection, ServerConnection
 from portico.wire.refusal import plain_refusal
+
+DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
+MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 Handler = Callable[[Exchange], Coroutine[None, None, None]]
 Refuse = Callable[[PorticoError], tuple[int, list[tuple[bytes, bytes]], bytes]]
@@ -119,11 +122,19 @@ class Server:
             self._empty.set_result(None)
 
     def _sweep(self) -> None:
-        self.date = b"date: %b\r\n" % formatdate(usegmt=True).encode()
+        self.date = b"date: %b\r\n" % http_date(time.time())
         before, self.now = self.now, self.loop.time()
         for connection in list(self.connections):
             connection.check(self.now, before)
         self._sweeper = self.loop.call_later(SWEEP, self._sweep)
+
+
+def http_date(now: float) -> bytes:
+    """Return seconds since the epoch as HTTP writes them: `Fri, 20 Nov 2026 19:23:35 GMT` (RFC 9110, 5.6.7)."""
+    at = time.gmtime(now)
+    day, month = DAYS[at.tm_wday], MONTHS[at.tm_mon - 1]
+    clock = f"{at.tm_hour:02}:{at.tm_min:02}:{at.tm_sec:02}"
+    return f"{day}, {at.tm_mday:02} {month} {at.tm_year:04} {clock} GMT".encode()
 
 
 def descriptors() -> int:

@@ -1,0 +1,80 @@
+"""What one worker writes to: its way to the state of the machine, and its own journal, in the data directory."""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from portico.config.schema import Config
+from portico.errors import StateUnavailable
+from portico.journal.journal import Journal
+from portico.recover import recover
+from portico.secret import installation_secret
+from portico.state.clock import moment
+from portico.state.on_lmdb import LmdbState
+from portico.state.owner import Owner
+
+TEND = 1.0
+"""Seconds between two looks after the state."""
+
+log = logging.getLogger("portico.books")
+
+
+class Books:
+    """A worker's owner, state, journal, and the installation's secret."""
+
+    def __init__(self, owner: Owner, state: LmdbState, journal: Journal, secret: bytes, data_dir: Path) -> None:
+        self.owner = owner
+        self.state = state
+        self.journal = journal
+        self.secret = secret
+        self._data_dir = data_dir
+        self._tending: asyncio.TimerHandle | None = None
+
+    def __repr__(self) -> str:
+        return f"<Books of {self.owner!r}>"
+
+    def recover(self) -> int:
+        """Charge and record the calls of workers that died; return how many had no record."""
+        owners, journals = self._data_dir / "state" / "owners", self._data_dir / "journal"
+        return recover(self.state, self.journal, owners, os.fspath(journals), moment())
+
+    def tend(self) -> None:
+        """Look after the state, now and from time to time."""
+        try:
+            self.state.tidy(moment())
+        except StateUnavailable as error:
+            log.error("%s", error)
+        self._tending = asyncio.get_running_loop().call_later(TEND, self.tend)
+
+    def close(self) -> None:
+        """Leave: all is settled, and what was written is whole."""
+        if self._tending is not None:
+            self._tending.cancel()
+        self.state.close()
+        if self.journal.close():
+            self.owner.bury()
+        else:
+            self.owner.close()  # who starts next finds what is left
+
+
+def open_books(data_dir: str, config: Config) -> Books:
+    """Open state and journal in the data directory, as an owner of its own. Raises StateUnavailable, ConfigError."""
+    folder = Path(data_dir)
+    secret = installation_secret(folder)
+    owner = Owner.new(folder / "state" / "owners")
+    loop = asyncio.get_running_loop()
+
+    def deliver(act: Callable[[], None]) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has closed: nobody waits any more
+            loop.call_soon_threadsafe(act)
+
+    try:
+        state = LmdbState(folder / "state", owner.id, size=config.server.state_size)
+        journal = Journal(os.fspath(folder / "journal"), owner.id, fsync=config.logs.fsync, deliver=deliver)
+    except BaseException:
+        owner.bury()
+        raise
+    return Books(owner, state, journal, secret, folder)
