@@ -223,11 +223,13 @@ def test_a_segment_without_a_header_is_lost_and_stops_nothing(tmp_path: Path, ur
     writing.append(record(1))
     writing.flush()
     (tmp_path / "journal" / "dead-000001.seg").write_bytes(b"nothing that we know")
+    (tmp_path / "journal" / "empty-000001.seg").touch()
     reading = Ingest(tmp_path, url, wall=much_later)
     drain(reading)
     assert len(in_store(url)) == 1
-    lost = rows(url)[1]
-    assert (lost.name, lost.lost, lost.whole) == ("dead-000001.seg", 20, True)
+    _, lost, empty = rows(url)
+    assert (lost.name, lost.lost, lost.damaged, lost.whole) == ("dead-000001.seg", 20, 1, True)
+    assert (empty.name, empty.lost, empty.damaged, empty.whole) == ("empty-000001.seg", 0, 0, True)
 
 
 def test_a_writer_that_was_taken_for_dead_is_read_on(tmp_path: Path, url: str) -> None:

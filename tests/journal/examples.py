@@ -34,8 +34,9 @@ def record(number: int, **changes: object) -> Record:
 
 
 def entries(directory: Path | str, tally: Tally | None = None) -> list[Entry]:
-    """Return everything that can be read in a directory."""
-    return [entry for segment in segments(str(directory)) for _, entry in read(segment.path, 0, tally)]
+    """Return everything that can be read in a directory; who is killed at the right moment leaves an empty file."""
+    begun = [segment.path for segment in segments(str(directory)) if Path(segment.path).stat().st_size]
+    return [entry for path in begun for _, entry in read(path, 0, tally)]
 
 
 def ids(directory: Path | str) -> list[str]:

@@ -283,8 +283,9 @@ class Ingest:
             if not closed:
                 return None, False  # its header is being written
             size = _stat(segment.path)[0]
-            log.error("a segment of the journal is lost: %s: %s", segment.name, error)
-            return Piece(segment.name, segment.owner, begin, size, whole=True, damaged=1, lost=size), False
+            if size:  # who is killed before the header leaves an empty file, and nothing is lost
+                log.error("a segment of the journal is lost: %s: %s", segment.name, error)
+            return Piece(segment.name, segment.owner, begin, size, whole=True, damaged=int(size > 0), lost=size), False
         if len(entries) == limit:
             return Piece(segment.name, segment.owner, begin, end, entries, False, tally.damaged, tally.lost), True
         torn = tally.rest if closed and tally.rest and not blank(segment.path, max(end, HEADER.size)) else 0
