@@ -47,6 +47,7 @@ def config() -> Config:
             "customers": {"big": {"limits": [{"requests": 3}]}},
             "limits": [{"requests": 1000, "for": {"team": "declared"}}],
             "providers": {"openai": {}},
+            "prices": {"openai/known": {"input": 1, "output": 2}},
         },
         {},
     ).config

@@ -95,7 +95,10 @@ def test_what_the_configuration_declares_is_read_here_and_changed_there(api: Api
     assert found in api("GET", path).json()["items"]
     for reply in (api("PATCH", f"{path}/{id_}", {}), api("DELETE", f"{path}/{id_}")):
         assert (reply.status_code, reply.json()["code"]) == (409, "declared_in_configuration")
-    if path != "limits":
+    if path == "prices":
+        body = {"model": "openai/known", "since": "2027-01-01T00:00:00Z", "input": 1, "output": 1}
+        assert api("POST", path, body).json()["code"] == "declared_in_configuration"
+    elif path != "limits":
         reply = api("POST", path, {"id": id_})
         assert (reply.status_code, reply.json()["code"]) == (409, "declared_in_configuration")
         assert "configuration" in reply.json()["detail"]

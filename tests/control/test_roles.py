@@ -31,6 +31,8 @@ EXPECTED: dict[str, str] = {
     "create_credential": "oat", "list_credentials": "oat", "read_credential": "oat", "update_credential": "oat",
     "delete_credential": "oat", "renew_credential": "oat",
     "create_price": "oab", "list_prices": "oavb", "read_price": "oavb", "update_price": "oab", "delete_price": "oab",
+    "create_correction": "oab",
+    "list_corrections": "oavb",
     "list_records": "oatmvb", "read_record": "oatmvb", "explain_record": "oatmvb", "read_spend": "oatmvb",
     "list_audit": "oa", "verify_audit": "oa", "read_me": "oatmvb",
 }  # fmt: skip

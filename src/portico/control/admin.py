@@ -90,6 +90,8 @@ class Admin:
                     self.snapshot.doubt()
             if change.seen:
                 self._publish(change, was_published=was_published)
+        for task in change.after:
+            threading.Thread(target=task, name="after a change", daemon=True).start()
 
     def start(self) -> int | None:
         """Put everything into state unless it is known to be there; return how many keys were put."""
@@ -193,6 +195,7 @@ class Change(Look):
         self.gone: list[bytes] = []
         self.with_rules = False
         self.seen = 0
+        self.after: list[Callable[[], object]] = []  # what a thread does once the change is committed
 
     def find(self, kind: Kind, id: str, *, seen: int | None = None) -> Thing:  # noqa: A002
         """Return an object that is to be changed. Raises NotFound, DeclaredThere, Changed (where `seen` is another)."""

@@ -10,12 +10,12 @@ from portico.config.fit import PERIODS
 from portico.config.schema import Budget, Limit
 from portico.control.actors import matches, may_grant, reach
 from portico.control.admin import Change
-from portico.control.problems import Unprocessable
+from portico.control.problems import DeclaredThere, Unprocessable
 from portico.errors import Forbidden
 from portico.store.entities.declared import declared_thing
 from portico.store.entities.kinds import KINDS, REFERENCES, Kind
 from portico.store.entities.rows import find
-from portico.store.entities.things import BudgetRule, Key, LimitRule, Membership, Team, Thing, User
+from portico.store.entities.things import BudgetRule, Key, LimitRule, Membership, PriceOverride, Team, Thing, User
 
 MEMBERS_OWN: Final = frozenset(
     (
@@ -54,6 +54,8 @@ def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> Non
             raise Unprocessable("a tag is `name:value`", param=f"tags[{index}]")
     if kind.name == "tag" and not tag_good(after.id):
         raise Unprocessable("a tag's id is `name:value`", param="id")
+    if isinstance(after, PriceOverride) and after.model in change.admin.config.prices:
+        raise DeclaredThere(f"the price of {after.model!r} is declared by the configuration", param="model")
     if isinstance(after, Key):
         _key(change, before if isinstance(before, Key) else None, after)
 

@@ -170,7 +170,7 @@ def spend(look: Look, asked: Asked) -> Answer:
     assert isinstance(query, SpendAsked)
     until = query.until or rows.time(look.admin.now_ms())
     since = query.since or (until - timedelta(days=DAYS) if until.year > 1970 else until)
-    start, end = _seconds(since, "since"), _seconds(until, "until")
+    start, end = seconds_of(since, "since"), seconds_of(until, "until")
     if start > end:
         raise Unprocessable("`since` is after `until`", param="since")
     of, value = _scope(look.actor, query)
@@ -254,7 +254,8 @@ def _sums(amounts: rollups.Amounts) -> dict[str, Any]:
     }
 
 
-def _seconds(when: datetime, name: str) -> int:
+def seconds_of(when: datetime, name: str) -> int:
+    """Return a time in seconds since the epoch. Raises Unprocessable for one that is out of all reason."""
     seconds = int(when.timestamp()) if 1970 <= when.year < 2200 else -1
     if seconds < 0:
         raise Unprocessable("expected a time from 1970 to 2199", param=name)
@@ -262,4 +263,4 @@ def _seconds(when: datetime, name: str) -> int:
 
 
 def _ms(when: datetime | None, name: str) -> int | None:
-    return None if when is None else _seconds(when, name) * 1000
+    return None if when is None else seconds_of(when, name) * 1000

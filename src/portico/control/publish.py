@@ -18,7 +18,7 @@ from portico.store.entities.kinds import KINDS
 from portico.store.entities.tables import MARKS
 from portico.store.entities.things import Key
 
-SLICE: Final = 1000
+SLICE: Final = 500
 _MARK: Final = "published"
 
 
@@ -93,7 +93,9 @@ def publish(
     compiler = Compiler(db, config)
     wanted = sorted(set(keys))
     for start in range(0, len(wanted), SLICE):
-        snapshot.put_holders(_compiled(db, compiler, wanted[start : start + SLICE]))
+        some = wanted[start : start + SLICE]
+        found = [cast("Key", thing) for thing in rows.page(db, KINDS["key"], {"id": some}, "", len(some))]
+        snapshot.put_holders(_compiled(db, compiler, found))
     if dropped := dict.fromkeys(gone):
         snapshot.put_holders(cast("dict[bytes, Holder | None]", dropped))
     if with_rules:
@@ -105,10 +107,10 @@ def reconcile(db: Connection, config: Config, snapshot: Snapshot) -> int:
     compiler = Compiler(db, config)
     stale = set(snapshot.digests())
     put = 0
-    batch: list[str] = []
+    batch: list[Key] = []
     snapshot.put_rules(list(compiler.rules()))
     for thing in rows.every(db, KINDS["key"], slice_of=SLICE):
-        batch.append(thing.id)
+        batch.append(cast("Key", thing))
         if len(batch) == SLICE:
             put += _put(db, compiler, snapshot, batch, stale)
             batch.clear()
@@ -133,19 +135,15 @@ def _mark(db: Connection, snapshot: Snapshot) -> str:
     return f"{snapshot.identity}@{audit.last(db)}"
 
 
-def _put(db: Connection, compiler: Compiler, snapshot: Snapshot, keys: Sequence[str], stale: set[bytes]) -> int:
+def _put(db: Connection, compiler: Compiler, snapshot: Snapshot, keys: Sequence[Key], stale: set[bytes]) -> int:
     changes = _compiled(db, compiler, keys)
     stale.difference_update(changes)
     snapshot.put_holders(changes)
     return len(changes)
 
 
-def _compiled(db: Connection, compiler: Compiler, keys: Sequence[str]) -> dict[bytes, Holder | None]:
-    changes: dict[bytes, Holder | None] = {}
-    for start in range(0, len(keys), 500):
-        some = keys[start : start + 500]
-        found = {thing.id: cast("Key", thing) for thing in rows.page(db, KINDS["key"], {"id": some}, "", len(some))}
-        for hashed in tokens.hashes(db, some):
-            key = found.get(hashed.key)
-            changes[hashed.digest] = None if key is None else compiler.holder(key, hashed.until_ms)
-    return changes
+def _compiled(db: Connection, compiler: Compiler, keys: Sequence[Key]) -> dict[bytes, Holder | None]:
+    found = {key.id: key for key in keys}
+    return {
+        hashed.digest: compiler.holder(found[hashed.key], hashed.until_ms) for hashed in tokens.hashes(db, list(found))
+    }

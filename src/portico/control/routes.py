@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from portico import __version__
-from portico.control import credentials, history, keys, members, observed
+from portico.control import credentials, history, keys, members, observed, repricing
 from portico.control.admin import Look
 from portico.control.objects import changing, listing, making, reading, removing
 from portico.control.replies import NewKeyReply, Page, Rotation, Secret, listed, patch, wish
@@ -183,6 +183,19 @@ def _credentials() -> Iterator[Route]:
     )  # fmt: skip
 
 
+def _corrections() -> Iterator[Route]:
+    path = "/api/v1/corrections"
+    yield Route(
+        method="POST", path=path, name="create_correction", allow=PRICES, changes=repricing.correct,
+        about="Price recorded calls anew, by the prices that the configuration and the store have now.",
+        takes=repricing.Correction, gives=repricing.Begun, status=202, group="prices",
+    )  # fmt: skip
+    yield Route(
+        method="GET", path=path, name="list_corrections", about="List corrections, newest first: the last hundred.",
+        allow=SEES, reads=repricing.list_corrections, gives=repricing.Corrections, group="prices",
+    )  # fmt: skip
+
+
 def _observed() -> Iterator[Route]:
     yield Route(
         method="GET", path="/api/v1/records", name="list_records", about="List calls, newest first.",
@@ -228,6 +241,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     *_objects("budget", SEES, RUNS),
     *_credentials(),
     *_objects("price", SEES, PRICES, PricePage),
+    *_corrections(),
     _usage("organization", SEES),
     _usage("team", EVERYBODY),
     _usage("user", EVERYBODY),

@@ -1,12 +1,14 @@
 """The admin API of an installation, put together when it is first needed: the store opened, state seen to."""
 
 import os
+import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
 
 from portico.config.schema import Config
 from portico.control.admin import Admin
+from portico.control.repricing import go_on
 from portico.control.state import OnState
 from portico.secret import installation_secret
 from portico.store.engine import make_engine
@@ -37,4 +39,5 @@ def open_admin(data_dir: Path, config: Config, environ: Mapping[str, str] = os.e
         counters=state.counters,
     )
     admin.start()
+    threading.Thread(target=go_on, args=[admin], name="corrections", daemon=True).start()
     return admin

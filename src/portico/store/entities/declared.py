@@ -31,7 +31,9 @@ TABLES: Final[Mapping[str, str]] = {
 
 
 def declares(config: Config, kind: str, id: str) -> bool:  # noqa: A002  # the word of every API
-    """Whether the configuration has an object of this id."""
+    """Whether the configuration has an object of this id. A price goes by its model, with `:` for the slash."""
+    if kind == "price":
+        return any(price_id(model) == id for model in config.prices)
     return id in getattr(config, TABLES.get(kind, ""), {})
 
 
@@ -41,6 +43,8 @@ def declared_thing(config: Config, kind: str, id: str) -> Thing | None:  # noqa:
         return next((thing for thing in _apart(config, kind) if thing.id == id), None)
     if not declares(config, kind, id):
         return None
+    if kind == "price":
+        return _price(config, next(model for model in config.prices if price_id(model) == id))
     match getattr(config, TABLES[kind])[id]:
         case schema.Organization() as org:
             return Organization(
@@ -76,18 +80,6 @@ def declared_thing(config: Config, kind: str, id: str) -> Thing | None:  # noqa:
                 limits=customer.limits,
                 budgets=customer.budgets,
             )
-        case schema.Price() as price:
-            return PriceOverride(
-                id=id,
-                source="configuration",
-                model=id,
-                since=datetime(1970, 1, 1, tzinfo=UTC),
-                input=price.input,
-                output=price.output,
-                cache_read=price.cache_read,
-                cache_write=price.cache_write,
-                cache_write_1h=price.cache_write_1h,
-            )
     return None
 
 
@@ -96,7 +88,8 @@ def declared_things(config: Config, kind: str) -> Iterator[Thing]:
     if kind in ("limit", "budget"):
         yield from _apart(config, kind)
         return
-    for id in sorted(getattr(config, TABLES.get(kind, ""), {})):  # noqa: A001
+    names = getattr(config, TABLES.get(kind, ""), {})
+    for id in sorted(map(price_id, names) if kind == "price" else names):  # noqa: A001
         thing = declared_thing(config, kind, id)
         assert thing is not None
         yield thing
@@ -163,4 +156,24 @@ def _key(id: str, key: schema.Key) -> Key:  # noqa: A002
         markup=key.markup,
         limits=key.limits,
         budgets=key.budgets,
+    )
+
+
+def price_id(model: str) -> str:
+    """Return the id of a declared price: its model, with `:` for the slash, which would part a path."""
+    return model.replace("/", ":")
+
+
+def _price(config: Config, model: str) -> PriceOverride:
+    price = config.prices[model]
+    return PriceOverride(
+        id=price_id(model),
+        source="configuration",
+        model=model,
+        since=datetime(1970, 1, 1, tzinfo=UTC),
+        input=price.input,
+        output=price.output,
+        cache_read=price.cache_read,
+        cache_write=price.cache_write,
+        cache_write_1h=price.cache_write_1h,
     )
