@@ -97,7 +97,7 @@ def told(said: Said, entry: Entry, upstream: str, finishes: Mapping[str, str], *
     assert [(call.name, call.arguments) for call in said.calls] == [
         (call.name, json.loads(call.arguments)) for call in choice.calls
     ]
-    assert said.finish == finishes["tools" if choice.calls else "stop"]
+    assert said.finish == finishes["tools" if choice.calls else "length" if choice.finish == "length" else "stop"]
     assert said.thinking == (answer.reasoning if thinking else "")
     assert (said.input, said.output) == (answer.input_total, answer.output_total)
 

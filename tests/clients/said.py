@@ -51,7 +51,7 @@ class Client(Protocol):
     """An SDK and how it is used. A history is a list of the SDK's own turns."""
 
     finishes: Mapping[str, str]
-    """The SDK's words for the end of an answer, `stop` and `tools`."""
+    """The SDK's words for the end of an answer: `stop`, `tools` and `length`."""
     failures: Mapping[int, str]
     """The exception that the SDK has for a status."""
 
@@ -70,8 +70,9 @@ class Client(Protocol):
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
-        """Make one call. `form` is a pydantic model for the output."""
+        """Make one call. `form` is a pydantic model for the output, `limit` the most tokens of it."""
 
     def failure(self, error: Exception) -> Failure:
         """Read what was raised."""

@@ -96,6 +96,16 @@ def test_a_chat(pair: Pair, stream: bool):
 
 @both_ways
 @every_pair
+def test_an_answer_cut_for_its_length(pair: Pair, stream: bool):
+    history = [pair.client.user("Go on and on [mock tokens=40 rare=true]")]
+    said = pair.client.say(pair.model, history, stream=stream, limit=16)
+    (entry,) = pair.stage.taken()
+    assert answered(entry).choices[0].finish == "length"
+    told(said, entry, pair.upstream, pair.client.finishes, thinking=False)
+
+
+@both_ways
+@every_pair
 def test_an_image(pair: Pair, stream: bool):
     said = pair.client.say(pair.model, [pair.client.user("What is it?", PNG)], stream=stream)
     (entry,) = pair.stage.taken()

@@ -24,7 +24,7 @@ def told(error: Any) -> Failure:
 class Chat:
     """A user of chat completions."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "stop", "tools": "tool_calls"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "stop", "tools": "tool_calls", "length": "length"})
     failures: Mapping[Any, str] = FAILURES
 
     def __init__(self, url: str, key: str) -> None:
@@ -48,6 +48,7 @@ class Chat:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
         asked: dict[str, Any] = {"model": model, "messages": history}
         if tools:
@@ -55,14 +56,21 @@ class Chat:
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
                 for t in tools
             ]
+        if limit is not None:
+            asked["max_completion_tokens"] = limit
         if think:
             asked["reasoning_effort"] = "medium"
         if form is not None:
             asked["response_format"] = form
         if stream:
             with self.client.chat.completions.stream(**asked, stream_options={"include_usage": True}) as events:
-                streamed = "".join(event.delta for event in events if event.type == "content.delta")
-                done = events.get_final_completion()
+                streamed = ""
+                try:
+                    for event in events:
+                        streamed += event.delta if event.type == "content.delta" else ""
+                    done: Any = events.get_final_completion()
+                except openai.LengthFinishReasonError as cut:  # it takes that for an error, and has the answer
+                    done = cut.completion
             assert streamed == (done.choices[0].message.content or "")
         elif form is not None:
             done = self.client.chat.completions.parse(**asked)

@@ -14,7 +14,7 @@ from tests.clients.said import Call, Failure, Said, ToldOfAnError, Tool
 class Cohere:
     """A user of v2 chat. What a model plans to do with its tools counts as its text."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "COMPLETE", "tools": "TOOL_CALL"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "COMPLETE", "tools": "TOOL_CALL", "length": "MAX_TOKENS"})
     failures: Mapping[Any, str] = MappingProxyType(
         {
             400: "BadRequestError",
@@ -45,6 +45,7 @@ class Cohere:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
         asked: dict[str, Any] = {"model": model, "messages": list(history), "request_options": {"max_retries": 0}}
         if tools:
@@ -52,6 +53,8 @@ class Cohere:
                 {"type": "function", "function": {"name": t.name, "description": t.description, "parameters": t.schema}}
                 for t in tools
             ]
+        if limit is not None:
+            asked["max_tokens"] = limit
         if think:
             asked["thinking"] = {"type": "enabled", "token_budget": 2048}
         if form is not None:

@@ -14,7 +14,7 @@ from tests.clients.said import Call, Failure, Said, Tool
 class Converse:
     """A user of converse. It signs its requests; the gateway goes by the id of its key."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "end_turn", "tools": "tool_use"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "end_turn", "tools": "tool_use", "length": "max_tokens"})
     failures: Mapping[Any, str] = MappingProxyType(
         {
             400: "ValidationException",
@@ -53,6 +53,7 @@ class Converse:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
         asked: dict[str, Any] = {"modelId": model, "messages": list(history)}
         if tools:
@@ -61,6 +62,8 @@ class Converse:
                 for t in tools
             ]
             asked["toolConfig"] = {"tools": specs}
+        if limit is not None:
+            asked["inferenceConfig"] = {"maxTokens": limit}
         if think:
             asked["additionalModelRequestFields"] = {"thinking": {"type": "enabled", "budget_tokens": 2048}}
         if form is not None:

@@ -12,7 +12,7 @@ from tests.clients.said import Call, Failure, Said, Tool
 class Gemini:
     """A user of generateContent. A whole history is answered without the ids of calls, as `Part` makes it."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "STOP", "tools": "STOP"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "STOP", "tools": "STOP", "length": "MAX_TOKENS"})
     failures: Mapping[Any, str] = MappingProxyType(
         {400: "ClientError", 404: "ClientError", 429: "ClientError", 500: "ServerError"}
     )
@@ -47,6 +47,7 @@ class Gemini:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
         config = types.GenerateContentConfig()
         if tools:
@@ -55,6 +56,7 @@ class Gemini:
                 for t in tools
             ]
             config.tools = [types.Tool(function_declarations=declared)]
+        config.max_output_tokens = limit
         if think:
             config.thinking_config = types.ThinkingConfig(include_thoughts=True, thinking_budget=2048)
         if form is not None:

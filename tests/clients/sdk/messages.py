@@ -13,7 +13,7 @@ from tests.clients.sdk.chat import FAILURES, told
 class Messages:
     """A user of Anthropic's messages."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "end_turn", "tools": "tool_use"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "end_turn", "tools": "tool_use", "length": "max_tokens"})
     failures: Mapping[Any, str] = FAILURES
 
     def __init__(self, url: str, key: str) -> None:
@@ -38,8 +38,9 @@ class Messages:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
-        asked: dict[str, Any] = {"model": model, "messages": history, "max_tokens": 6000}
+        asked: dict[str, Any] = {"model": model, "messages": history, "max_tokens": limit or 6000}
         if tools:
             asked["tools"] = [{"name": t.name, "description": t.description, "input_schema": t.schema} for t in tools]
         if think:

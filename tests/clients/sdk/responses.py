@@ -14,7 +14,7 @@ from tests.clients.sdk.chat import FAILURES, told
 class Responses:
     """A user of responses."""
 
-    finishes: Mapping[Any, str] = MappingProxyType({"stop": "completed", "tools": "completed"})
+    finishes: Mapping[Any, str] = MappingProxyType({"stop": "completed", "tools": "completed", "length": "incomplete"})
     failures: Mapping[Any, str] = FAILURES
 
     def __init__(self, url: str, key: str) -> None:
@@ -39,6 +39,7 @@ class Responses:
         tools: Sequence[Tool] = (),
         form: type[Any] | None = None,
         think: bool = False,
+        limit: int | None = None,
     ) -> Said:
         asked: dict[str, Any] = {"model": model, "input": history, "store": False}
         if tools:
@@ -46,6 +47,8 @@ class Responses:
                 {"type": "function", "name": t.name, "description": t.description, "parameters": t.schema}
                 for t in tools
             ]
+        if limit is not None:
+            asked["max_output_tokens"] = limit
         if think:
             asked["reasoning"] = {"effort": "medium", "summary": "auto"}
             asked["include"] = ["reasoning.encrypted_content"]
@@ -53,6 +56,7 @@ class Responses:
             asked["text_format"] = form
         if stream:
             streamed, last = "", -1
+            cut: Any = None  # which is no final response for the accumulator
             with self.client.responses.stream(**asked) as events:
                 for event in events:
                     assert event.sequence_number == last + 1
@@ -63,7 +67,9 @@ class Responses:
                         raise ToldOfAnError(event.message)
                     elif event.type == "response.failed":
                         raise ToldOfAnError(event.response.error.message if event.response.error else "")
-                done = events.get_final_response()
+                    elif event.type == "response.incomplete":
+                        cut = event.response
+                done = events.get_final_response() if cut is None else cut
             assert streamed == done.output_text
         elif form is not None:
             done = self.client.responses.parse(**asked)
