@@ -104,6 +104,18 @@ def test_logs_and_spend_say_that_there_is_nothing(run: Any) -> None:
     assert run("logs", "no-such-call").exit_code == 4
 
 
+def test_changes_are_listed_and_their_chain_is_checked(run: Any) -> None:
+    run("teams", "create", "noted")
+    assert run("audit", "list", "--kind", "team", "--object", "noted").output.splitlines()[1].split()[-3:] == [
+        "create",
+        "team",
+        "noted",
+    ]
+    checked = run("audit", "verify")
+    assert checked.exit_code == 0
+    assert "the chain holds" in checked.output
+
+
 def test_what_the_api_refuses_is_said_with_its_field(run: Any) -> None:
     refused = run("keys", "create", "--team", "nothing")
     assert (refused.exit_code, refused.stderr) == (4, "portico: team: there is no team 'nothing'\n")

@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "budgets": ("portico.cli.budgets", "Budgets, and how far they are used up."),
     "logs": ("portico.cli.logs", "Show calls as they were recorded."),
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
+    "audit": ("portico.cli.audit", "Show who changed what, and check the chain of changes."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),
     "bench": ("portico.cli.bench", "Measure a running gateway, or Portico beside its peers."),

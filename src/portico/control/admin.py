@@ -84,7 +84,7 @@ class Admin:
                 if self.engine.dialect.name == "postgresql":
                     db.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
                 change = Change(self, db, actor)
-                was_published = published(db, self.snapshot)
+                was_published = self.snapshot.certain and published(db, self.snapshot)
                 yield change
                 if change.seen:
                     self.snapshot.doubt()
@@ -97,8 +97,7 @@ class Admin:
         """Put everything into state unless it is known to be there; return how many keys were put."""
         with self._writing:
             with self.reading() as db:
-                if published(db, self.snapshot):
-                    self.snapshot.trust()
+                if self.snapshot.certain and published(db, self.snapshot):
                     return None
             return self._reconcile()
 

@@ -38,6 +38,10 @@ class Snapshot(Protocol):
     def identity(self) -> str:
         """What tells this state from another: it changes when its directory is made anew or the machine starts anew."""
 
+    @property
+    def certain(self) -> bool:
+        """Whether it is known to hold all that was published, as far as it can tell itself."""
+
     def follow(self, config: Config) -> None:
         """Go by another configuration from now on."""
 
@@ -56,18 +60,23 @@ class NoSnapshot:
     def __init__(self) -> None:
         self.holders: dict[bytes, Holder] = {}
         self.rules: tuple[Applied, ...] = ()
-        self.certain = False
+        self._certain = False
+
+    @property
+    def certain(self) -> bool:
+        """Whether all was published."""
+        return self._certain
 
     def follow(self, config: Config) -> None:
         """Keep nothing of a configuration."""
 
     def doubt(self) -> None:
         """Remember to be in doubt."""
-        self.certain = False
+        self._certain = False
 
     def trust(self) -> None:
         """Remember to be certain."""
-        self.certain = True
+        self._certain = True
 
     def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
         """Keep the holders here."""

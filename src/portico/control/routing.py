@@ -140,8 +140,8 @@ class Once:
     """
 
     def __init__(self, asked: Asked, key: str, route: Route, body: bytes) -> None:
-        if not 1 <= len(key) <= LONGEST_KEY or not key.isprintable():
-            raise BadRequest(f"an Idempotency-Key has 1 to {LONGEST_KEY} printable characters", param="Idempotency-Key")
+        if not re.fullmatch(rf"[!-~]{{1,{LONGEST_KEY}}}", key):
+            raise BadRequest(f"an Idempotency-Key has 1 to {LONGEST_KEY} visible characters", param="Idempotency-Key")
         self._actor = asked.actor.id
         self._key = key
         self._about = f"idempotent {self._actor} {key}"

@@ -14,9 +14,13 @@ from pathlib import Path
 from portico.config.handover import encode
 from portico.config.schema import Config
 from portico.rules import Applied, Holder
+from portico.secret import DIGEST
 from portico.state.contract import Counter, Moment
 from portico.state.keys import Keys
 from portico.state.ledger import Ledger
+
+_HERE = bytes(DIGEST)
+"""The hash of no key, under which state itself says that it was filled: it is gone with state, as a file is not."""
 
 
 class OnState:
@@ -44,7 +48,7 @@ class OnState:
     def certain(self) -> bool:
         """Whether state is known to hold all that the store does."""
         try:
-            return self._marker.read_text() == self.identity
+            return self._marker.read_text() == self.identity and self._keys.holder(_HERE) is not None
         except FileNotFoundError:
             return False
 
@@ -54,6 +58,8 @@ class OnState:
 
     def trust(self) -> None:
         """Note that state holds all that the store does."""
+        if self._keys.holder(_HERE) is None:
+            self._keys.put_holders({_HERE: Holder("published", "", blocked=True)})
         draft = self._marker.with_suffix(".draft")
         draft.write_text(self.identity)
         draft.replace(self._marker)
@@ -68,7 +74,7 @@ class OnState:
 
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys."""
-        return self._keys.digests()
+        return (digest for digest in self._keys.digests() if digest != _HERE)
 
     def counters(self, rows: Sequence[str]) -> list[Counter]:
         """Return what the rules of these rows have counted; nothing where no worker has counted anything yet."""
