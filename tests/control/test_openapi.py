@@ -78,12 +78,17 @@ QUIET = settings(deadline=None, database=None, phases=[Phase.generate], suppress
 
 
 def conform(api_document: Any, route: Route, mode: GenerationMode, how: settings) -> None:
-    """Send what the document allows, or what it does not, and hold the replies to what it says."""
+    """Send what the document allows, or what it does not, and hold the replies to what it says.
+
+    A query that is wrong on purpose may lose what is wrong with it on its way (a list without items): those are left to
+    a test of their own.
+    """
+    held = [one for one in CHECKED if route.takes is not None or one is not conformance.negative_data_rejection]
 
     @how
     @given(case=api_document[route.path][route.method].as_strategy(generation_mode=mode))
     def send(case: Case) -> None:
-        case.call_and_validate(headers={"Authorization": f"Bearer {MASTER}"}, checks=CHECKED)
+        case.call_and_validate(headers={"Authorization": f"Bearer {MASTER}"}, checks=held)
 
     send()
 
