@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, cast
 from portico import __version__
 from portico.call import Call, Extend
 from portico.config.schema import Config, Retries
-from portico.dialects.allowances import Allowance, render_allowances
+from portico.dialects.allowances import render_allowances
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.limits import limited, names_limit, overlaid
 from portico.dialects.models import render_model, render_models, style
@@ -43,7 +43,7 @@ from portico.stages.attribute import customer_of, tags_of
 from portico.stages.authenticate import authenticate
 from portico.stages.settle import Settling, dollars, settle, settle_stream
 from portico.state.clock import moment
-from portico.state.contract import Left, Moment, Settled, State
+from portico.state.contract import Moment, Settled, State
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -524,13 +524,9 @@ class Gateway:
         overhead = call.overhead_us(perf_counter_ns())
         lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
         if call.permit is not None and call.permit.scopes:
-            left = [
-                (one.rule.counts, one.rule.amount, one.left, one.resets or 0.0)
-                for one in call.permit.left
-                if counted(one)
-            ]
-            if left:
-                lines += render_allowances(call.operation.dialect, left, call.arrived_ms / 1000)
+            allowances = call.permit.allowances
+            if allowances:
+                lines += render_allowances(call.operation.dialect, allowances, call.arrived_ms / 1000)
         if call.target is not None:
             if call.dropped:
                 lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
@@ -608,16 +604,6 @@ class Gateway:
                 exchange.abort()
             else:
                 refuse(exchange, error)
-
-
-def allowance(left: Left) -> Allowance:
-    """Return what is left of a limit, for the headers that tell it."""
-    return left.rule.counts, left.rule.amount, left.left, left.resets or 0.0
-
-
-def counted(left: Left) -> bool:
-    """Return whether what is left of a rule is told in the headers that SDKs read: limits of requests and tokens."""
-    return left.rule.kind == "limit" and left.rule.counts != "in_flight"
 
 
 def copied(consume: Callable[[bytes], None], kept: list[bytes]) -> Callable[[bytes], None]:

@@ -6,7 +6,7 @@ platform.openai.com/docs/guides/rate-limits; others of its kind read the same. A
 in docs.anthropic.com/en/api/rate-limits. Both read 2026-11-20.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from portico.types import Dialect
@@ -16,29 +16,41 @@ Allowance = tuple[str, int, int, float]
 and in how many seconds all of it is back."""
 
 
-def render_allowances(dialect: Dialect, allowances: Iterable[Allowance], now: float) -> str:
+_heads: dict[tuple[str, int], str] = {}
+MEMO_BOUND = 1024
+
+
+def render_allowances(dialect: Dialect, allowances: Sequence[Allowance], now: float) -> str:
     """Return header lines, each with its line end; of several limits of a kind, of the one with the least left.
 
     `now` is in seconds since the epoch.
     """
-    least: dict[str, Allowance] = {}
-    for one in allowances:
-        if one[0] not in least or one[2] < least[one[0]][2]:
-            least[one[0]] = one
-    lines = ""
+    if len(allowances) > 1:
+        least: dict[str, Allowance] = {}
+        for one in allowances:
+            if one[0] not in least or one[2] < least[one[0]][2]:
+                least[one[0]] = one
+        allowances = tuple(least.values())
     if dialect == "messages":
-        for counted, limit, left, resets in least.values():
-            name = f"anthropic-ratelimit-{counted.replace('_', '-')}"
-            back = datetime.fromtimestamp(now + resets, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-            lines += f"{name}-limit: {limit}\r\n{name}-remaining: {left}\r\n{name}-reset: {back}\r\n"
-        return lines
-    for counted, limit, left, resets in least.values():
-        name = counted.replace("_", "-")
-        lines += (
-            f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: {left}\r\n"
-            f"x-ratelimit-reset-{name}: {_duration(resets)}\r\n"
-        )
+        return "".join(_anthropic(one, now) for one in allowances)
+    lines = ""
+    for counted, limit, left, resets in allowances:
+        head = _heads.get((counted, limit))
+        if head is None:
+            if len(_heads) >= MEMO_BOUND:
+                _heads.clear()
+            name = counted.replace("_", "-")
+            head = f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n"
+            head = _heads[(counted, limit)] = f"{head}x-ratelimit-reset-{name}: %s\r\n"
+        lines += head % (left, _duration(resets))
     return lines
+
+
+def _anthropic(one: Allowance, now: float) -> str:
+    counted, limit, left, resets = one
+    name = f"anthropic-ratelimit-{counted.replace('_', '-')}"
+    back = datetime.fromtimestamp(now + resets, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return f"{name}-limit: {limit}\r\n{name}-remaining: {left}\r\n{name}-reset: {back}\r\n"
 
 
 def _duration(seconds: float) -> str:

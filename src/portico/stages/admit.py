@@ -23,6 +23,12 @@ SHORTEST: Final = 16
 _encode = msgspec.msgpack.Encoder().encode
 
 
+Under = tuple[tuple[Scope, ...], bool]
+"""Scopes, and whether any of their rules counts tokens or money."""
+
+_FREE: Final[Under] = ((), False)
+
+
 class Bounds:
     """The rules in force, and which of them a call is under. `declared` are those of the configuration."""
 
@@ -31,7 +37,7 @@ class Bounds:
         self._state = state
         self._version = -1
         self._rules: Sequence[Applied] = ()
-        self._known: dict[tuple[object, ...], tuple[Scope, ...]] = {}
+        self._known: dict[tuple[object, ...], Under] = {}
 
     def __repr__(self) -> str:
         return f"<Bounds {len(self._declared)} declared rules>"
@@ -42,6 +48,10 @@ class Bounds:
 
     def scopes(self, call: Call, target: Target) -> tuple[Scope, ...]:
         """Return the scopes of a call that goes to a target."""
+        return self.under(call, target)[0]
+
+    def under(self, call: Call, target: Target) -> Under:
+        """Return the scopes of a call that goes to a target, and whether they ask how much it can use."""
         version = self._state.version
         if version != self._version:
             self._version = version
@@ -50,7 +60,7 @@ class Bounds:
         holder = call.caller
         assert holder is not None
         if not self._rules and not holder.rules:
-            return ()
+            return _FREE
         key = (holder.id, call.model, target.name, call.customer, call.tags)
         found = self._known.get(key)
         if found is None:
@@ -67,7 +77,8 @@ class Bounds:
                 provider=target.upstream.name,
                 models=models,
             )
-            found = self._known[key] = scopes((*self._rules, *holder.rules), told)
+            rows = scopes((*self._rules, *holder.rules), told)
+            found = self._known[key] = (rows, _measured(rows))
         return found
 
 
@@ -76,8 +87,8 @@ async def admit(
 ) -> None:
     """Open the call's permit, or raise LimitExceeded, BudgetExceeded or UnboundedCall."""
     target = targets[0]
-    under = bounds.scopes(call, target)
-    bound = _bound(call, outgoing, targets) if under and _measured(under) else NOTHING
+    under, measured = bounds.under(call, target)
+    bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound
     answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     if not isinstance(answer, Permit) and answer.rule.counts not in ("requests", "in_flight"):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from portico.rules import Bound, Rule
 from portico.state import windows
-from portico.state.contract import Admission, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
+from portico.state.contract import Admission, Allowance, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
     BUCKET,
     BUDGET,
@@ -48,6 +48,14 @@ class Hold:
         self.ended = False
         self.id = b""
         self.about = b""
+
+    def allowances(self) -> list[Allowance]:
+        """Return what limits on requests and tokens had left."""
+        room = self.room
+        return [
+            (counts, amount, max(room[at], 0), -((room[at] - amount) * length // amount) / windows.SECOND)
+            for at, counts, amount, length in self.plan.buckets
+        ]
 
     def left(self) -> tuple[Left, ...]:
         """Return what every rule had left, and when all of it is back."""

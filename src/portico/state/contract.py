@@ -51,8 +51,16 @@ class Left(msgspec.Struct, frozen=True):
     resets: float | None
 
 
+Allowance = tuple[str, int, int, float]
+"""A limit on requests or tokens: what it counts, its amount, what was left of it after an admission, and in how many
+seconds all of it is back."""
+
+
 class Held(Protocol):
     """What a backend needs to find a permit's counters again."""
+
+    def allowances(self) -> Sequence[Allowance]:
+        """Return what limits on requests and tokens had left once the call was admitted."""
 
     def left(self) -> tuple[Left, ...]:
         """Return what every rule had left once the call was admitted."""
@@ -68,6 +76,11 @@ class Permit(msgspec.Struct):
     scopes: tuple[Scope, ...]
     bound: Bound
     token: Held | None = None
+
+    @property
+    def allowances(self) -> Sequence[Allowance]:
+        """What limits on requests and tokens have left: what callers are told with every reply."""
+        return () if self.token is None else self.token.allowances()
 
     @property
     def left(self) -> tuple[Left, ...]:

@@ -232,11 +232,18 @@ def _op(rule: Rule, slot: bytes, at: int) -> Op:
 class Plan:
     """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules."""
 
-    __slots__ = ("encoded", "rows", "scopes")
+    __slots__ = ("buckets", "encoded", "rows", "scopes")
 
     def __init__(self, scopes: object, rows: tuple[tuple[bytes, str, Rules], ...]) -> None:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
         self.rows = rows
+        ops = [op for _, _, rules in rows for op in rules.ops]
+        self.buckets = tuple(
+            (at, rule.counts, amount, length)
+            for at, (kind, _, _, amount, length, _, _, rule) in enumerate(ops)
+            if kind == BUCKET and amount and rule.window.every != "forever"
+        )
+        """Limits on requests and tokens: which of the rules, what it counts, how much, in how many nanoseconds."""
         self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))
 
 
