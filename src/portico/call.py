@@ -36,6 +36,8 @@ class Call:
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
     cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here.
+    `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `why` says why it goes
+    where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
     `delivered` is set where the caller hung up after it had the last event of its stream.
     """
 
@@ -46,6 +48,11 @@ class Call:
     customer: str | None = None
     tags: tuple[str, ...] = ()
     alias: str | None = None
+    arm: str | None = None
+    session: str | None = None
+    wish: Any = None
+    why: str | None = None
+    named_by_list = False
     permit: Permit | None = None
     bound = Bound(0, 0, 0)
     over_bound = False
@@ -125,6 +132,10 @@ class Call:
                 record.billed_nano_usd = (self.cost * holder.markup + MILLION // 2) // MILLION
         if self.alias is not None:
             record.alias = self.alias
+        if self.arm is not None:
+            record.arm = self.arm
+        if self.session is not None:
+            record.session = self.session
         if self.bound.cost:
             record.bound_nano_usd = self.bound.cost
             record.over_bound = self.over_bound

@@ -98,6 +98,14 @@ class ModelNotFound(NotFound):
     code = "model_not_found"
 
 
+class NoTarget(PorticoError):
+    """All targets of a model are left out: what the call needs, or what it may not do, leaves none."""
+
+    status = 400
+    code = "no_target"
+    fault = "caller"
+
+
 class MethodNotAllowed(PorticoError):
     """The path exists, the method does not."""
 

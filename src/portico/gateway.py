@@ -36,11 +36,13 @@ from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.journal.journal import Journal
 from portico.known import Known
+from portico.plan.wish import first_named
 from portico.records import Records
 from portico.snapshot import Snapshot
 from portico.stages.admit import admit, extender
 from portico.stages.attribute import customer_of, tags_of
 from portico.stages.authenticate import authenticate
+from portico.stages.plan import asks, plan_call, retries_of
 from portico.stages.settle import Settling, dollars, settle, settle_stream
 from portico.state.clock import moment
 from portico.state.contract import Moment, Settled, State
@@ -153,7 +155,7 @@ class Gateway:
         call = Call(route)
         try:
             if not known.hashed:
-                known.read(exchange.head, snapshot.keys)
+                known.read(exchange.head, snapshot.keys, snapshot.routes.headers)
             operation = route.operation
             now = call.arrived_ms / 1000
             call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, now)
@@ -175,7 +177,7 @@ class Gateway:
                 if not targets:
                     await self._estimate(exchange, call, outgoing, named)
                     return
-            retries = snapshot.retries if route.provider is None else ONE_TRY
+            retries = retries_of(snapshot.retries, call.wish) if route.provider is None else ONE_TRY
             arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch, extend)
             if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
                 target.asks_usage = False
@@ -286,6 +288,10 @@ class Gateway:
         if provider is not None:
             return outgoing, (self._passed_through(exchange, call, snapshot, outgoing),)
         model = call.model
+        if not model and asked is not None and asked.members is not None and operation.model_in == "body":
+            call.model = model = first_named(asked.members)[0]
+            call.named_by_list = model is not None
+            outgoing.model = model or ""
         if not model:
             targets = snapshot.routes.unnamed(operation.name, self._draw)
             if caller.models:
@@ -297,11 +303,33 @@ class Gateway:
         if call.stream and operation.usage_on_request:
             assert asked is not None
             outgoing.asks_usage = not asked.include_usage
-        targets = snapshot.routes.targets(model, operation.name, self._draw)
+        said = known.said
+        plain: Sequence[Target] | None = None
+        if said is None and not asks(asked):
+            plain = snapshot.routes.plain(model, operation.name, len(body))
+        targets = plain if plain is not None else self._routed(call, snapshot, known, outgoing, exchange.path)
+        asked = outgoing.asked
         if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
             field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
             outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
         return outgoing, targets
+
+    def _routed(self, call: Call, snapshot: Snapshot, known: Known, outgoing: Outgoing, path: str) -> Sequence[Target]:
+        """Say where a call goes of which more counts than the name of its model."""
+        caller, said = call.caller, known.said
+        assert caller is not None
+        if said is not None and said.session:
+            call.session = said.session
+        return plan_call(
+            call,
+            outgoing,
+            snapshot.routes,
+            said,
+            path,
+            self._draw,
+            (lambda name: snapshot.keys.check_model(caller, name)) if caller.models else None,
+            lambda target: snapshot.bounds.least_left(call, target, self._now()),
+        )
 
     def _passed_through(self, exchange: Exchange, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Target:
         """Send a request on as it is, to the provider that its path names."""
@@ -528,6 +556,8 @@ class Gateway:
             if allowances:
                 lines += render_allowances(call.operation.dialect, allowances, call.arrived_ms / 1000)
         if call.target is not None:
+            if call.why is not None:
+                lines = f"x-portico-route: {call.why}\r\n{lines}"
             if call.dropped:
                 lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
             if call.estimate:

@@ -6,17 +6,19 @@ from portico.dialects.operations import Route
 from portico.errors import InvalidRequest
 from portico.stages.attribute import customer_named, tags_named
 from portico.stages.authenticate import Keys, identify
+from portico.stages.plan import Said, said_of
 from portico.wire.head import Head
 
 
 class Known:
     """What a head says under one version of the configuration.
 
-    `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name.
-    `lines` are the headers that go on, by where they go (see `Outgoing`).
+    `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
+    is what they say of where the call is to go, None for nothing. `lines` are the headers that go on, by where they go
+    (see `Outgoing`).
     """
 
-    __slots__ = ("customer", "hashed", "kind", "lines", "query", "route", "strict", "tags", "version")
+    __slots__ = ("customer", "hashed", "kind", "lines", "query", "route", "said", "strict", "tags", "version")
 
     def __init__(self, version: int, route: Route) -> None:
         self.version = version
@@ -26,14 +28,15 @@ class Known:
         self.kind = b""
         self.strict = False
         self.customer: str | None = None
+        self.said: Said | None = None
         self.tags: Sequence[tuple[str, str]] = ()
         self.lines: dict[bytes, bytes] = {}
 
     def __repr__(self) -> str:
         return f"<Known {self.route.operation.name}>"
 
-    def read(self, head: Head, keys: Keys) -> None:
-        """Read the head. Raises Unauthenticated, InvalidRequest."""
+    def read(self, head: Head, keys: Keys, readable: Sequence[bytes] = ()) -> None:
+        """Read the head; rules may read the headers in `readable`. Raises Unauthenticated, InvalidRequest."""
         fields = head.fields
         query = head.target.partition(b"?")[2].decode("latin-1")
         hashed = identify(fields, query, keys)
@@ -44,6 +47,7 @@ class Known:
         self.strict = fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
         self.customer = customer_named(fields)
         self.tags = tags_named(fields)
+        self.said = said_of(fields, readable)
         self.hashed = hashed
 
 

@@ -47,6 +47,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     the wait for providers. `key`, `team`, `org` and `user` are ids (for a key of the configuration, its name);
     `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
     `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
+    `arm` is the side of a split that the call was given.
     """
 
     id: str
@@ -82,3 +83,4 @@ class Record(msgspec.Struct, omit_defaults=True):
     dropped: tuple[str, ...] = ()
     message: str | None = None
     billed_nano_usd: int | None = None
+    arm: str | None = None

@@ -32,7 +32,7 @@ class Snapshot:
             name: Upstream(resolve(name, provider, os.environ), client, config.prices)
             for name, provider in config.providers.items()
         }
-        self.routes = Routes(config.models, self.upstreams, config.timeouts)
+        self.routes = Routes(config.models, self.upstreams, config.timeouts, config.routing, secret=secret)
         self._known: dict[tuple[str, bytes], Route] = {}
 
     def route(self, method: str, target: bytes) -> Route | None:

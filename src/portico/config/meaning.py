@@ -46,6 +46,9 @@ class _Meaning:
             self._provider(name, provider, ("providers", name))
         for name, model in self.models.items():
             self._model(name, model, ("models", name))
+        self._cycles()
+        for index, rule in enumerate(self.data.get("routing", {}).get("rules", ())):
+            self._rule(rule, ("routing", "rules", index))
         self._keys(self.data.get("keys", {}))
         check_belonging(self.data, self.report, self._error, self._warn)
         for name in self.data.get("prices", {}):
@@ -165,12 +168,17 @@ class _Meaning:
             self._error(path, "`**` stands for nothing else than `*`")
         strategy = model.get("strategy", "fallback")
         targets = [(i, t) for i, t in enumerate(model.get("targets", ())) if t is not None]
-        if targets and strategy == "weighted" and not any(t.get("weight", 1.0) > 0 for _, t in targets):
+        shares = strategy in ("weighted", "split")
+        if targets and shares and not any(t.get("weight", 1.0) > 0 for _, t in targets):
             self._error(path, "no target has a weight over 0")
+        if "sticky" in model and strategy != "split":
+            self._warn((*path, "sticky"), "it has no effect without `strategy: split`")
+        if "score" in model and strategy != "score":
+            self._warn((*path, "score"), "it has no effect without `strategy: score`")
         seen: set[str] = set()
         for index, target in targets:
             where = (*path, "targets", index)
-            if strategy != "weighted" and "weight" in target:
+            if not shares and "weight" in target:
                 self._warn((*where, "weight"), "a weight has no effect without `strategy: weighted`", reveal=True)
             if "model" not in target:
                 continue
@@ -180,9 +188,45 @@ class _Meaning:
                 )
             seen.add(target["model"])
             self._target(name, target["model"], (*where, "model"))
+        for index, rule in enumerate(model.get("rules", ())):
+            self._rule(rule, (*path, "rules", index))
+
+    def _rule(self, rule: Data | None, path: Path) -> None:
+        if rule is None:
+            return
+        if rule.get("use") is None and rule.get("require") is None:
+            self._error(path, "a rule says where calls go with `use`, what targets must have with `require`, or both")
+        used = rule.get("use")
+        if used is not None and used not in self.models and used.partition("/")[0] not in self.providers:
+            hint = self.report.nearest(used, self.models) or "; name one of `models`, or `provider/model`"
+            self._error((*path, "use"), f"nothing is called {safe(used)!r}{hint}", reveal=True)
+        for provider in (rule.get("require") or {}).get("providers", ()):
+            if provider is not None and provider not in self.providers:
+                hint = self.report.nearest(provider, self.providers)
+                message = f"no provider is called {safe(provider)!r}{hint}"
+                self._error((*path, "require", "providers"), message, reveal=True)
+
+    def _cycles(self) -> None:
+        """Report names that lead back to themselves, by their targets or by the rules that send calls on."""
+        leads: dict[str, list[str]] = {}
+        for name, model in self.models.items():
+            named = [t["model"] for t in model.get("targets", ()) if t is not None and "model" in t]
+            named += [r["use"] for r in model.get("rules", ()) if r is not None and r.get("use") is not None]
+            leads[name] = [one for one in named if self._nested(one)]
+        done: set[str] = set()
+        for name in leads:
+            if (cycle := _cycle(name, leads, done, [])) is not None:
+                shown = " → ".join(safe(one) for one in cycle)
+                self._error(("models", name), f"it leads back to itself: {shown}", reveal=True)
+
+    def _nested(self, target: str) -> bool:
+        """Whether a target is another name of `models`: a provider of that name goes first."""
+        return target in self.models and target.partition("/")[0] not in self.providers
 
     def _target(self, alias: str, target: str, path: Path) -> None:
         provider, slash, model = target.partition("/")
+        if self._nested(target) and "*" not in target:
+            return
         if target.count("*") > alias.count("*"):
             has = "as many" if "*" in alias else "any"
             message = f"{safe(target)!r} has `*`, and the model's name {safe(alias)!r} does not have {has}"
@@ -198,11 +242,9 @@ class _Meaning:
             self._error(path, f"no provider is called {safe(provider)!r}{hint}", reveal=True)
 
     def _instead(self, target: str) -> str:
-        if target in self.models:
-            return f"; {safe(target)!r} is a model name of yours, and a target cannot name another: repeat its targets"
         if "/" in target:
             return ""
-        return self.report.nearest(target, [f"{name}/{target}" for name in self.providers])
+        return self.report.nearest(target, [*self.models, *(f"{name}/{target}" for name in self.providers)])
 
     # Keys and prices
 
@@ -266,3 +308,16 @@ class _Meaning:
             self._error(path, f"{safe(name)!r} is not `provider/model`")
         elif provider not in self.providers:
             self._warn(path, f"no provider is called {safe(provider)!r}{self.report.nearest(provider, self.providers)}")
+
+
+def _cycle(name: str, leads: dict[str, list[str]], done: set[str], way: list[str]) -> list[str] | None:
+    """Return a way that comes back to where it began, once for each."""
+    if name in way:
+        return [*way[way.index(name) :], name]
+    if name in done:
+        return None
+    done.add(name)
+    for other in leads[name]:
+        if (found := _cycle(other, leads, done, [*way, name])) is not None:
+            return found
+    return None

@@ -30,6 +30,23 @@ Tokens = Annotated[int, Meta(ge=1)]
 Factor = Annotated[float, Meta(ge=0, le=1000)]
 
 
+Retention = Literal["none", "limited", "training"]
+Strategy = Literal[
+    "fallback",
+    "weighted",
+    "round_robin",
+    "least_busy",
+    "lowest_latency",
+    "lowest_cost",
+    "highest_throughput",
+    "power_of_two",
+    "score",
+    "split",
+]
+Expression = Annotated[str, Meta(min_length=1, max_length=4096)]
+"""An expression of CEL (cel.dev) over what `portico.plan.facts.TYPES` names, that is true or false."""
+
+
 def said(description: str, *, ge: float | None = None, le: float | None = None, min_length: int | None = None) -> Meta:
     """Return the metadata of a field: what it means, for the reference page and for editors."""
     if min_length is not None:
@@ -217,6 +234,12 @@ class Provider(Closed, frozen=True):
     ca: Annotated[str | None, said("Path of a PEM bundle to trust instead of the system's.")] = None
     client_cert: Annotated[str | None, said("Path of a PEM certificate to present.")] = None
     client_key: Annotated[str | None, said("Path of the PEM key of `client_cert`.")] = None
+    region: Annotated[str | None, said("Where it computes: `eu`, `us-east-1` …; by default `options.region`.")] = None
+    residency: Annotated[str | None, said("Where what it is sent stays, by law or contract: `eu`, `us` …")] = None
+    retention: Annotated[
+        Retention | None,
+        said("What it keeps of calls: `none`; `limited`, for a while and not to learn from; `training`."),
+    ] = None
     proxy: Annotated[
         str | None, said("HTTP(S) proxy; by default HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply. `none` for no proxy.")
     ] = None
@@ -257,14 +280,61 @@ class Target(Closed, frozen=True):
 
     model: Annotated[
         str,
-        said("`provider/model`. Under a name with `*`, each `*` here is what the one in the name stood for."),
+        said(
+            "`provider/model`, or another name of `models` with a strategy of its own. Under a name with `*`, each `*` "
+            "here is what the one in the name stood for."
+        ),
     ]
     weight: Annotated[
-        float, said("Its share, for the strategy `weighted`; 0 is tried only after the others.", ge=0)
+        float,
+        said("Its share, for the strategies `weighted` and `split`; 0 is tried only after the others.", ge=0),
     ] = 1.0
+    arm: Annotated[str | None, said("What records call this side of a `split`; by default its `model`.")] = None
     timeouts: Annotated[
         Timeouts | None, said("Deadlines of attempts here; its provider's fill in what is left out.")
     ] = None
+    region: Annotated[str | None, said("Where it computes; by default its provider's.")] = None
+    residency: Annotated[str | None, said("Where what it is sent stays; by default its provider's.")] = None
+    retention: Annotated[Retention | None, said("What it keeps of calls; by default its provider's.")] = None
+    capabilities: Annotated[
+        tuple[str, ...] | None,
+        said(
+            "All that it can do: `tools`, `vision`, `json_schema`, `reasoning` …; by default as the price table says."
+        ),
+    ] = None
+    context_window: Annotated[
+        Tokens | None, said("Tokens that fit, in and out together; by default as the price table says.")
+    ] = None
+
+
+class Scoring(Closed, frozen=True):
+    """How much each thing counts for the strategy `score`: each is set against the best of the targets."""
+
+    cost: Annotated[Rate, said("What the call would cost.")] = 1.0
+    latency: Annotated[Rate, said("How long it would take.")] = 1.0
+    load: Annotated[Rate, said("Calls under way.")] = 0.0
+    failures: Annotated[Rate, said("The share of recent attempts that failed.")] = 1.0
+
+
+class Require(Closed, frozen=True):
+    """What every target of a call must have; fall-backs too."""
+
+    regions: Annotated[tuple[str, ...], said("Where it computes, `*` for any run of characters: `[eu-*]`.")] = ()
+    residency: Annotated[tuple[str, ...], said("Where what it is sent stays.")] = ()
+    retention: Annotated[tuple[Retention, ...], said("What it may keep.")] = ()
+    providers: Annotated[tuple[str, ...], said("Providers that it may be at.")] = ()
+    capabilities: Annotated[tuple[str, ...], said("What it can do.")] = ()
+
+
+class RoutingRule(Closed, frozen=True):
+    """What holds for calls of which an expression is true. Of the rules with `use`, the first counts; all `require`."""
+
+    when: Annotated[
+        Expression,
+        said("An expression in CEL over what is known of the call: `'tier' in tags && tags.tier == \"free\"`."),
+    ]
+    use: Annotated[str | None, said("Where the call goes: a name of `models` or `provider/model`.")] = None
+    require: Annotated[Require | None, said("What every target must have.")] = None
 
 
 class Model(Closed, frozen=True):
@@ -275,9 +345,29 @@ class Model(Closed, frozen=True):
 
     targets: Annotated[tuple[Target, ...], said("`provider/model` or a table, in order.", min_length=1)]
     strategy: Annotated[
-        Literal["fallback", "weighted"],
-        said("`fallback` tries targets in order; `weighted` draws one by weight, then tries the others in order."),
+        Strategy,
+        said(
+            "`fallback` tries targets in order; `weighted` draws one by weight, then tries the others in order; "
+            "`round_robin` takes turns; `least_busy`, `lowest_latency`, `lowest_cost` and `highest_throughput` take "
+            "the best first; `power_of_two` the better of two drawn; `score` mixes; `split` gives each of `sticky` "
+            "its arm, by weight, for good."
+        ),
     ] = "fallback"
+    score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
+    sticky: Annotated[
+        Literal["key", "user", "session", "customer"],
+        said("Who keeps an arm of a `split`: the key, the user, the session or the customer; without one, drawn."),
+    ] = "key"
+    rules: Annotated[tuple[RoutingRule, ...], said("What holds for certain calls to it.")] = ()
+
+
+class Routing(Closed, frozen=True):
+    """What holds for where calls go, whatever model they name."""
+
+    rules: Annotated[tuple[RoutingRule, ...], said("Rules before those of models.")] = ()
+    headers: Annotated[
+        tuple[str, ...], said('Names of request headers, in lower case, that rules may read as `headers["…"]`.')
+    ] = ()
 
 
 class Limit(Closed, frozen=True):
@@ -457,6 +547,7 @@ class Config(Closed, frozen=True):
     server: Annotated[Server, said("The port, the processes, and their bounds.")] = Server()
     providers: Annotated[dict[str, Provider], said("Providers by name.")] = {}
     models: Annotated[dict[str, Model], said("Model names of your own, and their targets.")] = {}
+    routing: Annotated[Routing, said("What holds for where calls go, whatever model they name.")] = Routing()
     keys: Annotated[dict[str, Key], said("Keys that callers hold, by a name for people.")] = {}
     organizations: Annotated[dict[str, Organization], said("Organizations, by name.")] = {}
     teams: Annotated[dict[str, Team], said("Teams, by name.")] = {}

@@ -1,6 +1,6 @@
 """Put a limit on the output of a request, and fields that its key has for it, every other value left as it is."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import msgspec
 
@@ -55,6 +55,12 @@ def overlaid(
     """Return a request's body and what is seen of it: with `defaults` where it lacks them, `enforced` in any case."""
     assert seen.members is not None
     return _written(operation, {**defaults, **seen.members, **enforced})
+
+
+def spared(operation: Operation, seen: Peek, fields: Collection[str]) -> tuple[bytes, Peek]:
+    """Return a request's body and what is seen of it, without some of its fields."""
+    assert seen.members is not None
+    return _written(operation, {name: raw for name, raw in seen.members.items() if name not in fields})
 
 
 def _written(operation: Operation, members: Members) -> tuple[bytes, Peek]:

@@ -14,7 +14,8 @@ CLASSES: Final = (1_000, 8_000, 64_000)
 class Health(Protocol):
     """How one target does, as it stands at this moment. Attributes are read on every call: keep them plain.
 
-    `in_flight` counts attempts under way. `first_token` and `per_token` are seconds, peak-EWMA, by size class.
+    `in_flight` counts attempts under way. `first_token` (of streams), `whole` (to a whole reply) and `per_token` (of
+    the output) are seconds, peak-EWMA, by size class.
     `failure_rate` is a share between 0 and 1 of recent attempts. `sampled` is when a time was last measured, on the
     clock that plans are given. `resting` is true while its breaker is open or all of its keys rest.
     """
@@ -22,20 +23,28 @@ class Health(Protocol):
     in_flight: int
     first_token: Sequence[float]
     per_token: Sequence[float]
-    failure_rate: float
     sampled: float
-    resting: bool
+    whole: Sequence[float]
+
+    @property
+    def failure_rate(self) -> float:
+        """The share of recent attempts that failed."""
+
+    @property
+    def resting(self) -> bool:
+        """Whether calls should go elsewhere."""
 
 
 class Untried:
     """The health of a target of which nothing is known."""
 
-    __slots__ = ("failure_rate", "first_token", "in_flight", "per_token", "resting", "sampled")
+    __slots__ = ("failure_rate", "first_token", "in_flight", "per_token", "resting", "sampled", "whole")
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.first_token: Sequence[float] = (0.0,) * 4
         self.per_token: Sequence[float] = (0.0,) * 4
+        self.whole: Sequence[float] = (0.0,) * 4
         self.failure_rate = 0.0
         self.sampled = 0.0
         self.resting = False

@@ -81,6 +81,24 @@ class Bounds:
             found = self._known[key] = (rows, _measured(rows))
         return found
 
+    def least_left(self, call: Call, target: Target, at: Moment) -> float:
+        """Return the least share that is left of any budget of a call, 1.0 where it has none."""
+        rules = {
+            (scope.row, rule.id): rule
+            for scope in self.scopes(call, target)
+            for rule in scope.rules
+            if rule.kind == "budget"
+        }
+        if not rules:
+            return 1.0
+        least = 1.0
+        for counter in self._state.counters(list({row for row, _ in rules}), at):
+            rule = rules.get((counter.row, counter.rule_id))
+            if rule is not None:
+                gone = counter.used + counter.reserved
+                least = min(least, 1 - gone / rule.amount if gone < rule.amount else 0.0)
+        return least
+
 
 async def admit(
     call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]

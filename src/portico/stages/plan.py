@@ -1,17 +1,41 @@
 """Where a call may go: from a model name to targets, in order. The draw is passed in; nothing here waits."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, Literal
 
+import msgspec
+
+from portico.call import Call
 from portico.config import schema
 from portico.config.wildcard import Match, Patterns
-from portico.errors import InvalidRequest, ModelNotFound
+from portico.dialects.limits import overlaid, spared
+from portico.dialects.request import Peek
+from portico.errors import ConfigError, InvalidRequest, ModelNotFound
+from portico.plan import portkey
+from portico.plan.branch import Branch, Kid, Way, ordered, resting_last
+from portico.plan.candidate import Candidate
+from portico.plan.choose import Plan, choose
+from portico.plan.facts import BYTES_PER_TOKEN, Facts, tagged
+from portico.plan.health import HealthOf
+from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
+from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target, Upstream
+
+if TYPE_CHECKING:
+    from portico.plan.rules import Rule
 
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
+May = Callable[[str], None]
+"""Raises Forbidden for a name that the caller may not use."""
 
 MEMO_BOUND = 4096
+LONGEST_ROUTE: Final = 2000
+"""Characters of the header that says why a call went where it did."""
+ENDLESS: Final = 1 << 62
+SESSIONS: Final = (b"x-portico-session", b"x-session-id")
 USUAL: Mapping[tuple[str, str], str] = {
     ("openai", "moderations"): "omni-moderation-latest",
     ("mistral", "moderations"): "mistral-moderation-latest",
@@ -21,26 +45,83 @@ OPTIONAL = frozenset(("moderations", "images_generations", "images_edits", "imag
 """Operations whose model OpenAI's API leaves open."""
 
 
+class Said(msgspec.Struct, frozen=True):
+    """What the headers of a request say of where it is to go, besides its model.
+
+    `wish` and `config` are None where they say nothing. `headers` are those that rules may read. With `why`, the reply
+    is to say why it went where it did.
+    """
+
+    wish: Wish | None = None
+    config: portkey.Config | None = None
+    session: str = ""
+    headers: Mapping[str, str] = {}
+    why: bool = False
+
+
+class Known(msgspec.Struct, frozen=True):
+    """What a name leads to, for one operation, and which calls need no closer look.
+
+    A request of up to `roomy` bytes fits every target. `fussy` is true where some target is known to lack a capability
+    that a call might need. `fixed` are the targets in order, where that is the same for every call.
+    """
+
+    kid: Kid
+    roomy: int
+    fussy: bool
+    fixed: Sequence[Target] | None
+
+
 class Routes:
-    """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner."""
+    """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner.
+
+    `health` finds how targets do, `now` is its clock; `secret` keys the arms of splits. Raises ConfigError for rules
+    that are none.
+    """
 
     def __init__(
-        self, aliases: Mapping[str, schema.Model], upstreams: Mapping[str, Upstream], timeouts: schema.Timeouts
+        self,
+        aliases: Mapping[str, schema.Model],
+        upstreams: Mapping[str, Upstream],
+        timeouts: schema.Timeouts,
+        routing: schema.Routing | None = None,
+        *,
+        health: HealthOf | None = None,
+        secret: bytes = b"",
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._aliases = aliases
         self._patterns = Patterns(aliases)
         self._upstreams = upstreams
         self._timeouts = timeouts
-        self._fixed: dict[tuple[str, str], Sequence[Target]] = {}
+        self._health = health
+        self._secret = secret
+        self._now = now
+        self._known: dict[tuple[str, str], Known] = {}
         self._owners: dict[str, list[str]] = {}
         for upstream in upstreams.values():
             for model in upstream.models():
                 owners = self._owners.setdefault(model, [])
                 if upstream.name not in owners:
                     owners.append(upstream.name)
+        routing = routing if routing is not None else schema.Routing()
+        self.headers = tuple(name.lower().encode("latin-1") for name in routing.headers)
+        self._rules = compiled(routing.rules, "routing")
+        self._rules_of = {name: compiled(model.rules, f"models.{name}") for name, model in aliases.items()}
 
     def __repr__(self) -> str:
         return f"<Routes {len(self._aliases)} aliases, {len(self._upstreams)} providers>"
+
+    @property
+    def ruled(self) -> bool:
+        """Whether there are rules for calls of every model."""
+        return bool(self._rules)
+
+    @property
+    def reads_budgets(self) -> bool:
+        """Whether a rule asks what is left of budgets."""
+        rules = [*self._rules, *(rule for rules in self._rules_of.values() for rule in rules)]
+        return any("budget_left" in rule.condition.names for rule in rules)
 
     def names(self) -> list[tuple[str, str]]:
         """Return every name that can be listed, with who owns it: aliases first, then the providers' models."""
@@ -52,21 +133,142 @@ class Routes:
         ]
         return own + theirs
 
-    def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
-        """Return where a call for this model may go, best first.
+    def plain(self, name: str, operation: str, size: int) -> Sequence[Target] | None:
+        """Return where every call for this name goes, if that is the same for all of up to `size` bytes.
 
-        A plan without a draw in it is made once for a name and remembered, up to a bound: callers choose names.
+        None where the call must be looked at more closely: `plan` does. Raises ModelNotFound, InvalidRequest.
+        """
+        known = self._known.get((name, operation)) or self.known(name, operation)
+        if known.fixed is None or known.fussy or size > known.roomy or self._rules:
+            return None
+        return known.fixed
+
+    def passes_on(self, name: str, operation: str) -> bool:
+        """Return whether all that a name leads to is OpenRouter: what is said to a gateway is then for that one."""
+        kid = self.known(name, operation).kid
+        leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
+        return all(leaf.kind == "openrouter" for leaf in leaves)
+
+    def first(self, name: str, operation: str) -> Target:
+        """Return one of the targets that a name leads to."""
+        kid = self.known(name, operation).kid
+        target = kid.target if isinstance(kid, Candidate) else kid.leaves[0].target
+        assert isinstance(target, Target)
+        return target
+
+    def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
+        """Return where a call for this model may go of which nothing else is known, best first."""
+        plain = self.plain(name, operation, 0)
+        return plain if plain is not None else self.plan(Facts(name, operation), draw).targets
+
+    def known(self, name: str, operation: str) -> Known:
+        """Return what a name leads to; it is remembered, up to a bound: callers choose names.
+
         Raises ModelNotFound for a name that nobody answers to, InvalidRequest when those who do cannot do this.
         """
-        fixed = self._fixed.get((name, operation))
-        if fixed is not None:
-            return fixed
-        targets, drawn = self._plan(name, operation, draw)
-        if not drawn:
-            if len(self._fixed) >= MEMO_BOUND:
-                self._fixed.clear()
-            self._fixed[(name, operation)] = targets
-        return targets
+        known = self._known.get((name, operation))
+        if known is None:
+            kid = self._found(name, operation)
+            leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
+            judged = [leaf for leaf in leaves if not leaf.named]
+            roomy = min((leaf.context_window or ENDLESS for leaf in judged), default=ENDLESS) * BYTES_PER_TOKEN
+            fussy = any(
+                leaf.capabilities is not None and not {"tools", "vision"} <= leaf.capabilities for leaf in judged
+            )
+            fixed: Sequence[Target] | None = None
+            if isinstance(kid, Candidate) or kid.fixed:
+                fixed = [leaf.target for leaf in leaves]
+            if len(self._known) >= MEMO_BOUND:
+                self._known.clear()
+            known = self._known[name, operation] = Known(kid, roomy, fussy, fixed)
+        return known
+
+    def plan(
+        self,
+        facts: Facts,
+        draw: Draw,
+        wish: Wish | None = None,
+        config: portkey.Config | None = None,
+        *,
+        path: str = "",
+        may: May | None = None,
+        explain: bool = False,
+    ) -> Plan:
+        """Return where one call goes, and why. `may` checks every name that the call brings beside its model.
+
+        `path` is the request's, for conditions of a Portkey config. With `explain`, every target that is left out is
+        named, and no turn is taken. Raises ModelNotFound, InvalidRequest, Forbidden, NoTarget.
+        """
+        operation = facts.operation
+        held: list[str] = []
+        way = Way(draw, self._now(), self._secret, lambda name: self.known(name, operation).kid)
+        way.advance, way.held = not explain, held
+        requires, used = self._required(facts, held)
+        if used is None and wish is None and config is None and not explain:
+            known = self.known(facts.model, operation)
+            if not requires and self._serves_all(known, facts):
+                found = ordered(known.kid, facts, way, None)
+                if found:
+                    return Plan(resting_last(found), way.arm, {}, held)
+        enforced: Mapping[str, object] = {}
+        if used is not None:
+            kids = [self.known(used, operation).kid]
+        elif config is not None:
+            asked = portkey.Asked(facts.tags, facts.members or {}, path)
+
+            def find(provider: str, model: str) -> Kid:
+                name = f"{provider}/{model}" if provider else model
+                if provider and provider not in self._upstreams:
+                    raise ModelNotFound(f"x-portkey-config names the provider {provider!r}, which is none here")
+                if may is not None:
+                    may(name)
+                return self.known(name, operation).kid
+
+            kid, enforced = portkey.tree(config, facts.model, asked, find)
+            kids = [kid]
+            wish = merged(portkey.wished(config), wish)
+        else:
+            name, wish = self._suffixed(facts.model, wish)
+            kids = [self.known(name, operation).kid]
+        if wish is not None:
+            for other in wish.models:
+                if may is not None:
+                    may(other)
+                kids.append(self.known(other, operation).kid)
+        plan = choose(kids, facts, way, requires, wish)
+        plan.enforced = enforced
+        return plan
+
+    def _required(self, facts: Facts, held: list[str]) -> tuple[list[schema.Require], str | None]:
+        """Return what the rules for all models require of a call, and where they send it."""
+        requires: list[schema.Require] = []
+        used: str | None = None
+        for rule in self._rules:
+            holds = rule.condition.holds(facts)
+            # What cannot be decided is required all the same: a rule that keeps calls in a place errs on its own side.
+            if rule.require is not None and holds is not False:
+                requires.append(rule.require)
+                held.append(rule.condition.text)
+            if rule.use is not None and holds and used is None:
+                used = rule.use
+                if rule.condition.text not in held:
+                    held.append(rule.condition.text)
+        return requires, used
+
+    def _serves_all(self, known: Known, facts: Facts) -> bool:
+        if len(facts.body) > known.roomy:
+            return False
+        return not known.fussy or not (facts.has_tools or facts.has_images)
+
+    def _suffixed(self, name: str, wish: Wish | None) -> tuple[str, Wish | None]:
+        """Return a name without OpenRouter's `:nitro` or `:floor`, and what they ask for."""
+        bare, colon, _ = name.rpartition(":")
+        strategy = SUFFIXES.get(name[len(bare) :]) if colon else None
+        if strategy is None or name in self._aliases:
+            return name, wish
+        wish = msgspec.structs.replace(wish) if wish is not None else Wish()
+        wish.strategy = wish.strategy or strategy
+        return bare, wish
 
     def unnamed(self, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call that names no model may go.
@@ -87,47 +289,79 @@ class Routes:
                 return [upstream.target(USUAL.get((upstream.provider.like, operation), ""), self._timeouts)]
         raise InvalidRequest("the request names no model; set `model`", param="model")
 
-    def _plan(self, name: str, operation: str, draw: Draw) -> tuple[Sequence[Target], bool]:
+    def _found(self, name: str, operation: str) -> Kid:
         alias = self._aliases.get(name)
         match: Match | None = None
+        entry = name
         if alias is None:
             match = self._patterns.find(name)
             # A lone star takes what nothing else names; any other pattern was written for just this.
             if match is not None and match.pattern != "*":
-                alias = self._aliases[match.pattern]
+                entry = match.pattern
+                alias = self._aliases[entry]
         if alias is None:
             provider, slash, model = name.partition("/")
             upstream = self._upstreams.get(provider)
             if upstream is not None and slash and model:
-                return self._able([upstream.target(model, self._timeouts)], name, operation), False
+                return self._direct(upstream, model, name, operation)
             if match is None:
-                return self._able([self._owner(name, operation).target(name, self._timeouts)], name, operation), False
-            alias = self._aliases[match.pattern]
-        targets = [self._target(target, match) for target in alias.targets]
-        able = self._able(targets, name, operation)
-        if alias.strategy == "weighted" and len(able) > 1:
-            weights = [target.weight for target in alias.targets]
-            if len(able) != len(targets):
-                weights = [weight for weight, target in zip(weights, targets, strict=True) if target in able]
-            return weighted(able, weights, draw), True
-        return able, False
+                return self._direct(self._owner(name, operation), name, name, operation)
+            entry = match.pattern
+            alias = self._aliases[entry]
+        return self._branch(name, entry, alias, match, operation)
+
+    def _direct(self, upstream: Upstream, model: str, name: str, operation: str) -> Candidate:
+        target = upstream.target(model, self._timeouts)
+        if not target.serves(operation):
+            raise _no_endpoint(name, [target.name], operation)
+        return self._candidate(target, None)
+
+    def _branch(self, name: str, entry: str, alias: schema.Model, match: Match | None, operation: str) -> Branch:
+        kids: list[Kid] = []
+        weights: list[float] = []
+        arms: list[str] = []
+        lacking: list[str] = []
+        for declared in alias.targets:
+            kid: Kid
+            if declared.model in self._aliases and declared.model.partition("/")[0] not in self._upstreams:
+                try:
+                    kid = self.known(declared.model, operation).kid
+                except InvalidRequest:
+                    lacking.append(declared.model)
+                    continue
+            else:
+                target = self._target(declared, match)
+                if not target.serves(operation):
+                    lacking.append(target.name)
+                    continue
+                kid = self._candidate(target, declared)
+            kids.append(kid)
+            weights.append(declared.weight)
+            arms.append(declared.arm or declared.model)
+        if not kids:
+            raise _no_endpoint(name, lacking, operation)
+        if not any(weights):
+            weights = [1.0] * len(kids)
+        return Branch(
+            name,
+            kids,
+            alias.strategy,
+            weights=weights,
+            arms=arms,
+            sticky=alias.sticky,
+            scoring=alias.score,
+            rules=self._rules_of[entry],
+        )
+
+    def _candidate(self, target: Target, declared: schema.Target | None) -> Candidate:
+        upstream = target.upstream
+        health = self._health(target.name) if self._health is not None else getattr(target, "health", None)
+        provider = upstream.provider
+        return Candidate(target, target.name, target.price, health, declared, provider.declared, provider.like)
 
     def _target(self, target: schema.Target, match: Match | None) -> Target:
         provider, _, model = (match.fill(target.model) if match is not None else target.model).partition("/")
         return self._upstreams[provider].target(model, target.timeouts or self._timeouts)
-
-    def _able(self, targets: Sequence[Target], name: str, operation: str) -> Sequence[Target]:
-        for target in targets:
-            if not target.serves(operation):
-                able = [target for target in targets if target.serves(operation)]
-                if not able:
-                    raise InvalidRequest(
-                        f"the model {name!r} is served by {', '.join(target.name for target in targets)}, "
-                        f"which has no {operation.replace('_', ' ')} endpoint",
-                        param="model",
-                    )
-                return able
-        return targets
 
     def _owner(self, name: str, operation: str) -> Upstream:
         owners = self._owners.get(name, [])
@@ -152,13 +386,130 @@ def _leaves_open(upstream: Upstream, operation: str) -> bool:
     return operation in upstream.provider.operations and "{model}" not in upstream.provider.row.path(operation)
 
 
-def weighted(targets: Sequence[Target], weights: Sequence[float], draw: Draw) -> list[Target]:
-    """Return the targets with one drawn by weight in front; the others follow as they stand."""
-    point = draw() * sum(weights)
-    first = 0
-    for first, weight in enumerate(weights):  # noqa: B007  # the index where the point falls
-        point -= weight
-        if point < 0:
-            break
-    rest = [target for index, target in enumerate(targets) if index != first]
-    return [targets[first], *rest]
+def _no_endpoint(name: str, targets: Sequence[str], operation: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"the model {name!r} is served by {', '.join(targets)}, which has no {operation.replace('_', ' ')} endpoint",
+        param="model",
+    )
+
+
+def compiled(rules: Sequence[schema.RoutingRule], where: str) -> "tuple[Rule, ...]":
+    """Return rules ready to be asked. Raises ConfigError, which says which one is none, and why."""
+    if not rules:
+        return ()
+    # The language is loaded where it is spoken: it takes 10 MB.
+    from portico.plan.rules import BadExpression, Rule
+
+    made = []
+    for index, rule in enumerate(rules):
+        try:
+            made.append(Rule(rule))
+        except BadExpression as error:
+            raise ConfigError(f"{where}.rules[{index}].when: {error}") from None
+    return tuple(made)
+
+
+def merged(first: Wish, other: Wish | None) -> Wish:
+    """Return what either wants; where both say something, the other does."""
+    if other is None:
+        return first
+    plain = Wish()
+    said = {
+        field: getattr(other, field)
+        for field in other.__struct_fields__
+        if getattr(other, field) != getattr(plain, field)
+    }
+    return msgspec.structs.replace(first, **said)
+
+
+def said_of(fields: Mapping[bytes, bytes], readable: Sequence[bytes]) -> Said | None:
+    """Return what headers say of where a call is to go, None for nothing. Raises InvalidRequest."""
+    wish, config = of_headers(fields), portkey.config_of(fields)
+    session = next((fields[name] for name in SESSIONS if name in fields), b"").decode("latin-1")[:256]
+    why = fields.get(b"x-portico-route", b"") in (b"1", b"true")
+    seen = {name.decode(): fields[name].decode("latin-1") for name in readable if name in fields}
+    if wish is None and config is None and not session and not why and not seen:
+        return None
+    return Said(wish, config, session, seen, why)
+
+
+def asks(asked: Peek | None) -> bool:
+    """Return whether a body has fields that are for a gateway."""
+    return asked is not None and asked.members is not None and not FIELDS.isdisjoint(asked.members)
+
+
+def plan_call(
+    call: Call,
+    outgoing: Outgoing,
+    routes: Routes,
+    said: Said | None,
+    path: str,
+    draw: Draw,
+    may: May | None,
+    budget_left: Callable[[Target], float],
+) -> Sequence[Target]:
+    """Return where a call goes of which more is known than its model, best first; note on it what that comes to.
+
+    What its body says to a gateway is taken out of it, unless all it may go to is a gateway that knows these fields.
+    Raises ModelNotFound, InvalidRequest, Forbidden, NoTarget.
+    """
+    operation, asked = outgoing.operation, outgoing.asked
+    members = asked.members if asked is not None else None
+    model = call.model or ""
+    wish = said.wish if said is not None else None
+    config = said.config if said is not None else None
+    if members is not None and not FIELDS.isdisjoint(members):
+        named = set(FIELDS & members.keys())
+        if operation.dialect == "messages":
+            named.discard("fallbacks")  # Anthropic has a field of this name
+        if named and not (config is None and routes.passes_on(model, operation.name)):
+            assert asked is not None
+            if call.named_by_list:
+                members = {**members, "models": msgspec.Raw(first_named(members)[1])}
+            wish = of_body({name: members[name] for name in named}, wish)
+            outgoing.body, outgoing.asked = spared(operation, asked, named)
+    body = outgoing.body if isinstance(outgoing.body, bytes) else b""
+    facts = Facts(model, operation.name, body=body, members=members, stream=call.stream, arrived=call.arrived_ms / 1000)
+    holder = call.caller
+    if holder is not None:
+        facts.key, facts.team, facts.org = holder.id, holder.team or "", holder.org or ""
+        facts.user = holder.user or ""
+    facts.customer, facts.tags = call.customer or "", tagged(call.tags)
+    if said is not None:
+        facts.session, facts.headers = said.session, said.headers
+    if routes.reads_budgets:
+        facts.budget_left = budget_left(routes.first(model, operation.name))
+    plan = routes.plan(facts, draw, wish, config, path=path, may=may)
+    if plan.enforced and outgoing.asked is not None and outgoing.asked.members is not None:
+        changed = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in plan.enforced.items()}
+        outgoing.body, outgoing.asked = overlaid(operation, outgoing.asked, {}, changed)
+    call.arm, call.wish = plan.arm, plan.wish
+    if said is not None and said.why:
+        call.why = told(plan)[:LONGEST_ROUTE]
+    return plan.targets
+
+
+def told(plan: Plan) -> str:
+    """Return a plan in one line: where the call goes, what was left out and why, which rules held."""
+    parts = [", then ".join(candidate.name for candidate in plan.candidates)]
+    if plan.arm is not None:
+        parts.append(f"arm {plan.arm}")
+    parts += [f"not {name}: {why}" for name, why in plan.aside.items()]
+    parts += [f"by the rule {text}" for text in plan.held]
+    return "; ".join(" ".join(part.split()) for part in parts)
+
+
+def retries_of(retries: schema.Retries, wish: Wish | None) -> schema.Retries:
+    """Return how often a target is tried, as the caller wants it."""
+    if wish is None or (wish.retries is None and not wish.retry_on):
+        return retries
+    attempts = retries.attempts if wish.retries is None else wish.retries + 1
+    on = retries.on
+    if wish.retry_on:
+        kinds: dict[Literal["429", "5xx", "timeout"], bool] = {
+            "429": 429 in wish.retry_on,
+            "5xx": any(status >= 500 for status in wish.retry_on),
+            "timeout": 408 in wish.retry_on,
+        }
+        on = ("connect", *(kind for kind, chosen in kinds.items() if chosen))
+    return msgspec.structs.replace(retries, attempts=attempts, on=on)

@@ -1,0 +1,215 @@
+"""A model name's targets, as a tree: each branch has a strategy, and is put in order for one call."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Union
+
+import msgspec
+
+from portico.config import schema
+from portico.plan import strategies
+from portico.plan.candidate import Candidate
+from portico.plan.facts import Facts
+
+if TYPE_CHECKING:
+    from portico.plan.rules import Rule
+
+Kid = Union["Branch", Candidate]
+
+
+class Way(msgspec.Struct):
+    """What a plan is made with, and what it comes to: the arm, why targets were left out, which rules held.
+
+    `now` is the clock of `Health.sampled`; `secret` keys the arms of splits. `find` finds what a rule sends a call to.
+    `aside` is where a target is noted that is left out, by name; None where nobody asks.
+    """
+
+    draw: Callable[[], float]
+    now: float = 0.0
+    secret: bytes = b""
+    find: Callable[[str], Kid] | None = None
+    strategy: str | None = None
+    arm: str | None = None
+    aside: dict[str, str] | None = None
+    held: list[str] | None = None
+    advance: bool = True
+
+
+class Branch:
+    """One name and its targets. Besides the strategies of the schema there is `drawn`: one by weight, and no other."""
+
+    __slots__ = ("_turn", "arms", "flat", "kids", "leaves", "name", "rules", "scoring", "sticky", "strategy", "weights")
+
+    def __init__(
+        self,
+        name: str,
+        kids: Sequence[Kid],
+        strategy: str = "fallback",
+        *,
+        weights: Sequence[float] = (),
+        arms: Sequence[str] = (),
+        sticky: str = "key",
+        scoring: schema.Scoring | None = None,
+        rules: Sequence["Rule"] = (),
+    ) -> None:
+        self.name = name
+        self.kids = tuple(kids)
+        self.strategy = strategy
+        self.weights = tuple(weights) or (1.0,) * len(self.kids)
+        self.arms = tuple(arms)
+        self.sticky = sticky
+        self.scoring = scoring if scoring is not None else schema.Scoring()
+        self.rules = tuple(rules)
+        self.flat = all(isinstance(kid, Candidate) for kid in self.kids)
+        found: dict[str, Candidate] = {}
+        for kid in self.kids:
+            for leaf in (kid,) if isinstance(kid, Candidate) else kid.leaves:
+                found.setdefault(leaf.name, leaf)
+        self.leaves: tuple[Candidate, ...] = tuple(found.values())
+        self._turn = itertools.count()
+
+    def __repr__(self) -> str:
+        return f"<Branch {self.name!r} {self.strategy} of {len(self.leaves)}>"
+
+    @property
+    def fixed(self) -> bool:
+        """Whether its order is the same for every call."""
+        if self.rules or (self.strategy != "fallback" and len(self.kids) > 1):
+            return False
+        return all(isinstance(kid, Candidate) or kid.fixed for kid in self.kids)
+
+    def order(self, facts: Facts, way: Way, keep: Callable[[Candidate], bool] | None) -> list[Candidate]:
+        """Return its targets for a call, best first, each once; without those that `keep` does not."""
+        requires: list[schema.Require] = []
+        for rule in self.rules:
+            held = rule.condition.holds(facts)
+            if rule.require is not None and held is not False:
+                # What cannot be decided must hold: a rule that keeps calls in a place errs on its own side.
+                requires.append(rule.require)
+                _note(way, rule)
+            if rule.use is not None and held:
+                _note(way, rule)
+                assert way.find is not None
+                kid = way.find(rule.use)
+                return ordered(kid, facts, way, _requiring(keep, requires, way))
+        if requires:
+            keep = _requiring(keep, requires, way)
+        if self.flat and (keep is None or all(keep(leaf) for leaf in self.leaves)):
+            kids: Sequence[Candidate] = self.kids  # type: ignore[assignment]  # it is flat
+            if len(kids) == 1:
+                return list(kids)
+            ranked = self._rank(kids, self.weights, range(len(kids)), facts, way)
+            if self.strategy == "drawn":
+                del ranked[1:]
+            return [kids[index] for index in ranked]
+        groups: list[list[Candidate]] = []
+        places: list[int] = []
+        for place, kid in enumerate(self.kids):
+            group = ordered(kid, facts, way, keep)
+            if group:
+                groups.append(group)
+                places.append(place)
+        if len(groups) < 2:
+            return groups[0] if groups else []
+        heads = [group[0] for group in groups]
+        weights = [self.weights[place] for place in places]
+        if not any(weights):
+            weights = [1.0] * len(places)
+        ranked = self._rank(heads, weights, places, facts, way)
+        if self.strategy == "drawn":
+            return groups[ranked[0]]
+        found: dict[str, Candidate] = {}
+        for index in ranked:
+            for candidate in groups[index]:
+                found.setdefault(candidate.name, candidate)
+        return list(found.values())
+
+    def _rank(
+        self, heads: Sequence[Candidate], weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way
+    ) -> list[int]:
+        strategy = self.strategy
+        if strategy == "lowest_latency":
+            return strategies.lowest_latency(heads, facts, way.now, way.draw)
+        if strategy == "fallback":
+            return list(range(len(heads)))
+        if strategy in ("weighted", "drawn"):
+            return strategies.weighted(weights, way.draw)
+        if strategy == "split":
+            who = getattr(facts, self.sticky)
+            # An arm is one's own whatever else may be wrong today: it is drawn among all, then looked for.
+            point = strategies.share(way.secret, self.name, who) if who else way.draw()
+            place = strategies.armed(self.weights, point)[0]
+            if place not in places:
+                place = places[strategies.armed(weights, point)[0]]
+            way.arm = self.arms[place] if self.arms else heads[places.index(place)].name
+            first = list(places).index(place)
+            return [first, *(index for index in range(len(heads)) if index != first)]
+        if strategy == "round_robin":
+            turn = next(self._turn) if way.advance else 0
+            first = turn % len(heads)
+            return [*range(first, len(heads)), *range(first)]
+        if strategy == "least_busy":
+            return strategies.least_busy(heads)
+        if strategy == "lowest_cost":
+            return strategies.lowest_cost(heads, facts)
+        if strategy == "highest_throughput":
+            return strategies.highest_throughput(heads, facts, way.now, way.draw)
+        if strategy == "power_of_two":
+            return strategies.power_of_two(heads, facts, way.draw)
+        assert strategy == "score", f"no such strategy: {strategy!r}"
+        return strategies.scored(heads, facts, self.scoring, way.now, way.draw)
+
+
+def ordered(kid: Kid, facts: Facts, way: Way, keep: Callable[[Candidate], bool] | None) -> list[Candidate]:
+    """Return the targets of a branch in order, or the one target, where it is kept."""
+    if isinstance(kid, Candidate):
+        return [kid] if keep is None or keep(kid) else []
+    return kid.order(facts, way, keep)
+
+
+def under(name: str, kids: Sequence[Kid], strategy: str) -> Branch:
+    """Return a branch over all targets of others, in a strategy that a caller asked for."""
+    leaves: dict[str, Candidate] = {}
+    for kid in kids:
+        for leaf in (kid,) if isinstance(kid, Candidate) else kid.leaves:
+            leaves.setdefault(leaf.name, leaf)
+    return Branch(name, tuple(leaves.values()), strategy)
+
+
+def walked(kid: Kid) -> Iterator[Branch]:
+    """Yield every branch of a tree."""
+    if isinstance(kid, Branch):
+        yield kid
+        for inner in kid.kids:
+            yield from walked(inner)
+
+
+def resting_last(candidates: list[Candidate]) -> list[Candidate]:
+    """Return the same order, those last that rest; all of them resting, the order stands."""
+    if any(candidate.health.resting for candidate in candidates):
+        awake = [candidate for candidate in candidates if not candidate.health.resting]
+        return [*awake, *(candidate for candidate in candidates if candidate.health.resting)]
+    return candidates
+
+
+def _requiring(
+    keep: Callable[[Candidate], bool] | None, requires: Sequence[schema.Require], way: Way
+) -> Callable[[Candidate], bool] | None:
+    if not requires:
+        return keep
+
+    def both(candidate: Candidate) -> bool:
+        for need in requires:
+            why = candidate.misses(need)
+            if why is not None:
+                if way.aside is not None:
+                    way.aside.setdefault(candidate.name, why)
+                return False
+        return keep is None or keep(candidate)
+
+    return both
+
+
+def _note(way: Way, rule: "Rule") -> None:
+    if way.held is not None and rule.condition.text not in way.held:
+        way.held.append(rule.condition.text)

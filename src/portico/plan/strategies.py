@@ -1,0 +1,144 @@
+"""The ways to put targets in order. Each takes candidates and a call and returns their indices, best first.
+
+Times are those of `Health`. What was not measured for a while may have become better without anybody noticing, so now
+and then one call goes there: `PROBED` after `STALE` seconds, one at a time, in at most a small share of the calls.
+"""
+
+from collections.abc import Callable, Sequence
+from hashlib import blake2b
+from typing import Final
+
+from portico.config.schema import Scoring
+from portico.plan.candidate import UNKNOWN_COST, Candidate
+from portico.plan.facts import Facts
+
+Draw = Callable[[], float]
+"""Returns a number in [0, 1)."""
+
+STALE: Final = 8.0
+"""Seconds after which a measurement is to be taken anew."""
+PROBED: Final = 0.05
+"""The most of the calls that go to a target only to measure it."""
+UNMEASURED: Final = 1e6
+"""Seconds that stand for a target that is being measured for the first time."""
+
+Ranked = list[int]
+
+
+def weighted(weights: Sequence[float], draw: Draw) -> Ranked:
+    """Return one drawn by weight in front; the others follow as they stand."""
+    first = _at(weights, draw())
+    return [first, *(index for index in range(len(weights)) if index != first)]
+
+
+def share(secret: bytes, name: str, who: str) -> float:
+    """Return where in [0, 1) one falls who keeps an arm: the same for ever, and not to be chosen."""
+    hashed = blake2b(f"{name}\0{who}".encode(), digest_size=8, key=secret[:64]).digest()
+    return int.from_bytes(hashed, "big") / (1 << 64)
+
+
+def least_busy(candidates: Sequence[Candidate]) -> Ranked:
+    """Return those with the fewest attempts under way first."""
+    return _sorted([candidate.health.in_flight for candidate in candidates])
+
+
+def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float, draw: Draw) -> Ranked:
+    """Return those first that are expected to have answered first."""
+    size, tokens = facts.size, facts.output_tokens
+    healths = [candidate.health for candidate in candidates]
+    if facts.stream:
+        times = [health.first_token[size] + health.per_token[size] * tokens for health in healths]
+    else:
+        times = [health.whole[size] or health.first_token[size] + health.per_token[size] * tokens for health in healths]
+    return _measured(candidates, times, now, draw)
+
+
+def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float, draw: Draw) -> Ranked:
+    """Return those first whose tokens follow each other the fastest."""
+    size = facts.size
+    return _measured(candidates, [candidate.health.per_token[size] for candidate in candidates], now, draw)
+
+
+def lowest_cost(candidates: Sequence[Candidate], facts: Facts) -> Ranked:
+    """Return those first where this call is cheapest; what nobody knows the price of comes last."""
+    return _sorted([candidate.cost(facts) for candidate in candidates])
+
+
+def power_of_two(candidates: Sequence[Candidate], facts: Facts, draw: Draw) -> Ranked:
+    """Return the better of two drawn at random in front: that with less under way, each call as long as it takes."""
+    count = len(candidates)
+    one = int(draw() * count)
+    other = int(draw() * (count - 1))
+    other += other >= one
+    if _burden(candidates[other], facts) < _burden(candidates[one], facts):
+        one, other = other, one
+    return [one, other, *(index for index in range(count) if index not in (one, other))]
+
+
+def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now: float, draw: Draw) -> Ranked:
+    """Return those with the lowest score first: each thing that counts, over the best of them, times its weight."""
+    totals = [scoring.failures * candidate.health.failure_rate for candidate in candidates]
+    if scoring.cost:
+        _add(totals, [float(candidate.cost(facts)) for candidate in candidates], scoring.cost, float(UNKNOWN_COST))
+    if scoring.load:
+        _add(totals, [candidate.health.in_flight + 1.0 for candidate in candidates], scoring.load, 0.0)
+    if not scoring.latency:
+        return _sorted(totals)
+    times = [candidate.latency(facts) for candidate in candidates]
+    _add(totals, [time or UNMEASURED for time in times], scoring.latency, UNMEASURED)
+    return _probing(candidates, _sorted(totals), times, now, draw)
+
+
+def _add(totals: list[float], values: list[float], weight: float, unknown: float) -> None:
+    known = [value for value in values if value != unknown]
+    best, worst = max(min(known, default=0.0), 1e-9), max(known, default=0.0)
+    for index, value in enumerate(values):
+        totals[index] += weight * ((worst if value == unknown else value) / best)
+
+
+def _burden(candidate: Candidate, facts: Facts) -> float:
+    return (candidate.health.in_flight + 1) * (candidate.latency(facts) or 1e-6)
+
+
+def _measured(candidates: Sequence[Candidate], times: list[float], now: float, draw: Draw) -> Ranked:
+    if 0.0 in times:
+        times = [
+            time or (0.0 if not candidate.health.in_flight else UNMEASURED + candidate.health.in_flight)
+            for candidate, time in zip(candidates, times, strict=True)
+        ]
+    return _probing(candidates, _sorted(times), times, now, draw)
+
+
+def _probing(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], now: float, draw: Draw) -> Ranked:
+    """Return the same order, or now and then with one in front that is to be measured anew."""
+    stale = now - STALE
+    if min([candidate.health.sampled for candidate in candidates]) > stale:
+        return ranked
+    for index in ranked[1:]:
+        health = candidates[index].health
+        if times[index] and health.sampled <= stale and not health.in_flight and not health.resting:
+            if draw() >= PROBED:
+                return ranked
+            ranked.remove(index)
+            ranked.insert(0, index)
+            return ranked
+    return ranked
+
+
+def _sorted(keys: Sequence[float]) -> Ranked:
+    return sorted(range(len(keys)), key=keys.__getitem__)
+
+
+def _at(weights: Sequence[float], point: float) -> int:
+    left = point * sum(weights)
+    for index, weight in enumerate(weights):
+        left -= weight
+        if left < 0:
+            return index
+    return max(index for index, weight in enumerate(weights) if weight > 0)
+
+
+def armed(weights: Sequence[float], point: float) -> Ranked:
+    """Return the arm that a point in [0, 1) falls into, and the others after it as they stand."""
+    first = _at(weights, point)
+    return [first, *(index for index in range(len(weights)) if index != first)]
