@@ -32,19 +32,22 @@ class Books:
         self.secret = secret
         self._data_dir = data_dir
         self._tending: asyncio.TimerHandle | None = None
+        self._recovered = True
 
     def __repr__(self) -> str:
         return f"<Books of {self.owner!r}>"
 
-    def recover(self) -> int:
-        """Charge and record the calls of workers that died; return how many had no record."""
+    def recover(self) -> None:
+        """Charge and record the calls of workers that died; what cannot be done now is tried again later."""
         owners, journals = self._data_dir / "state" / "owners", self._data_dir / "journal"
-        return recover(self.state, self.journal, owners, os.fspath(journals), moment())
+        self._recovered = recover(self.state, owners, os.fspath(journals), moment())
 
     def tend(self) -> None:
         """Look after the state, now and from time to time."""
         try:
             self.state.tidy(moment())
+            if not self._recovered and not self.journal.full:
+                self.recover()
         except StateUnavailable as error:
             log.error("%s", error)
         self._tending = asyncio.get_running_loop().call_later(TEND, self.tend)
@@ -53,11 +56,11 @@ class Books:
         """Leave: all is settled, and what was written is whole."""
         if self._tending is not None:
             self._tending.cancel()
+        settled = self.state.settled()
         self.state.close()
-        if self.journal.close():
+        if self.journal.close() and settled:
             self.owner.bury()
-        else:
-            self.owner.close()  # who starts next finds what is left
+        # Else the lock goes with this process, and not before: who starts next finds what is left, and nobody writes.
 
 
 def open_books(data_dir: str, config: Config) -> Books:

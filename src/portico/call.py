@@ -138,7 +138,8 @@ class Call:
             record.session = self.session
         if self.bound.cost:
             record.bound_nano_usd = self.bound.cost
-            record.over_bound = self.over_bound
+        if self.over_bound:
+            record.over_bound = True
         if self.dropped:
             record.dropped = tuple(self.dropped)
         record.message = self.message

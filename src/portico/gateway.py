@@ -388,8 +388,16 @@ class Gateway:
                 )
                 return found
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(body)) for body in translation.more]
+        before = len(call.attempts)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(body)) for body in translation.more]
+        except BaseException:
+            # What the first reply said is of a part alone; the bound is that of all parts together.
+            call.basis = "unknown"
+            for note in call.attempts[before:]:
+                note.assumed_nano_usd = None
+            raise
         call.waited_ns = waited + perf_counter_ns() - began
         return [task.result() for task in tasks]
 
@@ -503,6 +511,7 @@ class Gateway:
             arrival.forward(consume)
             await arrival.over()
         except asyncio.CancelledError:
+            held = exchange.paused
             if watch.finished or watch.failed is not None:
                 # SDKs hang up at the last event that they read, before the stream's end: they have all they wanted.
                 call.delivered = True
@@ -510,13 +519,13 @@ class Gateway:
                 call.error = "upstream_failed" if watch.failed is not None else None
                 await last_words(arrival)
             arrival.abandon()
-            settle_stream(call, watch, passed, target.price, asked, target.model)
+            settle_stream(call, watch, passed, target.price, asked, target.model, held=held)
             if kept is not None:
                 self._keep(call, b"".join(kept), call.status)
             raise
         except BaseException:
             arrival.abandon()
-            settle_stream(call, watch, passed, target.price, asked, target.model)
+            settle_stream(call, watch, passed, target.price, asked, target.model, held=exchange.paused)
             raise
         failure = arrival.error
         rest = watch.flush() if failure is None else b""

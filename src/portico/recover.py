@@ -1,7 +1,9 @@
 """What a dead worker left behind: its calls under way are charged and recorded, once, before anybody forgets it.
 
 Its permits are settled at their bounds in one step, and what its segments say of these calls then replaces that. A call
-without a record gets one here. Whoever dies on the way is found in turn: the owner's file goes last.
+without a record gets one here, in a segment of the dead owner: who holds its lock is its only writer. So whoever dies
+on the way leaves all that is known of a call in one place, and the next one writes nothing twice. The owner's file goes
+last.
 """
 
 import logging
@@ -9,10 +11,12 @@ from pathlib import Path
 
 import msgspec
 
+from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
 from portico.journal.reader import records_of
 from portico.journal.segments import discard_reserve
 from portico.record import Record
+from portico.rules import Bound
 from portico.state.contract import Moment, Orphan, Permit, Used
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner, dead_owners
@@ -27,40 +31,50 @@ _Told = tuple[
 _told = msgspec.msgpack.Decoder(_Told)
 
 
-def recover(state: LmdbState, journal: Journal, owners: Path, journals: str, at: Moment) -> int:
-    """Settle and record what the calls of dead owners came to; return how many had no record."""
-    missing = 0
+def recover(state: LmdbState, owners: Path, journals: str, at: Moment) -> bool:
+    """Settle and record what the calls of dead owners came to; return whether that is done for all of them.
+
+    Where it cannot be done now (the disk is full), their calls are charged at what they had reserved, and it is to be
+    tried again.
+    """
+    whole = True
     for owner in dead_owners(owners):
         try:
-            missing += _recover_one(owner, state, journal, journals, at)
-        except BaseException:
-            owner.close()  # the next to start finds it again
-            raise
-    return missing
+            _recover_one(owner, state, journals, at)
+        except Exception as error:  # whatever it is, it must keep nobody from serving
+            log.error("the calls of a worker that died cannot be recorded yet: %s: %s", type(error).__name__, error)
+            whole = False
+        finally:
+            owner.close()  # one that is not buried is found again
+    return whole
 
 
-def _recover_one(owner: Owner, state: LmdbState, journal: Journal, journals: str, at: Moment) -> int:
+def _recover_one(owner: Owner, state: LmdbState, journals: str, at: Moment) -> None:
     orphans = {orphan.call_id: orphan for orphan in state.expire(owner.id, at)}
     recorded = records_of(journals, owner.id, orphans)
     for call_id, record in recorded.items():
-        state.settle(Permit(call_id, (), orphans[call_id].bound), used_by(record), at)
-    lost = [orphan for call_id, orphan in orphans.items() if call_id not in recorded]
-    for orphan in lost:
-        journal.append(aborted(orphan))
+        if record.end != "aborted":  # else it stands at what was assumed, and so do the books
+            state.settle(Permit(call_id, (), orphans[call_id].bound), used_by(record, orphans[call_id].bound), at)
     state.flush()
-    if not journal.flush():
-        raise OSError("the journal has no room for the calls of a worker that died")
+    if state.waiting:
+        raise StateUnavailable("what is known of them could not be booked")
+    lost = [orphan for call_id, orphan in orphans.items() if call_id not in recorded]
+    if lost:
+        journal = Journal(journals, owner.id)
+        for orphan in lost:
+            journal.append(aborted(orphan))
+        if not journal.close():
+            raise OSError("the journal has no room for them")
     discard_reserve(journals, owner.id)
     owner.bury()
     if lost:
         log.warning("a worker died with %d calls under way; they are charged at the most that they can cost", len(lost))
-    return len(lost)
 
 
 def aborted(orphan: Orphan) -> Record:
     """Return the record of a call that died with its worker."""
     arrived, operation, model, alias, stream, key, team, org, user, customer, tags = _told.decode(orphan.about)
-    cost = orphan.bound.cost
+    cost = orphan.reserved
     return Record(
         orphan.call_id,
         arrived,
@@ -90,12 +104,18 @@ def aborted(orphan: Orphan) -> Record:
     )
 
 
-def used_by(record: Record) -> Used:
-    """Return what a recorded call is charged, as `stages.settle` had it."""
-    assumed = sum(attempt.assumed_nano_usd or 0 for attempt in record.attempts)
+def used_by(record: Record, bound: Bound) -> Used:
+    """Return what a recorded call is charged, as `stages.settle` had it. `bound` is that of one attempt."""
+    tries = [attempt for attempt in record.attempts if attempt.assumed_nano_usd is not None]
+    cost = sum(attempt.assumed_nano_usd or 0 for attempt in tries)
+    times = sum(attempt.error is not None for attempt in tries)
     usage = record.usage
+    if usage is None and record.basis == "unknown":
+        times += 1
+        cost += bound.cost or 0
+    elif usage is not None:
+        cost += record.cost_nano_usd if record.cost_nano_usd is not None else (bound.cost or 0)
+    tokens_in, tokens_out = times * bound.input_tokens, times * bound.output_tokens
     if usage is None:
-        unknown = record.bound_nano_usd or 0 if record.basis == "unknown" else 0
-        return Used(0, 0, unknown + assumed, 1 if record.attempts else 0)
-    cost = record.cost_nano_usd if record.cost_nano_usd is not None else (record.bound_nano_usd or 0)
-    return Used(usage.input_total, usage.output_total, cost + assumed)
+        return Used(tokens_in, tokens_out, cost, 1 if record.attempts else 0)
+    return Used(tokens_in + usage.input_total, tokens_out + usage.output_total, cost)

@@ -112,8 +112,8 @@ async def test_permits_of_the_dead_are_settled_at_their_bound(desk: Desk) -> Non
     assert desk.state.expire("0" * 16, desk.clock.now) == []
     orphans = desk.state.expire(desk.state.owner, desk.clock.now)
     assert sorted(orphans, key=lambda orphan: orphan.call_id) == [
-        Orphan("one", first.bound, b"one"),
-        Orphan("two", second.bound, b"two"),
+        Orphan("one", first.bound, b"one", 150),
+        Orphan("two", second.bound, b"two", 0),
     ]
     assert desk.counts("key:web") == {"tokens": (30, 0), "in_flight": (0, 0), "budget": (150, 0), "rolling": (150, 0)}
     assert desk.counts("team:core") == {"requests": (1, 0), "in_flight": (0, 0), "budget": (150, 0)}

@@ -174,7 +174,9 @@ def records_of(directory: str, owner: str, ids: Collection[str]) -> dict[str, Re
 
 
 def _last_records(directory: str, owner: str) -> Iterator[Entry]:
-    for segment in segments(directory, owner)[-LAST_SEGMENTS:]:
+    # One without an entry was begun by somebody who died before it had written any.
+    written = [segment for segment in segments(directory, owner) if os.path.getsize(segment.path) > HEADER.size]  # noqa: PTH202
+    for segment in written[-LAST_SEGMENTS:]:
         try:
             for _, entry in read(segment.path):
                 if entry.kind == Kind.RECORD and _readable(entry):

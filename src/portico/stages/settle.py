@@ -20,6 +20,9 @@ from portico.types import Usage
 
 QUIET: Final = Settled()
 MILLION: Final = 1_000_000
+ON_ITS_WAY: Final = 64
+"""Tokens that a provider may have written when its stream was cut, and that never came here; and half as many as did
+come, since they are counted by somebody else's tokens."""
 
 
 class Watch(Protocol):
@@ -47,11 +50,14 @@ def settle(call: Call, usage: Usage | None, price: Price | None) -> None:
     call.price = charged.row
 
 
-def settle_stream(call: Call, watch: Watch, passed: Passed, price: Price | None, body: object, model: str) -> None:
+def settle_stream(
+    call: Call, watch: Watch, passed: Passed, price: Price | None, body: object, model: str, *, held: bool = False
+) -> None:
     """Put on a call what its stream used, however that ended.
 
-    Where its provider had not said it all when it ended, what passed is counted. `body` is what the caller asked,
-    `model` the provider's name for its model.
+    Where its provider had not said it all when it ended, what passed is counted, and budgets are charged for what may
+    have been on its way. `body` is what the caller asked, `model` the provider's name for its model. `held` says that
+    the caller did not take what came: nobody knows how much its provider had written by then.
     """
     if watch.usage is not None and watch.finished:
         settle(call, watch.usage, price)
@@ -63,6 +69,13 @@ def settle_stream(call: Call, watch: Watch, passed: Passed, price: Price | None,
     usage, basis = found
     settle(call, usage, price)
     call.basis = basis
+    bound = call.bound.cost
+    if bound and basis != "reported" and call.attempts and call.cost is not None:
+        more = bound
+        if not held and price is not None:
+            written = (usage.output + usage.reasoning) // 2 + ON_ITS_WAY
+            more = charge(price, Usage(output=written), call.arrived_ms / 1000).cost or 0
+        call.attempts[-1].assumed_nano_usd = max(min(more, bound - call.cost), 0)
 
 
 def used_by(call: Call) -> Used:
@@ -71,16 +84,28 @@ def used_by(call: Call) -> Used:
     Where a provider served something, and nobody knows what it used or costs, that is what was reserved.
     """
     usage, bound = call.usage, call.bound
-    assumed = 0
+    assumed = lost = 0
     for attempt in call.attempts:
-        if attempt.assumed_nano_usd:
+        if attempt.assumed_nano_usd is not None:
             assumed += attempt.assumed_nano_usd
+            lost += attempt.error is not None  # of a stream that was cut, what came is counted
+    tokens_in, tokens_out = (lost * bound.input_tokens, lost * bound.output_tokens) if lost else (0, 0)
     if usage is not None:
         cost = call.cost if call.cost is not None else (bound.cost or 0)
-        return Used(usage.input_total, usage.output_total, cost + assumed)
+        return Used(usage.input_total + tokens_in, usage.output_total + tokens_out, cost + assumed)
     if call.basis == "unknown":
-        return Used(bound.input_tokens, bound.output_tokens, (bound.cost or 0) + assumed)
-    return Used(0, 0, assumed, 1 if call.attempts else 0)
+        return Used(bound.input_tokens + tokens_in, bound.output_tokens + tokens_out, (bound.cost or 0) + assumed)
+    return Used(tokens_in, tokens_out, assumed, 1 if call.attempts else 0)
+
+
+def over_bound(call: Call) -> bool:
+    """Return whether the attempt that was served used more than was reserved for one."""
+    usage, bound = call.usage, call.bound
+    if usage is None or not (bound.input_tokens or bound.cost):
+        return False
+    if bound.cost is not None and call.cost is not None and call.cost > bound.cost:
+        return True
+    return bound.finite and (usage.input_total > bound.input_tokens or usage.output_total > bound.output_tokens)
 
 
 class Settling:
@@ -99,6 +124,7 @@ class Settling:
         self._durable = durable
         self._flushing = False
         self._waiting: list[Callable[[], None]] = []
+        self._syncing: list[Callable[[], None]] = []  # written, and not on the disk yet as far as is known
 
     def __repr__(self) -> str:
         return f"<Settling into {self._journal!r}>"
@@ -117,8 +143,8 @@ class Settling:
         call.ended = True
         permit = call.permit
         used = used_by(call)
-        if permit is not None and call.bound.cost is not None and used.cost > call.bound.cost:
-            call.over_bound = True
+        if permit is not None and call.usage is not None:
+            call.over_bound = over_bound(call)
         record = call.record()
         self.records.append(record)
         if self._journal is not None:
@@ -158,8 +184,11 @@ class Settling:
 
         def written(_error: BaseException | None) -> None:
             for act in waiting:
-                act()
+                if act in self._syncing:
+                    self._syncing.remove(act)
+                    act()
 
+        self._syncing += waiting
         if self._durable:
             journal.synced(written)
         else:
@@ -171,10 +200,14 @@ class Settling:
             raise JournalFull("the records of calls cannot be written")
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write what is left, and settle it."""
         self._state.flush()
-        if self._journal is not None:
-            self._journal.close()
+        if self._journal is not None and self._journal.close():
+            waiting, self._waiting = self._waiting, []
+            for act in (*self._syncing, *waiting):
+                act()
+            self._syncing.clear()
+            self._state.flush()
 
 
 def dollars(nano: int) -> str:

@@ -49,6 +49,11 @@ class Hold:
         self.id = b""
         self.about = b""
 
+    def reserved(self) -> int | None:
+        """Return the cost that is reserved where the call was admitted, extensions and all."""
+        costs = [self.asks[5], *(amounts[5] for plan, amounts, _ in self.more or () if plan is self.plan)]
+        return None if None in costs else sum(filter(None, costs))
+
     def allowances(self) -> list[Allowance]:
         """Return what limits on requests and tokens had left."""
         room = self.room

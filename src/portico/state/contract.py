@@ -121,11 +121,15 @@ class Settled(msgspec.Struct, frozen=True):
 
 
 class Orphan(msgspec.Struct, frozen=True):
-    """A call whose worker died: settled at its whole bound, until somebody knows better."""
+    """A call whose worker died: settled at its whole bound, until somebody knows better.
+
+    `reserved` is the cost that it stands at: with what it was extended by, so many times its bound.
+    """
 
     call_id: str
     bound: Bound
     about: bytes
+    reserved: int | None = None
 
 
 class Owned(msgspec.Struct, frozen=True):

@@ -289,7 +289,7 @@ class Ledger:
         with self._env.begin(self._expired) as tx:
             known = [_decode_expired(value) for value in tx.cursor().iternext(keys=False)]
         return [
-            Orphan(one.kept.fixed.call_id, one.kept.fixed.bound, one.kept.fixed.about)
+            Orphan(one.kept.fixed.call_id, one.kept.fixed.bound, one.kept.fixed.about, _reserved(one.kept))
             for one in known
             if one.owner == prefix
         ]
@@ -313,6 +313,12 @@ class Ledger:
         """Return how many calls are under way on this machine."""
         with self._env.begin() as tx:
             return tx.stat(self._permits)["entries"]
+
+    def holds(self) -> bool:
+        """Return whether this owner has calls under way."""
+        with self._env.begin(self._permits) as tx:
+            cursor = tx.cursor()
+            return bool(cursor.set_range(self._owner)) and cursor.key().startswith(self._owner)
 
     def counters(self, names: Sequence[str], at: Moment) -> list[Counter]:
         """Return what the rules of these rows have counted."""
@@ -443,6 +449,12 @@ def _read_permit(value: bytes) -> Kept:
     keys = packing((len(value) - end) // 8)[1](value, end)
     fixed = _decode_fixed(value[5:end])
     return Kept(fixed, asks(fixed.bound), list(keys), [])
+
+
+def _reserved(kept: Kept) -> int | None:
+    """Return the cost that a call has reserved where it was admitted, extensions and all."""
+    costs = [kept.asks[5], *(amounts[5] for plan, amounts, _ in kept.more if plan == kept.fixed.plan)]
+    return None if None in costs else sum(filter(None, costs))
 
 
 def _within_reason(bound: Bound) -> Bound:

@@ -107,7 +107,7 @@ class MemoryState:
             self._expired[call_id] = permit
         self._permits.clear()
         return [
-            Orphan(call_id, permit.bound, permit.token.about)
+            Orphan(call_id, permit.bound, permit.token.about, permit.token.reserved())
             for call_id, permit in self._expired.items()
             if isinstance(permit.token, books.Hold)
         ]

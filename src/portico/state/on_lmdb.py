@@ -278,6 +278,16 @@ class LmdbState:
         """Return a tenant's objects of a kind, newest first, from the one after `after` on."""
         return self.objects.owned_by(tenant, kind, after, limit)
 
+    @property
+    def waiting(self) -> bool:
+        """Whether settlements wait that could not be booked yet."""
+        return bool(self._ending)
+
+    def settled(self) -> bool:
+        """Book what is waiting, and say whether no call of this owner is open in the books any more."""
+        self._flush()
+        return not self._ending and not self.ledger.holds()
+
     def close(self) -> None:
         """Book what is waiting, and close the files."""
         self._flush()

@@ -190,7 +190,7 @@ def answer(ask: Ask, say: Controls) -> Answer:
         input=ask.input - cached - written,
         cached=cached,
         cache_write=written,
-        output=sum(choice.output for choice in choices),
+        output=sum(choice.output for choice in choices) + say.overrun,
         reasoned=reasoned,
         report=say.usage == "always" or (say.usage == "asked" and ask.include_usage),
         silent=say.usage == "never",

@@ -49,6 +49,7 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     text: str | None = None  # the answer itself
     echo: bool = False  # answer with the prompt
     usage: Literal["asked", "always", "never"] = "asked"  # whether it is reported
+    overrun: Natural = 0  # output tokens reported, and billed, beyond those of the answer, whatever its limit
     chunk: Positive = 1  # tokens in one streamed event
     rare: bool = False  # write streams in grammar that is real and seldom: empty deltas, padding, calls without ids
     # how it comes

@@ -27,6 +27,7 @@ class Arrival:
     size = 0
     streaming = False
     reused = False
+    asked = False  # whether the request went out, or some of it
     ended = False
     error: PorticoError | None = None
     head_ns = 0

@@ -13,6 +13,7 @@ from portico.errors import (
     ConnectionLost,
     InvalidRequest,
     PorticoError,
+    ShuttingDown,
     UpstreamError,
     UpstreamTimeout,
 )
@@ -78,6 +79,9 @@ async def attempt_all(
             except BaseException as error:
                 arrival.abandon()
                 note.error = "caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
+                if arrival.asked:
+                    # Nobody waits for the answer any more, and it may have been given, and billed, all the same.
+                    note.assumed_nano_usd = call.bound.cost or 0
                 call.waited_ns += perf_counter_ns() - arrival.sent_ns
                 raise
             call.waited_ns += arrival.here_ns - arrival.sent_ns
@@ -99,9 +103,9 @@ async def attempt_all(
             last = target
             if arrival.error is not None:
                 note.error = arrival.error.code
-                if may_be_billed(arrival.error) and not was_stale(arrival):
+                if may_be_billed(arrival) and not was_stale(arrival):
                     billed = True
-                    note.assumed_nano_usd = call.bound.cost
+                    note.assumed_nano_usd = call.bound.cost or 0
             elif keyring.refused(credential, status, arrival.retry_after, loop.time()):
                 tried.append(credential)
                 if len(tried) < len(keyring.credentials):
@@ -136,6 +140,7 @@ def send_at_once(arrival: Arrival, line: Line, credential: Credential, target: T
         return False
     arrival.reused = True
     arrival.connection = connection
+    arrival.asked = True
     arrival.sent_ns = perf_counter_ns()
     connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=line.method == "HEAD")
     return True
@@ -157,6 +162,7 @@ async def send(
     else:
         arrival.reused = True
     arrival.connection = connection
+    arrival.asked = True
     arrival.sent_ns = perf_counter_ns()
     if pieces is None:
         assert isinstance(body, bytes)
@@ -188,8 +194,11 @@ def readable(arrival: Arrival, operation: str) -> bool:
     return body[:1] in _OPENINGS and body[-1:] in _CLOSINGS
 
 
-def may_be_billed(error: PorticoError) -> bool:
+def may_be_billed(arrival: Arrival) -> bool:
     """Return whether the provider may have worked on a request that failed so: it had all of it, and began or not."""
+    error = arrival.error
+    if isinstance(error, ShuttingDown):  # this process leaves, and waits for no answer any more
+        return arrival.asked
     if isinstance(error, UpstreamTimeout):
         return error.phase != "connect"
     if isinstance(error, ConnectionLost):
