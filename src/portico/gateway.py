@@ -360,13 +360,17 @@ class Gateway:
         else:
             call.error = "upstream_status"
         self._keep(call, body, arrival.status)
-        await self._settled(call)
         headers = reply_headers(arrival.headers)
         if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
+            await self._settled(call)
             exchange.start(arrival.status, headers, int(length), self._signature(call))
             exchange.finish()
             return
-        exchange.reply(arrival.status, headers, body, self._signature(call))
+
+        def send() -> None:
+            exchange.reply(arrival.status, headers, body, self._signature(call))
+
+        self.settling.end(call, exchange.reply_later(send))
 
     async def _others(
         self,

@@ -41,6 +41,12 @@ TIDY_AT_REST_EVERY = 86_400.0
 QUIET = 10.0
 """Seconds without a write after which the last segment of an owner that has no lock file is complete."""
 CAREFUL_FOR = 100
+CROWDED = 2.0
+"""How many times what it worked a turn may take, before it is taken to be in somebody's way."""
+YIELD = 20.0
+"""How many times what such a turn took is left to others."""
+PATIENCE = 60.0
+"""Seconds behind from which on nobody is let past any more."""
 NICE = 10
 
 log = logging.getLogger("portico.ingest")
@@ -158,6 +164,7 @@ class Ingest:
         pause = SOON
         again = AGAIN
         while not self._leave.is_set():
+            began, worked = time.perf_counter(), time.thread_time()
             try:
                 more = self.turn()
                 every = TIDY_EVERY if self._open is not None else TIDY_AT_REST_EVERY
@@ -174,8 +181,13 @@ class Ingest:
                 self._trouble = None
             again = AGAIN
             pause = SOON if more else min(pause * 1.5, LATE)
-            if not more:
-                self._leave.wait(pause)
+            wait = 0.0 if more else pause
+            took, worked = time.perf_counter() - began, time.thread_time() - worked
+            if took > CROWDED * worked and self.lag.seconds < PATIENCE:
+                # Somebody else wants this core: calls go before their records.
+                wait = max(wait, min(YIELD * took, LATE))
+            if wait:
+                self._leave.wait(wait)
         self._shut()
 
     def _complain(self, error: Exception) -> None:

@@ -86,7 +86,7 @@ class LmdbState:
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
-        self._ending.append((permit, spent(used), at, done))
+        self._ending.append((permit, spent(used) if permit.scopes or permit.token is None else NOTHING, at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)

@@ -47,6 +47,7 @@ class Exchange:
     finished = False
     chunked = False
     queued = False
+    deferred = False
     bodiless = False
     piece: bytes | None = None
     on_pause: Callable[[], None] | None = None
@@ -180,6 +181,26 @@ class Exchange:
             return
         self._begin(status, headers, len(body), body, lines)
         self._end()
+
+    def reply_later(self, send: Callable[[], None]) -> Callable[[object], None]:
+        """Return what sends the reply when it is called, with whatever it is called: the handler may return before.
+
+        That costs less than waking its task. What `send` raises cuts the connection.
+        """
+        self.deferred = True
+        connection = self._connection
+
+        def late(_: object) -> None:
+            try:
+                if not self.finished:
+                    send()
+            except BaseException:
+                self.abort()
+                raise
+            finally:
+                connection.over(self)
+
+        return late
 
     def start(self, status: int, headers: Headers, length: int | None = None, lines: bytes = b"") -> None:
         """Send the head of a reply whose body follows in pieces, of `length` bytes in all if that is known."""

@@ -504,19 +504,40 @@ class ServerConnection(asyncio.BufferedProtocol):
                     await asyncio.sleep(0)
                     await exchange.drained()
                 await server.handle(exchange)
-                if not exchange.finished and not self.lost:
+                if not exchange.finished and not self.lost and not exchange.deferred:
                     raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
             except asyncio.CancelledError:
+                exchange.deferred = False
                 if not self.lost:
                     exchange.abort()
                 raise
             except Exception as error:
+                exchange.deferred = False
                 self._failed(exchange, error)
             finally:
-                exchange.close_body()
-                self.current = None
-                if not self.lost:
-                    self._next(exchange)
+                if exchange.deferred and not exchange.finished and not self.lost:
+                    # Its reply is about to come from elsewhere; `over` will say so.
+                    self._idle = server.loop.create_future()
+                else:
+                    exchange.deferred = False
+                    self._over(exchange)
+            if self._idle is not None:
+                await self._idle
+
+    def over(self, exchange: Exchange) -> None:
+        """Go on after a reply that came when its handler had returned."""
+        if not exchange.deferred or exchange is not self.current or self._idle is None:
+            return  # its handler has not returned yet, or the caller is gone
+        self._over(exchange)
+        if self.current is not None:
+            self._idle.set_result(None)
+            self._idle = None
+
+    def _over(self, exchange: Exchange) -> None:
+        exchange.close_body()
+        self.current = None
+        if not self.lost:
+            self._next(exchange)
 
     def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a handler that raised: the last net. A defect of ours must cost one call, and be seen."""

@@ -177,17 +177,23 @@ class Replies(asyncio.BufferedProtocol):
             self._broken(error)
             return
         if fed:
-            if len(fed) == 1 and not self._complete and self._inflater is None and self._sink is sink:
-                # What nearly every read of a stream is.
+            if len(fed) == 1 and self._inflater is None and self._sink is sink and self._whole < 2:
+                # What nearly every read is: one piece of a stream, or a whole reply.
                 self._waste = 0
                 piece = fed[0]
                 fed.clear()
-                try:
-                    sink.feed(piece)
-                except Exception as error:
-                    self._sink_raised(error)
-                return
-            self._pass_on()
+                if self._complete and not self._whole:
+                    self._extra = True
+                else:
+                    try:
+                        sink.feed(piece)
+                    except Exception as error:
+                        self._sink_raised(error)
+                        return
+                if not self._complete:
+                    return
+            else:
+                self._pass_on()
         if self._complete:
             if self._inflater is None or not self._inflater.backlog:
                 self._finish()
