@@ -30,7 +30,7 @@ def command(file: str | None, *, as_json: bool) -> None:
     path = named(file)
     try:
         loaded = load(path, os.environ, catalog=CATALOG)
-        unusable = unusable_providers(loaded, os.environ)
+        unusable = [*unusable_providers(loaded, os.environ), *unusable_rules(loaded)]
         if unusable:
             raise RejectedConfigError(unusable, loaded.files)
     except RejectedConfigError as error:
@@ -62,6 +62,18 @@ def unusable_providers(loaded: Loaded, environ: Mapping[str, str]) -> list[Probl
             place = loaded.lines.get(("providers", name), Place(loaded.files[0]))
             problems += [Problem(place=place, path="", message=line) for line in error.message.splitlines()]
     return problems
+
+
+def unusable_rules(loaded: Loaded) -> list[Problem]:
+    """Return why rules cannot be used as they are: an expression that is none, or nothing that evaluates it."""
+    from portico.plan.rules import wrong_rules
+
+    return [
+        Problem(
+            place=loaded.lines.get(path, Place(loaded.files[0])), path=".".join(str(step) for step in path), message=why
+        )
+        for path, why in wrong_rules(loaded.config)
+    ]
 
 
 def described(problems: Sequence[Problem]) -> str:

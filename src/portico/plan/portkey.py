@@ -27,7 +27,8 @@ HEADERS: Final = (
 RETRIED: Final = (429, 500, 502, 503, 504)
 MOST_TARGETS: Final = 50
 DEEPEST: Final = 8
-LONGEST_PATTERN: Final = 256
+LONGEST: Final = 128
+"""Characters of a pattern, and of what is searched with it."""
 
 PROVIDERS: Final[Mapping[str, str]] = {
     "azure-openai": "azure",
@@ -250,16 +251,20 @@ def _holds(value: Any, wanted: Any) -> bool:
 def _searched(value: Any, pattern: Any) -> bool:
     if not isinstance(value, str) or not isinstance(pattern, str):
         return False
-    if len(pattern) > LONGEST_PATTERN or _REPEATED.search(pattern):
-        raise InvalidRequest("a $regex of x-portkey-config repeats what repeats, or is long", param="x-portkey-config")
+    if len(pattern) > LONGEST or _REPEATED.search(pattern) or len(_REPEATS.findall(pattern)) > 3:
+        raise InvalidRequest(
+            "a $regex of x-portkey-config repeats more than three times, or what repeats, or is long",
+            param="x-portkey-config",
+        )
     try:
-        return re.search(pattern, value[:LONGEST_PATTERN]) is not None
+        return re.search(pattern, value[:LONGEST]) is not None
     except re.error as error:
         raise InvalidRequest(f"a $regex of x-portkey-config is none: {error}", param="x-portkey-config") from None
 
 
 _REPEATED = re.compile(r"[*+}?]\)*[*+{]|\([^)]*[*+{|][^)]*\)[*+{]|\\[1-9]")
 """Patterns that can take a worker for minutes: repetitions of repetitions or alternatives, and references back."""
+_REPEATS = re.compile(r"[*+?{]")
 _OPERATORS: Final[Mapping[str, Callable[[Any, Any], Any]]] = {
     "$eq": lambda value, other: value == other,
     "$ne": lambda value, other: value != other,

@@ -74,6 +74,22 @@ def names(text: str) -> list[str]:
     return [name for name in dict.fromkeys(_WORD.findall(_STRINGS.sub('""', text))) if name in TYPES]
 
 
+def wrong_rules(config: schema.Config) -> list[tuple[tuple[str | int, ...], str]]:
+    """Return where a configuration has expressions that cannot be used, and why."""
+    ruled: list[tuple[tuple[str | int, ...], schema.RoutingRule]] = [
+        (("routing", "rules", index, "when"), rule) for index, rule in enumerate(config.routing.rules)
+    ]
+    for name, model in config.models.items():
+        ruled += [(("models", name, "rules", index, "when"), rule) for index, rule in enumerate(model.rules)]
+    wrong: list[tuple[tuple[str | int, ...], str]] = []
+    for path, rule in ruled:
+        try:
+            Condition(rule.when)
+        except BadExpression as error:
+            wrong.append((path, error.message))
+    return wrong
+
+
 @cache
 def _environment() -> _Environment:
     try:

@@ -138,7 +138,11 @@ class Routes:
 
         None where the call must be looked at more closely: `plan` does. Raises ModelNotFound, InvalidRequest.
         """
-        known = self._known.get((name, operation)) or self.known(name, operation)
+        known = self._known.get((name, operation))
+        if known is None:
+            if self._suffixed(name, None)[1] is not None:
+                return None
+            known = self.known(name, operation)
         if known.fixed is None or known.fussy or size > known.roomy or self._rules:
             return None
         return known.fixed
@@ -204,8 +208,9 @@ class Routes:
         way = Way(draw, self._now(), self._secret, lambda name: self.known(name, operation).kid)
         way.advance, way.held = not explain, held
         requires, used = self._required(facts, held)
+        asked, wish = self._suffixed(facts.model, wish)
         if used is None and wish is None and config is None and not explain:
-            known = self.known(facts.model, operation)
+            known = self.known(asked, operation)
             if not requires and self._serves_all(known, facts):
                 found = ordered(known.kid, facts, way, None)
                 if found:
@@ -214,7 +219,7 @@ class Routes:
         if used is not None:
             kids = [self.known(used, operation).kid]
         elif config is not None:
-            asked = portkey.Asked(facts.tags, facts.members or {}, path)
+            questions = portkey.Asked(facts.tags, facts.members or {}, path)
 
             def find(provider: str, model: str) -> Kid:
                 name = f"{provider}/{model}" if provider else model
@@ -224,12 +229,11 @@ class Routes:
                     may(name)
                 return self.known(name, operation).kid
 
-            kid, enforced = portkey.tree(config, facts.model, asked, find)
+            kid, enforced = portkey.tree(config, facts.model, questions, find)
             kids = [kid]
             wish = merged(portkey.wished(config), wish)
         else:
-            name, wish = self._suffixed(facts.model, wish)
-            kids = [self.known(name, operation).kid]
+            kids = [self.known(asked, operation).kid]
         if wish is not None:
             for other in wish.models:
                 if may is not None:
@@ -262,10 +266,10 @@ class Routes:
 
     def _suffixed(self, name: str, wish: Wish | None) -> tuple[str, Wish | None]:
         """Return a name without OpenRouter's `:nitro` or `:floor`, and what they ask for."""
-        bare, colon, _ = name.rpartition(":")
-        strategy = SUFFIXES.get(name[len(bare) :]) if colon else None
-        if strategy is None or name in self._aliases:
+        strategy = SUFFIXES.get(name[-6:])
+        if strategy is None or name in self._aliases or name.partition("/")[0] in self._upstreams:
             return name, wish
+        bare = name[:-6]
         wish = msgspec.structs.replace(wish) if wish is not None else Wish()
         wish.strategy = wish.strategy or strategy
         return bare, wish

@@ -48,6 +48,7 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
         tls_context(server.tls)
         files += [server.tls.cert, server.tls.key]
     check_providers(config, environ)
+    check_rules(config)
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(server, master_key=key))
     workers = _option("workers", options.workers, environ, server.workers)
     plan = Plan(
@@ -68,6 +69,17 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
         keys=len(config.keys),
     )
     return Resolved(plan, tuple(str(Path(file).absolute()) for file in files))
+
+
+def check_rules(config: Config) -> None:
+    """Raise ConfigError for rules whose expressions cannot be used."""
+    if not config.routing.rules and not any(model.rules for model in config.models.values()):
+        return
+    from portico.plan.rules import wrong_rules
+
+    wrong = [f"{'.'.join(str(step) for step in path)}: {why}" for path, why in wrong_rules(config)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def _option(name: str, flag: str | None, environ: Mapping[str, str], configured: int | str) -> int | str:
