@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, cast
 
 from portico import __version__
 from portico.call import Call, Extend
-from portico.config.schema import Config, Retries
+from portico.config.schema import Config
 from portico.dialects.allowances import render_allowances
 from portico.dialects.errors import render_error, render_stream_error
 from portico.dialects.limits import limited, names_limit, overlaid
@@ -42,17 +42,21 @@ from portico.snapshot import Snapshot
 from portico.stages.admit import admit, extender
 from portico.stages.attribute import customer_of, tags_of
 from portico.stages.authenticate import authenticate
-from portico.stages.plan import asks, plan_call, retries_of
+from portico.stages.plan import asks, plan_call, plan_elsewhere, retries_of
 from portico.stages.settle import Settling, dollars, settle, settle_stream
 from portico.state.clock import moment
 from portico.state.contract import Moment, Settled, State
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import attempt_all
+from portico.upstream.attempt import Elsewhere, attempt_all
+from portico.upstream.detour import Detour
 from portico.upstream.headers import reply_headers
+from portico.upstream.health import Healths
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
+from portico.upstream.retry import Policy
 from portico.upstream.target import Target
+from portico.upstream.trial import spoke
 from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
@@ -68,7 +72,7 @@ KEPT = 1024 * 1024
 """Bytes of a stream that are kept for its record."""
 AT_ONCE = 8
 """Requests that one call has under way at a provider that takes less in one than was asked for."""
-ONE_TRY = Retries()
+ONE_TRY = Policy()
 """A request that passes through is tried once."""
 LAST_WORDS = 1.0
 """Seconds that a provider gets to end a stream whose caller has left with its last event."""
@@ -95,7 +99,8 @@ class Gateway:
         self.state.before_settling = self.settling.flush
         self._secret = secret if secret is not None else os.urandom(32)
         self._now = now
-        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version)
+        self.healths = Healths()
+        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version, self.healths)
         self._descriptor = records
         self._lines: Records | None = None
         self.settling.records = self._records_for(config)
@@ -119,7 +124,8 @@ class Gateway:
 
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
-        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version or self.snapshot.version + 1)
+        version = version or self.snapshot.version + 1
+        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version, self.healths)
         self.settling.records = self._records_for(config)
 
     def _records_for(self, config: Config) -> Records:
@@ -169,7 +175,7 @@ class Gateway:
             outgoing, targets = self._plan(exchange, call, snapshot, known, body)
             self.settling.check()
             await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
-            extend = extender(call, targets[0], snapshot.bounds, self.state, self._now)
+            extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
             call.end = "failed"
             if operation.name in COUNTS and route.provider is None:
                 named = targets[0]
@@ -177,11 +183,21 @@ class Gateway:
                 if not targets:
                     await self._estimate(exchange, call, outgoing, named)
                     return
-            retries = retries_of(snapshot.retries, call.wish) if route.provider is None else ONE_TRY
-            arrival, target = await attempt_all(targets, outgoing, call, retries, self.client.fetch, extend)
+            policy = snapshot.policy if route.provider is None else ONE_TRY
+            if call.wish is not None:
+                wish = call.wish
+                policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
+            elsewhere = hedging = None
+            if snapshot.detours and route.provider is None:
+                detour = snapshot.detours.of(call.model or "")
+                if detour is not None:
+                    hedging = detour.hedging
+                    elsewhere = self._elsewhere(detour, call, outgoing, known, snapshot)
+            fetch = self.client.fetch
+            arrival, target = await attempt_all(targets, outgoing, call, policy, fetch, extend, elsewhere, hedging)
             if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
                 target.asks_usage = False
-                arrival, target = await attempt_all((target,), outgoing, call, retries, self.client.fetch, extend)
+                arrival, target = await attempt_all((target,), outgoing, call, policy, fetch, extend)
             call.target = call.target or target.name
             if arrival.error is not None:
                 raise arrival.error
@@ -202,7 +218,7 @@ class Gateway:
             elif translation is not None:
                 others: list[Arrival] = []
                 if translation.more and arrival.status < 400:
-                    others = await self._others(call, outgoing, target, translation, retries, extend)
+                    others = await self._others(call, outgoing, target, translation, policy, extend)
                 await self._answer_translated(exchange, call, arrival, target, translation, others)
             else:
                 await self._answer(exchange, call, arrival, target)
@@ -230,6 +246,18 @@ class Gateway:
         self.settling.end(call, done)
         if not booked.done():
             await booked
+
+    def _elsewhere(self, detour: Detour, call: Call, outgoing: Outgoing, known: Known, snapshot: Snapshot) -> Elsewhere:
+        """Return what finds the targets for calls that a name's own targets cannot serve."""
+
+        def budget_left(target: Target) -> float:
+            return snapshot.bounds.least_left(call, target, self._now())
+
+        def elsewhere(why: str) -> Sequence[Target]:
+            names = detour.names(why)
+            return plan_elsewhere(call, outgoing, snapshot.routes, known.said, names, self._draw, budget_left)
+
+        return elsewhere
 
     async def _body(self, exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes | mmap.mmap:
         """Wait for the body. What is only passed on, a form or what no dialect knows, stays in its spool file."""
@@ -355,8 +383,12 @@ class Gateway:
         pieces = arrival.pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if arrival.status < 400:
-            settle(call, read_usage(call.operation, body, arrival.headers), target.price)
+            usage = arrival.usage
+            if usage is None:
+                usage = read_usage(call.operation, body, arrival.headers)
+            settle(call, usage, target.price)
             call.end = "served"
+            spoke(arrival, target, usage)
         else:
             call.error = "upstream_status"
         self._keep(call, body, arrival.status)
@@ -378,7 +410,7 @@ class Gateway:
         outgoing: Outgoing,
         target: Target,
         translation: "Translation | Errand",
-        retries: Retries,
+        policy: Policy,
         extend: Extend,
     ) -> list[Arrival]:
         """Get what else a caller asked for, where one request to this provider could not hold it all."""
@@ -388,7 +420,7 @@ class Gateway:
         async def one(body: bytes) -> Arrival:
             async with gate:
                 found, _ = await attempt_all(
-                    (target,), outgoing.part(target, body), call, retries, self.client.fetch, extend
+                    (target,), outgoing.part(target, body), call, policy, self.client.fetch, extend
                 )
                 return found
 
@@ -459,6 +491,7 @@ class Gateway:
             settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
             raise
         settle(call, translation.usage, target.price)
+        spoke(arrival, target, translation.usage)
         call.end = "served"
         self._keep(call, told, arrival.status)
         await self._settled(call)
@@ -540,6 +573,7 @@ class Gateway:
         if failure is None and call.stream and not watch.finished and reported is None:
             failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
         if failure is None:
+            spoke(arrival, target, call.usage)
             call.error = "upstream_failed" if reported is not None else None
             call.end = "served" if reported is None else "failed"
             await self._settled(call)

@@ -11,6 +11,9 @@ from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
 from portico.stages.plan import Routes
 from portico.state.contract import State
+from portico.upstream.detour import Detours
+from portico.upstream.health import Healths
+from portico.upstream.retry import Policy
 from portico.upstream.target import Upstream
 from portico.wire.client import Client
 
@@ -20,19 +23,26 @@ MEMO_BOUND: Final = 4096
 class Snapshot:
     """What a call goes by. It keeps the one that it began with, whatever comes into force meanwhile."""
 
-    def __init__(self, config: Config, client: Client, state: State, secret: bytes, version: int) -> None:
+    def __init__(
+        self, config: Config, client: Client, state: State, secret: bytes, version: int, healths: Healths | None = None
+    ) -> None:
         self.config = config
         self.version = version
         self.limits = config.server.limits
-        self.retries = config.retries
+        self.policy = Policy(config.retries, config.timeouts.call)
+        healths = healths if healths is not None else Healths()
+        healths.declare(config.breaker, config.providers)
         said = declared(config)
         self.keys = Keys(said.holders, secret, state.holder)
         self.bounds = Bounds(said.rules, state)
         self.upstreams = {
-            name: Upstream(resolve(name, provider, os.environ), client, config.prices)
+            name: Upstream(resolve(name, provider, os.environ), client, config.prices, healths)
             for name, provider in config.providers.items()
         }
-        self.routes = Routes(config.models, self.upstreams, config.timeouts, config.routing, secret=secret)
+        self.routes = Routes(
+            config.models, self.upstreams, config.timeouts, config.routing, health=healths, secret=secret
+        )
+        self.detours = Detours(config.models)
         self._known: dict[tuple[str, bytes], Route] = {}
 
     def route(self, method: str, target: bytes) -> Route | None:

@@ -190,6 +190,13 @@ class Timeouts(Closed, frozen=True):
     first_byte: Annotated[Seconds, said("From the request sent to the first byte of the reply.")] = 300.0
     between_chunks: Annotated[Seconds, said("Between two pieces of a reply.")] = 120.0
     total: Annotated[Seconds, said("The whole attempt.")] = 1800.0
+    call: Annotated[
+        Seconds,
+        said(
+            "The whole call, with all its attempts and the waits between them, until its answer begins. Only the "
+            "general one counts."
+        ),
+    ] = 1800.0
 
 
 class Pool(Closed, frozen=True):
@@ -337,6 +344,31 @@ class RoutingRule(Closed, frozen=True):
     require: Annotated[Require | None, said("What every target must have.")] = None
 
 
+class Fallbacks(Closed, frozen=True):
+    """Where calls go whose targets cannot serve them, by the reason: `provider/model`, in order."""
+
+    context_window: Annotated[
+        tuple[str, ...], said("For what is too long for a target; in place of the targets that are left.")
+    ] = ()
+    content_policy: Annotated[
+        tuple[str, ...], said("For what a target's content policy refuses; in place of the targets that are left.")
+    ] = ()
+    rate_limit: Annotated[tuple[str, ...], said("After all targets, where the last was out of its limits.")] = ()
+    outage: Annotated[tuple[str, ...], said("After all targets, where the last failed in any other way.")] = ()
+
+
+class Hedge(Closed, frozen=True):
+    """Ask a second target where the first is slow to answer; the first answer is taken, the other call cancelled."""
+
+    after: Annotated[
+        Seconds | Literal["p95"],
+        said("How long the first target has: seconds, or the 95th percentile of the times it took of late."),
+    ] = "p95"
+    share: Annotated[
+        float, said("At most this share of calls, and of what they may cost, is asked twice.", ge=0, le=1)
+    ] = 0.05
+
+
 class Model(Closed, frozen=True):
     """A model name of your own, and where calls to it go.
 
@@ -353,6 +385,8 @@ class Model(Closed, frozen=True):
             "its arm, by weight, for good."
         ),
     ] = "fallback"
+    fallbacks: Annotated[Fallbacks, said("Other targets, by why these could not serve a call.")] = Fallbacks()
+    hedge: Annotated[Hedge | None, said("Ask a second target where the first is slow to answer.")] = None
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
     sticky: Annotated[
         Literal["key", "user", "session", "customer"],
@@ -517,14 +551,53 @@ class Key(Bounded, frozen=True, kw_only=True):
     )
 
 
+class Backoff(Closed, frozen=True):
+    """How long to wait before a target is tried again: a random time, from nothing up to a bound that doubles."""
+
+    first: Annotated[Seconds, said("The bound before the second try.")] = 0.25
+    longest: Annotated[Seconds, said("The bound at most.")] = 8.0
+
+
+class RetriesFor(Closed, frozen=True):
+    """What is different for one kind of failure."""
+
+    attempts: Annotated[Annotated[int, Meta(ge=1, le=10)] | None, said("Tries of one target.")] = None
+    backoff: Annotated[Backoff | None, said("How long to wait in between.")] = None
+
+
 class Retries(Closed, frozen=True):
-    """How often one target is tried before the next."""
+    """How often one target is tried before the next.
+
+    `connect` is no connection, or one that broke, or a reply that is none; `timeout` a deadline that passed, or the
+    status 408; `429` a limit of the provider's; `5xx` its failures, and the statuses 409 and 425.
+    """
 
     attempts: Annotated[int, said("Tries of one target.", ge=1, le=10)] = 1
     on: Annotated[
         tuple[Literal["connect", "timeout", "429", "5xx"], ...],
         said("What may be tried again, here or at the next target."),
     ] = ("connect", "timeout", "429", "5xx")
+    backoff: Annotated[Backoff, said("How long to wait before a target is tried again.")] = Backoff()
+    retry_after: Annotated[
+        Seconds, said("A `Retry-After` up to here is waited for; a longer one ends the tries of its target.")
+    ] = 10.0
+    budget: Annotated[
+        float, said("Tries of targets that fail add at most this share to the calls of a worker.", ge=0, le=10)
+    ] = 0.2
+    by: Annotated[
+        dict[Literal["connect", "timeout", "429", "5xx"], RetriesFor],
+        said("What is different for one kind of failure."),
+    ] = {}
+
+
+class Breaker(Closed, frozen=True):
+    """When a target that fails is passed over for a while, as long as there is another."""
+
+    failures: Annotated[int, said("After this many failures one after another.", ge=1)] = 5
+    rate: Annotated[float, said("When this share of recent attempts failed.", ge=0, le=1)] = 0.5
+    calls: Annotated[int, said("The share counts from this many recent attempts on.", ge=1)] = 20
+    rest: Annotated[Seconds, said("How long, the first time; doubled while a single call that is let by fails.")] = 0.5
+    longest: Annotated[Seconds, said("How long at most.")] = 1.5
 
 
 class Logs(Closed, frozen=True):
@@ -560,6 +633,7 @@ class Config(Closed, frozen=True):
         tuple[BudgetFor, ...], said("Budgets of their own: over all calls, or those that `for` names.")
     ] = ()
     retries: Annotated[Retries, said("How often one target is tried before the next.")] = Retries()
+    breaker: Annotated[Breaker, said("When a target that fails is passed over for a while.")] = Breaker()
     timeouts: Annotated[Timeouts, said("How long one attempt at a provider may take.")] = Timeouts()
     strict: Annotated[
         bool, said("Refuse a call whose provider cannot be told all of it, instead of dropping what cannot cross.")

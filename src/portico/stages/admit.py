@@ -123,10 +123,14 @@ async def admit(
     call.permit = answer
 
 
-def extender(call: Call, first: Target, bounds: Bounds, state: State, now: Callable[[], Moment]) -> Extend:
-    """Return what reserves more for another attempt."""
+def extender(
+    call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
+) -> Extend:
+    """Return what reserves more for another attempt than `admit` did for one of the plan's targets."""
     permit = call.permit
     assert permit is not None
+    first = targets[0]
+    reserved = call.bound
 
     async def extend(target: Target, billed: bool) -> None:
         # Rules that are for this target alone join the call's scopes; what may be billed again is reserved again.
@@ -134,11 +138,19 @@ def extender(call: Call, first: Target, bounds: Bounds, state: State, now: Calla
         if target is not first:
             rows = {scope.row for scope in permit.scopes}
             more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
-        if not more and not (billed and permit.scopes):
+        bound, dearer = call.bound, False
+        if target not in targets and _measured((*permit.scopes, *more)):
+            # A target that was not in the plan may be dearer than what was reserved for those that were.
+            own = _bound(call, outgoing, (target,))
+            bound = _dearer(reserved, own)
+            dearer = bound != reserved
+        if not more and not dearer and not (billed and permit.scopes):
             return
-        refusal = await state.extend(permit, call.bound, now(), more)
+        refusal = await state.extend(permit, bound, now(), more)
         if refusal is not None:
             raise refused(refusal)
+        if dearer:
+            call.bound = bound
 
     return extend
 

@@ -1,5 +1,6 @@
 """Where a call may go: from a model name to targets, in order. The draw is passed in; nothing here waits."""
 
+import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
@@ -11,7 +12,7 @@ from portico.config import schema
 from portico.config.wildcard import Match, Patterns
 from portico.dialects.limits import overlaid, spared
 from portico.dialects.request import Peek
-from portico.errors import ConfigError, InvalidRequest, ModelNotFound
+from portico.errors import ConfigError, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last
 from portico.plan.candidate import Candidate
@@ -472,17 +473,7 @@ def plan_call(
                 members = {**members, "models": msgspec.Raw(first_named(members)[1])}
             wish = of_body({name: members[name] for name in named}, wish)
             outgoing.body, outgoing.asked = spared(operation, asked, named)
-    body = outgoing.body if isinstance(outgoing.body, bytes) else b""
-    facts = Facts(model, operation.name, body=body, members=members, stream=call.stream, arrived=call.arrived_ms / 1000)
-    holder = call.caller
-    if holder is not None:
-        facts.key, facts.team, facts.org = holder.id, holder.team or "", holder.org or ""
-        facts.user = holder.user or ""
-    facts.customer, facts.tags = call.customer or "", tagged(call.tags)
-    if said is not None:
-        facts.session, facts.headers = said.session, said.headers
-    if routes.reads_budgets:
-        facts.budget_left = budget_left(routes.first(model, operation.name))
+    facts = facts_of(call, outgoing, routes, said, budget_left, model, members)
     plan = routes.plan(facts, draw, wish, config, path=path, may=may)
     if plan.enforced and outgoing.asked is not None and outgoing.asked.members is not None:
         changed = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in plan.enforced.items()}
@@ -491,6 +482,55 @@ def plan_call(
     if said is not None and said.why:
         call.why = told(plan)[:LONGEST_ROUTE]
     return plan.targets
+
+
+def plan_elsewhere(
+    call: Call,
+    outgoing: Outgoing,
+    routes: Routes,
+    said: Said | None,
+    names: Sequence[str],
+    draw: Draw,
+    budget_left: Callable[[Target], float],
+) -> Sequence[Target]:
+    """Return where a call goes that none of its targets could serve: to those of other names, best first.
+
+    What rules require of every target holds for these too, and what the caller wants of any. A name of which nothing is
+    left counts for nothing.
+    """
+    wish = msgspec.structs.replace(call.wish, models=()) if call.wish is not None else None
+    members = outgoing.asked.members if outgoing.asked is not None else None
+    found: dict[Target, None] = {}
+    for name in names:
+        facts = facts_of(call, outgoing, routes, said, budget_left, name, members)
+        with contextlib.suppress(InvalidRequest, ModelNotFound, NoTarget):
+            found.update(dict.fromkeys(routes.plan(facts, draw, wish).targets))
+    return list(found)
+
+
+def facts_of(
+    call: Call,
+    outgoing: Outgoing,
+    routes: Routes,
+    said: Said | None,
+    budget_left: Callable[[Target], float],
+    model: str,
+    members: Mapping[str, msgspec.Raw] | None,
+) -> Facts:
+    """Return what is known of a call, as one for this model."""
+    operation = outgoing.operation.name
+    body = outgoing.body if isinstance(outgoing.body, bytes) else b""
+    facts = Facts(model, operation, body=body, members=members, stream=call.stream, arrived=call.arrived_ms / 1000)
+    holder = call.caller
+    if holder is not None:
+        facts.key, facts.team, facts.org = holder.id, holder.team or "", holder.org or ""
+        facts.user = holder.user or ""
+    facts.customer, facts.tags = call.customer or "", tagged(call.tags)
+    if said is not None:
+        facts.session, facts.headers = said.session, said.headers
+    if routes.reads_budgets:
+        facts.budget_left = budget_left(routes.first(model, operation))
+    return facts
 
 
 def told(plan: Plan) -> str:

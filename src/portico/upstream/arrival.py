@@ -6,6 +6,10 @@ from time import perf_counter_ns
 from types import MappingProxyType
 
 from portico.errors import PorticoError
+from portico.types import Usage
+from portico.upstream.health import Health
+from portico.upstream.keyring import Credential
+from portico.upstream.opening import begun
 from portico.wire.client import Connection, Headers
 
 WHOLE = (b"application/json", b"text/", b"application/xml")
@@ -18,7 +22,9 @@ AHEAD = 1024 * 1024
 class Arrival:
     """The sink of one attempt.
 
-    `here` completes when there is something to decide on: the whole reply, the first piece of a stream, or a failure.
+    `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
+    (The first piece of a stream where it is not `judged`.) `health` and `credential` count it as under way until it
+    ends. `question` is the class of the request's size. `usage` is what a whole reply used, where it has been read.
     From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
     """
 
@@ -28,7 +34,12 @@ class Arrival:
     streaming = False
     reused = False
     asked = False  # whether the request went out, or some of it
+    judged = False
+    question = 0
     ended = False
+    usage: Usage | None = None
+    health: Health | None = None
+    credential: Credential | None = None
     error: PorticoError | None = None
     head_ns = 0
     here_ns = 0
@@ -83,7 +94,8 @@ class Arrival:
             self.streaming = first != b"{"
         if self.streaming:
             if not self.here_ns:
-                self._wake()
+                if not self.judged or begun(self):
+                    self._wake()
             elif self.size > AHEAD and self.connection is not None:
                 self.connection.pause()
         elif self.size > self._limit:
@@ -96,6 +108,11 @@ class Arrival:
         self.ended = True
         self.error = error
         self.connection = None
+        health = self.health
+        if health is not None:
+            health.in_flight -= 1
+            self.health = None
+            self.credential.in_flight -= 1  # type: ignore[union-attr]  # both or neither
         if not self.here_ns:
             self._wake()
         if self._over is not None and not self._over.done():
@@ -164,6 +181,11 @@ class Arrival:
         """Give the reply up: nobody wants the rest of it."""
         connection, self.connection = self.connection, None
         self.ended = True
+        health = self.health
+        if health is not None:
+            health.in_flight -= 1
+            self.health = None
+            self.credential.in_flight -= 1  # type: ignore[union-attr]  # both or neither
         if connection is not None:
             connection.abort()
 

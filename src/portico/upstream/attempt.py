@@ -2,225 +2,245 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import Call, Extend
-from portico.config.schema import Retries
-from portico.errors import (
-    BadUpstreamReply,
-    ConnectFailed,
-    ConnectionLost,
-    InvalidRequest,
-    PorticoError,
-    ShuttingDown,
-    UpstreamError,
-    UpstreamTimeout,
-)
+from portico.errors import InvalidRequest, PorticoError
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
+from portico.upstream.causes import REFUSALS
+from portico.upstream.hedge import Hedging, Race
 from portico.upstream.keyring import Credential
+from portico.upstream.opening import ANY_BODY
 from portico.upstream.outgoing import Outgoing
-from portico.upstream.target import Line, Target
+from portico.upstream.retry import PATIENCE, Policy
+from portico.upstream.target import Target
+from portico.upstream.trial import (
+    begin,
+    blame,
+    describe,
+    is_deadline,
+    judge,
+    may_be_billed,
+    send,
+    send_at_once,
+    unfit,
+    was_stale,
+    within,
+)
 
-ANY_BODY = frozenset(("audio_speech", "audio_transcriptions", "audio_translations", "invoke"))
-"""Operations whose replies may be sound, plain text, or what a model's maker likes; all others reply with JSON."""
-_OPENINGS = frozenset((b"{", b"["))
-_CLOSINGS = frozenset((b"}", b"]"))
+Elsewhere = Callable[[str], Sequence[Target]]
+"""Told why the targets of a call cannot serve it (a field of `schema.Fallbacks`), returns others that may."""
 
 
 async def attempt_all(
-    targets: Sequence[Target], outgoing: Outgoing, call: Call, retries: Retries, fetch: Fetch, extend: Extend
+    targets: Sequence[Target],
+    outgoing: Outgoing,
+    call: Call,
+    policy: Policy,
+    fetch: Fetch,
+    extend: Extend,
+    elsewhere: Elsewhere | None = None,
+    hedging: Hedging | None = None,
 ) -> tuple[Arrival, Target]:
     """Try targets in order until a reply stands; return it and where it came from.
 
-    Each target is tried as often as `retries` says, and as often again as it has other keys when a key was refused; a
-    kept connection that turns out to be stale costs no try, once. When nothing stands, the last failure is returned, in
-    the arrival's `error` or with its status. Every attempt adds its record to the call. `extend` is asked before any
-    but the first; what it raises ends the attempts.
+    Targets that rest are passed over while there is another; where all do, the one that is due first is tried. Each
+    target is tried as often as `policy` says, and as often again as it has other keys when a key was refused; a kept
+    connection that turns out to be stale costs no try, once. When nothing stands, the last failure is returned, in the
+    arrival's `error` or with its status. Every attempt adds its record to the call. `extend` is asked before any but
+    the first; what it raises ends the attempts. `elsewhere` has targets for calls that these cannot serve.
     """
     loop = asyncio.get_running_loop()
-    operation = outgoing.operation.name
+    operation = outgoing.operation
+    judged = outgoing.passed is None and operation.name not in ANY_BODY
     arrival: Arrival | None = None
     billed = False
-    last = target = targets[0]
-    for target in targets:
-        keyring = target.upstream.keyring
-        tried: list[Credential] = []
-        left = retries.attempts
-        spare = True
-        while left > 0:
-            credential = keyring.only or keyring.pick(loop.time(), tried)
-            if credential is None:
-                tried.clear()
-                continue
-            line = outgoing.line_for(target, credential)
-            if arrival is not None:
-                arrival.abandon()  # an error too long to be held is still coming
-                try:
-                    await extend(target, billed)
-                except PorticoError:
-                    # There is no room for another attempt: what the last one came to stands.
-                    return arrival, last
-                billed = False
-            arrival = Arrival(loop, outgoing.stream, outgoing.limit)
-            note = AttemptRecord(call.target or target.name, credential.id)
-            note.started_us = (arrival.sent_ns - call.began_ns) // 1000
-            call.attempts.append(note)
+    last = targets[0]
+    if len(targets) > 1 and (last.health.until or last.upstream.keyring.wakes):
+        targets = standing(targets, time.monotonic())
+    policy.budget.calls += 1
+    place = tries = 0
+    asked: list[Target] = []
+    tried: list[Credential] = []
+    spare = True
+    while True:
+        target = targets[place]
+        health, keyring = target.health, target.upstream.keyring
+        credential = keyring.only or keyring.pick(time.monotonic(), tried)
+        if credential is None:
+            tried.clear()
+            continue
+        line = outgoing.line_for(target, credential)
+        left = policy.deadline
+        if arrival is not None:
+            arrival.abandon()  # an error too long to be held is still coming
+            left -= (perf_counter_ns() - call.began_ns) * 1e-9
+            if left <= 0:
+                return arrival, last
             try:
+                await extend(target, billed)
+            except PorticoError:
+                # There is no room for another attempt: what the last one came to stands.
+                return arrival, last
+            billed = False
+        arrival, note = begin(loop, target, credential, outgoing, call, judged)
+        try:
+            if hedging is not None and place + 1 < len(targets) and not asked:
+                race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
+                other = next((each for each in targets[place + 1 :] if each.health.admits(time.monotonic())), None)
+                won, lost = await race.run((arrival, target, credential, note), line, other, left)
+                for each in lost:
+                    asked.append(each[1])
+                    billed = after_loss(each, call, outgoing) or billed
+                arrival, target, credential, note = won
+                health, keyring = target.health, target.upstream.keyring
+            elif left >= target.deadlines.total:
                 if not send_at_once(arrival, line, credential, target, outgoing):
                     await send(arrival, line, credential, target, outgoing, fetch)
                 await arrival.here
-            except PorticoError as error:
+            else:
+                await within(left, arrival, line, credential, target, outgoing, fetch)
+        except PorticoError as error:
+            arrival.abandon()
+            arrival.error = error
+            arrival.here_ns = perf_counter_ns()
+        except BaseException as error:
+            arrival.abandon()
+            health.left()
+            note.error = note.error or (
+                "caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
+            )
+            if arrival.asked:
+                # Nobody waits for the answer any more, and it may have been given, and billed, all the same.
+                note.assumed_nano_usd = call.bound.cost or 0
+            call.waited_ns += perf_counter_ns() - arrival.sent_ns
+            raise
+        call.waited_ns += arrival.here_ns - arrival.sent_ns
+        status = arrival.status
+        now = arrival.here_ns * 1e-9
+        if status:
+            describe(note, arrival)
+            if status < 400 and arrival.error is None:
+                arrival.error = unfit(arrival, target, outgoing)
+                if arrival.error is None:
+                    health.served(now)
+                    took = (arrival.here_ns - arrival.sent_ns) * 1e-9
+                    health.answered(now, took, arrival.question, streamed=arrival.streaming)
+                    if credential.refusals:
+                        keyring.served(credential)
+                    return arrival, target
                 arrival.abandon()
-                arrival.error = error
-                arrival.here_ns = perf_counter_ns()
-            except BaseException as error:
-                arrival.abandon()
-                note.error = "caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
-                if arrival.asked:
-                    # Nobody waits for the answer any more, and it may have been given, and billed, all the same.
-                    note.assumed_nano_usd = call.bound.cost or 0
-                call.waited_ns += perf_counter_ns() - arrival.sent_ns
-                raise
-            call.waited_ns += arrival.here_ns - arrival.sent_ns
-            status = arrival.status
-            if status:
-                note.status = status
-                note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
-                fields = arrival.fields
-                theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-                if theirs:
-                    note.upstream_request_id = theirs[:128].decode("latin-1")
-                if status < 400 and arrival.error is None:
-                    if outgoing.passed is not None or (status < 300 and readable(arrival, operation)):
-                        return arrival, target
-                    arrival.abandon()
-                    # A redirect is for whoever has the base URL wrong: its caller would follow it past the gateway.
-                    what = "a redirect" if status >= 300 else "a body that is not what was asked for"
-                    arrival.error = BadUpstreamReply(f"{target.name} answered {status} with {what}")
-            last = target
-            if arrival.error is not None:
-                note.error = arrival.error.code
-                if may_be_billed(arrival) and not was_stale(arrival):
-                    billed = True
-                    note.assumed_nano_usd = call.bound.cost or 0
-            elif keyring.refused(credential, status, arrival.retry_after, loop.time()):
-                tried.append(credential)
-                if len(tried) < len(keyring.credentials):
-                    continue
-                tried.clear()
-            if spare and was_stale(arrival):
-                spare = False
+        last = target
+        stale = was_stale(arrival)
+        cause, retry_after = judge(arrival, target, outgoing)
+        if arrival.error is not None:
+            note.error = arrival.error.code
+            if may_be_billed(arrival) and not stale:
+                billed = True
+                note.assumed_nano_usd = call.bound.cost or 0
+        if spare and stale:
+            health.left()
+            spare = False
+            continue
+        another = blame(cause, arrival, target, credential, retry_after, now)
+        if another:
+            tried.append(credential)
+            if len(tried) < len(keyring.credentials):
                 continue
-            if not may_retry(arrival, retries.on):
-                # A key that is refused, and a request that this dialect cannot say, may do elsewhere.
-                other = status in (401, 403) or isinstance(arrival.error, InvalidRequest)
-                if other and target is not targets[-1]:
-                    break
+        tried.clear()
+        tries += 1
+        if is_deadline(arrival):
+            return arrival, target
+        if policy.may(cause):
+            if tries < policy.attempts(cause):
+                pause = policy.pause(cause, tries, retry_after)
+                alone = place + 1 >= len(targets)
+                worth = pause is not None and (alone or pause <= PATIENCE) and fits(pause, call, policy)
+                if pause is not None and worth and policy.budget.spend():
+                    began = perf_counter_ns()
+                    await policy.sleep(pause)
+                    call.waited_ns += perf_counter_ns() - began
+                    continue
+        elif cause in ("context_window", "content_policy"):
+            more = elsewhere(cause) if elsewhere is not None else ()
+            if not more:
                 return arrival, target
-            left -= 1
-            tried.clear()
-    assert arrival is not None, "a plan has at least one target"
-    return arrival, target
+            targets, place, tries, elsewhere = more, 0, 0, None
+            continue
+        elif cause not in REFUSALS and not isinstance(arrival.error, InvalidRequest) and status not in policy.moves_on:
+            # A key that is refused, and a request that this dialect cannot say, may do elsewhere; no other request may.
+            return arrival, target
+        asked.append(target)
+        found = following(targets, asked, policy)
+        if found is None and elsewhere is not None and policy.may(cause):
+            why = "rate_limit" if cause in ("rate_limit", "quota") else "outage"
+            more = [each for each in elsewhere(why) if each not in asked]
+            elsewhere = None
+            if more:
+                targets = more
+                found = following(targets, asked, policy)
+        if found is None:
+            return arrival, target
+        place, tries, spare = found, 0, True
 
 
-def send_at_once(arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing) -> bool:
-    """Send the request if nothing has to be waited for: a connection is kept, the key is ready, the body in memory."""
-    auth = credential.auth
-    if not auth.static:
-        return False
-    body = outgoing.body_for(target, auth)
-    if not isinstance(body, bytes):
-        return False
-    head = outgoing.head_for(line, auth, body, len(body), target in outgoing.translations)
-    connection = line.pool.take()
-    if connection is None:
-        return False
-    arrival.reused = True
-    arrival.connection = connection
-    arrival.asked = True
-    arrival.sent_ns = perf_counter_ns()
-    connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=line.method == "HEAD")
-    return True
+def standing(targets: Sequence[Target], now: float) -> Sequence[Target]:
+    """Return the targets in order, those that rest behind the others: first what is due first."""
+    able = [each for each in targets if each.health.admits(now) and each.upstream.keyring.wakes <= now]
+    if len(able) == len(targets):
+        return targets
+    resting = [each for each in targets if each not in able]
+    resting.sort(key=lambda each: max(each.health.until, each.upstream.keyring.wakes))
+    return able + resting
 
 
-async def send(
-    arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing, fetch: Fetch
-) -> None:
-    """Send the request, with whatever that takes: a token, a connection, the body from its file."""
-    auth = credential.auth
-    if not auth.static and not auth.ready(time.time()):
-        await auth.prepare(fetch, time.time())
-    body = outgoing.body_for(target, auth)
-    size, pieces = (len(body), None) if isinstance(body, bytes) else body()
-    head = outgoing.head_for(line, auth, body, size, target in outgoing.translations)
-    connection = line.pool.take()
-    if connection is None:
-        connection = await line.pool.acquire(asyncio.get_running_loop().time() + target.deadlines.connect)
-    else:
-        arrival.reused = True
-    arrival.connection = connection
-    arrival.asked = True
-    arrival.sent_ns = perf_counter_ns()
-    if pieces is None:
-        assert isinstance(body, bytes)
-        parts = (body,) if body else ()
-        connection.send(head, parts, arrival, target.deadlines, method_is_head=line.method == "HEAD")
-    else:
-        await connection.send_streaming(head, pieces, arrival, target.deadlines, chunked=False)
+def following(targets: Sequence[Target], asked: Sequence[Target], policy: Policy) -> int | None:
+    """Return the place of the target to be asked next, None for none.
 
-
-def readable(arrival: Arrival, operation: str) -> bool:
-    """Return whether a reply with a good status can be one: a stream has begun, or a JSON document came whole.
-
-    A page of some proxy, a body cut short by a server that calls it complete, or nothing at all would be a success
-    without an answer to some SDKs.
+    One that rests is asked where there is no other, as far as the budget of retries goes: else those who fail would
+    have the more to do the more they fail.
     """
-    if operation in ANY_BODY:
+    now = time.monotonic()
+    left = [place for place, each in enumerate(targets) if each not in asked]
+    for place in left:
+        each = targets[place]
+        if each.health.admits(now) and each.upstream.keyring.wakes <= now:
+            return place
+    if not left or not policy.budget.spend():
+        return None
+    return min(left, key=lambda place: max(targets[place].health.until, targets[place].upstream.keyring.wakes))
+
+
+def after_loss(each: tuple[Arrival, Target, Credential, AttemptRecord], call: Call, outgoing: Outgoing) -> bool:
+    """Note how the loser of a race ended; return whether it may be billed."""
+    arrival, target, credential, note = each
+    now = perf_counter_ns() * 1e-9
+    if arrival.status:
+        describe(note, arrival)
+    if not arrival.here_ns or (arrival.error is None and arrival.status < 400):
+        # It was only slower.
+        arrival.abandon()
+        target.health.left()
+        target.health.answered(now, now - arrival.sent_ns * 1e-9, arrival.question, streamed=outgoing.stream)
+        note.error = "hedge_lost"
+        if not arrival.asked:
+            return False
+        note.assumed_nano_usd = call.bound.cost or 0
         return True
-    pieces = arrival.pieces
-    if arrival.streaming:
-        return bool(pieces) and not arrival.header(b"content-type").startswith(b"text/html")
-    if len(pieces) > 1:
-        arrival.pieces = pieces = [b"".join(pieces)]
-    if not pieces:
+    cause, retry_after = judge(arrival, target, outgoing)
+    blame(cause, arrival, target, credential, retry_after, now)
+    if arrival.error is None:
         return False
-    body = pieces[0]
-    if body[:1] in _OPENINGS and body[-1:] in _CLOSINGS:
+    note.error = arrival.error.code
+    if may_be_billed(arrival) and not was_stale(arrival):
+        note.assumed_nano_usd = call.bound.cost or 0
         return True
-    body = body.strip()
-    return body[:1] in _OPENINGS and body[-1:] in _CLOSINGS
+    return False
 
 
-def may_be_billed(arrival: Arrival) -> bool:
-    """Return whether the provider may have worked on a request that failed so: it had all of it, and began or not."""
-    error = arrival.error
-    if isinstance(error, ShuttingDown):  # this process leaves, and waits for no answer any more
-        return arrival.asked
-    if isinstance(error, UpstreamTimeout):
-        return error.phase != "connect"
-    if isinstance(error, ConnectionLost):
-        return error.sent
-    return isinstance(error, BadUpstreamReply)
-
-
-def was_stale(arrival: Arrival) -> bool:
-    """Return whether the provider closed a kept connection just as the request went out: it has not looked at it."""
-    error = arrival.error
-    return arrival.reused and isinstance(error, ConnectionLost) and not error.replied
-
-
-def may_retry(arrival: Arrival, conditions: Sequence[str]) -> bool:
-    """Return whether another try, here or elsewhere, may do better, by the conditions of the configuration."""
-    error = arrival.error
-    if error is not None:
-        if isinstance(error, UpstreamTimeout):
-            return "timeout" in conditions
-        if isinstance(error, ConnectFailed):
-            return "connect" in conditions
-        return isinstance(error, UpstreamError) and error.another_may_help and "connect" in conditions
-    if arrival.status == 429:
-        return "429" in conditions
-    return arrival.status >= 500 and "5xx" in conditions
+def fits(pause: float, call: Call, policy: Policy) -> bool:
+    """Return whether a call has time left after a pause."""
+    return (perf_counter_ns() - call.began_ns) * 1e-9 + pause < policy.deadline

@@ -16,7 +16,8 @@ from portico.providers.prices import price_of, with_overrides
 from portico.providers.prices_schedule import Price
 from portico.providers.prices_terms import at_host
 from portico.providers.provider import Provider
-from portico.upstream.keyring import Credential, Keyring
+from portico.upstream.health import Healths
+from portico.upstream.keyring import Credential
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 if TYPE_CHECKING:
@@ -54,12 +55,19 @@ class Line(msgspec.Struct, frozen=True):
 class Upstream:
     """A provider in use."""
 
-    def __init__(self, provider: Provider, client: Client, overrides: Mapping[str, schema.Price]) -> None:
+    def __init__(
+        self,
+        provider: Provider,
+        client: Client,
+        overrides: Mapping[str, schema.Price],
+        healths: Healths | None = None,
+    ) -> None:
         declared = provider.declared
+        self.healths = healths if healths is not None else Healths()
         self.provider = provider
         self.name = provider.name
         self.timeouts = declared.timeouts
-        self.keyring = Keyring([Credential(auth) for auth in provider.credentials])
+        self.keyring = self.healths.keyring(self.name, provider.credentials)
         self._client = client
         self._settings = Settings(
             max_connections=declared.pool.connections,
@@ -133,6 +141,7 @@ class Target:
         "asks_usage",
         "body_version",
         "deadlines",
+        "health",
         "model",
         "name",
         "price",
@@ -144,6 +153,7 @@ class Target:
         self.upstream = upstream
         self.model = model
         self.name = f"{upstream.name}/{model}" if model else upstream.name
+        self.health = upstream.healths(self.name)
         self.price = upstream.price_of(model)
         self.quirks = upstream.provider.quirks(model)
         self.asks_usage = "usage_always" not in self.quirks

@@ -1,0 +1,221 @@
+"""One attempt at one target: opened, sent, described, judged, and counted for or against whom it speaks."""
+
+import asyncio
+import time
+from time import perf_counter_ns
+
+from portico.call import Call
+from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, PorticoError, ShuttingDown, UpstreamTimeout
+from portico.providers.auth.scheme import Fetch
+from portico.record import AttemptRecord
+from portico.types import Usage
+from portico.upstream import causes
+from portico.upstream.arrival import Arrival
+from portico.upstream.causes import FAILURES, REFUSALS, Cause
+from portico.upstream.health import size_of
+from portico.upstream.keyring import Credential
+from portico.upstream.opening import flaw
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.target import Line, Target
+
+LIMITED = 0.25
+"""Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
+LONGEST_LIMIT = 60.0
+
+
+def begin(
+    loop: asyncio.AbstractEventLoop,
+    target: Target,
+    credential: Credential,
+    outgoing: Outgoing,
+    call: Call,
+    judged: bool,
+) -> tuple[Arrival, AttemptRecord]:
+    """Open an attempt: what its reply arrives at, and its record. It counts as under way until the arrival ends."""
+    arrival = Arrival(loop, outgoing.stream, outgoing.limit)
+    arrival.judged = judged and outgoing.stream
+    arrival.question = size_of(len(outgoing.body))
+    health = arrival.health = target.health
+    arrival.credential = credential
+    health.in_flight += 1
+    credential.in_flight += 1
+    if health.until:
+        health.began()
+    note = AttemptRecord(call.target or target.name, credential.id)
+    note.started_us = (arrival.sent_ns - call.began_ns) // 1000
+    call.attempts.append(note)
+    return arrival, note
+
+
+def spoke(arrival: Arrival, target: Target, usage: Usage | None) -> None:
+    """Note how fast an answer came that has ended: the time for each token of its output."""
+    tokens = usage.output_total if usage is not None else 0
+    if tokens:
+        now = perf_counter_ns()
+        began = arrival.here_ns if arrival.streaming else arrival.sent_ns
+        ended = now if arrival.streaming else arrival.here_ns
+        target.health.spoke(now * 1e-9, (ended - began) * 1e-9 / tokens, arrival.question)
+
+
+def describe(note: AttemptRecord, arrival: Arrival) -> None:
+    """Put on an attempt's record what its reply says of itself."""
+    note.status = arrival.status
+    note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
+    fields = arrival.fields
+    theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+    if theirs:
+        note.upstream_request_id = theirs[:128].decode("latin-1")
+
+
+def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:
+    """Return why a reply with a good status is no answer, None for one that is."""
+    if outgoing.passed is not None:
+        return None
+    status = arrival.status
+    if status >= 300:
+        # A redirect is for whoever has the base URL wrong: its caller would follow it past the gateway.
+        return BadUpstreamReply(f"{target.name} answered {status} with a redirect")
+    operation = outgoing.operation
+    crosses = target in outgoing.translations
+    theirs = target.stands_in(operation.name, outgoing.stream) or operation.name if crosses else operation.name
+    return flaw(arrival, operation, theirs, target.name, crosses=crosses)
+
+
+def judge(arrival: Arrival, target: Target, outgoing: Outgoing) -> tuple[Cause, float | None]:
+    """Return why an attempt failed, and the seconds after which its provider wants to be asked again."""
+    error = arrival.error
+    if error is not None:
+        return causes.of_error(error), error.retry_after
+    operation = outgoing.operation.name
+    theirs = operation if outgoing.passed is not None else target.stands_in(operation, outgoing.stream) or operation
+    cause = causes.of_reply(arrival.status, arrival.headers, arrival.body, theirs)
+    wait = arrival.retry_after
+    if wait is None and (cause == "rate_limit" or arrival.status >= 500):
+        wait = causes.wait(arrival.status, arrival.headers, arrival.body, theirs)
+    return cause, wait
+
+
+def blame(
+    cause: Cause, arrival: Arrival, target: Target, credential: Credential, retry_after: float | None, now: float
+) -> bool:
+    """Count a failure against whom it speaks: the target, its key, or nobody; return whether another key may do better.
+
+    What a provider says of the request itself shows that it works.
+    """
+    health, keyring = target.health, target.upstream.keyring
+    if cause in FAILURES:
+        if is_deadline(arrival):
+            health.left()  # the call's time was up, which is not the target's
+        else:
+            health.failed(now)
+        return False
+    if cause in REFUSALS:
+        health.left()
+        status = arrival.status if arrival.status in (401, 402, 403) else 401 if cause == "key" else 402
+        return keyring.refused(credential, 402 if cause == "quota" else status, retry_after, now)
+    if cause == "rate_limit":
+        if keyring.only is None:
+            health.left()
+            return keyring.refused(credential, 429, retry_after, now)
+        # Limits are most often those of one model: others of the provider may still do.
+        health.limited(now + (LIMITED if retry_after is None else min(retry_after, LONGEST_LIMIT)))
+        return False
+    if isinstance(arrival.error, InvalidRequest):
+        health.left()  # it was not asked
+    else:
+        health.served(now)
+    return False
+
+
+def is_deadline(arrival: Arrival) -> bool:
+    """Return whether the time of the whole call was up."""
+    error = arrival.error
+    return isinstance(error, UpstreamTimeout) and error.phase == "call"
+
+
+async def within(
+    left: float,
+    arrival: Arrival,
+    line: Line,
+    credential: Credential,
+    target: Target,
+    outgoing: Outgoing,
+    fetch: Fetch,
+) -> None:
+    """Send, and wait for the reply, as long as the call has time. Raises UpstreamTimeout where that is up."""
+    limit = asyncio.timeout(left)
+    try:
+        async with limit:
+            if not send_at_once(arrival, line, credential, target, outgoing):
+                await send(arrival, line, credential, target, outgoing, fetch)
+            await arrival.here
+    except TimeoutError:
+        if not limit.expired():
+            raise
+        raise UpstreamTimeout(
+            f"{target.name} had {left:.3g} s left of the time that a call may take", phase="call"
+        ) from None
+
+
+def send_at_once(arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing) -> bool:
+    """Send the request if nothing has to be waited for: a connection is kept, the key is ready, the body in memory."""
+    auth = credential.auth
+    if not auth.static:
+        return False
+    body = outgoing.body_for(target, auth)
+    if not isinstance(body, bytes):
+        return False
+    head = outgoing.head_for(line, auth, body, len(body), target in outgoing.translations)
+    connection = line.pool.take()
+    if connection is None:
+        return False
+    arrival.reused = True
+    arrival.connection = connection
+    arrival.asked = True
+    arrival.sent_ns = perf_counter_ns()
+    connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=line.method == "HEAD")
+    return True
+
+
+async def send(
+    arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing, fetch: Fetch
+) -> None:
+    """Send the request, with whatever that takes: a token, a connection, the body from its file."""
+    auth = credential.auth
+    if not auth.static and not auth.ready(time.time()):
+        await auth.prepare(fetch, time.time())
+    body = outgoing.body_for(target, auth)
+    size, pieces = (len(body), None) if isinstance(body, bytes) else body()
+    head = outgoing.head_for(line, auth, body, size, target in outgoing.translations)
+    connection = line.pool.take()
+    if connection is None:
+        connection = await line.pool.acquire(asyncio.get_running_loop().time() + target.deadlines.connect)
+    else:
+        arrival.reused = True
+    arrival.connection = connection
+    arrival.asked = True
+    arrival.sent_ns = perf_counter_ns()
+    if pieces is None:
+        assert isinstance(body, bytes)
+        parts = (body,) if body else ()
+        connection.send(head, parts, arrival, target.deadlines, method_is_head=line.method == "HEAD")
+    else:
+        await connection.send_streaming(head, pieces, arrival, target.deadlines, chunked=False)
+
+
+def may_be_billed(arrival: Arrival) -> bool:
+    """Return whether the provider may have worked on a request that failed so: it had all of it, and began or not."""
+    error = arrival.error
+    if isinstance(error, ShuttingDown):  # this process leaves, and waits for no answer any more
+        return arrival.asked
+    if isinstance(error, UpstreamTimeout):
+        return arrival.asked if error.phase == "call" else error.phase != "connect"
+    if isinstance(error, ConnectionLost):
+        return error.sent
+    return isinstance(error, BadUpstreamReply)
+
+
+def was_stale(arrival: Arrival) -> bool:
+    """Return whether the provider closed a kept connection just as the request went out: it has not looked at it."""
+    error = arrival.error
+    return arrival.reused and isinstance(error, ConnectionLost) and not error.replied
