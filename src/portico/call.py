@@ -38,7 +38,8 @@ class Call:
     cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here.
     `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `why` says why it goes
     where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
-    `delivered` is set where the caller hung up after it had the last event of its stream.
+    `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
+    keeps the reply. `delivered` is set where the caller hung up after it had the last event of its stream.
     """
 
     received_ns = 0
@@ -73,6 +74,8 @@ class Call:
     delivered = False
     estimate = False
     dropped: Sequence[str] = ()
+    refers: Sequence[tuple[str, str]] = ()
+    stores = False
     first_byte_ns = 0
     waited_ns = 0
 

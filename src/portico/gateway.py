@@ -16,9 +16,11 @@ import contextlib
 import mmap
 import os
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
+
+import msgspec
 
 from portico import __version__
 from portico.call import Call, Extend
@@ -29,6 +31,7 @@ from portico.dialects.limits import limited, names_limit, overlaid
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
+from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import COUNTS
 from portico.dialects.tokens import summed
@@ -36,9 +39,11 @@ from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
 from portico.journal.journal import Journal
 from portico.known import Known
+from portico.objects import ObjectCalls
 from portico.plan.wish import first_named
 from portico.records import Records
 from portico.snapshot import Snapshot
+from portico.stages import own
 from portico.stages.admit import admit, extender
 from portico.stages.attribute import customer_of, tags_of
 from portico.stages.authenticate import authenticate
@@ -72,6 +77,9 @@ KEPT = 1024 * 1024
 """Bytes of a stream that are kept for its record."""
 AT_ONCE = 8
 """Requests that one call has under way at a provider that takes less in one than was asked for."""
+KEEPING = frozenset(("chat", "responses", "messages", "gemini"))
+"""Dialects of providers that keep what requests can name."""
+NOT = msgspec.Raw(b"false")
 ONE_TRY = Policy()
 """A request that passes through is tried once."""
 LAST_WORDS = 1.0
@@ -107,6 +115,9 @@ class Gateway:
         self.ready = False
         self._relay = Relay(self.client, relay) if relay is not None else None
         self._draw: Callable[[], float] = random.random
+        self._objects = ObjectCalls(
+            self.state, self.settling, self.client.fetch, now, self._body, self._settled, self._keep, self._signature
+        )
 
     @property
     def records(self) -> Records:
@@ -156,12 +167,16 @@ class Gateway:
             if found is None:
                 await self._other(exchange)
                 return
+            if found.found is not None:
+                found = own.addressed(found, exchange.path, exchange.fields)
             known = exchange.head.memo = Known(snapshot.version, found)
         route = known.route
         call = Call(route)
         try:
+            upload = own.begun(self.state, route, exchange.query) if route.found is not None else None
             if not known.hashed:
-                known.read(exchange.head, snapshot.keys, snapshot.routes.headers)
+                stand_in = upload[1].key if upload is not None else b""
+                known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
             operation = route.operation
             now = call.arrived_ms / 1000
             call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, now)
@@ -170,9 +185,14 @@ class Gateway:
             elif operation.local:
                 self._list(exchange, call, snapshot)
                 return
+            if route.found is not None:
+                await self._objects.answer(exchange, call, snapshot, known, upload)
+                return
             content = exchange.content(snapshot.limits.body)
             body = content if content is not None else await self._body(exchange, call, snapshot)
             outgoing, targets = self._plan(exchange, call, snapshot, known, body)
+            if call.refers:
+                targets = own.continued(self.state, call.caller, call.refers, targets)
             self.settling.check()
             await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
             extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
@@ -188,7 +208,7 @@ class Gateway:
                 wish = call.wish
                 policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
             elsewhere = hedging = None
-            if snapshot.detours and route.provider is None:
+            if snapshot.detours and route.provider is None and not call.refers:
                 detour = snapshot.detours.of(call.model or "")
                 if detour is not None:
                     hedging = detour.hedging
@@ -212,6 +232,8 @@ class Gateway:
                 if arrival.streaming and not call.stream:
                     arrival.abandon()
                     raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
+            if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
+                call.stores = False
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 hide_usage = outgoing.asks_usage and target.asks_usage
                 await self._stream(exchange, call, arrival, target, translation, hide_usage, outgoing.body)
@@ -294,6 +316,10 @@ class Gateway:
                 call.stream = asked.stream
                 call.user = asked.user
                 call.characters = asked.characters
+                if asked.members is not None and operation.dialect in KEEPING:
+                    assert isinstance(body, bytes)
+                    call.refers = references(operation, asked.members, body)
+                    call.stores = operation.name == "responses" and asked.members.get("store") != NOT
                 if operation.model_in == "body":
                     call.model = asked.model
         call.customer = known.customer
@@ -391,6 +417,8 @@ class Gateway:
             spoke(arrival, target, usage)
         else:
             call.error = "upstream_status"
+        if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:
+            await self._own(call, target, name)
         self._keep(call, body, arrival.status)
         headers = reply_headers(arrival.headers)
         if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
@@ -403,6 +431,13 @@ class Gateway:
             exchange.reply(arrival.status, headers, body, self._signature(call))
 
         self.settling.end(call, exchange.reply_later(send))
+
+    def _own(self, call: Call, target: Target, name: str) -> Awaitable[None]:
+        """Remember whose a stored reply is, before its caller hears of it."""
+        caller = call.caller
+        assert caller is not None
+        credential = call.attempts[-1].credential
+        return own.remember(self.state, caller, "response", name, target.upstream.name, credential)
 
     async def _others(
         self,
@@ -537,6 +572,9 @@ class Gateway:
         known = int(length) if length.isdigit() else None
         exchange.start(arrival.status, headers, known, self._signature(call))
         write = exchange.writer()
+        announced = None
+        if call.stores:
+            write = announced = own.Announced(write, lambda name: self._own(call, target, name))
         passed = Passed()
         consume = watch.relay(passed.through(write))
         kept = self._kept(call)
@@ -547,6 +585,8 @@ class Gateway:
                 arrival.pause()
             arrival.forward(consume)
             await arrival.over()
+            if announced is not None:
+                await announced.over()
         except asyncio.CancelledError:
             held = exchange.paused
             if watch.finished or watch.failed is not None:

@@ -35,11 +35,15 @@ class Known:
     def __repr__(self) -> str:
         return f"<Known {self.route.operation.name}>"
 
-    def read(self, head: Head, keys: Keys, readable: Sequence[bytes] = ()) -> None:
-        """Read the head; rules may read the headers in `readable`. Raises Unauthenticated, InvalidRequest."""
+    def read(self, head: Head, keys: Keys, readable: Sequence[bytes] = (), stand_in: bytes = b"") -> None:
+        """Read the head; rules may read the headers in `readable`.
+
+        `stand_in` is the hash of the key for a request that has none, of an upload that has begun. Raises
+        Unauthenticated, InvalidRequest.
+        """
         fields = head.fields
         query = head.target.partition(b"?")[2].decode("latin-1")
-        hashed = identify(fields, query, keys)
+        hashed = stand_in or identify(fields, query, keys)
         if fields.get(b"content-encoding", b"identity") != b"identity":
             raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
         self.query = without_key(query) if "key=" in query else query

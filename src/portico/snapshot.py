@@ -9,6 +9,7 @@ from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
 from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
+from portico.stages.own import kept
 from portico.stages.plan import Routes
 from portico.state.contract import State
 from portico.upstream.detour import Detours
@@ -50,6 +51,8 @@ class Snapshot:
         known = self._known.get((method, target))
         if known is None:
             known = route(method, target.partition(b"?")[0].decode("latin-1"), self.upstreams)
+            if known is not None and known.found is not None:
+                known = kept(known, self.upstreams)
             if known is not None and len(target) < 256:
                 if len(self._known) >= MEMO_BOUND:
                     self._known.clear()

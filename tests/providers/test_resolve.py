@@ -129,7 +129,7 @@ def test_of_what_a_provider_has_only_the_operations_named_are_used() -> None:
     assert provider.endpoint("chat", "m") is None
     assert problems("openai", api_key="k", operations=("response", "converse")) == [
         "Provider 'openai': it has no operation 'response' here (did you mean 'responses'?).",
-        "Provider 'openai': it has no operation 'converse' here.",
+        "Provider 'openai': it has no operation 'converse' here (did you mean 'conversations'?).",
     ]
 
 

@@ -15,14 +15,44 @@ from tests.replay.expected import GATEWAY_KEY, Sent, Way, send
 from tests.replay.origin import MARK, Asked, Framing, Origin, Play
 
 from portico.config.schema import Config, Key, Model, Target
+from portico.dialects.objects import FAMILIES, heard
+from portico.dialects.operations import route
+from portico.dialects.references import Reference, references
+from portico.dialects.registry import DIALECTS
 from portico.gateway import Gateway
+from portico.providers.catalog import CATALOG
 from portico.record import Record
+from portico.rules import Holder
+from portico.stages.own import remember
 from portico.wire.server import Server
 from portico.worker import loop_factory
 
 LANES = 6
 """Calls under way at once."""
 OF_A_CONNECTION = ("connection", "keep-alive", "transfer-encoding", "content-length", "content-encoding")
+
+
+HOLDER = Holder("replayed", "replayed")
+
+
+def named_in(sent: Sent) -> list[Reference]:
+    """Return what a recorded request names of what was kept at its provider."""
+    call = sent.call
+    found = route(sent.method, sent.path, {call.place.name})
+    assert found is not None
+    named: list[Reference] = []
+    if found.found is not None:
+        # Whose dialect it is: the path alone leaves that open.
+        heards = [heard(found.found, dialect) for dialect in DIALECTS]
+        thing = next((one for one in heards if one.thing.family in CATALOG[call.place.row].objects), None)
+        if thing is None:
+            return []
+        named = [(thing.thing.family, name) for name in found.found.ids[:1]]
+        named += [(family, (call.table or {}).get(member)) for member, family in thing.thing.refers.items()]
+    if call.table is not None:
+        members = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in call.table.items()}
+        named += references(found.operation, members, msgspec.json.encode(call.table))
+    return [(family, name) for family, name in named if name]
 
 
 class Plan(NamedTuple):
@@ -72,8 +102,9 @@ def replay(plans: Sequence[Plan], look: Callable[[Outcome], None]) -> None:
 class Running:
     """A gateway that serves on `port`; once it has stopped, `records` has those of its calls by id."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, gateway: Gateway) -> None:
         self.port = port
+        self.gateway = gateway
         self.records: dict[str, Record] = {}
 
 
@@ -86,7 +117,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
         server = Server(gateway.handle, config.server.limits, config.server.timeouts)
         sock = socket.create_server(("127.0.0.1", 0))
         await server.listen(sock)
-        served = Running(sock.getsockname()[1])
+        served = Running(sock.getsockname()[1], gateway)
         try:
             yield served
         finally:
@@ -106,7 +137,7 @@ async def _replay(plans: Sequence[Plan]) -> list[Outcome]:
         waiting = iter(enumerate(plans))
         async with asyncio.TaskGroup() as group:
             for _ in range(LANES):
-                group.create_task(_lane(waiting, gateway.port, origin, done))
+                group.create_task(_lane(waiting, gateway, origin, done))
     origin.close()
     host = origin.url.removeprefix("http://")
     return [
@@ -116,14 +147,21 @@ async def _replay(plans: Sequence[Plan]) -> list[Outcome]:
 
 
 async def _lane(
-    waiting: "Iterable[tuple[int, Plan]]", port: int, origin: Origin, done: list[tuple[Plan, Sent, list[Asked], Got]]
+    waiting: "Iterable[tuple[int, Plan]]",
+    gateway: Running,
+    origin: Origin,
+    done: list[tuple[Plan, Sent, list[Asked], Got]],
 ) -> None:
-    caller = Caller(port)
+    caller = Caller(gateway.port)
     with contextlib.closing(caller):
         for number, plan in waiting:
             call = plan.call
             name = alias(call) if plan.naming == "alias" else f"{call.place.name}/{call.model}"
             sent = send(call, name, plan.way)
+            for family, named in named_in(sent):
+                # What it names was made before the recording began.
+                kind, place = FAMILIES[family].kind, call.place.name
+                await remember(gateway.gateway.state, HOLDER, kind, named, place, f"{place}#1")
             mark = f"replay-{number}"
             headers = [header for header in call.reply.headers if header[0] not in OF_A_CONNECTION]
             play = Play(call.reply.status, headers, call.reply.body, plan.sizes, plan.framing, [])

@@ -175,7 +175,7 @@ CASES = {
         error="upstream_connection_lost",
     ),
     "nothing at all, passed through": Odd(
-        path="/openai/v1/files/f",
+        path="/openai/v1/vector_stores/v",
         method="DELETE",
         table=None,
         body=b"",
@@ -186,7 +186,7 @@ CASES = {
         total=None,
     ),
     "an empty body, passed through": Odd(
-        path="/openai/v1/files",
+        path="/openai/v1/vector_stores",
         body=b"",
         headers=JSON,
         framing=("sized", "chunked", "close"),
@@ -194,7 +194,7 @@ CASES = {
         total=None,
     ),
     "not modified, passed through": Odd(
-        path="/openai/v1/files/f",
+        path="/openai/v1/vector_stores/v",
         method="GET",
         table=None,
         body=b"",
@@ -205,7 +205,7 @@ CASES = {
         total=None,
     ),
     "events of another API, passed through": Odd(
-        path="/openai/v1/responses/r?stream=true",
+        path="/openai/v1/vector_stores/v?stream=true",
         method="GET",
         table=None,
         body=lines(PIECE, "event: x\ndata: {}"),

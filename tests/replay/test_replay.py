@@ -30,6 +30,9 @@ from tests.replay.origin import Framing, cut
 from tests.replay.replaying import Outcome, Plan, replay
 
 from portico.config import schema
+from portico.dialects.objects import heard
+from portico.dialects.operations import route
+from portico.dialects.registry import DIALECTS
 from portico.providers.catalog import CATALOG, resolve
 from portico.upstream import headers
 
@@ -233,7 +236,22 @@ def test_every_recorded_request_passes_through_unchanged() -> None:
     calls, left = passing()
     assert sum(left.values()) < len(calls) / 1000
 
-    prove([as_recorded(call)._replace(way="through") for call in calls])
+    prove([as_recorded(call)._replace(way="through") for call in calls if not answered_here(call)])
+
+
+def answered_here(call: Call) -> bool:
+    """Tell whether a reply is not the provider's, byte for byte: lists of objects, and addresses of results.
+
+    An upload goes on only where it began.
+    """
+    if "upload_id=" in call.query:
+        return True
+    found = route(call.method, f"/{call.place.name}{call.path}", {call.place.name})
+    if found is None or found.found is None:
+        return False
+    heards = [heard(found.found, dialect).thing for dialect in DIALECTS]
+    kept = [thing for thing in heards if thing.family in CATALOG[call.place.row].objects]
+    return bool(kept) and (kept[0].does == "list" or b'"results_url":"http' in call.reply.body.replace(b" ", b""))
 
 
 def test_callers_who_did_not_ask_for_usage_get_the_stream_without_it_and_it_is_recorded() -> None:

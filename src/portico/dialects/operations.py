@@ -10,6 +10,7 @@ from urllib.parse import unquote
 
 import msgspec
 
+from portico.dialects.objects import Found, find
 from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest, MethodNotAllowed
@@ -21,13 +22,14 @@ class Route(msgspec.Struct, frozen=True):
     """What a request is.
 
     `model` is the path's, percent-decoded. `provider` and `rest` (the path after the provider, `/…`, without the
-    query) are set for pass-through and nothing else.
+    query) are set for pass-through and nothing else. `found` says which call about objects it is, where it is one.
     """
 
     operation: Operation
     model: str | None = None
     provider: str | None = None
     rest: str = ""
+    found: Found | None = None
 
 
 _GENERAL = (
@@ -101,6 +103,10 @@ def route(method: str, path: str, providers: Container[str]) -> Route | None:
     found = _known(method, path)
     if found is not None:
         return found
+    # Azure's clients say /openai/files; where a provider has that name, it is the one that is meant.
+    thing = find(method, path) if not path.startswith("/openai/") or "openai" not in providers else None
+    if thing is not None:
+        return Route(thing.thing.operation, found=thing)
     name, slash, rest = path[1:].partition("/")
     return _passthrough(method, name, slash + rest) if slash and name in providers else None
 
@@ -196,5 +202,9 @@ def _passthrough(method: str, provider: str, rest: str) -> Route:
     if inner is None and method == "POST" and rest.endswith("/chat/completions"):
         inner = Route(OPERATIONS["chat"])
     if inner is None:
+        with contextlib.suppress(MethodNotAllowed):
+            thing = find(method, rest) or find(method, rest[max(rest.rfind("/v1/"), 0) :])
+            if thing is not None:
+                return Route(thing.thing.operation, None, provider, rest, thing)
         return Route(OPERATIONS["passthrough"], None, provider, rest)
     return Route(inner.operation, inner.model, provider, rest)

@@ -33,7 +33,8 @@ class Provider:
     """A provider that can be called. It holds secrets; its `repr` does not show them.
 
     `headers` go out with every request; `defaults` only where the caller sent none of that name. `credentials`
-    has one entry per key. `declared` is what the configuration says (deadlines, pool, proxy, certificates).
+    has one entry per key. `objects` are what can be kept there, by family, and where.
+    `declared` is what the configuration says (deadlines, pool, proxy, certificates).
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Provider:
         streams: Mapping[str, Endpoint],
         auths: tuple[Auth, ...],
         headers: list[tuple[str, str]],
+        objects: Mapping[str, Endpoint],
     ) -> None:
         self.name = name
         self.like = like
@@ -60,6 +62,7 @@ class Provider:
         self._quirks = frozenset(row.quirks) | {name for name in declared.quirks if not name.startswith("-")}
         self.operations = frozenset(places)
         self.models = declared.models
+        self.objects = objects
         self._places = {operation: _Place(endpoint) for operation, endpoint in places.items()}
         self._streams = {operation: _Place(endpoint) for operation, endpoint in streams.items()}
         self._roots = frozenset(

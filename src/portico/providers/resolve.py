@@ -47,9 +47,9 @@ def resolve(name: str, declared: schema.Provider, environ: Mapping[str, str], *,
     base = _base(row, declared, options, problems)
     places, streams = _places(row, declared, options, base)
     problems += [
-        f"it has no operation {name!r} here{_nearest(name, row.every_operation)}"
+        f"it has no operation {name!r} here{_nearest(name, (*row.every_operation, *row.objects))}"
         for name in declared.operations
-        if name not in places
+        if name not in places and name not in row.objects
     ]
     auths: tuple[Auth, ...] = ()
     elsewhere = declared.base_url is not None and not row.local and not _belongs(row, base)
@@ -65,7 +65,8 @@ def resolve(name: str, declared: schema.Provider, environ: Mapping[str, str], *,
         problems.append(f"it needs an `api_key`, or {row.keys[0]} in the environment")
     if problems:
         raise ConfigError("\n".join(f"Provider {name!r}: {problem.rstrip('.')}." for problem in problems))
-    return Provider(name, like, row, declared, base, places, streams, auths, headers)
+    objects = _objects(row, declared, options, base)
+    return Provider(name, like, row, declared, base, places, streams, auths, headers, objects)
 
 
 def discover(environ: Mapping[str, str]) -> dict[str, schema.Provider]:
@@ -213,6 +214,17 @@ def _places(
         return places
 
     return found({operation: row.path(operation) for operation in row.every_operation}), found(row.streams)
+
+
+def _objects(row: Row, declared: schema.Provider, options: _Options, base: Endpoint) -> dict[str, Endpoint]:
+    """Return where each family of objects is. Who names the operations of a provider names those of its objects."""
+    found = {}
+    for family, template in row.objects.items():
+        if not declared.operations or family in declared.operations:
+            place = _place(row, declared, options, base, template, family)
+            if place is not None:
+                found[family] = place
+    return found
 
 
 def _place(

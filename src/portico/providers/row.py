@@ -86,6 +86,8 @@ class Row(Closed, frozen=True):
     """Those elsewhere: a path below the base URL, or a whole URL."""
     streams: dict[str, str] = {}
     """Paths of operations that are elsewhere when they stream."""
+    objects: dict[str, str] = {}
+    """What can be kept there (the families of `portico.dialects.objects`), each with its path below the base URL."""
     prefix: str = ""
     """Stands before every path, and is left out of `base_url` because the provider's own SDKs leave it out."""
     auth: Scheme = "bearer"

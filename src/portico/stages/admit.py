@@ -201,6 +201,8 @@ def _measured(under: Sequence[Scope]) -> bool:
 def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
     """Return the most that an attempt at the dearest of the targets can use, by a quick look where that will do."""
     asked, body = outgoing.asked, outgoing.body
+    if outgoing.bound is not None:
+        return _allowed(call, outgoing.bound)
     if asked is None or not isinstance(body, bytes):
         return _allowed(call, targets[0].ceiling.opaque(len(body)))
     found: Bound | None = None
@@ -216,6 +218,8 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
 def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
     """Return the same by a walk through the whole request."""
     asked, body = outgoing.asked, outgoing.body
+    if outgoing.bound is not None:
+        return _allowed(call, outgoing.bound)
     if asked is None or not isinstance(body, bytes):
         return _allowed(call, targets[0].ceiling.opaque(len(body)))
     found: Bound | None = None
@@ -248,7 +252,7 @@ def _allowed(call: Call, bound: Bound) -> Bound:
 def _clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> bool:
     """Cut the answer that a request asks for to what is left under a rule; say whether that is worth anything."""
     asked, body = outgoing.asked, outgoing.body
-    if asked is None or asked.members is None or not isinstance(body, bytes):
+    if outgoing.bound is not None or asked is None or asked.members is None or not isinstance(body, bytes):
         return False
     operation = outgoing.operation
 

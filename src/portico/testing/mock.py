@@ -16,6 +16,7 @@ from urllib.parse import parse_qs
 import msgspec
 
 from portico.config.schema import Limits, Price, ServerTimeouts
+from portico.dialects.objects import Found
 from portico.errors import InvalidRequest, PorticoError
 from portico.testing.ask import Answer, Ask, Piece, Request, answer
 from portico.testing.clock import Clock, LoopClock
@@ -24,6 +25,7 @@ from portico.testing.credentials import credential
 from portico.testing.delivery import Delivery, Reply
 from portico.testing.faults import Canned, RateLimits, Said, Script, spoken
 from portico.testing.ledger import Entry, Ledger
+from portico.testing.objects import ObjectStore
 from portico.testing.routes import Route, route
 from portico.testing.shapes import SHAPES, bedrock
 from portico.testing.shapes.errors import Refusal, message_for, refuse, stream_error
@@ -69,6 +71,7 @@ class MockProvider:
         self.script = Script(seed)
         self.defaults = spoken(defaults)
         self.limits = RateLimits()
+        self.objects = ObjectStore()
         self.clock: Clock = LoopClock() if clock is None else clock
         self.ledger = Ledger(keep=keep, price=price, record=record)
         self.host = host
@@ -112,6 +115,7 @@ class MockProvider:
         self.ledger.reset()
         self.script.clear()
         self.limits.clear()
+        self.objects.clear()
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
@@ -150,9 +154,16 @@ class MockProvider:
         if found.operation in ("models", "model"):
             found = msgspec.structs.replace(found, dialect=speaks(request))
         entry.operation, entry.dialect = found.operation, found.dialect
+        thing = self.objects.called(request) if found is _NOWHERE or found.operation == "model" else None
+        if thing is not None:
+            operation = thing.thing.operation
+            found = Route(operation.name, operation.dialect)
+            entry.operation, entry.dialect = found.operation, found.dialect
         try:
             if self.keys is not None and entry.key not in self.keys:
                 return self._refused(found, entry, Refusal(401, "Incorrect API key provided.", key=True))
+            if thing is not None:
+                return self._object(request, found, thing, entry)
             if found.operation in ("models", "model"):
                 return self._models(found, entry)
             if found is _NOWHERE:
@@ -161,6 +172,22 @@ class MockProvider:
             return self._call(request, found, entry)
         except InvalidRequest as error:
             return self._refused(found, entry, Refusal(400, error.message, error.param))
+
+    def _object(self, request: Request, found: Route, thing: Found, entry: Entry) -> Reply:
+        """Return the reply to a call about what is kept here; a script of statuses is for these calls too."""
+        told = self.script.told("")
+        if not isinstance(told, Canned):
+            say = controls({**self.defaults, **told}) if told or self.defaults else PLAIN
+            if say.status is not None and say.status >= 300:
+                return self._refused(found, entry, Refusal(say.status, message_for(say.status)), say)
+        try:
+            answered = self.objects.answer(request, thing, entry.key, self.url)
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            raise InvalidRequest(f"The request is not what this operation takes: {error}") from None
+        if isinstance(answered, Refusal):
+            return self._refused(found, entry, answered)
+        headers, body = answered
+        return Reply(200, [*headers, *_marks(found, entry)], [Piece(body)])
 
     def _call(self, request: Request, found: Route, entry: Entry) -> Reply:
         shape = SHAPES[found.operation]
@@ -193,7 +220,14 @@ class MockProvider:
         if say.fault == "error-mid-stream" and not ask.stream:
             status = say.status or _FAILED.get(found.dialect, 500)
             return self._refused(found, entry, Refusal(status, message_for(status)), say)
-        return self._answered(found, shape, ask, answer(ask, say), say, entry, limit)
+        if found.operation == "responses":
+            missing = self.objects.continued(request, entry.key)
+            if missing is not None:
+                return self._refused(found, entry, missing)
+        said = answer(ask, say)
+        if found.operation == "responses":
+            self.objects.store(request, entry.key, said.id("resp_"), shape.whole(ask, said))
+        return self._answered(found, shape, ask, said, say, entry, limit)
 
     def _controls(
         self, request: Request, ask: Ask, suffix: str, told: dict[str, str], entry: Entry, sent: str

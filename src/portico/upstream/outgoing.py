@@ -16,6 +16,7 @@ from portico.dialects.sealed import holds_seal
 from portico.dialects.stand_ins import CONVERSATIONS, TASKS, rewords
 from portico.providers.address import Endpoint
 from portico.providers.auth.scheme import Auth
+from portico.rules import Bound
 from portico.upstream.headers import FORWARDS
 from portico.upstream.keyring import Credential
 from portico.upstream.spooled import spliced
@@ -50,7 +51,8 @@ class Outgoing:
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
     is true where a stream is to be asked for its usage because the caller did not. `limit` bounds a reply that is held
-    whole. `lines` remembers which of the headers go on, by where they go: requests with the same headers share it.
+    whole. `bound` is the most that it can use, where that is known before anybody looks.
+    `lines` remembers which of the headers go on, by where they go: requests with the same headers share it.
     """
 
     __slots__ = (
@@ -58,6 +60,7 @@ class Outgoing:
         "asked",
         "asks_usage",
         "body",
+        "bound",
         "call_id",
         "headers",
         "limit",
@@ -94,6 +97,7 @@ class Outgoing:
         self.call_id = ""
         self.model = ""
         self.strict = False
+        self.bound: Bound | None = None
         self.translations: dict[Target, Translation | Errand] = {}
         self._question: Question | Task | None = None
 
@@ -115,7 +119,7 @@ class Outgoing:
         if isinstance(body, bytes):
             if asked is None:
                 return body
-            if self.crosses(target):
+            if self.passed is None and self.crosses(target):
                 return self.translation(target).body
             if target.body_version and self.operation.dialect == "messages":
                 return vertex.rewrite(body, asked, None if self.operation.name == "messages" else target.model)

@@ -1,5 +1,6 @@
 """A place where a call may go: one model at one provider, with its keys, connections, deadlines and price."""
 
+import copy
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from portico.providers.prices_schedule import Price
 from portico.providers.prices_terms import at_host
 from portico.providers.provider import Provider
 from portico.upstream.health import Healths
-from portico.upstream.keyring import Credential
+from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ class Upstream:
         self._overrides = {name: price for name, price in overrides.items() if name.startswith(f"{self.name}/")}
         self._overridden = with_overrides(self._overrides)
         self._targets: dict[tuple[str, schema.Timeouts], Target] = {}
+        self._pinned: dict[str, Upstream] = {}
 
     def __repr__(self) -> str:
         return f"<Upstream {self.name}>"
@@ -108,6 +110,18 @@ class Upstream:
                 self._targets.clear()
             target = self._targets[key] = Target(self, model, timeouts)
         return target
+
+    def pinned(self, credential_id: str) -> "Upstream | None":
+        """Return this provider with one of its keys alone: for what only that key can see. None without that key."""
+        pinned = self._pinned.get(credential_id)
+        if pinned is None:
+            credential = next((one for one in self.keyring.credentials if one.id == credential_id), None)
+            if credential is None:
+                return None
+            pinned = self._pinned[credential_id] = copy.copy(self)
+            pinned.keyring = Keyring([credential])
+            pinned._targets = {}
+        return pinned
 
     def line(self, method: str, credential: Credential, endpoint: Endpoint, query: str) -> Line:
         """Return the way to one address of this provider."""
@@ -146,12 +160,14 @@ class Target:
         "name",
         "price",
         "quirks",
+        "timeouts",
         "upstream",
     )
 
     def __init__(self, upstream: Upstream, model: str, timeouts: schema.Timeouts) -> None:
         self.upstream = upstream
         self.model = model
+        self.timeouts = timeouts
         self.name = f"{upstream.name}/{model}" if model else upstream.name
         self.health = upstream.healths(self.name)
         self.price = upstream.price_of(model)

@@ -1,0 +1,122 @@
+"""What a request names of what lives at a provider: stored replies, conversations, files, cached contents.
+
+Most requests name nothing: a look at a few members and for a few bytes must do for them. A name may be written with
+escapes, so escaped letters make us look closely too.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+
+from portico.dialects.operation import Operation
+from portico.dialects.tokens import UNREADABLE
+
+Reference = tuple[str, str]
+"""A family (see objects.py) and an id."""
+
+_ESCAPED = re.compile(rb"\\u00[4-7][0-9a-fA-F]")
+_GOOGLE = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
+_LOCAL = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
+_MARKS: Mapping[str, tuple[bytes, ...]] = {
+    "chat": (b'"file_id',),
+    "responses": (b'"file_id',),
+    "messages": (b'"file_id',),
+    "gemini": (b'"fileUri"', b'"file_uri"'),
+}
+_OWN_WORDS = frozenset(("input", "input_schema", "args", "response", "parameters", "parametersJsonSchema", "arguments"))
+"""Members that are a tool's: what is in them is not the API's."""
+
+
+def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: bytes) -> list[Reference]:
+    """Return what a request names. Does not raise: what is no name is the provider's to refuse."""
+    dialect = operation.dialect
+    found: list[Reference] = []
+    if dialect == "responses":
+        if "previous_response_id" in members:
+            found += _named("responses", _value(members["previous_response_id"]))
+        if "conversation" in members:
+            value = _value(members["conversation"])
+            found += _named("conversations", value.get("id") if isinstance(value, dict) else value)
+    elif dialect == "gemini":
+        for member in ("cachedContent", "cached_content"):
+            if member in members:
+                value = _value(members[member])
+                found += _named("cached_contents", value.removeprefix("cachedContents/") if _text(value) else None)
+    marks = _MARKS.get(dialect)
+    if marks is None:
+        return found
+    for mark in marks:
+        if mark in body:
+            break
+    else:
+        if b"\\u00" not in body or _ESCAPED.search(body) is None:
+            return found
+    found += _FILES[dialect](_value(body))
+    return list(dict.fromkeys(found))
+
+
+def _objects(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield every object in a request, but those that are a tool's own."""
+    waiting = [value]
+    while waiting:
+        here = waiting.pop()
+        if isinstance(here, dict):
+            yield here
+            waiting += [inner for name, inner in here.items() if isinstance(inner, dict | list) and _inner(here, name)]
+        elif isinstance(here, list):
+            waiting += [inner for inner in here if isinstance(inner, dict | list)]
+
+
+def _inner(here: Mapping[str, Any], name: str) -> bool:
+    # `input` is the conversation itself in a request to Responses, and a tool's in a block of Messages.
+    return name not in _OWN_WORDS or (name == "input" and "type" not in here)
+
+
+def _of_messages(value: Any) -> Iterator[Reference]:
+    for here in _objects(value):
+        if here.get("type") in ("file", "container_upload"):
+            yield from _named("message_files", here.get("file_id"))
+
+
+def _of_openai(value: Any) -> Iterator[Reference]:
+    for here in _objects(value):
+        kind = here.get("type")
+        if kind in ("input_file", "input_image"):
+            yield from _named("files", here.get("file_id"))
+        elif kind == "file" and isinstance(here.get("file"), dict):
+            yield from _named("files", here["file"].get("file_id"))
+        elif kind == "code_interpreter" and isinstance(here.get("container"), dict):
+            names = here["container"].get("file_ids")
+            for name in names if isinstance(names, list) else ():
+                yield from _named("files", name)
+
+
+def _of_gemini(value: Any) -> Iterator[Reference]:
+    for here in _objects(value):
+        for member in ("fileData", "file_data"):
+            data = here.get(member)
+            if isinstance(data, dict):
+                uri = data.get("fileUri", data.get("file_uri"))
+                match = (_GOOGLE.match(uri) or _LOCAL.match(uri)) if isinstance(uri, str) else None
+                if match is not None:
+                    yield from _named("gemini_files", next(filter(None, match.groups())))
+
+
+_FILES = {"chat": _of_openai, "responses": _of_openai, "messages": _of_messages, "gemini": _of_gemini}
+
+
+def _named(family: str, value: Any) -> list[Reference]:
+    return [(family, value)] if _text(value) else []
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _value(raw: bytes | msgspec.Raw) -> Any:
+    try:
+        return msgspec.json.decode(raw)
+    except UNREADABLE:
+        return None

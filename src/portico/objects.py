@@ -1,0 +1,312 @@
+"""The story of a call about something that lives at a provider: a file, a batch, a job, a stored response.
+
+    place    where the object is, and with which key; for a new one, where it is to be
+    admit    limits and budgets, as for every call
+    attempt  at that one place
+    note     what was made is remembered before anybody hears of it, what was deleted is forgotten
+    settle   the record, then the permit, then the last byte
+
+Lists are not asked of providers, who would tell of everybody's objects: they are made of what is remembered.
+"""
+
+import asyncio
+import copy
+import mmap
+import random
+from collections.abc import Awaitable, Callable, Sequence
+
+from portico.call import Call
+from portico.dialects.objects import (
+    UPLOAD,
+    Found,
+    led_here,
+    made_id,
+    missing,
+    model_named,
+    output_files,
+    page_asked,
+    purpose_of,
+    render_page,
+)
+from portico.dialects.request import Peek, peek
+from portico.errors import BadUpstreamReply, NotFound, PorticoError
+from portico.known import Known
+from portico.providers.auth.scheme import Fetch
+from portico.rules import Bound
+from portico.snapshot import Snapshot
+from portico.stages import own
+from portico.stages.admit import NOTHING, admit, extender
+from portico.stages.attribute import tags_of
+from portico.stages.settle import Settling, settle
+from portico.state.contract import Moment, Owned, State
+from portico.upstream.arrival import Arrival
+from portico.upstream.attempt import attempt_all
+from portico.upstream.headers import reply_headers
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.retry import Policy
+from portico.upstream.target import Target
+from portico.wire.exchange import Exchange
+
+AT_ONCE = 8
+"""Objects of one list that are asked for at once."""
+ONE_TRY = Policy()
+"""What changes something is tried once."""
+
+UNKNOWN = Bound(0, 0, None, "stored")
+"""What a job can use that runs long after its call."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class ObjectCalls:
+    """Answers calls about objects. The functions are the gateway's: they are the same for every call."""
+
+    def __init__(
+        self,
+        state: State,
+        settling: Settling,
+        fetch: Fetch,
+        now: Callable[[], Moment],
+        body: Callable[[Exchange, Call, Snapshot], Awaitable[bytes | mmap.mmap]],
+        settled: Callable[[Call], Awaitable[None]],
+        keep: Callable[[Call, bytes, int], None],
+        signature: Callable[[Call], bytes],
+    ) -> None:
+        self._state = state
+        self._settling = settling
+        self._fetch = fetch
+        self._now = now
+        self._body = body
+        self._settled = settled
+        self._keep = keep
+        self._signature = signature
+
+    async def answer(
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known, upload: own.Begun | None
+    ) -> None:
+        """Answer one call. `upload` is the one that it goes on with."""
+        caller, found = call.caller, call.route.found
+        assert caller is not None
+        assert found is not None
+        body = await self._body(exchange, call, snapshot)
+        call.received_ns = exchange.received_ns
+        call.customer = known.customer
+        call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
+        thing = found.thing
+        if thing.does == "list":
+            await self._list(exchange, call, snapshot, known)
+            return
+        outgoing, target = self._plan(exchange, call, snapshot, known, body, upload)
+        self._settling.check()
+        await admit(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
+        extend = extender(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
+        call.end = "failed"
+        policy = snapshot.policy if exchange.method == "GET" else ONE_TRY
+        arrival, target = await attempt_all((target,), outgoing, call, policy, self._fetch, extend)
+        if arrival.error is not None:
+            raise arrival.error
+        call.status = arrival.status
+        call.first_byte_ns = arrival.here_ns
+        if arrival.streaming and not (arrival.ended and not arrival.pieces):
+            await self._hand_on(exchange, call, arrival)
+            return
+        reply = arrival.body
+        headers = reply_headers(arrival.headers)
+        if arrival.status < 400:
+            if thing.bills:
+                settle(call, None, target.price)
+            headers = await self._note(exchange, call, known, arrival, target, upload, headers)
+            reply = led_here(thing, reply, _base(exchange))
+            call.end = "served"
+        else:
+            call.error = "upstream_status"
+        self._keep(call, reply, arrival.status)
+        await self._settled(call)
+        exchange.reply(arrival.status, headers, reply, self._signature(call))
+
+    def _plan(
+        self,
+        exchange: Exchange,
+        call: Call,
+        snapshot: Snapshot,
+        known: Known,
+        body: bytes | mmap.mmap,
+        upload: own.Begun | None,
+    ) -> tuple[Outgoing, Target]:
+        """Say where a call goes: where its object is, or where a new one is to be made."""
+        caller, found, timeouts = call.caller, call.route.found, snapshot.config.timeouts
+        assert caller is not None
+        assert found is not None
+        thing = found.thing
+        asked: Peek | None = None
+        named = _provider_named(exchange, call)
+        place: Owned | None = upload[0] if upload is not None else None
+        if found.ids:
+            place = own.held(self._state, caller, thing.kind, found.ids[0])
+        elif thing.operation.body == "json" and isinstance(body, bytes):
+            asked = peek(thing.operation, body, known.kind)
+            place = own.referred(self._state, caller, thing, asked.members or {})
+            call.model = model_named(asked.members or {})
+        if thing.bills:
+            own.check_models(caller, snapshot.keys.may_use, call.model)
+
+        def find(model: str, operation: str) -> Sequence[Target]:
+            return snapshot.routes.targets(model, operation, random.random)
+
+        target = own.chosen(thing, place.target if place is not None else named, call.model, find)
+        if place is not None:
+            if named not in (None, place.target):
+                raise missing(place.kind, own.id_of(place))
+            upstream = own.place(place, snapshot.upstreams)
+            target = upstream.target(target.model if target is not None else "", timeouts)
+        elif target is None:
+            target = own.keeper(thing, named, snapshot.upstreams).target(call.model or "", timeouts)
+        outgoing = Outgoing(
+            thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines
+        )
+        outgoing.call_id = call.id
+        outgoing.bound = UNKNOWN if thing.bills else NOTHING
+        there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
+        outgoing.passed = (exchange.method, there)
+        call.target = target.name if target.model else target.upstream.name
+        if (
+            isinstance(body, bytes)
+            and not thing.operation.upload
+            and (caller.bodies or snapshot.config.logs.bodies) != "none"
+        ):
+            call.request_body = body
+        return outgoing, target
+
+    async def _note(
+        self,
+        exchange: Exchange,
+        call: Call,
+        known: Known,
+        arrival: Arrival,
+        target: Target,
+        upload: own.Begun | None,
+        headers: Headers,
+    ) -> Headers:
+        """Remember what a reply says was made, and forget what was deleted; return the headers that go back."""
+        caller, found = call.caller, call.route.found
+        assert caller is not None
+        assert found is not None
+        thing, body = found.thing, arrival.body
+        upstream, credential = target.upstream.name, call.attempts[-1].credential
+        if thing.does == "delete":
+            await own.forget(self._state, caller, thing.kind, found.ids[0])
+        for name in output_files(thing, body):
+            if self._state.owned(own.entry(own.tenant_of(caller), "file", name)) is None:
+                await own.remember(self._state, caller, "file", name, upstream, credential)
+        if thing.does != "create":
+            return headers
+        if thing is UPLOAD:
+            url = arrival.header(b"x-goog-upload-url")
+            if url and upload is None:
+                token = await own.begin(self._state, caller, known.hashed, url, target, credential)
+                return own.indirect(headers, _base(exchange), token)
+            headers = [header for header in headers if header[0] not in own.UPLOAD_URLS]
+            if arrival.header(b"x-goog-upload-status") not in (b"", b"final"):
+                return headers
+        made = made_id(thing, body)
+        if made is None:
+            raise BadUpstreamReply(f"{upstream} does not say what it has made")
+        about = purpose_of(body).encode() if thing.family == "files" else b""
+        await own.remember(self._state, caller, thing.kind, made, upstream, credential, about)
+        if upload is not None:
+            await self._state.disown(upload[0].id)
+        return headers
+
+    async def _list(self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known) -> None:
+        """Answer what objects a caller has: those that are remembered, each as its provider tells it now."""
+        caller, found = call.caller, call.route.found
+        assert caller is not None
+        assert found is not None
+        thing, named = found.thing, _provider_named(exchange, call)
+        page = page_asked(thing, known.query)
+        mine, more = own.listed(self._state, caller, thing, page, named)
+        able = [one for one in snapshot.upstreams.values() if thing.family in one.provider.objects]
+        upstream = able[0] if able and named is None else own.keeper(thing, named, snapshot.upstreams)
+        first = upstream.target("", snapshot.config.timeouts)
+        asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.lines)
+        asking.bound = NOTHING
+        self._settling.check()
+        await admit(call, asking, (first,), snapshot.bounds, self._state, self._now)
+        extend = extender(call, asking, (first,), snapshot.bounds, self._state, self._now)
+        call.end = "failed"
+        gate = asyncio.Semaphore(AT_ONCE)
+        get = own.getter(thing)
+
+        async def one(owned: Owned) -> bytes | PorticoError | None:
+            try:
+                target = own.place(owned, snapshot.upstreams).target("", snapshot.config.timeouts)
+            except NotFound:
+                return None  # its key is not here any more
+            outgoing = copy.copy(asking)
+            outgoing.passed = ("GET", own.address(target.upstream, Found(get, (own.id_of(owned),)), ""))
+            async with gate:
+                arrival, _ = await attempt_all((target,), outgoing, call, snapshot.policy, self._fetch, extend)
+            if arrival.error is not None:
+                return arrival.error
+            if arrival.status == 404:
+                await self._state.disown(owned.id)
+            if arrival.status in (403, 404):
+                return None  # Gemini says 403 of what has expired
+            if arrival.status >= 400 or arrival.streaming:
+                arrival.abandon()
+                return BadUpstreamReply(f"{owned.target} answered {arrival.status} about {own.id_of(owned)!r}")
+            return arrival.body
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(owned)) for owned in mine]
+        told = [task.result() for task in tasks]
+        for each in told:
+            if isinstance(each, PorticoError):
+                raise each
+        here = [(own.id_of(owned), body) for owned, body in zip(mine, told, strict=True) if isinstance(body, bytes)]
+        last = own.id_of(mine[-1]) if mine else ""
+        reply = led_here(thing, render_page(thing, here, last if more else ""), _base(exchange))
+        call.status, call.end = 200, "served"
+        self._keep(call, reply, 200)
+        await self._settled(call)
+        exchange.reply(200, [(b"content-type", b"application/json")], reply, self._signature(call))
+
+    async def _hand_on(self, exchange: Exchange, call: Call, arrival: Arrival) -> None:
+        """Hand on what is kept at a provider, piece by piece: a file's content, results, a stored reply's events."""
+        length = arrival.header(b"content-length")
+        exchange.on_pause, exchange.on_resume = arrival.pause, arrival.resume
+        exchange.start(
+            arrival.status,
+            reply_headers(arrival.headers),
+            int(length) if length.isdigit() else None,
+            self._signature(call),
+        )
+        call.request_body = None
+        try:
+            if exchange.paused:
+                arrival.pause()
+            arrival.forward(exchange.writer())
+            await arrival.over()
+        except BaseException:
+            arrival.abandon()
+            raise
+        if arrival.error is not None:
+            call.error, call.end = arrival.error.code, "cut"
+            await self._settled(call)
+            exchange.abort()
+            return
+        call.end = "served" if arrival.status < 400 else "failed"
+        await self._settled(call)
+        exchange.finish()
+
+
+def _base(exchange: Exchange) -> bytes:
+    """Return the address at which a caller found this gateway."""
+    return (b"https://" if exchange.secure else b"http://") + exchange.fields.get(b"host", b"")
+
+
+def _provider_named(exchange: Exchange, call: Call) -> str | None:
+    """Return the provider that a caller names for what is not a model's: before the path, or in a header."""
+    if call.route.provider is not None:
+        return call.route.provider
+    return exchange.fields.get(b"x-portico-provider", b"").decode("latin-1") or None

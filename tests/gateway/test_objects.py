@@ -1,0 +1,304 @@
+"""What lives at providers: each asked for with the key that made it, by nobody but its owner, through the real SDKs."""
+
+import io
+import json
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import openai
+import pytest
+from anthropic import AsyncAnthropic, NotFoundError
+from google import genai
+from google.genai import errors, types
+from google.genai.client import AsyncClient
+from openai import AsyncOpenAI
+
+from gateway_in_loop import Running, provider
+from portico.testing.mock import MockProvider
+
+Portico = Callable[..., Any]
+
+ALICE, BOB, CAROL = "sk-alice-0123456789", "sk-bob-0123456789", "sk-carol-0123456789"
+UPSTREAM = ("sk-upstream-1", "sk-upstream-2")
+LINES = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o-mini"}}\n'
+
+
+def two_keys(mock: MockProvider, like: str = "openai") -> dict[str, Any]:
+    """Return a provider whose accounts are two, so that every other call would go wrong by balance alone."""
+    declared = provider(mock, like)
+    del declared["api_key"]
+    return {**declared, "api_keys": list(UPSTREAM)}
+
+
+def config(**providers: Any) -> dict[str, Any]:
+    """Return a configuration with two teams of keys: Alice and Carol are of one, Bob is alone."""
+    return {
+        "providers": providers,
+        "teams": {"core": {}},
+        "keys": {
+            "alice": {"key": ALICE, "team": "core"},
+            "carol": {"key": CAROL, "team": "core"},
+            "bob": {"key": BOB},
+        },
+    }
+
+
+def client(gateway: Running, key: str = ALICE, **more: Any) -> AsyncOpenAI:
+    return AsyncOpenAI(base_url=f"{gateway.url}/v1", api_key=key, max_retries=0, **more)
+
+
+def claude(gateway: Running, key: str = ALICE) -> AsyncAnthropic:
+    return AsyncAnthropic(base_url=gateway.url, api_key=key, max_retries=0)
+
+
+@asynccontextmanager
+async def gemini(gateway: Running, key: str = ALICE) -> AsyncIterator[AsyncClient]:
+    made = genai.Client(api_key=key, vertexai=False, http_options=types.HttpOptions(base_url=gateway.url))
+    try:
+        yield made.aio
+    finally:
+        await made.aio.aclose()
+        made.close()
+
+
+async def test_files_come_back_from_the_key_that_made_them(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway:
+        async with client(gateway) as alice, client(gateway, CAROL) as carol:
+            made = [await alice.files.create(file=(f"{n}.jsonl", LINES * (n + 1)), purpose="batch") for n in range(4)]
+            for number, file in enumerate(made):
+                for who in (alice, carol):
+                    assert (await who.files.retrieve(file.id)).bytes == len(LINES) * (number + 1)
+                    assert (await who.files.content(file.id)).content == LINES * (number + 1)
+            listed = await carol.files.list()
+            assert [file.id for file in listed.data] == [file.id for file in reversed(made)]
+            assert (await alice.files.delete(made[0].id)).deleted
+            with pytest.raises(openai.NotFoundError):
+                await carol.files.retrieve(made[0].id)
+        records = gateway.records()
+    assert {len(mock.objects.of(key, "files")) for key in UPSTREAM} == {1, 2}
+    assert [record["operation"] for record in records[:4]] == ["files_create"] * 4
+    assert {record["operation"] for record in records} == {
+        "files_create", "files_get", "files_content", "files_list", "files_delete",
+    }  # fmt: skip
+    assert all(record["status"] == 200 for record in records[:-1])
+    assert all(record.get("cost_nano_usd") is None for record in records)
+
+
+async def test_nobody_sees_what_is_not_theirs(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
+        calls = len(mock.ledger)
+        for attempt in (bob.files.retrieve, bob.files.content, bob.files.delete):
+            with pytest.raises(openai.NotFoundError) as raised:
+                await attempt(file.id)
+            assert file.id in raised.value.message
+        with pytest.raises(openai.NotFoundError):
+            await bob.files.retrieve("file-never-was")
+        with pytest.raises(openai.NotFoundError):
+            await bob.batches.create(input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h")
+        assert (await bob.files.list()).data == []
+        assert len(mock.ledger) == calls
+
+
+async def test_a_batch_is_made_where_its_file_is_and_its_output_is_its_owners(
+    portico: Portico, mock: MockProvider
+) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        batches = []
+        for _ in range(3):
+            file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
+            batches.append(
+                await alice.batches.create(
+                    input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h"
+                )
+            )
+        for batch in batches:
+            key = next(key for key in UPSTREAM if batch.id in mock.objects.of(key, "batches"))
+            mock.objects.of(key, "files")[f"file-out-{batch.id}"] = {"id": f"file-out-{batch.id}", "object": "file"}
+            mock.objects.keep(key, "files", f"file-out-{batch.id}", b'{"custom_id": "1"}\n')
+            mock.objects.of(key, "batches")[batch.id] |= {
+                "status": "completed",
+                "output_file_id": f"file-out-{batch.id}",
+            }
+            done = await alice.batches.retrieve(batch.id)
+            assert done.output_file_id is not None
+            assert (await alice.files.content(done.output_file_id)).content == b'{"custom_id": "1"}\n'
+            with pytest.raises(openai.NotFoundError):
+                await bob.files.content(done.output_file_id)
+        assert [one.id async for one in alice.batches.list(limit=2)] == [one.id for one in reversed(batches)]
+        assert (await alice.batches.cancel(batches[0].id)).status == "canceling"
+        assert [one.id async for one in bob.batches.list()] == []
+
+
+async def test_fine_tuning_is_where_its_file_is(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice:
+        for _ in range(2):
+            file = await alice.files.create(file=("a.jsonl", LINES), purpose="fine-tune")
+            job = await alice.fine_tuning.jobs.create(model="openai/gpt-4o-mini", training_file=file.id)
+            assert job.model == "gpt-4o-mini"
+            assert (await alice.fine_tuning.jobs.retrieve(job.id)).training_file == file.id
+            assert (await alice.fine_tuning.jobs.list_events(job.id)).data == []
+            assert (await alice.fine_tuning.jobs.checkpoints.list(job.id)).data == []
+            assert (await alice.fine_tuning.jobs.cancel(job.id)).status == "canceling"
+        assert len((await alice.fine_tuning.jobs.list()).data) == 2
+
+
+async def test_claudes_batches_and_files(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(anthropic=two_keys(mock, "anthropic"))) as gateway:
+        async with claude(gateway) as alice, claude(gateway, BOB) as bob:
+            for _ in range(2):
+                batch = await alice.messages.batches.create(
+                    requests=[
+                        {
+                            "custom_id": "1",
+                            "params": {
+                                "model": "claude-sonnet-4-5",
+                                "max_tokens": 10,
+                                "messages": [{"role": "user", "content": "Hi"}],
+                            },
+                        }
+                    ]
+                )
+                key = next(key for key in UPSTREAM if batch.id in mock.objects.of(key, "message_batches"))
+                result = {"custom_id": "1", "result": {"type": "canceled"}}
+                mock.objects.keep(key, "message_batches", batch.id, json.dumps(result).encode() + b"\n")
+                mock.objects.of(key, "message_batches")[batch.id]["results_url"] = (
+                    f"https://api.anthropic.com/v1/messages/batches/{batch.id}/results"
+                )
+                assert (await alice.messages.batches.retrieve(batch.id)).processing_status == "in_progress"
+                with pytest.raises(NotFoundError):
+                    await bob.messages.batches.retrieve(batch.id)
+                results = [one async for one in await alice.messages.batches.results(batch.id)]
+                assert [one.custom_id for one in results] == ["1"]
+                await alice.messages.batches.cancel(batch.id)
+            assert len([one async for one in alice.messages.batches.list(limit=1)]) == 2
+            await alice.messages.batches.delete(batch.id)
+            assert len([one async for one in alice.messages.batches.list()]) == 1
+
+            files = [await alice.beta.files.upload(file=("a.txt", b"text")) for _ in range(3)]
+            for file in files:
+                assert (await alice.beta.files.retrieve_metadata(file.id)).size_bytes == 4
+                assert await (await alice.beta.files.download(file.id)).read() == b"text"
+                with pytest.raises(NotFoundError):
+                    await bob.beta.files.delete(file.id)
+            assert [one.id async for one in alice.beta.files.list(limit=2)] == [one.id for one in reversed(files)]
+            await alice.beta.files.delete(files[0].id)
+        names = {record["operation"] for record in gateway.records()}
+    assert {"message_batches_create", "message_batches_results", "message_files_create"} <= names
+
+
+async def test_geminis_files_are_uploaded_in_steps_that_need_no_key(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(gemini=two_keys(mock, "gemini"))) as gateway:
+        async with gemini(gateway) as alice, gemini(gateway, BOB) as bob:
+            made = []
+            for n in range(3):
+                upload = types.UploadFileConfig(mime_type="text/plain", display_name=f"number {n}")
+                made.append(
+                    await alice.files.upload(file=io.BytesIO(b"x" * (9_000_000 if n == 2 else n)), config=upload)
+                )
+            for n, file in enumerate(made):
+                assert file.name is not None
+                assert (await alice.files.get(name=file.name)).display_name == f"number {n}"
+                with pytest.raises(errors.ClientError, match="404"):
+                    await bob.files.get(name=file.name)
+            assert [file.name async for file in await alice.files.list(config={"page_size": 2})] == [
+                file.name for file in reversed(made)
+            ]
+            assert [file.name async for file in await bob.files.list()] == []
+            await alice.files.delete(name=str(made[0].name))
+        records = gateway.records()
+    assert {record["operation"] for record in records} == {
+        "gemini_files_create", "gemini_files_get", "gemini_files_list", "gemini_files_delete",
+    }  # fmt: skip
+    assert {record["key"] for record in records if record["operation"] == "gemini_files_create"} == {"alice"}
+    assert {len(mock.objects.of(key, "gemini_files")) for key in UPSTREAM} == {1}
+
+
+async def test_cached_contents_are_used_where_they_are(portico: Portico, mock: MockProvider) -> None:
+    running = portico(config(gemini=two_keys(mock, "gemini")))
+    async with running as gateway, gemini(gateway) as alice, gemini(gateway, BOB) as bob:
+        for _ in range(3):
+            cache = await alice.caches.create(
+                model="gemini-2.5-flash", config=types.CreateCachedContentConfig(contents="long", ttl="60s")
+            )
+            assert cache.name is not None
+            key = next(key for key in UPSTREAM if cache.name[15:] in mock.objects.of(key, "cached_contents"))
+            use = types.GenerateContentConfig(cached_content=cache.name)
+            await alice.models.generate_content(model="gemini-2.5-flash", contents="Hi", config=use)
+            assert mock.ledger.last.key == key
+            with pytest.raises(errors.ClientError, match="404"):
+                await bob.models.generate_content(model="gemini-2.5-flash", contents="Hi", config=use)
+            await alice.caches.update(name=cache.name, config=types.UpdateCachedContentConfig(ttl="120s"))
+            with pytest.raises(errors.ClientError, match="404"):
+                await bob.caches.delete(name=cache.name)
+        assert len([one async for one in await alice.caches.list()]) == 3
+        await alice.caches.delete(name=cache.name)
+        assert len([one async for one in await alice.caches.list()]) == 2
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_conversation_goes_on_where_its_reply_is_stored(
+    portico: Portico, mock: MockProvider, stream: bool
+) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        for n in range(3):
+            if stream:
+                async with alice.responses.stream(model="gpt-4o-mini", input=f"Hi {n}") as events:
+                    first = await events.get_final_response()
+            else:
+                first = await alice.responses.create(model="gpt-4o-mini", input=f"Hi {n}")
+            key = mock.ledger.last.key
+            again = await alice.responses.create(model="gpt-4o-mini", input="And?", previous_response_id=first.id)
+            assert mock.ledger.last.key == key
+            assert (await alice.responses.retrieve(first.id)).id == first.id
+            assert mock.ledger.last.key == key
+            await alice.responses.input_items.list(first.id)
+            for attempt in (bob.responses.retrieve, bob.responses.delete, bob.responses.cancel):
+                with pytest.raises(openai.NotFoundError):
+                    await attempt(first.id)
+            with pytest.raises(openai.NotFoundError):
+                await bob.responses.create(model="gpt-4o-mini", input="And?", previous_response_id=first.id)
+            await alice.responses.delete(again.id)
+            with pytest.raises(openai.NotFoundError):
+                await alice.responses.retrieve(again.id)
+
+
+async def test_a_reply_that_is_not_stored_is_not_remembered(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice:
+        told = await alice.responses.create(model="gpt-4o-mini", input="Hi", store=False)
+        with pytest.raises(openai.NotFoundError):
+            await alice.responses.retrieve(told.id)
+        assert gateway.gateway.state.owned_by("team:core", "response") == []
+
+
+async def test_conversations_continue_where_they_are(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        for _ in range(3):
+            begun = await alice.conversations.create(metadata={"topic": "rain"})
+            key = next(key for key in UPSTREAM if begun.id in mock.objects.of(key, "conversations"))
+            await alice.responses.create(model="gpt-4o-mini", input="Hi", conversation=begun.id)
+            assert mock.ledger.last.key == key
+            await alice.responses.create(model="gpt-4o-mini", input="Hi", conversation={"id": begun.id})
+            assert mock.ledger.last.key == key
+            with pytest.raises(openai.NotFoundError):
+                await bob.responses.create(model="gpt-4o-mini", input="Hi", conversation=begun.id)
+            await alice.conversations.items.list(begun.id)
+
+
+async def test_a_file_in_a_conversation_is_read_where_it_is(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        for _ in range(3):
+            file = await alice.files.create(file=("a.pdf", b"%PDF"), purpose="user_data")
+            key = next(key for key in UPSTREAM if file.id in mock.objects.of(key, "files"))
+            content: Any = [{"role": "user", "content": [{"type": "file", "file": {"file_id": file.id}}]}]
+            await alice.chat.completions.create(model="gpt-4o-mini", messages=content)
+            assert mock.ledger.last.key == key
+            parts: Any = [{"role": "user", "content": [{"type": "input_file", "file_id": file.id}]}]
+            await alice.responses.create(model="gpt-4o-mini", input=parts)
+            assert mock.ledger.last.key == key
+            with pytest.raises(openai.NotFoundError):
+                await bob.responses.create(model="gpt-4o-mini", input=parts)
+            escaped = json.dumps({"model": "gpt-4o-mini", "input": parts}).replace("file_id", "file\\u005fid")
+            status, _, _ = await gateway.call("/v1/responses", escaped.encode(), key=BOB)
+            assert status == 404
