@@ -129,7 +129,7 @@ class Branch:
     ) -> list[int]:
         strategy = self.strategy
         if strategy == "lowest_latency":
-            return strategies.lowest_latency(heads, facts, way.now, way.draw)
+            return strategies.lowest_latency(heads, facts, way.now)
         if strategy == "fallback":
             return list(range(len(heads)))
         if strategy in ("weighted", "drawn"):
@@ -153,11 +153,11 @@ class Branch:
         if strategy == "lowest_cost":
             return strategies.lowest_cost(heads, facts)
         if strategy == "highest_throughput":
-            return strategies.highest_throughput(heads, facts, way.now, way.draw)
+            return strategies.highest_throughput(heads, facts, way.now)
         if strategy == "power_of_two":
             return strategies.power_of_two(heads, facts, way.draw)
         assert strategy == "score", f"no such strategy: {strategy!r}"
-        return strategies.scored(heads, facts, self.scoring, way.now, way.draw)
+        return strategies.scored(heads, facts, self.scoring, way.now)
 
 
 def ordered(kid: Kid, facts: Facts, way: Way, keep: Callable[[Candidate], bool] | None) -> list[Candidate]:

@@ -26,7 +26,8 @@ class Candidate:
     """One target, with what the configuration or the price table say of it. `target` is what is handed on.
 
     `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `named` is true where no
-    entry of the configuration holds it: a caller named it as `provider/model`.
+    entry of the configuration holds it: a caller named it as `provider/model`. `sent` is when a call of each
+    size class was last to go here first, `passed` how many went by since it should be measured anew.
     """
 
     __slots__ = (
@@ -41,11 +42,13 @@ class Candidate:
         "name",
         "named",
         "output_rate",
+        "passed",
         "price",
         "provider",
         "region",
         "residency",
         "retention",
+        "sent",
         "target",
     )
 
@@ -62,6 +65,8 @@ class Candidate:
         self.target = target
         self.name = name
         self.provider, _, self.model = name.partition("/")
+        self.sent = [0.0] * 4
+        self.passed = [0] * 4
         self.kind = kind or self.provider
         self.named = declared is None
         self.price = price

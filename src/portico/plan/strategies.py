@@ -15,10 +15,12 @@ from portico.plan.facts import Facts
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 
-STALE: Final = 8.0
+STALE: Final = 2.0
 """Seconds after which a measurement is to be taken anew."""
-PROBED: Final = 0.05
-"""The most of the calls that go to a target only to measure it."""
+PROBED: Final = 0.04
+"""What measuring may add to the time of all calls, as a share."""
+RAREST: Final = 250
+"""Calls, at most, of which one goes to a target that is stale only to measure it."""
 UNMEASURED: Final = 1e6
 """Seconds that stand for a target that is being measured for the first time."""
 
@@ -42,7 +44,7 @@ def least_busy(candidates: Sequence[Candidate]) -> Ranked:
     return _sorted([candidate.health.in_flight for candidate in candidates])
 
 
-def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float, draw: Draw) -> Ranked:
+def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
     """Return those first that are expected to have answered first."""
     size, tokens = facts.size, facts.output_tokens
     healths = [candidate.health for candidate in candidates]
@@ -50,13 +52,13 @@ def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float, dr
         times = [health.first_token[size] + health.per_token[size] * tokens for health in healths]
     else:
         times = [health.whole[size] or health.first_token[size] + health.per_token[size] * tokens for health in healths]
-    return _measured(candidates, times, now, draw)
+    return _measured(candidates, times, size, now)
 
 
-def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float, draw: Draw) -> Ranked:
+def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
     """Return those first whose tokens follow each other the fastest."""
     size = facts.size
-    return _measured(candidates, [candidate.health.per_token[size] for candidate in candidates], now, draw)
+    return _measured(candidates, [candidate.health.per_token[size] for candidate in candidates], size, now)
 
 
 def lowest_cost(candidates: Sequence[Candidate], facts: Facts) -> Ranked:
@@ -75,7 +77,7 @@ def power_of_two(candidates: Sequence[Candidate], facts: Facts, draw: Draw) -> R
     return [one, other, *(index for index in range(count) if index not in (one, other))]
 
 
-def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now: float, draw: Draw) -> Ranked:
+def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now: float) -> Ranked:
     """Return those with the lowest score first: each thing that counts, over the best of them, times its weight."""
     totals = [scoring.failures * candidate.health.failure_rate for candidate in candidates]
     if scoring.cost:
@@ -86,7 +88,7 @@ def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now:
         return _sorted(totals)
     times = [candidate.latency(facts) for candidate in candidates]
     _add(totals, [time or UNMEASURED for time in times], scoring.latency, UNMEASURED)
-    return _probing(candidates, _sorted(totals), times, now, draw)
+    return _probing(candidates, _sorted(totals), totals, facts.size, now)
 
 
 def _add(totals: list[float], values: list[float], weight: float, unknown: float) -> None:
@@ -100,28 +102,33 @@ def _burden(candidate: Candidate, facts: Facts) -> float:
     return (candidate.health.in_flight + 1) * (candidate.latency(facts) or 1e-6)
 
 
-def _measured(candidates: Sequence[Candidate], times: list[float], now: float, draw: Draw) -> Ranked:
+def _measured(candidates: Sequence[Candidate], times: list[float], size: int, now: float) -> Ranked:
     if 0.0 in times:
         times = [
             time or (0.0 if not candidate.health.in_flight else UNMEASURED + candidate.health.in_flight)
             for candidate, time in zip(candidates, times, strict=True)
         ]
-    return _probing(candidates, _sorted(times), times, now, draw)
+    return _probing(candidates, _sorted(times), times, size, now)
 
 
-def _probing(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], now: float, draw: Draw) -> Ranked:
-    """Return the same order, or now and then with one in front that is to be measured anew."""
+def _probing(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], size: int, now: float) -> Ranked:
+    """Return the same order, or now and then with one in front that is to be measured anew; note which one it is."""
     stale = now - STALE
-    if min([candidate.health.sampled for candidate in candidates]) > stale:
-        return ranked
-    for index in ranked[1:]:
-        health = candidates[index].health
-        if times[index] and health.sampled <= stale and not health.in_flight and not health.resting:
-            if draw() >= PROBED:
-                return ranked
-            ranked.remove(index)
-            ranked.insert(0, index)
-            return ranked
+    if min([candidate.sent[size] for candidate in candidates]) <= stale:
+        best = times[ranked[0]]
+        for place in range(1, len(ranked)):
+            one = candidates[ranked[place]]
+            time = times[ranked[place]]
+            if one.sent[size] > stale or not time or one.health.in_flight or one.health.resting:
+                continue
+            # The slower it was, the rarer it is asked: what that may cost is bounded.
+            one.passed[size] += 1
+            worse = time / best - 1 if best else 0.0
+            if one.passed[size] >= min(worse / PROBED, RAREST):
+                one.passed[size] = 0
+                ranked.insert(0, ranked.pop(place))
+            break
+    candidates[ranked[0]].sent[size] = now
     return ranked
 
 

@@ -1,0 +1,149 @@
+"""What callers say of where a call is to go, end to end: it goes there, and the provider hears nothing of it."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway_in_loop import chat, provider
+from portico.testing.mock import MockProvider
+
+Portico = Callable[..., Any]
+LIMITED = "sk-limited-0123456789abcdef"
+
+
+def both(mock: MockProvider, other: MockProvider, **more: Any) -> dict[str, Any]:
+    """Two providers, a name for each, and one for both."""
+    return {
+        "providers": {"one": {**provider(mock), "region": "us"}, "two": {**provider(other), "region": "eu"}},
+        "models": {
+            "smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]},
+            "nested": {"targets": ["smart"]},
+            "trial": {
+                "strategy": "split",
+                "sticky": "customer",
+                "targets": [{"model": "one/gpt-4o-mini", "arm": "a"}, {"model": "two/gpt-4o-mini", "arm": "b"}],
+            },
+        },
+        "keys": {"limited": {"key": LIMITED, "models": ["smart"]}},
+        **more,
+    }
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_fields_for_a_gateway_are_followed_and_do_not_go_on(
+    portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
+) -> None:
+    said = {"provider": {"order": ["two"]}, "models": ["one/gpt-4o"], "route": "fallback", "fallbacks": []}
+    async with portico(both(mock, other)) as gateway:
+        status, headers, _ = await gateway.call("/v1/chat/completions", chat("smart", stream=stream, **said))
+    assert status == 200
+    assert headers["x-portico-target"] == "two/gpt-4o-mini"
+    assert not set(said) & set(other.ledger.last.json)
+    assert other.ledger.last.json["model"] == "gpt-4o-mini"
+    assert not mock.ledger.entries
+
+
+async def test_a_list_of_models_names_the_model_of_a_call_that_names_none(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always("status=500")
+    body = {"models": ["one/gpt-4o-mini", "two/gpt-4o-mini"], "messages": [{"role": "user", "content": "hello"}]}
+    async with portico(both(mock, other)) as gateway:
+        status, headers, _ = await gateway.call("/v1/chat/completions", body)
+        (record,) = gateway.records()
+    assert (status, headers["x-portico-target"]) == (200, "two/gpt-4o-mini")
+    assert record["model"] == "one/gpt-4o-mini"
+    assert "models" not in other.ledger.last.json
+
+
+async def test_fall_backs_of_a_header_are_tried_and_its_strategy_is_taken(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always("status=500")
+    headers = {"x-portico-fallbacks": "two/gpt-4o-mini", "x-portico-retries": "1"}
+    async with portico(both(mock, other)) as gateway:
+        status, told, _ = await gateway.call("/v1/chat/completions", chat("one/gpt-4o-mini"), headers=headers)
+    assert (status, told["x-portico-target"]) == (200, "two/gpt-4o-mini")
+    assert len(mock.ledger.entries) == 2
+
+
+async def test_a_config_of_portkey_decides_and_its_parameters_replace_those_of_the_call(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    config = {
+        "strategy": {
+            "mode": "conditional",
+            "conditions": [{"query": {"metadata.plan": {"$eq": "paid"}}, "then": "b"}],
+            "default": "a",
+        },
+        "targets": [
+            {"name": "a", "provider": "one"},
+            {"name": "b", "provider": "two", "override_params": {"model": "gpt-4o", "temperature": 0.5}},
+        ],
+    }
+    headers = {"x-portkey-config": json.dumps(config), "x-portkey-metadata": '{"plan": "paid"}'}
+    async with portico(both(mock, other)) as gateway:
+        status, told, _ = await gateway.call("/v1/chat/completions", chat("gpt-4o-mini"), headers=headers)
+    assert (status, told["x-portico-target"]) == (200, "two/gpt-4o")
+    assert other.ledger.last.json["temperature"] == 0.5
+
+
+ESCAPES: list[tuple[dict[str, Any], dict[str, str]]] = [
+    ({"models": ["one/gpt-4o"]}, {}),
+    ({"fallbacks": ["one/gpt-4o"]}, {}),
+    ({}, {"x-portico-fallbacks": "one/gpt-4o"}),
+    ({}, {"x-portkey-provider": "one"}),
+]
+
+
+@pytest.mark.parametrize(("body", "headers"), ESCAPES)
+async def test_nothing_that_a_caller_says_reaches_a_model_that_the_key_may_not_use(
+    portico: Portico, mock: MockProvider, other: MockProvider, body: dict[str, Any], headers: dict[str, str]
+) -> None:
+    async with portico(both(mock, other)) as gateway:
+        status, _, told = await gateway.call(
+            "/v1/chat/completions", chat("smart", **body), headers=headers, key=LIMITED
+        )
+    assert status == 403, told
+    assert not mock.ledger.entries
+
+
+async def test_a_reply_says_why_a_call_went_where_it_did_if_it_was_asked_to(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    wants = {"provider": {"ignore": ["one"]}}
+    async with portico(both(mock, other)) as gateway:
+        _, told, _ = await gateway.call(
+            "/v1/chat/completions", chat("nested", **wants), headers={"x-portico-route": "1"}
+        )
+        _, silent, _ = await gateway.call("/v1/chat/completions", chat("nested"))
+    assert told["x-portico-route"] == "two/gpt-4o-mini; not one/gpt-4o-mini: the request ignores its provider"
+    assert "x-portico-route" not in silent
+
+
+async def test_the_arm_of_an_experiment_is_on_the_record_and_stays_with_its_customer(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    async with portico(both(mock, other)) as gateway:
+        for _ in range(2):
+            for number in range(8):
+                headers = {"x-portico-customer": f"c{number}", "x-portico-session": "s1"}
+                await gateway.call("/v1/chat/completions", chat("trial"), headers=headers)
+        records = gateway.records()
+    arms = {(record["customer"], record["arm"]) for record in records}
+    assert len(arms) == 8
+    assert {arm for _, arm in arms} == {"a", "b"}
+    assert {record["session"] for record in records} == {"s1"}
+    assert all(record["target"].startswith("one" if record["arm"] == "a" else "two") for record in records)
+
+
+async def test_a_call_that_nothing_can_serve_is_told_so_and_nothing_is_asked(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    async with portico(both(mock, other)) as gateway:
+        status, _, body = await gateway.call("/v1/chat/completions", chat("smart", provider={"only": ["groq"]}))
+    assert status == 400
+    assert json.loads(body)["error"]["code"] == "no_target"
+    assert not mock.ledger.entries
