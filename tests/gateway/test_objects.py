@@ -1,5 +1,6 @@
 """What lives at providers: each asked for with the key that made it, by nobody but its owner, through the real SDKs."""
 
+import asyncio
 import io
 import json
 from collections.abc import AsyncIterator, Callable
@@ -302,3 +303,135 @@ async def test_a_file_in_a_conversation_is_read_where_it_is(portico: Portico, mo
             escaped = json.dumps({"model": "gpt-4o-mini", "input": parts}).replace("file_id", "file\\u005fid")
             status, _, _ = await gateway.call("/v1/responses", escaped.encode(), key=BOB)
             assert status == 404
+
+
+async def test_without_a_model_the_provider_is_named_or_the_only_one(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    declared = config(one=provider(mock), two=provider(other), claude=provider(mock, "anthropic"))
+    async with portico(declared) as gateway, client(gateway) as alice:
+        with pytest.raises(openai.BadRequestError, match="one, two in the header x-portico-provider"):
+            await alice.files.create(file=("a.txt", b"a"), purpose="user_data")
+        with pytest.raises(openai.BadRequestError, match="keeps no files"):
+            await alice.with_options(default_headers={"x-portico-provider": "claude"}).files.list()
+        two = alice.with_options(default_headers={"x-portico-provider": "two"})
+        file = await two.files.create(file=("a.jsonl", LINES), purpose="batch")
+        assert other.ledger.last.path == "/v1/files"
+        assert (await alice.files.retrieve(file.id)).id == file.id
+        one = alice.with_options(default_headers={"x-portico-provider": "one"})
+        with pytest.raises(openai.NotFoundError):
+            await one.files.retrieve(file.id)
+        assert [each.id for each in (await alice.files.list()).data] == [file.id]
+        assert (await one.files.list()).data == []
+        job = await alice.fine_tuning.jobs.create(model="two/gpt-4o", training_file=file.id)
+        assert job.model == "gpt-4o"
+        async with claude(gateway) as theirs:
+            assert (await theirs.beta.files.upload(file=("a.txt", b"text"))).size_bytes == 4
+
+
+async def test_the_path_of_a_provider_leads_to_its_objects_too(portico: Portico, mock: MockProvider) -> None:
+    declared = config(openai=two_keys(mock))
+    for key in declared["keys"].values():
+        key["passthrough"] = ["openai"]
+    async with portico(declared) as gateway:
+        through = AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key=ALICE, max_retries=0)
+        async with through, client(gateway, BOB) as bob:
+            for _ in range(2):
+                file = await through.files.create(file=("a.txt", b"a"), purpose="user_data")
+                assert (await through.files.content(file.id)).content == b"a"
+                told = await through.responses.create(model="gpt-4o-mini", input="Hi")
+                assert (await through.responses.retrieve(told.id)).id == told.id
+            with pytest.raises(openai.NotFoundError):
+                await bob.files.retrieve(file.id)
+            assert (await AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key=BOB).files.list()).data == []
+
+
+@pytest.mark.parametrize("piece", [None, 1, 7])
+async def test_nobody_hears_of_a_stored_reply_before_it_is_remembered(
+    portico: Portico, mock: MockProvider, piece: int | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if piece is not None:
+        mock.defaults = {"split": str(piece)}
+    async with portico(config(openai=two_keys(mock))) as gateway:
+        state = gateway.gateway.state
+        gate, asked = asyncio.Event(), asyncio.Event()
+        own = state.own
+
+        async def late(thing: Any) -> None:
+            asked.set()
+            await gate.wait()
+            await own(thing)
+
+        monkeypatch.setattr(state, "own", late)
+        body = json.dumps({"model": "gpt-4o-mini", "input": "Hi", "stream": True}).encode()
+        reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+        head = f"POST /v1/responses HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {ALICE}\r\n"
+        writer.write(f"{head}content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n".encode() + body)
+        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(mock.ledger.idle(), 20)
+        while mock.ledger.last.outcome == "open":
+            await asyncio.sleep(0)
+        told = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in told
+        assert not reader._buffer, "the id is on its way before it is remembered"  # type: ignore[attr-defined]
+        gate.set()
+        rest = await asyncio.wait_for(reader.readuntil(b"0\r\n\r\n"), 20)
+        writer.close()
+        name = state.owned_by("team:core", "response")[0].id.rpartition("\n")[2]
+    assert name.encode() in rest.replace(b"\r\n", b"") or piece is not None
+
+
+async def test_a_job_without_a_bound_needs_an_allowance_under_a_hard_budget(
+    portico: Portico, mock: MockProvider
+) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["budgets"] = [{"usd": 5}]
+    declared["keys"]["carol"] |= {"budgets": [{"usd": 5}], "allowance_usd": 2}
+    async with portico(declared) as gateway, client(gateway) as alice, client(gateway, CAROL) as carol:
+        file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
+        asked: Any = {"input_file_id": file.id, "endpoint": "/v1/responses", "completion_window": "24h"}
+        with pytest.raises(openai.BadRequestError, match="nobody can say"):
+            await alice.batches.create(**asked)
+        assert await carol.batches.create(**asked)
+        assert await carol.batches.create(**asked)
+        with pytest.raises(openai.RateLimitError):
+            await carol.batches.create(**asked)
+        assert (await carol.files.retrieve(file.id)).id == file.id
+        records = gateway.records()
+    assert [record["basis"] for record in records if record["operation"] == "batches_create"] == [
+        "none", "unknown", "unknown", "none",
+    ]  # fmt: skip
+
+
+async def test_a_key_that_is_limited_to_models_starts_no_job_of_others(portico: Portico, mock: MockProvider) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["models"] = ["gpt-4o-mini"]
+    async with portico(declared) as gateway, client(gateway) as alice:
+        file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
+        with pytest.raises(openai.PermissionDeniedError):
+            await alice.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
+        with pytest.raises(openai.PermissionDeniedError):
+            await alice.fine_tuning.jobs.create(model="gpt-4o", training_file=file.id)
+        assert (await alice.fine_tuning.jobs.create(model="gpt-4o-mini", training_file=file.id)).id
+
+
+async def test_what_is_gone_at_its_provider_is_in_no_list(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=two_keys(mock))) as gateway, client(gateway) as alice:
+        files = [await alice.files.create(file=("a.txt", b"a"), purpose="user_data") for _ in range(3)]
+        for key in UPSTREAM:
+            mock.objects.of(key, "files").pop(files[1].id, None)
+        assert [file.id for file in (await alice.files.list()).data] == [files[2].id, files[0].id]
+        with pytest.raises(openai.NotFoundError):
+            await alice.files.retrieve(files[1].id)
+        mock.script("status=500", times=1)
+        with pytest.raises(openai.InternalServerError):
+            await alice.files.list()
+        assert [file.id for file in (await alice.files.list(order="asc")).data] == [files[0].id, files[2].id]
+
+
+async def test_an_upload_that_nobody_began_is_not_there(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(gemini=provider(mock, "gemini"))) as gateway:
+        status, _, body = await gateway.call("/upload/v1beta/files?upload_id=guess", b"x", key=None)
+        assert (status, json.loads(body)["error"]["status"]) == (404, "NOT_FOUND")
+        status, _, _ = await gateway.call("/upload/v1beta/files", b"{}", key=None)
+        assert status == 401

@@ -64,14 +64,10 @@ def _objects(value: Any) -> Iterator[dict[str, Any]]:
         here = waiting.pop()
         if isinstance(here, dict):
             yield here
-            waiting += [inner for name, inner in here.items() if isinstance(inner, dict | list) and _inner(here, name)]
+            # At the top nothing is a tool's: there `input` is the conversation itself.
+            waiting += [inner for name, inner in here.items() if here is value or name not in _OWN_WORDS]
         elif isinstance(here, list):
-            waiting += [inner for inner in here if isinstance(inner, dict | list)]
-
-
-def _inner(here: Mapping[str, Any], name: str) -> bool:
-    # `input` is the conversation itself in a request to Responses, and a tool's in a block of Messages.
-    return name not in _OWN_WORDS or (name == "input" and "type" not in here)
+            waiting += here
 
 
 def _of_messages(value: Any) -> Iterator[Reference]:
