@@ -13,6 +13,7 @@ What is not an LLM call goes to the control process.
 
 import asyncio
 import contextlib
+import functools
 import mmap
 import os
 import random
@@ -33,7 +34,7 @@ from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
 from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
-from portico.dialects.stand_ins import COUNTS
+from portico.dialects.stand_ins import COUNTS, RESUMABLE
 from portico.dialects.tokens import summed
 from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
@@ -42,6 +43,7 @@ from portico.known import Known
 from portico.objects import ObjectCalls
 from portico.plan.wish import first_named
 from portico.records import Records
+from portico.rules import Bound
 from portico.snapshot import Snapshot
 from portico.stages import own
 from portico.stages.admit import admit, extender
@@ -68,6 +70,7 @@ from portico.wire.exchange import Exchange
 if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
+    from portico.resuming import Resuming
 
 LONGEST_NAME = 512
 """Characters of a model's name."""
@@ -236,7 +239,10 @@ class Gateway:
                 call.stores = False
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 hide_usage = outgoing.asks_usage and target.asks_usage
-                await self._stream(exchange, call, arrival, target, translation, hide_usage, outgoing.body)
+                resuming = None
+                if outgoing.goes_on(target):
+                    resuming = self._resuming(call, outgoing, targets, snapshot, policy, translation)
+                await self._stream(exchange, call, arrival, target, translation, hide_usage, outgoing.body, resuming)
             elif translation is not None:
                 others: list[Arrival] = []
                 if translation.more and arrival.status < 400:
@@ -363,6 +369,9 @@ class Gateway:
             plain = snapshot.routes.plain(model, operation.name, len(body))
         targets = plain if plain is not None else self._routed(call, snapshot, known, outgoing, exchange.path)
         asked = outgoing.asked
+        if call.stream and operation.name in RESUMABLE and isinstance(outgoing.body, bytes):
+            outgoing.resumes = not call.refers and snapshot.routes.resumes(model)
+            outgoing.stores = call.stores
         if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
             field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
             outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
@@ -553,6 +562,7 @@ class Gateway:
         translation: "Translation | Errand | None",
         hide_usage: bool,
         asked: object,
+        resuming: "Resuming | None" = None,
     ) -> None:
         """Pass a stream on, piece by piece, and account for it."""
         translation = cast("Translation | None", translation)  # only conversations stream
@@ -580,6 +590,8 @@ class Gateway:
         kept = self._kept(call)
         if kept is not None:
             consume = copied(consume, kept)
+        if resuming is not None:
+            consume = resuming.watched(consume, arrival)
         try:
             if exchange.paused:
                 arrival.pause()
@@ -607,7 +619,13 @@ class Gateway:
         failure = arrival.error
         rest = watch.flush() if failure is None else b""
         reported = watch.failed
-        settle_stream(call, watch, passed, target.price, asked, target.model)
+        if resuming is not None:
+            write(rest)
+            rest = b""
+            keep = functools.partial(copied, kept=kept) if kept is not None else unchanged
+            failure = await resuming.end(exchange, target, passed, write, failure, keep)
+        else:
+            settle_stream(call, watch, passed, target.price, asked, target.model)
         if kept is not None:
             self._keep(call, b"".join(kept), arrival.status)
         if failure is None and call.stream and not watch.finished and reported is None:
@@ -633,6 +651,25 @@ class Gateway:
         else:
             # What is cut off says so; an array, or sound, has no place for words.
             exchange.abort()
+
+    def _resuming(
+        self,
+        call: Call,
+        outgoing: Outgoing,
+        targets: Sequence[Target],
+        snapshot: Snapshot,
+        policy: Policy,
+        translation: "Translation | Errand | None",
+    ) -> "Resuming":
+        """Return what goes on with a stream of this call that dies."""
+        from portico.dialects.resume.answer import Answer
+        from portico.resuming import Resuming
+
+        def extending(bound: Bound) -> Extend:
+            return extender(call, outgoing, targets, snapshot.bounds, self.state, self._now, bound)
+
+        assert isinstance(translation, Answer), "what can be gone on with is translated"
+        return Resuming(translation, call, outgoing, targets, policy, self.client.fetch, extending)
 
     def _signature(self, call: Call) -> bytes:
         """Return the header lines in which the gateway says what became of the call."""
@@ -735,6 +772,11 @@ def copied(consume: Callable[[bytes], None], kept: list[bytes]) -> Callable[[byt
         consume(chunk)
 
     return both
+
+
+def unchanged(consume: Callable[[bytes], None]) -> Callable[[bytes], None]:
+    """Return what takes pieces as it is."""
+    return consume
 
 
 async def last_words(arrival: Arrival) -> None:

@@ -27,6 +27,9 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
 
     `assumed_nano_usd` is what a try is charged at, besides the call's own cost, that may have been billed and of which
     nothing is known: its bound.
+
+    Where an answer was gone on with at another target, each try that said a part of it has what it used, what that
+    cost and where its usage is from; the call has the sums.
     """
 
     target: str
@@ -37,6 +40,9 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
     first_byte_us: int | None = None
     upstream_request_id: str | None = None
     assumed_nano_usd: int | None = None
+    usage: Usage | None = None
+    cost_nano_usd: int | None = None
+    basis: Basis | None = None
 
 
 class Record(msgspec.Struct, omit_defaults=True):

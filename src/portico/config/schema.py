@@ -385,6 +385,13 @@ class Model(Closed, frozen=True):
             "its arm, by weight, for good."
         ),
     ] = "fallback"
+    resume: Annotated[
+        bool,
+        said(
+            "Whether a stream that breaks off is gone on with at the next target: the answer so far is given to it, "
+            "and the caller hears one answer. Otherwise it ends with an error."
+        ),
+    ] = False
     fallbacks: Annotated[Fallbacks, said("Other targets, by why these could not serve a call.")] = Fallbacks()
     hedge: Annotated[Hedge | None, said("Ask a second target where the first is slow to answer.")] = None
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()

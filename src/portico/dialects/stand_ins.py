@@ -17,6 +17,8 @@ content (signed thoughts, media in tool results, documents and their citations),
 
 CONVERSATIONS = frozenset(name for one in SPOKEN.values() for name in (one.whole, one.streamed)) | {"completions"}
 """The operations that have a place in every dialect."""
+RESUMABLE = frozenset(one.streamed for one in SPOKEN.values())
+"""The operations whose streams can be gone on with at another provider."""
 
 
 EMBEDDINGS = ("cohere_embed", "batch_embed_contents", "predict", "embed_content", "embeddings", "invoke")

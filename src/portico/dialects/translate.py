@@ -9,6 +9,7 @@ fall-back there is another, and making it raises InvalidRequest where the provid
     send(translation.body)
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Protocol, cast
@@ -117,6 +118,12 @@ class Question:
 
     def __repr__(self) -> str:
         return f"<Question {self.operation.name} {self.request.model!r}>"
+
+    def put(self, request: Request) -> "Question":
+        """Return the question with another request in its place."""
+        other = copy.copy(self)
+        other.request = request
+        return other
 
 
 class Translation:

@@ -6,6 +6,7 @@ How an event is written is each dialect's own: it fills in the methods of `Voice
 """
 
 from portico.dialects.crossing import Given
+from portico.dialects.resume.said import Said
 from portico.errors import PorticoError
 from portico.ir import (
     AnyEvent,
@@ -140,6 +141,22 @@ class Voice:
         for event in events:
             self._hear(event)
         return self._said()
+
+    def anew(self, frame: Frame) -> bytes:
+        """Return what the events of a frame come to, whatever dialect they are of."""
+        return Voice.feed(self, frame)
+
+    def take_over(self, said: Said) -> None:
+        """Go on anew after frames of this dialect that said this much: its parts are the blocks that were told."""
+        self.begun = True
+        self.model = said.started.model
+        self.usage = said.usage
+        self.blocks = said.next
+        for index, spoken in said.parts.items():
+            if not spoken.ended:
+                item = self._items[index] = Item(spoken.part)
+                item.block = index
+                self._current = index
 
     def finish(self) -> bytes:
         """Return what ends the stream properly; nothing where it has ended."""

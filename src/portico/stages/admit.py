@@ -7,6 +7,8 @@ import msgspec
 
 from portico.call import Call, Extend
 from portico.dialects.limits import limited
+from portico.dialects.operations import Operation
+from portico.dialects.request import peek
 from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, UnboundedCall
 from portico.rules import Applied, Bound, Rule
 from portico.state.asking import ask
@@ -124,9 +126,18 @@ async def admit(
 
 
 def extender(
-    call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    bounds: Bounds,
+    state: State,
+    now: Callable[[], Moment],
+    rest: Bound | None = None,
 ) -> Extend:
-    """Return what reserves more for another attempt than `admit` did for one of the plan's targets."""
+    """Return what reserves more for another attempt than `admit` did for one of the plan's targets.
+
+    `rest` is the most that the attempt can use, where it is known: that of the rest of an answer.
+    """
     permit = call.permit
     assert permit is not None
     first = targets[0]
@@ -138,8 +149,8 @@ def extender(
         if target is not first:
             rows = {scope.row for scope in permit.scopes}
             more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
-        bound, dearer = call.bound, False
-        if target not in targets and _measured((*permit.scopes, *more)):
+        bound, dearer = (call.bound if rest is None else rest), False
+        if rest is None and target not in targets and _measured((*permit.scopes, *more)):
             # A target that was not in the plan may be dearer than what was reserved for those that were.
             own = _bound(call, outgoing, (target,))
             bound = _dearer(reserved, own)
@@ -153,6 +164,14 @@ def extender(
             call.bound = bound
 
     return extend
+
+
+def bound_of(call: Call, operation: Operation, body: bytes, target: Target) -> Bound:
+    """Return the most that one more attempt can use, of a call under way: that of a body of the target's own."""
+    permit = call.permit
+    if permit is None or not _measured(permit.scopes):
+        return NOTHING
+    return _allowed(call, target.ceiling.closely(operation, peek(operation, body, b"application/json"), body))
 
 
 def _about(call: Call) -> bytes:

@@ -94,6 +94,7 @@ class Routes:
         self._aliases = aliases
         self._patterns = Patterns(aliases)
         self._upstreams = upstreams
+        self._resuming = any(alias.resume for alias in aliases.values())
         self._timeouts = timeouts
         self._health = health
         self._secret = secret
@@ -274,6 +275,16 @@ class Routes:
         wish = msgspec.structs.replace(wish) if wish is not None else Wish()
         wish.strategy = wish.strategy or strategy
         return bare, wish
+
+    def resumes(self, name: str) -> bool:
+        """Return whether a stream of this name that dies is to be gone on with at another target."""
+        if not self._resuming:
+            return False
+        alias = self._aliases.get(name)
+        if alias is None:
+            match = self._patterns.find(name)
+            alias = self._aliases[match.pattern] if match is not None else None
+        return alias is not None and alias.resume
 
     def unnamed(self, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call that names no model may go.

@@ -28,6 +28,7 @@ Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 PLAIN_JSON: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
 if TYPE_CHECKING:
     from portico.dialects import crossing
+    from portico.dialects.resume.answer import Answer
     from portico.dialects.tasks import Errand, Task
     from portico.dialects.translate import Question, Translation
 
@@ -51,8 +52,9 @@ class Outgoing:
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
     is true where a stream is to be asked for its usage because the caller did not. `limit` bounds a reply that is held
-    whole. `bound` is the most that it can use, where that is known before anybody looks.
-    `lines` remembers which of the headers go on, by where they go: requests with the same headers share it.
+    whole. `bound` is the most that it can use, where that is known before anybody looks. `resumes` says that a stream
+    that dies is gone on with at another target, `stores` that the caller wants its answer kept. `lines` remembers
+    which of the headers go on, by where they go: requests with the same headers share it.
     """
 
     __slots__ = (
@@ -69,6 +71,8 @@ class Outgoing:
         "operation",
         "passed",
         "query",
+        "resumes",
+        "stores",
         "stream",
         "strict",
         "translations",
@@ -97,6 +101,8 @@ class Outgoing:
         self.call_id = ""
         self.model = ""
         self.strict = False
+        self.resumes = False
+        self.stores = False
         self.bound: Bound | None = None
         self.translations: dict[Target, Translation | Errand] = {}
         self._question: Question | Task | None = None
@@ -135,8 +141,11 @@ class Outgoing:
     def crosses(self, target: Target) -> bool:
         """Return whether a target gets the request in other words than the caller's.
 
-        It speaks another dialect, or the caller gives back what was sealed for it on its way through another one.
+        It speaks another dialect, or the caller gives back what was sealed for it on its way through another one, or
+        a stream is listened to, so that another target can go on with it.
         """
+        if self.goes_on(target):
+            return True
         name = target.stands_in(self.operation.name, self.stream)
         if name != self.operation.name:
             return self.passed is None
@@ -146,10 +155,30 @@ class Outgoing:
             return False
         return rewords(name, self.asked.members, target.quirks)
 
+    def goes_on(self, target: Target) -> bool:
+        """Return whether a stream of a target that dies can be gone on with at another one.
+
+        Not where the target keeps the answer, to be named in a later call: it would be kept without its end.
+        """
+        if not self.resumes:
+            return False
+        native = self.stores and target.stands_in("responses", True) == "responses"
+        return not (native and "responses" in target.upstream.provider.objects)
+
     def part(self, target: Target, body: bytes) -> "Outgoing":
         """Return this with another body for a target: one of several that a translation needs."""
         other = copy.copy(self)
         other.translations = {target: self.translations[target].part(body)}  # type: ignore[union-attr]  # an Errand
+        return other
+
+    def rest(self, answer: "Answer", target: Target) -> "Outgoing":
+        """Return the request for the rest of an answer, for a target. Raises InvalidRequest where it cannot be made."""
+        name = target.stands_in(self.operation.name, True)
+        assert name is not None
+        crossing, _, _ = _translating()
+        told = crossing.Target(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
+        other = copy.copy(self)
+        other.translations = {target: answer.rest(name, told)}
         return other
 
     def translation(self, target: Target) -> "Translation | Errand":
@@ -167,11 +196,13 @@ class Outgoing:
                 created=int(time.time()),
                 new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
             )
-            made = self._made(name, told, given)
+            made = self._made(name, told, given, self.goes_on(target))
             self.translations[target] = made
         return made
 
-    def _made(self, name: str, told: "crossing.Target", given: "crossing.Given") -> "Translation | Errand":
+    def _made(
+        self, name: str, told: "crossing.Target", given: "crossing.Given", goes_on: bool
+    ) -> "Translation | Errand":
         body, question = self.body, self._question
         assert isinstance(body, bytes)
         if self.operation.name in TASKS:
@@ -190,6 +221,10 @@ class Outgoing:
                 array="alt=sse" not in self.query,
                 members=self.asked.members if self.asked is not None else None,
             )
+        if goes_on:
+            from portico.dialects.resume.answer import Answer
+
+            return Answer(question, name, told, given, strict=self.strict)
         return put(question, name, told, given, strict=self.strict)
 
     def head_for(self, line: Line, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:

@@ -21,6 +21,7 @@ from portico.dialects.chat.thoughts import DETAILS, render_details
 from portico.dialects.chat.usage import render_usage
 from portico.dialects.chat.watch import stream_error
 from portico.dialects.crossing import Given
+from portico.dialects.resume.said import Said
 from portico.dialects.seal import seal_call
 from portico.errors import PorticoError
 from portico.framing import sse
@@ -95,10 +96,31 @@ class Encoder:
             written = self._as_it_was(frame)
             if written is not None:
                 return written
+        return self.anew(frame)
+
+    def anew(self, frame: Frame) -> bytes:
+        """Write what the events of a frame come to, whatever dialect they are of."""
+        if self._failed:
+            return b""
         events = frame.events
         if len(events) == 1:
             return self._event(events[0])
         return b"".join([self._event(event) for event in events])
+
+    def take_over(self, said: Said) -> None:
+        """Go on anew after frames of this dialect that said this much."""
+        started = said.started
+        self._foreign = True
+        self._silent = False
+        self._head = b""
+        self._open_as(started.id or self._given.new_id("chatcmpl-"), started)
+        if said.parts:
+            self._spoken.add(0)
+        for index, spoken in said.parts.items():
+            if not spoken.ended:
+                self._parts[0, index] = _Part(spoken.part, -1)
+        if said.finished is not None:
+            self._finished.add(0)
 
     def fail(self, error: PorticoError) -> bytes:
         """Write an error, which ends the stream."""
@@ -173,17 +195,19 @@ class Encoder:
 
     def _started(self, event: Started) -> bytes:
         if not self._head:
-            given = self._given
-            head = _encode(
-                {
-                    "id": given.new_id("chatcmpl-"),
-                    "object": "chat.completion.chunk",
-                    "created": event.created if event.created is not None else given.created,
-                    "model": event.model or self._request.model,
-                }
-            )
-            self._head = b"data: " + head[:-1] + b',"choices":['
+            self._open_as(self._given.new_id("chatcmpl-"), event)
         return b""
+
+    def _open_as(self, name: str, event: Started) -> None:
+        head = _encode(
+            {
+                "id": name,
+                "object": "chat.completion.chunk",
+                "created": event.created if event.created is not None else self._given.created,
+                "model": event.model or self._request.model,
+            }
+        )
+        self._head = b"data: " + head[:-1] + b',"choices":['
 
     def _delta(self, choice: int, delta: Table, logprobs: Any = None) -> bytes:
         if choice not in self._spoken:

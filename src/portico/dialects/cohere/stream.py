@@ -13,6 +13,7 @@ from portico.dialects.cohere.content import PLAN, Object, parse_citation
 from portico.dialects.cohere.reply import finish_of, logprobs, usage_of
 from portico.dialects.cohere.voice import Voice
 from portico.dialects.crossing import Given
+from portico.dialects.resume.said import Said
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamError
 from portico.framing import sse
@@ -258,17 +259,35 @@ class Encoder:
         self._request = request
         self._given = given
         self._voice: Voice | None = None
+        self._contents = 0
+        self._citations = 0
         self._over = False
+
+    def take_over(self, said: Said) -> None:
+        """Go on anew after frames of this dialect that said this much."""
+        self._voice = Voice(self._request, self._given, "cohere")
+        self._voice.take_over(said, self._contents, self._citations)
 
     def feed(self, frame: Frame) -> bytes:
         """Return what a frame comes to."""
         if self._over:
             return b""
         if frame.dialect == "cohere":
+            kind = frame.extra.get("type")
+            if kind == "content-start":
+                self._contents += 1
+            elif kind == "citation-start":
+                self._citations += 1
             try:
                 return _again(frame)
             except RecursionError as error:
                 raise BadUpstreamReply("An event of the stream is nested too deeply") from error
+        return self.anew(frame)
+
+    def anew(self, frame: Frame) -> bytes:
+        """Return what the events of a frame come to, whatever dialect they are of."""
+        if self._over:
+            return b""
         if self._voice is None:
             self._voice = Voice(self._request, self._given, frame.dialect)
         out: list[bytes] = []

@@ -11,6 +11,7 @@ import msgspec
 from portico.dialects.cohere.content import Object, render_citation
 from portico.dialects.cohere.reply import reason_of, render_content, render_logprobs, render_usage
 from portico.dialects.crossing import Given
+from portico.dialects.resume.said import Said
 from portico.dialects.seal import seal, seal_call
 from portico.ir import (
     AnyEvent,
@@ -90,6 +91,18 @@ class Voice:
             else:
                 self._one(part, event, out)
                 self._go_on(out)
+
+    def take_over(self, said: Said, contents: int, citations: int) -> None:
+        """Go on after events of this dialect that said this much; of contents and citations, so many began."""
+        self._id = said.started.id or self._given.new_id("")
+        self._contents = contents
+        self._citations = citations
+        opened = said.open
+        if opened is not None:
+            begun = self._parts[opened] = _Begun(said.parts[opened].part)
+            begun.texts.append(said.parts[opened].text)
+            begun.place = contents - 1
+            self._current = opened
 
     def end(self, out: list[bytes]) -> None:
         """Append the end: what is still open, why it ended, what was used."""

@@ -20,6 +20,7 @@ from portico.dialects.gemini.reply import CANDIDATE, REPLY, blocked, created, fi
 from portico.dialects.gemini.spelling import Malformed, Object, opened
 from portico.dialects.gemini.voice import Voice
 from portico.dialects.observer import failure
+from portico.dialects.resume.said import Said
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamError
 from portico.framing import jsonarray, sse
@@ -359,6 +360,12 @@ class Encoder:
             return b""
         if frame.dialect == "gemini":
             return b"" if _END in frame.extra else self._written([again(frame)])
+        return self.anew(frame)
+
+    def anew(self, frame: Frame) -> bytes:
+        """Return what the events of a frame come to, whatever dialect they are of."""
+        if self._over:
+            return b""
         if self._voice is None:
             self._voice = Voice(self._request, self._given)
         said: list[Object] = []
@@ -367,6 +374,11 @@ class Encoder:
                 return self._written(said) + self.fail(event.error)
             self._voice.hear(event, frame, said)
         return self._written(said)
+
+    def take_over(self, said: Said) -> None:
+        """Go on anew after frames of this dialect that said this much."""
+        self._voice = Voice(self._request, self._given)
+        self._voice.take_over(said)
 
     def fail(self, error: PorticoError) -> bytes:
         """Return the error that ends the stream; nothing where it is over."""

@@ -12,6 +12,7 @@ from portico.dialects.gemini.grounding import grounding, render_logprobs
 from portico.dialects.gemini.reply import nothing_lost, reason_of, render_usage
 from portico.dialects.gemini.spelling import Object
 from portico.dialects.gemini.writing import render_part, sealed
+from portico.dialects.resume.said import Said
 from portico.ir import (
     AnyEvent,
     ArgumentsDelta,
@@ -70,6 +71,17 @@ class Voice:
                 self._close(event.choice, begun, event.part, out)
         elif isinstance(event, ThinkingDelta | ArgumentsDelta | AudioDelta | CitationDelta):
             self._more(event, frame, out)
+
+    def take_over(self, said: Said) -> None:
+        """Go on after elements of this dialect that said this much."""
+        self._begin(said.started.model)
+        if said.started.id:
+            self._head["responseId"] = said.started.id
+        frame = Frame(dialect="gemini")
+        for index, spoken in said.parts.items():
+            if not spoken.ended:
+                begun = self._open[0, index] = _Begun(spoken.part, frame)
+                begun.texts.append(spoken.text)
 
     def _begin(self, model: str) -> None:
         self._head = {

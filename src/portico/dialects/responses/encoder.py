@@ -30,6 +30,7 @@ from portico.dialects.responses.output import (
     token_logprobs,
     write_usage,
 )
+from portico.dialects.resume.said import Said
 from portico.errors import PorticoError
 from portico.framing import sse
 from portico.ir import (
@@ -114,15 +115,25 @@ class Encoder:
         self._finish: Finish | None = None
         self._refused = False
         self._over = False
+        self._told: dict[int, tuple[str, int, int]] = {}
+        self._undone: list[tuple[int, Object]] = []
 
     def feed(self, frame: Frame) -> bytes:
         """Return what a frame comes to: one event where it is of this dialect, else none or several."""
         if frame.dialect == "responses":
             return self._own(frame)
+        return self.anew(frame)
+
+    def anew(self, frame: Frame) -> bytes:
+        """Return what the events of a frame come to, whatever dialect they are of."""
         if self._over:
             return b""
         self._maker = frame.dialect
         out: list[bytes] = []
+        if self._undone:
+            for at, item in self._undone:
+                self._done(at, item, out)
+            self._undone = []
         events = frame.events
         if len(events) == 1 and type(event := events[0]) is TextDelta and not event.choice:
             # More of a text that is open, as nearly all frames are.
@@ -143,6 +154,31 @@ class Encoder:
             if event.choice == 0:  # type: ignore[union-attr]  # all but Failed have one
                 self._event(event, out)
         return b"".join(out)
+
+    def take_over(self, said: Said) -> None:
+        """Go on anew after frames of this dialect that said this much; a thought that was open is done as it is."""
+        if self._response is None:
+            self._response = frame(self._request, self._given)
+        messages: dict[int, _Message] = {}
+        for index, spoken in said.parts.items():
+            item_id, at, content = self._told.get(index, ("", -1, 0))
+            if at < 0 or at in self._output:
+                continue
+            if type(spoken.part) is Thinking:
+                self._undone.append((at, {"id": item_id, "type": "reasoning", "summary": [], "status": "incomplete"}))
+            elif type(spoken.part) is Text:
+                message = messages.get(at)
+                if message is None:
+                    message = messages[at] = self._message = _Message(item_id, at)
+                    self._waiting.append(message)
+                piece = self._pieces[index] = _Piece(spoken.part)
+                piece.message, piece.content, piece.text = message, content, [spoken.text]
+                part: Object = {"type": "output_text", "text": spoken.text, "annotations": [], "logprobs": []}
+                message.content += [part] * (content + 1 - len(message.content))
+                piece.ended = spoken.ended
+                if not spoken.ended:
+                    message.open += 1
+                    piece.head = _delta_head(b"response.output_text.delta", message, content)
 
     def fail(self, error: PorticoError) -> bytes:
         """Return the event that ends the stream with an error."""
@@ -200,12 +236,30 @@ class Encoder:
         sequence = value.get("sequence_number")
         if type(sequence) is int:
             self._sequence = sequence + 1
+        if not spoken or (frame.events and type(frame.events[0]) is PartStarted):
+            self._note(kind, value, frame)
         if kind in _ENDS:
             self._over = True
         name = extra.get("$name", kind)
         if "$nameless" in extra or type(name) is not str:
             name = ""
         return sse.render(_encode(value), name.encode("utf-8", "replace"))
+
+    def _note(self, kind: str, value: Object, told: Frame) -> None:
+        """Note where things are, for the case that this has to go on anew."""
+        at, item = value.get("output_index"), value.get("item")
+        if type(at) is int:
+            self._items = max(self._items, at + 1)
+            if kind == "response.output_item.done" and type(item) is dict:
+                self._output[at] = item
+        elif kind == "response.created" and type(response := value.get("response")) is dict:
+            self._response = response
+        for event in told.events:
+            if type(event) is PartStarted and type(at) is int:
+                name = value.get("item_id", item.get("id") if type(item) is dict else None)
+                content = value.get("content_index")
+                content = content if type(content) is int else 0
+                self._told[event.index] = (name if type(name) is str else "", at, content)
 
     # Writing
 
@@ -358,13 +412,7 @@ class Encoder:
         self._say("response.content_part.added", {**place, "part": part}, out)
         kind = b"response.refusal.delta" if refusal else b"response.output_text.delta"
         # The delta events of this text differ in their ends alone.
-        piece.head = b'event: %b\ndata: {"type":"%b","item_id":%b,"output_index":%d,"content_index":%d,' % (
-            kind,
-            kind,
-            _encode(message.id),
-            message.at,
-            piece.content,
-        )
+        piece.head = _delta_head(kind, message, piece.content)
 
     def _text(self, piece: _Piece, text: str, logprobs: Any, out: list[bytes]) -> None:
         if piece.message is None:
@@ -541,6 +589,16 @@ class Encoder:
             called = self._servers.get(part.id)
             if called is not None and called.ended:
                 self._server_done(called, whole if isinstance(whole, ToolResult) else part, out)
+
+
+def _delta_head(kind: bytes, message: _Message, content: int) -> bytes:
+    return b'event: %b\ndata: {"type":"%b","item_id":%b,"output_index":%d,"content_index":%d,' % (
+        kind,
+        kind,
+        _encode(message.id),
+        message.at,
+        content,
+    )
 
 
 _HANDLERS: dict[type, Callable[[Encoder, Any, list[bytes]], None]] = {
