@@ -99,11 +99,18 @@ class ModelNotFound(NotFound):
 
 
 class NoTarget(PorticoError):
-    """All targets of a model are left out: what the call needs, or what it may not do, leaves none."""
+    """All targets of a model are left out: what the call needs, or what it may not do, leaves none.
+
+    `aside` says why of each, by its name.
+    """
 
     status = 400
     code = "no_target"
     fault = "caller"
+
+    def __init__(self, message: str, aside: dict[str, str]) -> None:
+        super().__init__(message, param="model")
+        self.aside = aside
 
 
 class MethodNotAllowed(PorticoError):

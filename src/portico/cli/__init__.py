@@ -15,6 +15,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "keys": ("portico.cli.keys", "Make, list, renew, block and remove keys."),
     "teams": ("portico.cli.teams", "Make, list and remove teams, and say who is in them."),
     "budgets": ("portico.cli.budgets", "Budgets, and how far they are used up."),
+    "explain": ("portico.cli.explain", "Say where a call would go and why, without sending it."),
     "logs": ("portico.cli.logs", "Show calls as they were recorded."),
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
     "audit": ("portico.cli.audit", "Show who changed what, and check the chain of changes."),

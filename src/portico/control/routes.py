@@ -7,12 +7,13 @@ import msgspec
 from msgspec import Meta
 
 from portico import __version__
-from portico.control import credentials, history, keys, members, observed, repricing
+from portico.control import credentials, history, keys, members, observed, planning, repricing
 from portico.control.admin import Look
 from portico.control.objects import changing, listing, making, reading, removing
 from portico.control.replies import NewKeyReply, Page, Rotation, Secret, listed, patch, wish
 from portico.control.routing import EVERYBODY, Answer, Asked, Route
 from portico.control.usage import Usage, usage
+from portico.plan.asked import Question
 from portico.record import Record
 from portico.store.entities.kinds import KINDS
 from portico.store.entities.things import Credential, Id, Key, Membership, Role
@@ -209,6 +210,11 @@ def _observed() -> Iterator[Route]:
         method="GET", path="/api/v1/records/{id}/explain", name="explain_record", allow=EVERYBODY,
         reads=observed.explain, about="Why a call was refused, and how the rules of its key stand now.",
         gives=observed.Explained, may=(404,), group="records",
+    )  # fmt: skip
+    yield Route(
+        method="POST", path="/api/v1/explain", name="explain_call", allow=EVERYBODY, reads=planning.plan,
+        about="Where a call would go and why, without sending it: every target, what it would cost, what bounds it.",
+        takes=Question, gives=planning.Planned, may=(403, 404), group="routing",
     )  # fmt: skip
     yield Route(
         method="GET", path="/api/v1/spend", name="read_spend", about="Sum up what calls used and cost.",

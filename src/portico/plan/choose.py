@@ -55,7 +55,7 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
     found = ordered(kids[0], facts, way, keep) if wish is None else _wanted(kids, facts, way, keep, wish)
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
-        raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", param="model")
+        raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
     return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish)
 
 

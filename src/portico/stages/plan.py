@@ -464,7 +464,27 @@ def plan_call(
     may: May | None,
     budget_left: Callable[[Target], float],
 ) -> Sequence[Target]:
-    """Return where a call goes of which more is known than its model, best first; note on it what that comes to.
+    """Return where a call goes of which more is known than its model, best first; note on it what that comes to."""
+    plan, _ = planned(call, outgoing, routes, said, path, draw, may, budget_left)
+    call.arm, call.wish = plan.arm, plan.wish
+    if said is not None and said.why:
+        call.why = told(plan)[:LONGEST_ROUTE]
+    return plan.targets
+
+
+def planned(
+    call: Call,
+    outgoing: Outgoing,
+    routes: Routes,
+    said: Said | None,
+    path: str,
+    draw: Draw,
+    may: May | None,
+    budget_left: Callable[[Target], float],
+    *,
+    explain: bool = False,
+) -> tuple[Plan, Facts]:
+    """Return the plan of a call, and the facts that it goes by.
 
     What its body says to a gateway is taken out of it, unless all it may go to is a gateway that knows these fields.
     Raises ModelNotFound, InvalidRequest, Forbidden, NoTarget.
@@ -485,14 +505,11 @@ def plan_call(
             wish = of_body({name: members[name] for name in named}, wish)
             outgoing.body, outgoing.asked = spared(operation, asked, named)
     facts = facts_of(call, outgoing, routes, said, budget_left, model, members)
-    plan = routes.plan(facts, draw, wish, config, path=path, may=may)
+    plan = routes.plan(facts, draw, wish, config, path=path, may=may, explain=explain)
     if plan.enforced and outgoing.asked is not None and outgoing.asked.members is not None:
         changed = {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in plan.enforced.items()}
         outgoing.body, outgoing.asked = overlaid(operation, outgoing.asked, {}, changed)
-    call.arm, call.wish = plan.arm, plan.wish
-    if said is not None and said.why:
-        call.why = told(plan)[:LONGEST_ROUTE]
-    return plan.targets
+    return plan, facts
 
 
 def plan_elsewhere(

@@ -1,0 +1,49 @@
+"""Where a call would go, for whom: the plan without sending, and the limits that apply."""
+
+from typing import Final
+
+import msgspec
+
+from portico.control.admin import Look
+from portico.control.routing import Answer, Asked
+from portico.control.usage import Bounds, bounds_of
+from portico.errors import Forbidden
+from portico.plan.asked import Explanation, Question
+from portico.store.entities.kinds import KINDS
+from portico.store.entities.things import Key, Role
+
+ALL: Final[frozenset[Role]] = frozenset(("owner", "admin", "viewer"))
+"""Who may ask for a call that no key of theirs would make."""
+
+
+class Planned(msgspec.Struct, kw_only=True, frozen=True):
+    """The plan of a call that is not sent, and the limits and budgets of its key."""
+
+    plan: Explanation
+    bounds: list[Bounds]
+
+
+def plan(look: Look, asked: Asked) -> Answer:
+    """Answer where a call would go. With `holder`, as that key's; else as of one that may use everything."""
+    # Targets come with connections and prices, which control has no use for at rest.
+    from portico.explain import explain
+
+    question: Question = asked.body
+    if question.holder is None:
+        if look.actor.role not in ALL:
+            raise Forbidden("say which key the call is made with, in `holder`")
+        return Answer(Planned(plan=explain(look.admin.config, question, secret=look.admin.secret), bounds=[]))
+    thing = look.see(KINDS["key"], question.holder)
+    assert isinstance(thing, Key)
+    bounds = bounds_of(look, "key", thing)
+    shares = [
+        one.left / one.amount if one.amount else 0.0 for one in bounds if one.kind == "budget" and one.left is not None
+    ]
+    found = explain(
+        look.admin.config,
+        question,
+        holder=look.admin.holder(look.db, thing),
+        secret=look.admin.secret,
+        budget_left=min(shares, default=1.0),
+    )
+    return Answer(Planned(plan=found, bounds=bounds))

@@ -1,0 +1,176 @@
+"""Where a call would go and why, without sending it: the plan as a gateway makes it, with every target that it weighs.
+
+What workers measure is not known here: where a strategy goes by latency or load, all targets stand as never tried.
+"""
+
+import asyncio
+import os
+import time
+from collections.abc import Callable, Mapping
+
+import msgspec
+
+from portico.call import Call
+from portico.config.schema import Config
+from portico.config.wildcard import matches
+from portico.dialects.operations import route
+from portico.dialects.request import peek
+from portico.errors import Forbidden, InvalidRequest, NoTarget, PorticoError
+from portico.plan.asked import Explanation, Question, Weighed
+from portico.plan.branch import Branch
+from portico.plan.candidate import UNKNOWN_COST, Candidate
+from portico.plan.choose import Plan
+from portico.plan.facts import Facts
+from portico.plan.health import Untried
+from portico.plan.wish import first_named
+from portico.providers.resolve import resolve
+from portico.rules import Holder
+from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of
+from portico.stages.plan import Routes, planned, said_of
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.target import Upstream
+from portico.wire.client import Client
+
+MEASURED = frozenset(("lowest_latency", "highest_throughput", "least_busy", "power_of_two", "score"))
+NOBODY = Holder("nobody", "nobody")
+
+
+def explain(
+    config: Config,
+    question: Question,
+    *,
+    holder: Holder = NOBODY,
+    secret: bytes = b"",
+    budget_left: float = 1.0,
+    environ: Mapping[str, str] = os.environ,
+    now: Callable[[], float] = time.time,
+) -> Explanation:
+    """Return the plan of a call under a configuration, for who holds a key. Raises PorticoError."""
+    loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
+    try:
+        client = Client(loop=loop)
+        upstreams = {
+            name: Upstream(resolve(name, provider, environ), client, config.prices)
+            for name, provider in config.providers.items()
+        }
+        routes = Routes(
+            config.models,
+            upstreams,
+            config.timeouts,
+            config.routing,
+            health=lambda _: Untried(),
+            secret=secret,
+            now=lambda: 0.0,
+        )
+        return _explained(routes, upstreams, question, holder, budget_left, now())
+    finally:
+        loop.close()
+
+
+def _explained(
+    routes: Routes,
+    upstreams: Mapping[str, Upstream],
+    question: Question,
+    holder: Holder,
+    budget_left: float,
+    moment: float,
+) -> Explanation:
+    path = question.path.partition("?")[0]
+    try:
+        found = route("POST", path, upstreams)
+    except PorticoError as error:
+        raise InvalidRequest(error.message, param="path") from None
+    if found is None or found.provider is not None or found.operation.local:
+        raise InvalidRequest(f"no call is planned that is sent to {path!r}", param="path")
+    fields = _fields(question.headers)
+    call = Call(found)
+    call.arrived_ms = round(moment * 1000)
+    call.caller = holder
+    operation = found.operation
+    body = msgspec.json.encode(question.body)
+    asked = peek(operation, body, b"application/json")
+    if operation.model_in == "body":
+        call.model = asked.model
+        if not call.model and asked.members is not None:
+            call.model = first_named(asked.members)[0]
+            call.named_by_list = call.model is not None
+    call.model = holder.aliases.get(call.model or "", call.model)
+    if not call.model:
+        raise InvalidRequest("the request names no model; set `model`", param="body.model")
+    call.stream = asked.stream
+    named = tags_named(fields)
+    call.tags = tags_of(named, holder.tags) if named else holder.tags
+    call.customer = customer_named(fields) or (customer_of(asked.user) if asked.user else None)
+    outgoing = Outgoing(operation, [], "", body, asked, 0)
+
+    def may(name: str) -> None:
+        if holder.models and not any(matches(pattern, name) for pattern in holder.models):
+            raise Forbidden(f"the key {holder.name!r} may not use the model {name!r}", param="model")
+
+    may(call.model)
+    kid = routes.known(call.model, operation.name).kid
+    facts = Facts(call.model, operation.name, body=body, members=asked.members, stream=call.stream)
+    plan, refused = Plan([]), None
+    try:
+        plan, facts = planned(
+            call, outgoing, routes, said_of(fields, routes.headers), path, lambda: question.draw, may,
+            lambda _: budget_left, explain=True,
+        )  # fmt: skip
+    except NoTarget as error:
+        refused = error.message
+        plan.aside = error.aside
+    leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
+    strategy = kid.strategy if isinstance(kid, Branch) else None
+    return Explanation(
+        model=call.model,
+        operation=operation.name,
+        strategy=strategy,
+        arm=plan.arm,
+        rules=plan.held,
+        measured=strategy in MEASURED,
+        input_tokens=facts.input_tokens,
+        output_tokens=facts.output_tokens,
+        has_tools=facts.has_tools,
+        has_images=facts.has_images,
+        targets=_weighed(plan, leaves, facts),
+        refused=refused,
+        retries=plan.wish.retries if plan.wish is not None else None,
+        timeout=plan.wish.timeout if plan.wish is not None else None,
+    )
+
+
+def _weighed(plan: Plan, leaves: tuple[Candidate, ...], facts: Facts) -> list[Weighed]:
+    known = {one.name: one for one in (*plan.candidates, *leaves)}
+    places = {one.name: place for place, one in enumerate(plan.candidates, 1)}
+    return [
+        _one(known.get(name), name, places.get(name), plan.aside.get(name), facts)
+        for name in dict.fromkeys((*places, *known, *plan.aside))
+    ]
+
+
+def _one(candidate: Candidate | None, name: str, place: int | None, why_not: str | None, facts: Facts) -> Weighed:
+    if place is not None:
+        why_not = None
+    elif why_not is None:
+        why_not = "the call is not sent to what holds it"
+    if candidate is None:
+        return Weighed(target=name, place=place, why_not=why_not)
+    cost = candidate.cost(facts)
+    return Weighed(
+        target=name,
+        place=place,
+        why_not=why_not,
+        cost_nano_usd=None if cost == UNKNOWN_COST else (cost + 500) // 1000,
+        region=candidate.region,
+        residency=candidate.residency,
+        retention=candidate.retention,
+        context_window=candidate.context_window,
+        capabilities=sorted(candidate.capabilities) if candidate.capabilities is not None else None,
+    )
+
+
+def _fields(headers: Mapping[str, str]) -> dict[bytes, bytes]:
+    try:
+        return {name.lower().encode("ascii"): value.encode("latin-1") for name, value in headers.items()}
+    except UnicodeEncodeError:
+        raise InvalidRequest("a header has what no header can have", param="headers") from None

@@ -1,0 +1,55 @@
+"""What is asked of a plan that is not sent, and what it answers."""
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from portico.config.schema import Retention
+
+
+class Question(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """A call as it would be made."""
+
+    body: Annotated[dict[str, Any], Meta(description="The request's body, as JSON.")] = {}
+    path: Annotated[str, Meta(min_length=1, max_length=2048, description="Where it would be sent.")] = (
+        "/v1/chat/completions"
+    )
+    headers: Annotated[dict[str, str], Meta(description="Its headers.")] = {}
+    holder: (
+        Annotated[str, Meta(min_length=1, max_length=256, description="The id of the key it is made with.")] | None
+    ) = None
+    draw: Annotated[float, Meta(ge=0, lt=1, description="What chance says, where it has a say.")] = 0.5
+
+
+class Weighed(msgspec.Struct, kw_only=True, frozen=True):
+    """One target: its place in the plan, or why it has none, and what the call would cost there."""
+
+    target: str
+    place: int | None = None
+    why_not: str | None = None
+    cost_nano_usd: int | None = None
+    region: str | None = None
+    residency: str | None = None
+    retention: Retention | None = None
+    context_window: int | None = None
+    capabilities: list[str] | None = None
+
+
+class Explanation(msgspec.Struct, kw_only=True, frozen=True):
+    """Where a call would go and why. `refused` says why it goes nowhere."""
+
+    model: str
+    operation: str
+    strategy: str | None = None
+    arm: str | None = None
+    rules: list[str] = []
+    measured: Annotated[bool, Meta(description="The order depends on what workers measure, unknown here.")] = False
+    input_tokens: int
+    output_tokens: int
+    has_tools: bool
+    has_images: bool
+    targets: list[Weighed]
+    refused: str | None = None
+    retries: int | None = None
+    timeout: float | None = None
