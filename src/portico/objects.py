@@ -16,6 +16,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 
 from portico.call import Call
+from portico.dialects.batch import MESSAGES, batched, renamed
 from portico.dialects.objects import (
     UPLOAD,
     Found,
@@ -28,8 +29,9 @@ from portico.dialects.objects import (
     purpose_of,
     render_page,
 )
+from portico.dialects.references import references
 from portico.dialects.request import Peek, peek
-from portico.errors import BadUpstreamReply, NotFound, PorticoError
+from portico.errors import BadUpstreamReply, InvalidRequest, NotFound, PorticoError
 from portico.known import Known
 from portico.providers.auth.scheme import Fetch
 from portico.rules import Bound
@@ -49,6 +51,8 @@ from portico.wire.exchange import Exchange
 
 AT_ONCE = 8
 """Objects of one list that are asked for at once."""
+SLICE = 64
+"""Requests of a batch that are looked at before others have a turn."""
 ONE_TRY = Policy()
 """What changes something is tried once."""
 
@@ -97,6 +101,8 @@ class ObjectCalls:
             await self._list(exchange, call, snapshot, known)
             return
         outgoing, target = self._plan(exchange, call, snapshot, known, body, upload)
+        if thing.family == "message_batches" and thing.does == "create":
+            await self._weigh(call, snapshot, outgoing, target)
         self._settling.check()
         await admit(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
         extend = extender(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
@@ -145,8 +151,12 @@ class ObjectCalls:
             place = own.held(self._state, caller, thing.kind, found.ids[0])
         elif thing.operation.body == "json" and isinstance(body, bytes):
             asked = peek(thing.operation, body, known.kind)
-            place = own.referred(self._state, caller, thing, asked.members or {})
-            call.model = model_named(asked.members or {})
+            members = asked.members or {}
+            place = own.referred(self._state, caller, thing, members, references(thing.operation, members, body))
+            call.model = model_named(members)
+            if thing.family == "message_batches":
+                requests = batched(members)
+                call.model = requests[0].model if requests else None
         if thing.bills:
             own.check_models(caller, snapshot.keys.may_use, call.model)
 
@@ -176,6 +186,49 @@ class ObjectCalls:
         ):
             call.request_body = body
         return outgoing, target
+
+    async def _weigh(self, call: Call, snapshot: Snapshot, outgoing: Outgoing, first: Target) -> None:
+        """Find the models of a batch's requests at its provider, and the most that all of them can use."""
+        caller = call.caller
+        assert caller is not None
+        assert outgoing.asked is not None
+        assert isinstance(outgoing.body, bytes)
+        requests = batched(outgoing.asked.members or {})
+        weighed = bool(snapshot.bounds.scopes(call, first))
+        tokens_in = tokens_out = 0
+        cost: int | None = 0
+        why: str | None = None
+        targets: dict[str, Target] = {}
+        for place, request in enumerate(requests):
+            target = targets.get(request.model)
+            if target is None:
+                target = targets[request.model] = self._batch_target(call, snapshot, first, request.model)
+            if not weighed:
+                continue
+            bound = target.ceiling.closely(MESSAGES, request.asked, request.body)
+            tokens_in += bound.input_tokens
+            tokens_out += bound.output_tokens
+            cost = None if cost is None or bound.cost is None else cost + bound.cost
+            why = why or bound.why
+            if place % SLICE == SLICE - 1:
+                await asyncio.sleep(0)  # a large batch is nobody else's wait
+        outgoing.bound = Bound(tokens_in, tokens_out, cost, why) if weighed else UNKNOWN
+        outgoing.body = renamed(outgoing.body, requests, [targets[request.model].model for request in requests])
+        outgoing.asked = None
+
+    def _batch_target(self, call: Call, snapshot: Snapshot, first: Target, model: str) -> Target:
+        """Return a model of a batch at the provider of its first one. Raises Forbidden, InvalidRequest."""
+        assert call.caller is not None
+        own.check_models(call.caller, snapshot.keys.may_use, model)
+        upstream, timeouts = first.upstream, snapshot.config.timeouts
+        try:
+            targets = snapshot.routes.targets(model, MESSAGES.name, random.random)
+        except PorticoError:
+            return upstream.target(model, timeouts)  # a model that only its provider knows
+        for target in targets:
+            if target.upstream.name == upstream.name:
+                return upstream.target(target.model, timeouts)
+        raise InvalidRequest(f"the model {model!r} is not served by {upstream.name!r}, where this batch goes")
 
     async def _note(
         self,

@@ -9,7 +9,7 @@ from typing import Any
 
 import openai
 import pytest
-from anthropic import AsyncAnthropic, NotFoundError
+from anthropic import AsyncAnthropic, BadRequestError, NotFoundError, PermissionDeniedError, RateLimitError
 from google import genai
 from google.genai import errors, types
 from google.genai.client import AsyncClient
@@ -343,7 +343,8 @@ async def test_the_path_of_a_provider_leads_to_its_objects_too(portico: Portico,
                 assert (await through.responses.retrieve(told.id)).id == told.id
             with pytest.raises(openai.NotFoundError):
                 await bob.files.retrieve(file.id)
-            assert (await AsyncOpenAI(base_url=f"{gateway.url}/openai/v1", api_key=BOB).files.list()).data == []
+            async with through.with_options(api_key=BOB) as bobs:
+                assert (await bobs.files.list()).data == []
 
 
 @pytest.mark.parametrize("piece", [None, 1, 7])
@@ -435,3 +436,76 @@ async def test_an_upload_that_nobody_began_is_not_there(portico: Portico, mock: 
         assert (status, json.loads(body)["error"]["status"]) == (404, "NOT_FOUND")
         status, _, _ = await gateway.call("/upload/v1beta/files", b"{}", key=None)
         assert status == 401
+
+
+def asks(*models: str, limit: int = 10) -> Any:
+    """Return the requests of a batch, one for each model."""
+    return [
+        {
+            "custom_id": str(place),
+            "params": {"model": model, "max_tokens": limit, "messages": [{"role": "user", "content": "Hi"}]},
+        }
+        for place, model in enumerate(models)
+    ]
+
+
+async def test_the_models_of_a_batch_are_told_by_their_providers_names(portico: Portico, mock: MockProvider) -> None:
+    declared = config(anthropic=provider(mock, "anthropic"), openai=provider(mock))
+    declared["models"] = {"smart": ["anthropic/claude-sonnet-4-5"], "other": ["openai/gpt-4o"]}
+    async with portico(declared) as gateway, claude(gateway) as alice:
+        await alice.messages.batches.create(
+            requests=asks("smart", "claude-haiku-4-5", "claude-haiku-4-5", "anthropic/claude-sonnet-4-5", "claude-next")
+        )
+        sent = mock.ledger.last.json["requests"]
+        assert [one["params"]["model"] for one in sent] == [
+            "claude-sonnet-4-5",
+            "claude-haiku-4-5",
+            "claude-haiku-4-5",
+            "claude-sonnet-4-5",
+            "claude-next",
+        ]
+        assert [one["custom_id"] for one in sent] == ["0", "1", "2", "3", "4"]
+        with pytest.raises(BadRequestError, match="not served by 'anthropic'"):
+            await alice.messages.batches.create(requests=asks("smart", "other"))
+        with pytest.raises(BadRequestError, match="request 1 names no"):
+            await alice.messages.batches.create(requests=[*asks("smart"), {"custom_id": "1", "params": {}}])
+
+
+async def test_a_batch_that_is_bounded_fits_a_hard_budget_or_does_not(portico: Portico, mock: MockProvider) -> None:
+    declared = config(anthropic=provider(mock, "anthropic"))
+    declared["keys"]["alice"]["budgets"] = [{"usd": 0.10}]
+    async with portico(declared) as gateway, claude(gateway) as alice:
+        # 15 dollars for a million tokens of output: 2,000 of them are 3 cents, and a little for the input.
+        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=1000))
+        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=1000))
+        with pytest.raises(RateLimitError):
+            await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 4, limit=1000))
+        with pytest.raises(BadRequestError):
+            await alice.messages.batches.create(requests=asks("claude-sonnet-4-5", "claude-unpriced"))
+        records = gateway.records()
+    assert [record.get("end", "served") for record in records] == ["served", "served", "refused", "refused"]
+    assert 30_000_000 <= records[0]["bound_nano_usd"] < 35_000_000
+
+
+async def test_a_key_that_is_limited_to_models_may_batch_those(portico: Portico, mock: MockProvider) -> None:
+    declared = config(anthropic=provider(mock, "anthropic"))
+    declared["keys"]["alice"]["models"] = ["claude-sonnet-4-5"]
+    async with portico(declared) as gateway, claude(gateway) as alice:
+        assert await alice.messages.batches.create(requests=asks("claude-sonnet-4-5"))
+        with pytest.raises(PermissionDeniedError):
+            await alice.messages.batches.create(requests=asks("claude-sonnet-4-5", "claude-haiku-4-5"))
+
+
+async def test_a_batch_is_made_where_the_files_in_it_are(portico: Portico, mock: MockProvider) -> None:
+    running = portico(config(anthropic=two_keys(mock, "anthropic")))
+    async with running as gateway, claude(gateway) as alice, claude(gateway, BOB) as bob:
+        for _ in range(3):
+            file = await alice.beta.files.upload(file=("a.txt", b"text"))
+            requests = asks("claude-sonnet-4-5")
+            source = {"type": "file", "file_id": file.id}
+            requests[0]["params"]["messages"][0]["content"] = [{"type": "document", "source": source}]
+            batch = await alice.messages.batches.create(requests=requests)
+            key = next(key for key in UPSTREAM if file.id in mock.objects.of(key, "message_files"))
+            assert batch.id in mock.objects.of(key, "message_batches")
+            with pytest.raises(NotFoundError):
+                await bob.messages.batches.create(requests=requests)

@@ -204,19 +204,26 @@ def check_models(holder: Holder, may_use: Callable[[Holder, str], bool], model: 
         raise Forbidden(f"the key {holder.name!r} may not use the model {model!r}", param="model")
 
 
-def referred(state: State, holder: Holder, thing: Thing, members: Mapping[str, msgspec.Raw]) -> Owned | None:
+def referred(
+    state: State,
+    holder: Holder,
+    thing: Thing,
+    members: Mapping[str, msgspec.Raw],
+    named: Sequence[tuple[str, str]] = (),
+) -> Owned | None:
     """Return where what a body names is, which is where something new of it must be made; None where it names nothing.
 
-    Raises NotFound for what is not the holder's, InvalidRequest where it is not all at one place.
+    `named` are the families and ids that are not in members of their own. Raises NotFound for what is not the
+    holder's, InvalidRequest where it is not all at one place.
     """
     place: Owned | None = None
-    for member, family in thing.refers.items():
-        name = _text(members.get(member))
+    in_members = ((family, _text(members.get(member))) for member, family in thing.refers.items())
+    for family, name in (*in_members, *named):
         if name is None:
             continue
         found = held(state, holder, FAMILIES[family].kind, name)
         if place is not None and (place.target, place.credential) != (found.target, found.credential):
-            raise InvalidRequest(f"{id_of(place)!r} and {name!r} are not in one place", param=member)
+            raise InvalidRequest(f"{id_of(place)!r} and {name!r} are not in one place")
         place = found
     return place
 
