@@ -48,7 +48,8 @@ class Rest(Translation):
         self.joint = Joint(text, asked=True, cut=True)
         if text.strip():
             how = way(asked, target)
-            self.joint = Joint(text, asked=how == "words", cut=how == "from")
+            # Mistral says the prefix again, and DeepSeek does not.
+            self.joint = Joint(text, asked=how in ("words", "prefix"), cut=how == "from")
             asked = continued(asked, text, how, text_tokens(text, target.model))
         self.asked = asked
         self.heard = Said()

@@ -32,9 +32,9 @@ def way(request: Request, target: Target) -> Way:
     """Return how a target is asked to go on."""
     if request.reasoning is not None and request.reasoning.enabled is not False:
         return "words"  # a model that is to think first cannot go on from its own words
-    if "prefill_prefix" in target.quirks:
+    if target.dialect == "chat" and "prefill_prefix" in target.quirks:
         return "prefix"
-    if "prefill_flag" in target.quirks:
+    if target.dialect == "chat" and "prefill_flag" in target.quirks:
         return "flag"
     if "prefill" in target.quirks:
         return "from"
