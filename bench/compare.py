@@ -144,6 +144,8 @@ def _measure(bench: Bench, started: list[Subject], result: Result, only: str) ->
             for subject in started:
                 if name in PORTICO_ONLY and subject.name != "portico":
                     continue
+                if subject.plain_only and not name.startswith("call"):
+                    continue
                 if subject.heavy and bench.extent.heavy is not None and name not in bench.extent.heavy:
                     continue
                 try:
@@ -159,8 +161,7 @@ def _measure(bench: Bench, started: list[Subject], result: Result, only: str) ->
     result.rows += scenarios.memory("at rest", started)
     for subject in started:
         if subject.records is not None:
-            with subject.records.open("rb") as file:
-                found = subjects.count_records(file)
+            found = subjects.count_records(subject.records)
             result.records[subject.name] = Records(found, subject.completed, subject.completed + subject.cut)
 
 

@@ -135,6 +135,11 @@ def promises(result: Result) -> list[Promise]:
         if small:
             held.append(_at_most(f"{scenario}: CPU per call, of nginx's", 3.3, cpu))
             held.append(_at_most(f"{scenario}: p99 at one connection over nginx's, ms", 1.0, late))
+    rate, cpu = (result.ratio("call 1 KB plain", "governed", metric, "nginx") for metric in ("rate", "cpu"))
+    held.append(_at_least("call 1 KB plain, limits, budgets and bodies: calls a second, of nginx's", 0.25, rate))
+    held.append(_at_most("call 1 KB plain, limits, budgets and bodies: CPU per call, of nginx's", 4.0, cpu))
+    rate = result.ratio("call 14 KB plain", "governed, no bodies", "rate", "nginx")
+    held.append(_at_least("call 14 KB plain, limits and budgets: calls a second, of nginx's", 0.18, rate))
     for scenario in ("stream cost", "stream cost, usage hidden"):
         beside = _scaled(result.against("stream cost", "stream", scenario, "portico", "cpu"), 10)
         held.append(_at_most(f"{scenario}: CPU per event where the reference takes 10, µs", 12.0, beside))

@@ -78,7 +78,7 @@ class Bench:
 def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstream) -> Row | None:
     """Whole calls: rate and CPU a call at 64 connections, then latency at one. None: the subject has no such place."""
     place = subject.places.get(upstream)
-    if place is None or subject.streams_only:
+    if place is None or subject.streams_only or (subject.plain_only and upstream != "plain"):
         return None
     scenario = f"call {size} {upstream}"
     body = bodies.body(bodies.SIZES[size], place.model)
@@ -112,7 +112,7 @@ def script(bench: Bench, name: str, place: Place, size: str, content: bytes) -> 
     body, lua = bench.folder / f"{stem}.json", bench.folder / f"{stem}.lua"
     if not lua.exists():
         body.write_bytes(content)
-        lua.write_text(wrk.script(body, place.headers))
+        lua.write_text(wrk.script(body, place.headers, place.keys))
     return lua
 
 

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
 
 from bench import nginx
 from bench.installing import HONO, install_litellm, install_portkey, install_reference
@@ -35,6 +34,7 @@ class Place:
     model: str
     headers: dict[str, str]
     path: str = PATH
+    keys: tuple[str, int] | None = None
 
     @property
     def url(self) -> str:
@@ -53,6 +53,8 @@ class Subject:
     note: str = ""
     started_in: float = 0.0
     records: Path | None = None
+    """The journal's folder, of a subject that keeps one."""
+    plain_only: bool = False
     streams_only: bool = False
     crosses: dict[Upstream, str] = field(default_factory=dict)  # models whose callers may speak other dialects
     completed: int = 0  # calls that the load generators saw to their end
@@ -102,16 +104,35 @@ providers:
 {providers}
 models:
 {models}
-keys:
-  bench: {{key: {key}, models: ["bench-*"]}}
+{callers}
 prices:
 {prices}
-logs: {{calls: stdout}}
+logs: {{calls: none, bodies: {bodies}}}
 """
+CALLER = """\
+keys:
+  bench: {{key: {key}, models: ["bench-*"]}}"""
+GOVERNED_KEY = "sk-bench-%05d-0123456789abcdef"
+GOVERNED_KEYS, GOVERNED_TEAMS = 5000, 50
 
 
-def portico_config(mocks: Mocks, port: int, data: Path) -> str:
-    """Return Portico's configuration: a key with its models, an alias and a price for every upstream, records on."""
+def governed_callers() -> str:
+    """Return 5,000 keys of 50 teams: three limits and a budget each, and a budget for each team."""
+    lines = ["teams:"]
+    lines += [f"  team{n}: {{budgets: [{{usd: 1000000, per: month}}]}}" for n in range(GOVERNED_TEAMS)]
+    lines.append("keys:")
+    limits = "limits: [{requests: 10000000}, {tokens: 100000000000}, {in_flight: 10000}]"
+    for number in range(1, GOVERNED_KEYS + 1):
+        key, team = GOVERNED_KEY % number, f"team{number % GOVERNED_TEAMS}"
+        lines.append(f"  key{number}: {{key: {key}, team: {team}, {limits}, budgets: [{{usd: 1000000, per: day}}]}}")
+    return "\n".join(lines)
+
+
+def portico_config(mocks: Mocks, port: int, data: Path, *, governed: bool = False, bodies: str = "none") -> str:
+    """Return Portico's configuration: a key with its models, an alias and a price for every upstream, records on.
+
+    `governed` has 5,000 keys under limits and budgets in its place.
+    """
     providers, models, prices = "", "", ""
     for upstream in UPSTREAMS:
         trust = f", ca: {mocks.ca}" if upstream == "tls" else ""
@@ -123,30 +144,58 @@ def portico_config(mocks: Mocks, port: int, data: Path) -> str:
         providers += f"  chat-{upstream}: {{like: openai, operations: [chat], {base}}}\n"
         models += f"  bench-chat-{upstream}: {{targets: [chat-{upstream}/gpt-4o-mini]}}\n"
         prices += f"  chat-{upstream}/gpt-4o-mini: {{input: 0.15, output: 0.6, cache_read: 0.075}}\n"
-    return PORTICO.format(port=port, data=data, providers=providers, models=models, prices=prices, key=KEY)
+    callers = governed_callers() if governed else CALLER.format(key=KEY)
+    return PORTICO.format(
+        port=port, data=data, providers=providers, models=models, prices=prices, callers=callers, bodies=bodies
+    )
 
 
 @contextmanager
 def portico(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
-    """Portico with one worker, a key that is checked, usage read and priced, and a record of every call in a file."""
-    folder = folder / "portico"
+    """Portico with one worker: a key that is checked, usage read and priced, a permit and a journaled record a call."""
+    with _portico("portico", mocks, folder, prefix) as subject:
+        subject.crosses = {upstream: f"bench-chat-{upstream}" for upstream in UPSTREAMS}
+        yield subject
+
+
+@contextmanager
+def governed(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """Portico with 5,000 keys in turn, under three limits and two budgets each, and the bodies of all calls kept."""
+    with _portico("governed", mocks, folder, prefix, governed=True, bodies="all") as subject:
+        subject.plain_only = True
+        yield subject
+
+
+@contextmanager
+def governed_bare(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """The same without bodies."""
+    with _portico("governed, no bodies", mocks, folder, prefix, governed=True) as subject:
+        subject.plain_only = True
+        yield subject
+
+
+@contextmanager
+def _portico(
+    name: str, mocks: Mocks, folder: Path, prefix: list[str], *, governed: bool = False, bodies: str = "none"
+) -> Iterator[Subject]:
+    folder = folder / name.replace(", ", "-").replace(" ", "-")
     folder.mkdir(parents=True)
     port = free_port()
     config = folder / "portico.yaml"
-    config.write_text(portico_config(mocks, port, folder / "data"))
-    records = folder / "records.jsonl"
+    config.write_text(portico_config(mocks, port, folder / "data", governed=governed, bodies=bodies))
     command = [sys.executable, "-m", "portico", "serve", "--config", str(config)]
     if not (ROOT / "src" / "portico" / "__main__.py").exists():
         command = [sys.executable, "-c", "from portico.cli import main; main()", "serve", "--config", str(config)]
-    with running(command, prefix=prefix, folder=folder, name="portico", output=records) as process:
+    with running(command, prefix=prefix, folder=folder, name="portico") as process:
         try:
             took = wait_until_listening(process, port, folder=folder, name="portico", limit=20)
         except FileNotFoundError as error:
             raise Ended((folder / "portico.err").read_text(errors="replace").strip()[-600:]) from error
-        places = {upstream: Place(port, f"bench-{upstream}", JSON_HEADERS) for upstream in UPSTREAMS}
-        subject = Subject("portico", places, [process.pid], version=_revision(), started_in=took, records=records)
-        subject.crosses = {upstream: f"bench-chat-{upstream}" for upstream in UPSTREAMS}
-        yield subject
+        keys = (GOVERNED_KEY, GOVERNED_KEYS) if governed else None
+        headers = JSON_HEADERS | {"Authorization": f"Bearer {GOVERNED_KEY % 1}"} if governed else JSON_HEADERS
+        places = {upstream: Place(port, f"bench-{upstream}", headers, keys=keys) for upstream in UPSTREAMS}
+        journal = folder / "data" / "journal"
+        yield Subject(name, places, [process.pid], version=_revision(), started_in=took, records=journal)
 
 
 def _revision() -> str:
@@ -268,6 +317,8 @@ SUBJECTS = {
     "direct": direct,
     "nginx": nginx_proxy,
     "portico": portico,
+    "governed": governed,
+    "governed-bare": governed_bare,
     "unary": unary,
     "stream": stream,
     "litellm": litellm,
@@ -275,6 +326,10 @@ SUBJECTS = {
 }
 
 
-def count_records(file: IO[bytes]) -> int:
-    """Return how many lines of `file` are JSON objects; a banner is not."""
-    return sum(line.startswith(b"{") for line in file)
+def count_records(journal: Path) -> int:
+    """Return how many records the segments of a journal hold."""
+    from portico.journal.entries import Kind
+    from portico.journal.reader import read
+    from portico.journal.segments import segments
+
+    return sum(entry.kind == Kind.RECORD for segment in segments(str(journal)) for _, entry in read(segment.path))

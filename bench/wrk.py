@@ -13,6 +13,7 @@ wrk.body = f:read("*a")
 f:close()
 wrk.method = "POST"
 %(headers)s
+%(keys)s
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
 function done(summary, latency, requests)
@@ -47,10 +48,32 @@ class LoadFailed(Exception):  # a condition of a run, told to a person
     """wrk did not run to its end."""
 
 
-def script(body: Path, headers: dict[str, str]) -> str:
-    """Return a Lua script that posts the file `body` with `headers` and reports as JSON."""
+KEYS = """\
+local requests = {}
+function init(args)
+  for number = 1, %(count)d do
+    wrk.headers["Authorization"] = string.format("Bearer %(shape)s", number)
+    requests[number] = wrk.format()
+  end
+end
+local turn = 0
+function request()
+  turn = turn %% %(count)d + 1
+  return requests[turn]
+end
+"""
+"""One key after another, their requests made beforehand."""
+
+
+def script(body: Path, headers: dict[str, str], keys: tuple[str, int] | None = None) -> str:
+    """Return a Lua script that posts the file `body` with `headers` and reports as JSON.
+
+    `keys` is the shape of a key (with `%05d` for its number) and how many there are: they are used in turn.
+    """
     lines = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
-    return SCRIPT % {"body": json.dumps(str(body)), "headers": lines, "mark": MARK.replace('"', "")}
+    turns = KEYS % {"shape": keys[0], "count": keys[1]} if keys is not None else ""
+    mark = MARK.replace('"', "")
+    return SCRIPT % {"body": json.dumps(str(body)), "headers": lines, "mark": mark, "keys": turns}
 
 
 def parse(output: str) -> Load:

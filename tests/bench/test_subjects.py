@@ -13,6 +13,8 @@ from bench.mocks import Mocks
 
 from bench import bodies, certificates, checks, compare, machine, nginx, subjects
 from portico.config.load import load
+from portico.journal import Event, Journal
+from portico.record import Record
 
 MOCKS = Mocks({"plain": 1001, "tls": 1002, "paced": 1003}, Path("/tmp/ca.pem"), [])
 
@@ -25,7 +27,8 @@ def test_porticos_configuration_is_one_it_takes_with_key_price_and_records_on(tm
     assert config.server.workers == 1
     assert config.server.port == 4999
     assert config.keys["bench"].key == subjects.KEY
-    assert config.logs.calls == "stdout"
+    assert config.logs.calls == "none"
+    assert config.keys["bench"].models == ("bench-*",)
     for upstream in nginx.UPSTREAMS:
         assert config.providers[upstream].base_url == MOCKS.base(upstream)
         assert config.prices[f"{upstream}/gpt-4o-mini"].input > 0
@@ -113,8 +116,24 @@ def test_the_machine_is_described():
     assert all(said.values())
 
 
-def test_lines_that_are_no_records_are_not_counted(tmp_path):
-    file = tmp_path / "records"
-    file.write_bytes(b'Portico serves\n\n{"id":1}\n{"id":2}\n')
-    with file.open("rb") as lines:
-        assert subjects.count_records(lines) == 2
+def test_records_are_counted_in_the_journal_and_events_are_not(tmp_path):
+    journal = Journal(str(tmp_path), "0011223344556677", reserve_bytes=65536)
+    for number in range(3):
+        record = Record(str(number), 0, None, "chat", None, None, 200, False, [], None, None, "none", None, 0, 0)
+        journal.append(record)
+    journal.note(Event("passed", 0))
+    journal.close()
+    assert subjects.count_records(tmp_path) == 3
+
+
+def test_the_governed_configuration_has_five_thousand_keys_under_limits_and_budgets(tmp_path):
+    file = tmp_path / "portico.yaml"
+    authority, *_ = certificates.make(tmp_path)
+    mocks = Mocks(MOCKS.ports, authority, [])
+    file.write_text(subjects.portico_config(mocks, 4000, tmp_path / "data", governed=True, bodies="all"))
+    config = load(file, {}).config
+    assert len(config.keys) == subjects.GOVERNED_KEYS
+    assert len(config.teams) == subjects.GOVERNED_TEAMS
+    assert config.keys["key7"].key == subjects.GOVERNED_KEY % 7
+    assert {len(key.limits) + len(key.budgets) for key in config.keys.values()} == {4}
+    assert config.logs.bodies == "all"

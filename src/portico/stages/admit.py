@@ -13,7 +13,7 @@ from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, Unbounde
 from portico.rules import Applied, Bound, Rule
 from portico.state.asking import ask
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
-from portico.state.scopes import Dimensions, scopes
+from portico.state.scopes import Dimensions, Ruled
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 
@@ -38,7 +38,7 @@ class Bounds:
         self._declared = declared
         self._state = state
         self._version = -1
-        self._rules: Sequence[Applied] = ()
+        self._rules = Ruled(())
         self._known: dict[tuple[object, ...], Under] = {}
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ class Bounds:
         version = self._state.version
         if version != self._version:
             self._version = version
-            self._rules = (*self._declared, *self._state.rules())
+            self._rules = Ruled((*self._declared, *self._state.rules()))
             self._known.clear()
         holder = call.caller
         assert holder is not None
@@ -79,7 +79,7 @@ class Bounds:
                 provider=target.upstream.name,
                 models=models,
             )
-            rows = scopes((*self._rules, *holder.rules), told)
+            rows = self._rules.scopes(told, holder.rules)
             found = self._known[key] = (rows, _measured(rows))
         return found
 

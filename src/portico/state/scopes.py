@@ -9,6 +9,9 @@ from portico.config.wildcard import matches
 from portico.rules import Applied, Dimension, row_of
 from portico.state.contract import Scope
 
+NAMED: tuple[Dimension, ...] = ("key", "user", "customer", "team", "org", "tag", "provider")
+"""Dimensions whose names find a rule, the one with the fewest calls to a name first."""
+
 
 class Dimensions(msgspec.Struct, frozen=True, omit_defaults=True):
     """What a call is told apart by. `models` are the name that was asked for and that of its target."""
@@ -30,6 +33,40 @@ class Dimensions(msgspec.Struct, frozen=True, omit_defaults=True):
             return self.models
         value: str | None = getattr(self, dimension)
         return (value,) if value is not None else ()
+
+
+class Ruled:
+    """Rules, found by the calls that they are for without a look at all of them: most name one key, team or customer."""
+
+    __slots__ = ("_by_name", "_others")
+
+    def __init__(self, rules: Iterable[Applied]) -> None:
+        self._by_name: dict[tuple[Dimension, str], list[Applied]] = {}
+        self._others: list[Applied] = []
+        for applied in rules:
+            for dimension in NAMED:
+                named = applied.to.get(dimension)
+                if named is not None and not any("*" in name for name in named):
+                    for name in dict.fromkeys(named):
+                        self._by_name.setdefault((dimension, name), []).append(applied)
+                    break
+            else:
+                self._others.append(applied)
+
+    def __bool__(self) -> bool:
+        return bool(self._by_name or self._others)
+
+    def __repr__(self) -> str:
+        return f"<Ruled {len(self._by_name)} names, {len(self._others)} others>"
+
+    def scopes(self, call: Dimensions, own: Iterable[Applied] = ()) -> tuple[Scope, ...]:
+        """Return the scopes of a call, each row once, ordered by name. `own` are rules that its key carries."""
+        found = [*self._others, *own]
+        for dimension in NAMED:
+            for name in call.of(dimension):
+                found += self._by_name.get((dimension, name), ())
+        # A rule that names two tags is found twice by a call that has both.
+        return scopes({id(applied): applied for applied in found}.values(), call)
 
 
 def scopes(rules: Iterable[Applied], call: Dimensions) -> tuple[Scope, ...]:
