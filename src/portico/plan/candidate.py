@@ -25,15 +25,17 @@ CHATS = frozenset(("chat", "responses", "completion"))
 class Candidate:
     """One target, with what the configuration or the price table say of it. `target` is what is handed on.
 
-    `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `named` is true where no
-    entry of the configuration holds it: a caller named it as `provider/model`. `sent` is when a call of each
-    size class was last to go here first, `passed` how many went by since it should be measured anew.
+    `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `flat` is true where its
+    price is the same for every size of a call, `named` where no entry of the configuration holds it: a caller named it
+    as `provider/model`. `sent` is when a call of each size class was last to go here first, `passed` how many went by
+    since it should be measured anew.
     """
 
     __slots__ = (
         "cache_rate",
         "capabilities",
         "context_window",
+        "flat",
         "health",
         "input_rate",
         "kind",
@@ -85,6 +87,7 @@ class Candidate:
         self.context_window = said.context_window or known
         self.max_output = price.max_output if price is not None else None
         rates = price.rates if price is not None else None
+        self.flat = price is not None and not price.tiers
         self.input_rate = rates.input if rates is not None else 0
         self.output_rate = rates.output if rates is not None else 0
         self.cache_rate = rates.cache_read if rates is not None else 0
@@ -98,9 +101,6 @@ class Candidate:
         if price is None:
             return UNKNOWN_COST
         cached = facts.cached_tokens
-        if not price.tiers:
-            fresh = facts.input_tokens - cached
-            return fresh * self.input_rate + cached * self.cache_rate + facts.output_tokens * self.output_rate
         rates = price.rates
         for tier in price.tiers:
             if facts.input_tokens <= tier.above:

@@ -11,6 +11,7 @@ from typing import Final
 from portico.config.schema import Scoring
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
+from portico.plan.health import Health
 
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
@@ -46,13 +47,8 @@ def least_busy(candidates: Sequence[Candidate]) -> Ranked:
 
 def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
     """Return those first that are expected to have answered first."""
-    size, tokens = facts.size, facts.output_tokens
-    healths = [candidate.health for candidate in candidates]
-    if facts.stream:
-        times = [health.first_token[size] + health.per_token[size] * tokens for health in healths]
-    else:
-        times = [health.whole[size] or health.first_token[size] + health.per_token[size] * tokens for health in healths]
-    return _measured(candidates, times, size, now)
+    times = _times([candidate.health for candidate in candidates], facts)
+    return _measured(candidates, times, facts.size, now)
 
 
 def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
@@ -63,7 +59,17 @@ def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float
 
 def lowest_cost(candidates: Sequence[Candidate], facts: Facts) -> Ranked:
     """Return those first where this call is cheapest; what nobody knows the price of comes last."""
-    return _sorted([candidate.cost(facts) for candidate in candidates])
+    return _sorted(costs(candidates, facts))
+
+
+def costs(candidates: Sequence[Candidate], facts: Facts) -> list[int]:
+    """Return what a call would cost at each, in pico-dollars."""
+    cached, output = facts.cached_tokens, facts.output_tokens
+    fresh = facts.input_tokens - cached
+    return [
+        fresh * one.input_rate + cached * one.cache_rate + output * one.output_rate if one.flat else one.cost(facts)
+        for one in candidates
+    ]
 
 
 def power_of_two(candidates: Sequence[Candidate], facts: Facts, draw: Draw) -> Ranked:
@@ -78,24 +84,37 @@ def power_of_two(candidates: Sequence[Candidate], facts: Facts, draw: Draw) -> R
 
 
 def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now: float) -> Ranked:
-    """Return those with the lowest score first: each thing that counts, over the best of them, times its weight."""
-    totals = [scoring.failures * candidate.health.failure_rate for candidate in candidates]
+    """Return those with the lowest score first: each thing that counts, over the best of them, times its weight.
+
+    What is not known of a target, a price or a time, counts as the worst that is known.
+    """
+    healths = [candidate.health for candidate in candidates]
+    weight = scoring.failures
+    totals = [weight * health.failure_rate for health in healths] if weight else [0.0] * len(healths)
     if scoring.cost:
-        _add(totals, [float(candidate.cost(facts)) for candidate in candidates], scoring.cost, float(UNKNOWN_COST))
+        totals = _add(totals, costs(candidates, facts), scoring.cost, UNKNOWN_COST)
     if scoring.load:
-        _add(totals, [candidate.health.in_flight + 1.0 for candidate in candidates], scoring.load, 0.0)
+        totals = _add(totals, [health.in_flight + 1 for health in healths], scoring.load, 0)
     if not scoring.latency:
         return _sorted(totals)
-    times = [candidate.latency(facts) for candidate in candidates]
-    _add(totals, [time or UNMEASURED for time in times], scoring.latency, UNMEASURED)
+    totals = _add(totals, _times(healths, facts), scoring.latency, 0.0)
     return _probing(candidates, _sorted(totals), totals, facts.size, now)
 
 
-def _add(totals: list[float], values: list[float], weight: float, unknown: float) -> None:
-    known = [value for value in values if value != unknown]
-    best, worst = max(min(known, default=0.0), 1e-9), max(known, default=0.0)
-    for index, value in enumerate(values):
-        totals[index] += weight * ((worst if value == unknown else value) / best)
+def _times(healths: Sequence[Health], facts: Facts) -> list[float]:
+    size, tokens = facts.size, facts.output_tokens
+    if facts.stream:
+        return [health.first_token[size] + health.per_token[size] * tokens for health in healths]
+    return [health.whole[size] or health.first_token[size] + health.per_token[size] * tokens for health in healths]
+
+
+def _add(totals: Sequence[float], values: Sequence[float], weight: float, unknown: float) -> list[float]:
+    if unknown in values:
+        known = [value for value in values if value != unknown]
+        worst = max(known, default=1.0)
+        values = [worst if value == unknown else value for value in values]
+    factor = weight / max(min(values), 1e-9)
+    return [total + factor * value for total, value in zip(totals, values, strict=True)]
 
 
 def _burden(candidate: Candidate, facts: Facts) -> float:

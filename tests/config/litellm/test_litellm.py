@@ -442,3 +442,31 @@ def test_what_is_not_a_litellm_file_is_not_taken_for_one(tmp_path: Path) -> None
         document = read(str(file), Report())
         assert document is not None
         assert recognised(document) is expected
+
+
+STRATEGIES = [
+    ("simple-shuffle", "weighted"),
+    ("least-busy", "least_busy"),
+    ("latency-based-routing", "lowest_latency"),
+    ("cost-based-routing", "lowest_cost"),
+    ("usage-based-routing-v2", "least_busy"),
+]
+
+
+@pytest.mark.parametrize(("theirs", "ours"), STRATEGIES)
+def test_the_strategy_is_carried_over_and_fall_backs_stay_behind_it(theirs: str, ours: str) -> None:
+    def deployment(name: str, model: str) -> dict[str, Any]:
+        return {"model_name": name, "litellm_params": {"model": model, "api_key": "k"}}
+
+    models = [deployment("a", "openai/one"), deployment("a", "groq/two"), deployment("b", "openai/three")]
+    settings: dict[str, Any] = {"routing_strategy": theirs}
+    alone = load_plain({"model_list": models, "router_settings": settings}, {}, catalog=CATALOG).config
+    assert alone.models["a"].strategy == ours
+    settings["fallbacks"] = [{"a": ["b"]}]
+    config = load_plain({"model_list": models, "router_settings": settings}, {}, catalog=CATALOG).config
+    if ours == "weighted":
+        assert [target.weight for target in config.models["a"].targets] == [1, 1, 0]
+        return
+    assert [target.model for target in config.models["a"].targets] == ["a.balanced", "openai/three"]
+    assert config.models["a"].strategy == "fallback"
+    assert config.models["a.balanced"].strategy == ours

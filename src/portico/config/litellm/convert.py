@@ -11,7 +11,7 @@ from portico.config.files import included_files, read
 from portico.config.litellm.deployments import Deployment, read_deployments
 from portico.config.litellm.ledger import Draft, Ledger
 from portico.config.litellm.prefixes import ROWS
-from portico.config.litellm.routing import Groups
+from portico.config.litellm.routing import NEAREST, STRATEGIES, Groups
 from portico.config.litellm.settings import GENERAL, KNOWN, LITELLM, ROUTER, SECTIONS, TOP
 from portico.config.litellm.values import Values, decimal_text
 from portico.config.problems import Path, Problem, Report, safe, spelled
@@ -234,11 +234,14 @@ class _Conversion:
         node, path = self._section("router_settings", "routing_strategy")
         if node is not None:
             strategy = self.values.known(node)
-            if strategy == "simple-shuffle":
+            if strategy is not None and strategy in STRATEGIES:
+                groups.strategy = STRATEGIES[strategy]
                 self.ledger.carry(path, ("models",))
+                if strategy.startswith("usage-based"):
+                    self.ledger.note(path, NEAREST)
             elif strategy is not None:
                 self.ledger.leave(
-                    path, f"the strategy {safe(strategy)!r} has no counterpart yet; targets are drawn by weight"
+                    path, f"the strategy {safe(strategy)!r} has no counterpart; targets are drawn by weight"
                 )
 
     def _winner(self, candidates: list[tuple[str, str]]) -> tuple[Node | None, Path]:

@@ -1,6 +1,8 @@
 """How litellm chooses among deployments, as ordered and weighted targets."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Final
 
 import msgspec
 
@@ -10,6 +12,21 @@ from portico.config.litellm.ledger import Draft, Ledger
 from portico.config.litellm.values import Values, decimal_text
 from portico.config.problems import Path, Place, safe
 from portico.config.wildcard import Patterns
+
+STRATEGIES: Final[Mapping[str, str]] = {
+    "simple-shuffle": "weighted",
+    "least-busy": "least_busy",
+    "latency-based-routing": "lowest_latency",
+    "cost-based-routing": "lowest_cost",
+    "usage-based-routing": "least_busy",
+    "usage-based-routing-v2": "least_busy",
+}
+"""litellm's `routing_strategy`, and ours."""
+NEAREST: Final = (
+    "litellm sends to the target that used the fewest tokens this minute; here the one with the fewest calls under way "
+    "is taken, which comes nearest"
+)
+"""What is said of litellm's strategies that go by usage."""
 
 
 class Choice(msgspec.Struct):
@@ -38,6 +55,7 @@ class Groups:
     def __init__(self, deployments: list[Deployment], ledger: Ledger, values: Values) -> None:
         self.ledger = ledger
         self.values = values
+        self.strategy = "weighted"
         self.groups: dict[str, Group] = {}
         members: dict[str, list[Deployment]] = {}
         for deployment in deployments:
@@ -243,23 +261,51 @@ class Groups:
         if not choices:
             return
         leading = [choice for choice in group.choices if choice.first]
-        weighted = len(leading) > 1
+        several = len(leading) > 1
+        inner = ""
+        if several and self.strategy != "weighted" and len(leading) < len(choices):
+            # Those that come after the others must not be ranked among them: the others get a name of their own.
+            inner = f"{group.name}.balanced"
+            if "*" in group.name or inner in self.groups:
+                inner = ""
+        weighted = several and (self.strategy == "weighted" or (len(leading) < len(choices) and not inner))
         draft = models.table(group.name, choices[0].place)
+        if inner:
+            place = choices[0].place
+            within = models.table(inner, place)
+            within.rows["strategy"] = Scalar(self.strategy, place)
+            within.rows["targets"] = [self._target(choice) for choice in leading]
+            for index, choice in enumerate(leading):
+                self._account(choice, ("models", inner), ("models", inner, "targets", index))
+            named = Draft(place)
+            named.rows["model"] = Scalar(inner, place)
+            after = [choice for choice in choices if choice not in leading]
+            draft.rows["targets"] = [named, *(self._target(choice) for choice in after)]
+            for index, choice in enumerate(after, 1):
+                self._account(choice, ("models", group.name), ("models", group.name, "targets", index))
+            return
         targets: list[Draft] = []
         for index, choice in enumerate(choices):
-            target = Draft(choice.place)
-            target.rows["model"] = Scalar(choice.model, choice.place)
+            weight: str | None = None
             if weighted and not choice.first:
-                target.rows["weight"] = Scalar("0", choice.place, plain=True)
+                weight = "0"
             elif weighted and choice.weight is not None:
-                target.rows["weight"] = Scalar(decimal_text(choice.weight), choice.place, plain=True)
-            if choice.timeout is not None:
-                target.table("timeouts").rows["total"] = choice.timeout
+                weight = decimal_text(choice.weight)
+            target = self._target(choice, weight)
             targets.append(target)
             self._account(choice, ("models", group.name), ("models", group.name, "targets", index))
-        if weighted:
-            draft.rows["strategy"] = Scalar("weighted", choices[0].place)
+        if several:
+            draft.rows["strategy"] = Scalar("weighted" if weighted else self.strategy, choices[0].place)
         draft.rows["targets"] = targets
+
+    def _target(self, choice: Choice, weight: str | None = None) -> Draft:
+        target = Draft(choice.place)
+        target.rows["model"] = Scalar(choice.model, choice.place)
+        if weight is not None:
+            target.rows["weight"] = Scalar(weight, choice.place, plain=True)
+        if choice.timeout is not None:
+            target.table("timeouts").rows["total"] = choice.timeout
+        return target
 
     def _account(self, choice: Choice, model: Path, target: Path) -> None:
         for deployment in [d for d in (choice.deployment, *choice.also) if d is not None]:
