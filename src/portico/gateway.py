@@ -18,6 +18,7 @@ import mmap
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
@@ -62,6 +63,7 @@ from portico.upstream.health import Healths
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
 from portico.upstream.retry import Policy
+from portico.upstream.shared import SharedRests
 from portico.upstream.target import Target
 from portico.upstream.trial import spoke
 from portico.wire.client import Client
@@ -90,7 +92,10 @@ LAST_WORDS = 1.0
 
 
 class Gateway:
-    """Answers calls. `relay` is the path of the control process's socket, None for no control."""
+    """Answers calls. `relay` is the path of the control process's socket, None for no control.
+
+    `rests` is the path of what the workers of this machine tell each other of targets and keys that rest.
+    """
 
     def __init__(
         self,
@@ -103,6 +108,7 @@ class Gateway:
         journal: Journal | None = None,
         secret: bytes | None = None,
         now: Callable[[], Moment] = moment,
+        rests: Path | None = None,
     ) -> None:
         self.client = Client()
         self.state = state if state is not None else MemoryState()
@@ -110,7 +116,7 @@ class Gateway:
         self.state.before_settling = self.settling.flush
         self._secret = secret if secret is not None else os.urandom(32)
         self._now = now
-        self.healths = Healths()
+        self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
         self.snapshot = Snapshot(config, self.client, self.state, self._secret, version, self.healths)
         self._descriptor = records
         self._lines: Records | None = None
@@ -211,7 +217,7 @@ class Gateway:
                 wish = call.wish
                 policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
             elsewhere = hedging = None
-            if snapshot.detours and route.provider is None and not call.refers:
+            if snapshot.detours is not None and route.provider is None and not call.refers:
                 detour = snapshot.detours.of(call.model or "")
                 if detour is not None:
                     hedging = detour.hedging
@@ -423,7 +429,8 @@ class Gateway:
                 usage = read_usage(call.operation, body, arrival.headers)
             settle(call, usage, target.price)
             call.end = "served"
-            spoke(arrival, target, usage)
+            if arrival.here_ns > target.health.due_ns:
+                spoke(arrival, target, usage)
         else:
             call.error = "upstream_status"
         if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:

@@ -43,7 +43,8 @@ class Snapshot:
         self.routes = Routes(
             config.models, self.upstreams, config.timeouts, config.routing, health=healths, secret=secret
         )
-        self.detours = Detours(config.models)
+        detours = Detours(config.models)
+        self.detours = detours if detours.any else None
         self._known: dict[tuple[str, bytes], Route] = {}
 
     def route(self, method: str, target: bytes) -> Route | None:

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.errors import ConfigError, StateUnavailable
@@ -107,6 +108,7 @@ class Worker:
             state=self.books.state,
             journal=self.books.journal,
             secret=self.books.secret,
+            rests=Path(self.data_dir) / "state" / "rests",
         )
         self.books.recover()
         self.books.tend()

@@ -23,9 +23,10 @@ class Arrival:
     """The sink of one attempt.
 
     `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
-    (The first piece of a stream where it is not `judged`.) `health` and `credential` count it as under way until it
-    ends. `question` is the class of the request's size. `usage` is what a whole reply used, where it has been read.
-    From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
+    (The first piece of a stream where it is not `judged`.) `health`, and `credential` where there are several, count it
+    as under way until it ends. `question` is the class of the request's size. `usage` is what a whole reply used, where
+    it has been read. From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its
+    end.
     """
 
     connection: Connection | None = None
@@ -112,7 +113,8 @@ class Arrival:
         if health is not None:
             health.in_flight -= 1
             self.health = None
-            self.credential.in_flight -= 1  # type: ignore[union-attr]  # both or neither
+            if self.credential is not None:
+                self.credential.in_flight -= 1
         if not self.here_ns:
             self._wake()
         if self._over is not None and not self._over.done():
@@ -185,7 +187,8 @@ class Arrival:
         if health is not None:
             health.in_flight -= 1
             self.health = None
-            self.credential.in_flight -= 1  # type: ignore[union-attr]  # both or neither
+            if self.credential is not None:
+                self.credential.in_flight -= 1
         if connection is not None:
             connection.abort()
 

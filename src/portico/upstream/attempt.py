@@ -59,6 +59,9 @@ async def attempt_all(
     arrival: Arrival | None = None
     billed = False
     last = targets[0]
+    healths = last.upstream.healths
+    if healths.shared is not None and healths.shared.changed:
+        healths.listen()
     if len(targets) > 1 and (last.health.until or last.upstream.keyring.wakes):
         targets = standing(targets, time.monotonic())
     policy.budget.calls += 1

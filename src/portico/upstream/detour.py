@@ -28,19 +28,16 @@ class Detour:
 
 
 class Detours:
-    """The detours of all model names that have one; falsy where none has."""
+    """The detours of all model names; `any` says whether there is one that leads anywhere."""
 
     def __init__(self, models: Mapping[str, schema.Model]) -> None:
         found = {name: Detour(said) for name, said in models.items()}
         self._by_name = found
-        self._any = any(each.hedging is not None or each.fallbacks != NONE for each in found.values())
+        self.any = any(each.hedging is not None or each.fallbacks != NONE for each in found.values())
         self._patterns = Patterns(models)
 
     def __repr__(self) -> str:
         return f"<Detours of {len(self._by_name)} names>"
-
-    def __bool__(self) -> bool:
-        return self._any
 
     def of(self, name: str) -> Detour | None:
         """Return the detour of a name that a caller asked for, None where it is no model of the configuration."""

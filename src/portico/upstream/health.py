@@ -1,26 +1,33 @@
 """How a target does: what it has under way, how fast it answers, how often it fails; and the breaker that follows.
 
 Times are seconds on one monotonic clock. Everything here is called on the way of every call, and costs less than a
-microsecond. What one worker finds another does not know, but for breakers that opened: see `shared`.
+microsecond. Each worker measures by itself; that something rests, they tell each other: see `shared`.
 """
 
 from collections.abc import Callable, Sequence
-from math import exp
+from functools import partial
+from hashlib import blake2b
 from time import monotonic
 from typing import Final
+
+import msgspec
 
 from portico.config import schema
 from portico.providers.auth.scheme import Auth
 from portico.upstream.keyring import Credential, Keyring
+from portico.upstream.shared import SharedRests, hashed
 from portico.upstream.spread import Spread
 
-BYTES: Final = (4_000, 32_000, 256_000)
+SMALL: Final = 4_000
+BYTES: Final = (SMALL, 32_000, 256_000)
 """Bytes of a request up to which it is of the first, second and third class: four to a token, as plans count them."""
 USUAL: Final = schema.Breaker()
+LONGEST: Final = 60.0
+"""Seconds that a target rests at most on another worker's word."""
 HALF: Final = 10.0
 """Half of the window over which failures are counted."""
-FADES: Final = 10.0
-"""Seconds in which a time that was measured loses most of its weight."""
+HALVES: Final = 2.0
+"""Seconds in which a time that was measured loses half of its weight."""
 
 
 def size_of(length: int) -> int:
@@ -28,12 +35,18 @@ def size_of(length: int) -> int:
     return (length >= BYTES[0]) + (length >= BYTES[1]) + (length >= BYTES[2])
 
 
+def faded(seconds: float) -> float:
+    """Return the weight that an earlier time still has."""
+    return HALVES / (HALVES + seconds)
+
+
 class Health:
     """How one target does.
 
     `first_token` is the time to a stream's first event, `whole` that to a whole reply, `per_token` that for each token
     of the output: peak-EWMA, by the class of the request's size. A slower time counts at once, a faster one by and by.
-    Zero is not measured yet. `sampled` is when a time was last measured. `until` is when an open breaker, or a limit of
+    Zero is not measured yet. `sampled` is when a time was last measured; `due_ns` when the time per token is to be, for
+    that is done a hundred times a second at most. `until` is when an open breaker, or a limit of
     the provider's, lets a call by again; 0 is never shut.
     """
 
@@ -41,14 +54,16 @@ class Health:
         "_bad",
         "_bad_before",
         "_clock",
+        "_firsts",
         "_good",
         "_good_before",
         "_opened",
+        "_paces",
         "_rules",
-        "_sampled",
-        "_times",
         "_turns",
+        "_wholes",
         "consecutive",
+        "due_ns",
         "first_token",
         "in_flight",
         "name",
@@ -56,6 +71,7 @@ class Health:
         "probing",
         "sampled",
         "spread",
+        "tell",
         "until",
         "whole",
         "wholes",
@@ -66,18 +82,21 @@ class Health:
         self.in_flight = 0
         self.consecutive = 0
         first_token, per_token, whole = ([0.0] * 4 for _ in range(3))
-        self._times = (first_token, per_token, whole)
+        self._firsts = (first_token, [0.0] * 4)
+        self._paces = (per_token, [0.0] * 4)
+        self._wholes = (whole, [0.0] * 4)
         self.first_token: Sequence[float] = first_token
         self.per_token: Sequence[float] = per_token
         self.whole: Sequence[float] = whole
-        self.spread = Spread()
-        self.wholes = Spread()
+        self.spread: Spread | None = None
+        self.wholes: Spread | None = None
         self.sampled = 0.0
+        self.due_ns = 0
         self.until = 0.0
         self.probing = False
+        self.tell: Callable[[float], None] | None = None
         self._rules = rules
         self._clock = clock
-        self._sampled = [0.0] * 12
         self._good = self._bad = self._good_before = self._bad_before = 0
         self._turns = 0.0
         self._opened = 0
@@ -110,6 +129,12 @@ class Health:
         if self._clock() >= self.until:
             self.probing = True
 
+    def measured(self) -> tuple[Spread, Spread]:
+        """Return how the times to first events and to whole replies are spread; it is counted from now on."""
+        if self.spread is None or self.wholes is None:
+            self.spread, self.wholes = Spread(), Spread()
+        return self.spread, self.wholes
+
     def served(self, now: float) -> None:
         """Note that it answered, with whatever: an error of the caller's making is an answer."""
         self.consecutive = 0
@@ -137,12 +162,16 @@ class Health:
         self.probing = False
         self.until = now + min(rules.rest * 2**self._opened, rules.longest)
         self._opened = min(self._opened + 1, 16)
+        if self.tell is not None:
+            self.tell(self.until)
         return True
 
     def limited(self, until: float) -> None:
         """Note that its provider takes no calls before `until`."""
         self.probing = False
         self.until = max(self.until, until)
+        if self.tell is not None:
+            self.tell(self.until)
 
     def left(self) -> None:
         """Note that an attempt ended of which nothing can be told: its caller hung up."""
@@ -154,32 +183,41 @@ class Health:
         self.probing = False
         self._opened = 0
         self._bad = self._bad_before = 0
+        if self.tell is not None:
+            self.tell(0.0)
+
+    def heard(self, until: float) -> None:
+        """Take over what another worker found out: that it rests, or no longer."""
+        if until:
+            # No target rests for longer by itself; a row of two writers at once may say anything.
+            self.until = max(self.until, min(until, self._clock() + LONGEST))
+        elif self.until:
+            tell, self.tell = self.tell, None
+            self.close()
+            self.tell = tell
 
     def answered(self, now: float, took: float, size: int, *, streamed: bool) -> None:
         """Note a first event or a whole reply, and the time it took."""
         self.sampled = now
-        if streamed:
-            self.spread.add(took)
-            self._peak(0, size, now, took)
-        else:
-            self.wholes.add(took)
-            self._peak(2, size, now, took)
+        raw = took
+        times, at = self._firsts if streamed else self._wholes
+        before = times[size]
+        if took < before:
+            took += (before - took) * faded(now - at[size])
+        times[size] = took
+        at[size] = now
+        spread = self.spread if streamed else self.wholes
+        if spread is not None:
+            spread.add(raw)
 
     def spoke(self, now: float, per_token: float, size: int) -> None:
         """Note the time that each token of an answer took."""
-        self.sampled = now
-        self._peak(1, size, now, per_token)
-
-    def _peak(self, kind: int, size: int, now: float, took: float) -> None:
-        times, place = self._times[kind], kind * 4 + size
+        times, at = self._paces
         before = times[size]
-        if took >= before:
-            times[size] = took
-        else:
-            weight = exp((self._sampled[place] - now) / FADES)
-            # Even samples that come all at once have to count for something.
-            times[size] = took + (before - took) * min(weight, 0.95)
-        self._sampled[place] = now
+        if per_token < before:
+            per_token += (before - per_token) * faded(now - at[size])
+        times[size] = per_token
+        at[size] = now
 
     def _turn(self, now: float) -> None:
         """Begin another half of the window."""
@@ -192,17 +230,20 @@ class Health:
 
 
 class Healths:
-    """The health of all targets of a worker, by their names; it outlives configurations.
+    """The health of all targets of a worker, by their names, and the keys; it outlives configurations.
 
-    A provider that is declared otherwise than before begins anew: what failed at another address says nothing.
+    A provider that is declared otherwise than before begins anew: what failed at another address says nothing. With
+    `shared`, rests are told to the other workers, and `listen` takes over theirs.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, clock: Callable[[], float] = monotonic, shared: SharedRests | None = None) -> None:
         self.clock = clock
+        self.shared = shared
         self._rules = USUAL
         self._known: dict[str, Health] = {}
         self._keyrings: dict[str, Keyring] = {}
         self._declared: dict[str, schema.Provider] = {}
+        self._marks: dict[str, str] = {}
 
     def __repr__(self) -> str:
         return f"<Healths of {len(self._known)} targets>"
@@ -214,6 +255,11 @@ class Healths:
             if len(self._known) >= 8192:  # callers choose names
                 self._known = {name: each for name, each in self._known.items() if each.in_flight}
             found = self._known[name] = Health(name, self._rules, self.clock)
+            if self.shared is not None:
+                found.tell = partial(self.shared.tell, self._shared_name(name))
+                until = self.shared.told().get(hashed(self._shared_name(name)))
+                if until is not None and until > self.clock():
+                    found.heard(until)
         return found
 
     def keyring(self, provider: str, credentials: Sequence[Auth]) -> Keyring:
@@ -221,7 +267,32 @@ class Healths:
         found = self._keyrings.get(provider)
         if found is None:
             found = self._keyrings[provider] = Keyring([Credential(auth) for auth in credentials])
+            if self.shared is not None:
+                shared = self.shared
+                found.tell = lambda key, until: shared.tell(self._shared_name(f"{provider}/ {key}"), until)
+                self._listen_for_keys(provider, found, shared.told())
         return found
+
+    def listen(self) -> None:
+        """Take over what other workers have told."""
+        if self.shared is None:
+            return
+        told = self.shared.told()
+        for name, health in self._known.items():
+            until = told.get(hashed(self._shared_name(name)))
+            if until is not None:
+                health.heard(until)
+        for provider, keyring in self._keyrings.items():
+            self._listen_for_keys(provider, keyring, told)
+
+    def _listen_for_keys(self, provider: str, keyring: Keyring, told: dict[int, float]) -> None:
+        for credential in keyring.credentials:
+            until = told.get(hashed(self._shared_name(f"{provider}/ {credential.id}")))
+            if until is not None:
+                keyring.heard(credential, until)
+
+    def _shared_name(self, name: str) -> str:
+        return f"{self._marks.get(name.partition('/')[0], '')} {name}"
 
     def declare(self, rules: schema.Breaker, providers: dict[str, schema.Provider]) -> None:
         """Put a configuration in force: forget what is declared otherwise now."""
@@ -234,3 +305,9 @@ class Healths:
         if changed:
             self._known = {name: each for name, each in self._known.items() if name.partition("/")[0] not in changed}
         self._declared = dict(providers)
+        if self.shared is not None:
+            # Another key or address under the same name does not inherit what the one before was told.
+            encode = msgspec.json.encode
+            self._marks = {
+                name: blake2b(encode(declared), digest_size=8).hexdigest() for name, declared in providers.items()
+            }

@@ -27,13 +27,15 @@ Try = tuple[Arrival, Target, Credential, AttemptRecord]
 """One attempt: what arrives, from where, with which key, and its record."""
 
 P95: Final = 0.95
+TURNS: Final = ((1.0, 0.8), (2.0, 1.0), (4.0, 1.0))
+"""When a second target is asked, in delays, and of which part of the budget: some is kept for who is much later."""
 
 
 class Hedging:
     """What a configuration says of one model's hedges, and how many there were."""
 
     def __init__(self, said: schema.Hedge, clock: Callable[[], float] = monotonic) -> None:
-        self._after = None if said.after == "p95" else float(said.after)
+        self._after = said.after
         self._calls = Budget(said.share, clock, spare=1)
         self._money = Budget(said.share, clock, spare=0)
         self._dearest = 0
@@ -50,11 +52,12 @@ class Hedging:
         """Return the seconds that a target has before another is asked, None where that is not known yet."""
         if self._after is not None:
             return self._after
-        return (health.spread if streamed else health.wholes).below(P95)
+        firsts, wholes = health.measured()
+        return (firsts if streamed else wholes).below(P95)
 
-    def may(self, cost: int) -> bool:
-        """Take a race from both budgets; return whether there was room for it."""
-        return (not cost or self._money.spend(cost)) and self._calls.spend()
+    def may(self, cost: int, part: float = 1.0) -> bool:
+        """Take a race from both budgets; return whether there was room for it in this part of them."""
+        return (not cost or self._money.spend(cost, part)) and self._calls.spend(1, part)
 
 
 class Race:
@@ -94,12 +97,18 @@ class Race:
         runs = {self._loop.create_task(self._go(first, line)): first}
         try:
             if delay is not None and other is not None and delay < left:
-                done, _ = await asyncio.wait(runs, timeout=delay)
-                if not done and hedging.may(cost):
-                    second = await self._second(other)
-                    if second is not None:
-                        entry, way = second
-                        runs[self._loop.create_task(self._go(entry, way))] = entry
+                waited = 0.0
+                for delays, part in TURNS:
+                    done, _ = await asyncio.wait(runs, timeout=min(delay * delays, left) - waited)
+                    waited = min(delay * delays, left)
+                    if done or waited >= left:
+                        break
+                    if hedging.may(cost, part):
+                        second = await self._second(other)
+                        if second is not None:
+                            entry, way = second
+                            runs[self._loop.create_task(self._go(entry, way))] = entry
+                        break
             pending = set(runs)
             while pending:
                 done, pending = await asyncio.wait(

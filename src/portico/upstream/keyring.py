@@ -1,6 +1,6 @@
 """The keys for one provider: used in turn, and one that failed rests while there are others."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from portico.providers.auth.scheme import Auth
@@ -42,6 +42,7 @@ class Keyring:
         self.credentials = tuple(credentials)
         self.only = credentials[0] if len(credentials) == 1 else None
         self.wakes = 0.0
+        self.tell: Callable[[str, float], None] | None = None
         self._next = 0
 
     def __repr__(self) -> str:
@@ -82,6 +83,8 @@ class Keyring:
         credential.refusals += 1
         credential.rests_until = max(credential.rests_until, now + rest)
         self.wakes = min(each.rests_until for each in self.credentials)
+        if self.tell is not None:
+            self.tell(credential.id, credential.rests_until)
         return len(self.credentials) > 1
 
     def served(self, credential: Credential) -> None:
@@ -89,3 +92,14 @@ class Keyring:
         credential.refusals = 0
         credential.rests_until = 0.0
         self.wakes = 0.0
+        if self.tell is not None:
+            self.tell(credential.id, 0.0)
+
+    def heard(self, credential: Credential, until: float) -> None:
+        """Take over what another worker found out of a key: that it rests, or no longer."""
+        if until:
+            credential.rests_until = max(credential.rests_until, until)
+            credential.refusals = max(credential.refusals, 1)
+        elif credential.refusals:
+            credential.refusals, credential.rests_until = 0, 0.0
+        self.wakes = min(each.rests_until for each in self.credentials)

@@ -12,7 +12,6 @@ import msgspec
 from portico.dialects.operation import Operation
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.tokens import UNREADABLE
-from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import sse
 from portico.upstream import causes
@@ -65,11 +64,8 @@ def begun(arrival: "Arrival") -> bool:
     return _first(data) is not None
 
 
-def flaw(arrival: "Arrival", operation: Operation, theirs: str, name: str, *, crosses: bool) -> PorticoError | None:
-    """Return what is wrong with a reply, None for an answer. `theirs` is the provider's operation.
-
-    The usage of a whole reply is left in the arrival where it has been read on the way.
-    """
+def flaw(arrival: "Arrival", operation: Operation, theirs: str, name: str) -> PorticoError | None:
+    """Return what is wrong with a reply, None for an answer. `theirs` is the provider's operation."""
     if operation.name in ANY_BODY:
         return None
     if arrival.streaming:
@@ -84,12 +80,6 @@ def flaw(arrival: "Arrival", operation: Operation, theirs: str, name: str, *, cr
     if not pieces:
         return BadUpstreamReply(f"{name} answered {arrival.status} with an empty body")
     body = pieces[0]
-    if not crosses and b'"error"' not in body:
-        usage = read_usage(operation, body, arrival.headers)
-        if usage is not None and operation.name != "stream_generate_content":
-            # It took the whole document to find it.
-            arrival.usage = usage
-            return None
     try:
         found = _document.decode(body) if body.lstrip()[:1] == b"{" else _anything.decode(body)
     except UNREADABLE:

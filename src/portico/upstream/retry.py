@@ -39,8 +39,8 @@ class Budget:
     def __repr__(self) -> str:
         return f"<Budget {self._extra:g} of {self._room():g} spent>"
 
-    def spend(self, amount: float = 1.0) -> bool:
-        """Take an extra attempt from the budget; return whether there was room for it."""
+    def spend(self, amount: float = 1.0, part: float = 1.0) -> bool:
+        """Take an extra attempt from this part of the budget; return whether there was room for it."""
         now = self._clock()
         if now >= self._turns:
             # What was before counts still, or each window would begin with nothing. Nobody looks at the clock to count
@@ -50,7 +50,7 @@ class Budget:
             self._before = (self.calls * WINDOW / took, 0.0 if late else self._extra)
             self.calls, self._extra = 0, 0.0
             self._turns = now + WINDOW
-        if self._extra + self._before[1] + amount > self._room():
+        if self._extra + self._before[1] + amount > self._room() * part:
             return False
         self._extra += amount
         return True

@@ -5,6 +5,7 @@ import time
 from time import perf_counter_ns
 
 from portico.call import Call
+from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, PorticoError, ShuttingDown, UpstreamTimeout
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
@@ -12,7 +13,7 @@ from portico.types import Usage
 from portico.upstream import causes
 from portico.upstream.arrival import Arrival
 from portico.upstream.causes import FAILURES, REFUSALS, Cause
-from portico.upstream.health import size_of
+from portico.upstream.health import SMALL, size_of
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import flaw
 from portico.upstream.outgoing import Outgoing
@@ -21,6 +22,8 @@ from portico.upstream.target import Line, Target
 LIMITED = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
 LONGEST_LIMIT = 60.0
+EVERY = 10_000_000
+"""Nanoseconds from one measurement of the time per token to the next."""
 
 
 def begin(
@@ -34,11 +37,14 @@ def begin(
     """Open an attempt: what its reply arrives at, and its record. It counts as under way until the arrival ends."""
     arrival = Arrival(loop, outgoing.stream, outgoing.limit)
     arrival.judged = judged and outgoing.stream
-    arrival.question = size_of(len(outgoing.body))
+    length = len(outgoing.body)
+    if length >= SMALL:
+        arrival.question = size_of(length)
     health = arrival.health = target.health
-    arrival.credential = credential
     health.in_flight += 1
-    credential.in_flight += 1
+    if target.upstream.keyring.only is None:
+        arrival.credential = credential
+        credential.in_flight += 1
     if health.until:
         health.began()
     note = AttemptRecord(call.target or target.name, credential.id)
@@ -52,6 +58,7 @@ def spoke(arrival: Arrival, target: Target, usage: Usage | None) -> None:
     tokens = usage.output_total if usage is not None else 0
     if tokens:
         now = perf_counter_ns()
+        target.health.due_ns = now + EVERY
         began = arrival.here_ns if arrival.streaming else arrival.sent_ns
         ended = now if arrival.streaming else arrival.here_ns
         target.health.spoke(now * 1e-9, (ended - began) * 1e-9 / tokens, arrival.question)
@@ -69,6 +76,13 @@ def describe(note: AttemptRecord, arrival: Arrival) -> None:
 
 def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:
     """Return why a reply with a good status is no answer, None for one that is."""
+    pieces = arrival.pieces
+    if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and target not in outgoing.translations:
+        body = pieces[0]
+        if b'"error"' not in body and arrival.status < 300:
+            usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)
+            if usage is not None:
+                return None  # it took the whole document to find it
     if outgoing.passed is not None:
         return None
     status = arrival.status
@@ -78,7 +92,7 @@ def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError 
     operation = outgoing.operation
     crosses = target in outgoing.translations
     theirs = target.stands_in(operation.name, outgoing.stream) or operation.name if crosses else operation.name
-    return flaw(arrival, operation, theirs, target.name, crosses=crosses)
+    return flaw(arrival, operation, theirs, target.name)
 
 
 def judge(arrival: Arrival, target: Target, outgoing: Outgoing) -> tuple[Cause, float | None]:

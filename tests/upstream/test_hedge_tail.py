@@ -1,0 +1,156 @@
+"""Hedging on providers that answer late now and then: simulated time, real attempts, a fake wire."""
+
+import asyncio
+import random
+import selectors
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from portico.call import Call
+from portico.config import schema
+from portico.config.load import load_plain
+from portico.dialects.operations import route
+from portico.dialects.request import peek
+from portico.snapshot import Snapshot
+from portico.state.memory import MemoryState
+from portico.upstream.arrival import Arrival
+from portico.upstream.attempt import attempt_all
+from portico.upstream.hedge import Hedging
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.retry import Policy
+from portico.upstream.target import Target
+from portico.wire.client import Client
+
+BODY = b'{"model":"smart","messages":[{"role":"user","content":"Hello"}]}'
+REPLY = (
+    b'{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":'
+    b'"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}'
+)
+CALLS = 4000
+RUN_IN = 500
+"""Calls at the start in which times are only measured."""
+
+
+class _Skipping(selectors.SelectSelector):
+    """Never waits: what would have been waited is added to the time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        self.now += timeout or 0.0
+        return super().select(0)
+
+
+class _Loop(asyncio.SelectorEventLoop):
+    """A loop whose time passes as fast as there is nothing to do."""
+
+    def __init__(self) -> None:
+        self.skipping = _Skipping()
+        super().__init__(self.skipping)
+
+    def time(self) -> float:
+        return self.skipping.now
+
+
+class _Wire:
+    """Answers each request after a time that is drawn: one in fifty very late. Counts what was asked and given up."""
+
+    def __init__(self, seed: int) -> None:
+        self.draw = random.Random(seed)
+        self.asked = 0
+        self.given_up = 0
+
+    async def send(self, arrival: Arrival, *_more: Any) -> None:
+        loop = asyncio.get_running_loop()
+        late = self.draw.random() < 0.02
+        took = self.draw.uniform(5, 10) if late else self.draw.lognormvariate(-1.5, 0.3)
+        self.asked += 1
+        arrival.asked = True
+        arrival.sent_ns = int(loop.time() * 1e9)
+
+        def reply() -> None:
+            arrival.head(200, [(b"content-type", b"application/json")])
+            arrival.feed(REPLY)
+            arrival.end(None)
+
+        timer = loop.call_later(took, reply)
+        arrival.connection = _Connection(self, timer)  # type: ignore[assignment]  # it is only ever given up
+
+
+class _Connection:
+    def __init__(self, wire: _Wire, timer: asyncio.TimerHandle) -> None:
+        self._wire = wire
+        self._timer = timer
+
+    def abort(self) -> None:
+        self._timer.cancel()
+        self._wire.given_up += 1
+
+
+def simulated(monkeypatch: pytest.MonkeyPatch, hedge: schema.Hedge | None, seed: int) -> tuple[list[float], _Wire, int]:
+    """Return how long calls took, what the wire saw, and how many attempts the records of calls name."""
+    loop, wire = _Loop(), _Wire(seed)
+    nanoseconds: Callable[[], int] = lambda: int(loop.time() * 1e9)  # noqa: E731
+    for module in ("arrival", "attempt", "hedge", "trial"):
+        monkeypatch.setattr(f"portico.upstream.{module}.perf_counter_ns", nanoseconds)
+    monkeypatch.setattr("portico.upstream.hedge.send", wire.send)
+    monkeypatch.setattr("portico.upstream.attempt.send", wire.send)
+    monkeypatch.setattr("portico.upstream.attempt.send_at_once", lambda *_: False)
+    monkeypatch.setattr("portico.call.perf_counter_ns", nanoseconds)
+    monkeypatch.setattr("portico.upstream.hedge.monotonic", loop.time)
+    providers = {
+        name: {"like": "openai", "base_url": f"http://{name}.invalid/v1", "api_key": "k"} for name in ("a", "b")
+    }
+    config = load_plain({"server": {"master_key": "sk-master-0123456789"}, "providers": providers}, {}).config
+
+    async def run() -> tuple[list[float], int]:
+        client = Client()
+        snapshot = Snapshot(config, client, MemoryState(), b"x" * 32, 1)
+        targets: list[Target] = [snapshot.upstreams[name].target("m", config.timeouts) for name in ("a", "b")]
+        hedging = Hedging(hedge, loop.time) if hedge is not None else None
+        found = route("POST", "/v1/chat/completions", {})
+        assert found is not None
+        asked = peek(found.operation, BODY, b"application/json")
+        policy = Policy(config.retries, clock=loop.time)
+        times, attempts = [], 0
+
+        async def extend(_target: Target, _billed: bool) -> None:
+            return
+
+        for _ in range(CALLS):
+            call = Call(found)
+            outgoing = Outgoing(found.operation, [], "", BODY, asked, 1 << 20)
+            began = loop.time()
+            arrival, _ = await attempt_all(targets, outgoing, call, policy, client.fetch, extend, None, hedging)
+            assert arrival.error is None
+            times.append(loop.time() - began)
+            attempts += len(call.attempts)
+        assert [target.health.in_flight for target in targets] == [0, 0]
+        await client.close()
+        return times, attempts
+
+    try:
+        times, attempts = loop.run_until_complete(run())
+    finally:
+        loop.close()
+    return times[RUN_IN:], wire, attempts
+
+
+def p99(times: list[float]) -> float:
+    return sorted(times)[int(0.99 * len(times))]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_hedging_cuts_the_tail_by_half_at_under_six_percent_more(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    plain, _, once = simulated(monkeypatch, None, seed)
+    hedged, wire, attempts = simulated(monkeypatch, schema.Hedge(), seed)
+    assert once == CALLS
+    assert p99(hedged) <= p99(plain) / 2
+    # Each attempt is counted at its full price, those that were given up too.
+    assert attempts == wire.asked
+    assert CALLS < attempts < 1.06 * CALLS
+    assert wire.given_up == attempts - CALLS
