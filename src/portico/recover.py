@@ -7,6 +7,7 @@ last.
 """
 
 import logging
+from contextlib import ExitStack
 from pathlib import Path
 
 import msgspec
@@ -38,14 +39,16 @@ def recover(state: LmdbState, owners: Path, journals: str, at: Moment) -> bool:
     tried again.
     """
     whole = True
-    for owner in dead_owners(owners):
-        try:
-            _recover_one(owner, state, journals, at)
-        except Exception as error:  # whatever it is, it must keep nobody from serving
-            log.error("the calls of a worker that died cannot be recorded yet: %s: %s", type(error).__name__, error)
-            whole = False
-        finally:
-            owner.close()  # one that is not buried is found again
+    with ExitStack() as found:
+        gone = dead_owners(owners)
+        for owner in gone:
+            found.callback(owner.close)  # one that is not buried is found again
+        for owner in gone:
+            try:
+                _recover_one(owner, state, journals, at)
+            except Exception as error:  # whatever it is, it must keep nobody from serving
+                log.error("the calls of a worker that died cannot be recorded yet: %s: %s", type(error).__name__, error)
+                whole = False
     return whole
 
 

@@ -38,12 +38,13 @@ async def call(
     path: str = "/v1/chat/completions",
     leave_after: int | None = None,
     leave_in: float | None = None,
+    tags: str = "",
 ) -> Said:
     """Make one call, told from all others by the tag `n`; hang up after so many bytes, or seconds."""
     data = json.dumps(body).encode()
     head = (
         f"POST {path} HTTP/1.1\r\nhost: gateway\r\nconnection: close\r\ncontent-type: application/json\r\n"
-        f"authorization: Bearer {key}\r\nx-portico-tags: n:{number}\r\ncontent-length: {len(data)}\r\n\r\n"
+        f"authorization: Bearer {key}\r\nx-portico-tags: n:{number}{tags}\r\ncontent-length: {len(data)}\r\n\r\n"
     )
     began = time.monotonic()
     found = b""

@@ -185,8 +185,8 @@ async def house(
     async with MockProvider(price=PRICE, seed=seed, keep=200_000) as mock:
         found = House(directory, mock, configuration(mock, **config), workers)
         found.environ.update(environ or {})
-        await found.start()
         try:
+            await found.start()
             yield found
         finally:
             await found.stop()

@@ -227,8 +227,8 @@ async def test_no_more_calls_are_in_flight_than_may_be_over_all_workers(tmp_path
             most = max(most, under_way)
         assert most == 25
         await home.settled()
-        (counter,) = home.counters(["key:key-0"]).values()
-        assert counter.used == 0
+        # A row with nothing in it is forgotten after a while.
+        assert [counter.used for counter in home.counters(["key:key-0"]).values()] in ([0], [])
 
 
 async def test_usage_beyond_its_bound_is_told_and_closes_the_budget(tmp_path: Path) -> None:

@@ -14,8 +14,10 @@ import pytest
 from tests.state.desk import Clock, Desk, budget, close, cost, limit, make_lmdb, row
 
 from portico.errors import StateFull, StateUnavailable
+from portico.rules import Rule
 from portico.state import books, environment
-from portico.state.contract import Permit, Settled, Used
+from portico.state.clock import moment
+from portico.state.contract import Permit, Scope, Settled, Used
 from portico.state.environment import open_environment
 from portico.state.ledger import Ledger
 from portico.state.on_lmdb import LmdbState
@@ -311,3 +313,34 @@ async def test_more_permits_than_a_slice_expire(tmp_path: Path, clock: Clock) ->
     assert desk.counts("key:web") == {"in_flight": (0, 0), "budget": (2_500, 0)}
     state.close()
     dead.bury()
+
+
+ELSEWHERE = """
+import sys
+from pathlib import Path
+from portico.rules import Rule
+from portico.state.clock import moment
+from portico.state.contract import Scope, Used
+from portico.state.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]), "", 1 << 20)
+at = moment()
+ledger.charge([(Scope("key:web", (Rule("b", "budget", "cost", 1000),)), Used(cost=30), at.wall_ns)], at)
+ledger.close()
+"""
+
+
+@pytest.mark.parametrize("idle", [0, 1, 3])
+def test_what_others_count_is_kept_however_often_nothing_was_written_before(tmp_path: Path, idle: int) -> None:
+    scope = Scope("key:web", (Rule("b", "budget", "cost", 1000),))
+    ledger = Ledger(tmp_path, "", 1 << 20)
+    at = moment()
+    ledger.charge([(scope, Used(cost=1), at.wall_ns)], at)
+    for _ in range(idle):
+        with ledger.writing():
+            pass
+    for _ in range(max(idle, 1)):
+        subprocess.run([sys.executable, "-c", ELSEWHERE, str(tmp_path)], check=True)
+    ledger.charge([(scope, Used(cost=1), at.wall_ns)], at)
+    (counter,) = ledger.counters(["key:web"], at)
+    assert counter.used == 2 + 30 * max(idle, 1)
+    ledger.close()

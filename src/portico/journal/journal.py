@@ -96,6 +96,7 @@ class Journal:
         self._reserve: int | None = None
         self._bodies = True
         self._full = False
+        self._told = False
         self._look_at = 0.0
 
         self.bodies_dropped = 0
@@ -243,9 +244,12 @@ class Journal:
             if allocate:
                 _allocate(file, allocate)
             if os.write(file, render_header(header)) == HEADER.size:
+                self._told = False
                 return file
         except OSError as error:
-            log.warning("no segment of the journal can be begun: %s", error)
+            if not self._told:  # it is tried again many times a second
+                log.warning("no segment of the journal can be begun: %s", error)
+            self._told = True
         if file is not None:
             os.close(file)
             os.unlink(path)  # noqa: PTH108

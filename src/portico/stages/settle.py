@@ -149,6 +149,9 @@ class Settling:
         self.records.append(record)
         if self._journal is not None:
             self._journal.append(record, call.request_body, call.reply_body)
+            if permit is None and self._journal.full:
+                self._settle(permit, used, done)  # who is refused for want of room is told so, and need not wait for it
+                return
             if self._durable or permit is None:
                 self._later(lambda: self._settle(permit, used, done))
                 return

@@ -164,7 +164,8 @@ class Ledger:
             if rows:
                 tx.cursor(self._rows).putmulti([(key, row.layout.encode(row.cells)) for key, row in rows.items()])
             tx.commit()
-            self._written = number
+            # One that changed nothing leaves its number to the next, which may be somebody else's.
+            self._written = number if rows else -1
         except BaseException:
             tx.abort()
             self._cached.clear()

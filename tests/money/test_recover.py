@@ -1,0 +1,137 @@
+"""Clearing up after a dead worker, and dying at that: each of its calls is recorded and charged once all the same."""
+
+import contextlib
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from money.house import records_in
+from portico.journal.journal import Journal
+from portico.record import AttemptRecord, Record
+from portico.recover import recover
+from portico.rules import Bound, Rule
+from portico.state.clock import moment
+from portico.state.contract import Admission, Permit, Scope
+from portico.state.on_lmdb import LmdbState
+from portico.state.owner import Owner
+from portico.types import Usage
+
+SIZE = 1 << 20
+BUDGET = (Scope("key:web", (Rule("key:web/budget", "budget", "cost", 1_000_000),)),)
+BOUND = Bound(100, 200, 1_000)
+
+
+class Worker:
+    """The books of one worker, as far as recovery goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.owner = Owner.new(folder / "owners")
+        self.state = LmdbState(folder / "state", self.owner.id, size=SIZE)
+        self.journal = Journal(str(folder / "journal"), self.owner.id, reserve_bytes=4096)
+        self.state.before_settling = lambda: None
+
+    async def admit(self, call_id: str) -> Permit:
+        about = msgspec.msgpack.encode((1, "chat", "m", None, False, "web", None, None, None, None, ()))
+        permit = await self.state.admit(Admission(call_id, BUDGET, BOUND, moment(), about))
+        assert isinstance(permit, Permit)
+        return permit
+
+    def die(self) -> None:
+        """Let go of everything as a killed process does: at once, and nothing is said to anybody."""
+        self.state.ledger.close()
+        self.state.keys.close()
+        self.state.objects.close()
+        self.owner.close()
+
+    def recover(self) -> bool:
+        return recover(self.state, self.folder / "owners", str(self.folder / "journal"), moment())
+
+    def used(self) -> tuple[int, int]:
+        (counter,) = self.state.counters(["key:web"], moment())
+        return counter.used, counter.reserved
+
+
+def record(call_id: str, cost: int) -> Record:
+    usage = Usage(input=10, output=20)
+    tries = [AttemptRecord("a/m", status=200)]
+    return Record(call_id, 1, "web", "chat", "m", "a/m", 200, False, tries, usage, cost, "reported", None, 0, 0)
+
+
+async def one_who_died(folder: Path) -> Worker:
+    """Return the books of one who died with three calls: one recorded, one under way, one tried again."""
+    first = Worker(folder)
+    await first.admit("recorded")
+    await first.admit("under-way")
+    again = await first.admit("tried-again")
+    assert await first.state.extend(again, BOUND, moment()) is None
+    first.journal.append(record("recorded", 7))
+    assert first.journal.flush()
+    first.die()
+    return first
+
+
+def costs(folder: Path) -> list[tuple[str, str, int | None]]:
+    return sorted((each.id, each.end, each.cost_nano_usd) for each in records_in(folder / "journal"))
+
+
+ALL = [("recorded", "served", 7), ("tried-again", "aborted", 2_000), ("under-way", "aborted", 1_000)]
+
+
+async def test_the_calls_of_the_dead_are_charged_and_recorded(tmp_path: Path) -> None:
+    await one_who_died(tmp_path)
+    second = Worker(tmp_path)
+    assert second.recover()
+    assert costs(tmp_path) == ALL
+    assert second.used() == (3_007, 0)
+    assert [path.name for path in (tmp_path / "owners").iterdir()] == [second.owner.id]
+    second.die()
+
+
+@pytest.mark.parametrize("step", ["before it writes", "half way", "before it forgets"])
+async def test_who_dies_while_it_recovers_leaves_nothing_to_be_done_twice(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_who_died(tmp_path)
+
+    whole = Journal.append
+
+    def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    def half(journal: Journal, one: Record) -> None:
+        whole(journal, one)
+        journal.flush()
+        raise KeyboardInterrupt
+
+    for _ in range(6):  # more often than segments of the dead are looked through
+        unlucky = Worker(tmp_path)
+        with monkeypatch.context() as patched, contextlib.suppress(KeyboardInterrupt):
+            if step == "before it forgets":
+                patched.setattr(Owner, "bury", dies)
+            else:
+                patched.setattr(Journal, "append", half if step == "half way" else dies)
+            unlucky.recover()
+        unlucky.die()
+    last = Worker(tmp_path)
+    assert last.recover()
+    assert costs(tmp_path) == ALL
+    assert last.used() == (3_007, 0)
+    assert [path.name for path in (tmp_path / "owners").iterdir()] == [last.owner.id]
+    last.die()
+
+
+async def test_what_cannot_be_recorded_yet_stays_charged_and_is_recorded_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_who_died(tmp_path)
+    second = Worker(tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "close", lambda _: False)
+        assert not second.recover()
+    assert second.used() == (3_007, 0)
+    assert second.recover()
+    assert costs(tmp_path) == ALL
+    assert second.used() == (3_007, 0)
+    second.die()
