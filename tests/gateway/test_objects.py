@@ -254,6 +254,9 @@ async def test_a_conversation_goes_on_where_its_reply_is_stored(
             assert mock.ledger.last.key == key
             assert (await alice.responses.retrieve(first.id)).id == first.id
             assert mock.ledger.last.key == key
+            events = [event.type async for event in await alice.responses.retrieve(first.id, stream=True)]
+            assert events == ["response.created", "response.completed"]
+            assert mock.ledger.last.key == key
             await alice.responses.input_items.list(first.id)
             for attempt in (bob.responses.retrieve, bob.responses.delete, bob.responses.cancel):
                 with pytest.raises(openai.NotFoundError):

@@ -94,6 +94,10 @@ class ObjectStore:
         mine = self.of(key, thing.family)
         call = thing.operation.name
         if thing.does == "get":
+            if thing.family == "responses" and "stream=true" in request.query:
+                events = [{"type": f"response.{what}", "response": stored} for what in ("created", "completed")]
+                told = [b"data: " + msgspec.json.encode({**one, "sequence_number": n}) for n, one in enumerate(events)]
+                return [(b"content-type", b"text/event-stream")], b"\n\n".join([*told, b""])
             return [_JSON], msgspec.json.encode(stored)
         if thing.does == "delete":
             del mine[name]
