@@ -9,7 +9,7 @@ import msgspec
 
 from portico.config.load import load_plain
 from portico.plan.facts import Facts
-from portico.plan.health import Untried
+from portico.plan.health import Untried, size_class
 from portico.providers.catalog import resolve
 from portico.stages.plan import Routes
 from portico.upstream.target import Upstream
@@ -65,4 +65,6 @@ def facts(model: str, body: Mapping[str, Any] | None = None, **known: Any) -> Fa
     made = Facts(model, body=written, members=members, stream=bool((body or {}).get("stream")))
     for name, value in known.items():
         setattr(made, name, value)
+    if "input_tokens" in known:
+        made.size = size_class(made.input_tokens)
     return made

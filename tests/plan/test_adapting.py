@@ -78,7 +78,7 @@ async def simulate(
         known = Facts("m", stream=True)
         known.input_tokens = chance.choice((200, 200, 200, 3000))
         known.output_tokens = chance.choice((50, 100, 200))
-        size = size_class(known.input_tokens)
+        size = known.size = size_class(known.input_tokens)
         took = {name: one.takes(now, known.output_tokens, chance) for name, one in by_name.items()}
         chosen = branch.order(known, Way(chance.random, now), None)[0]
         for name, (first, per_token) in took.items():

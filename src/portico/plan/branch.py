@@ -185,11 +185,14 @@ def walked(kid: Kid) -> Iterator[Branch]:
 
 
 def resting_last(candidates: list[Candidate]) -> list[Candidate]:
-    """Return the same order, those last that rest; all of them resting, the order stands."""
-    if any(candidate.health.resting for candidate in candidates):
-        awake = [candidate for candidate in candidates if not candidate.health.resting]
-        return [*awake, *(candidate for candidate in candidates if candidate.health.resting)]
-    return candidates
+    """Return the same order where the first does not rest, else those last that do; all of them, and the order stands.
+
+    Those that rest further back are passed over by who makes the attempts.
+    """
+    if not candidates[0].health.resting:
+        return candidates
+    resting = [candidate for candidate in candidates if candidate.health.resting]
+    return [*(candidate for candidate in candidates if candidate not in resting), *resting]
 
 
 def _requiring(

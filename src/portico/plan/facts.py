@@ -43,6 +43,8 @@ the least share that is left of any budget, 1.0 where there is none.
 TYPICAL_OUTPUT: Final = 300
 """Tokens of an answer, where nothing says how long it will be."""
 BYTES_PER_TOKEN: Final = 4
+PICTURED: Final = 8192
+"""Bytes of a request beyond which it is asked whether they are a picture's."""
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 _IMAGE = re.compile(
@@ -132,6 +134,10 @@ class Facts:
         self.members = members
         self.stream = stream
         self.arrived = arrived
+        if len(body) <= PICTURED:
+            # Most calls are small, and an empty slot costs more to find out about than to fill.
+            self.input_tokens = tokens = len(body) // BYTES_PER_TOKEN
+            self.size = 0 if tokens < 1000 else 1
 
     def __repr__(self) -> str:
         return f"<Facts {self.operation} {self.model!r}>"
@@ -198,10 +204,12 @@ def _thinks(facts: Facts) -> bool:
 
 def _input(facts: Facts) -> int:
     size = len(facts.body)
-    if size > 1024 and facts.has_images:
+    if size > PICTURED and facts.has_images:
         # A picture's bytes are not its tokens: it counts as some hundreds, whatever its size.
         size -= sum(len(run[0]) - 1024 for run in _ENCODED.finditer(facts.body) if len(run[0]) > 1024)
-    return size // BYTES_PER_TOKEN
+    tokens = size // BYTES_PER_TOKEN
+    facts.size = size_class(tokens)
+    return tokens
 
 
 def _limit(facts: Facts) -> int:

@@ -73,6 +73,23 @@ class Known(msgspec.Struct, frozen=True):
     fixed: Sequence[Target] | None
 
 
+class Finders(dict[str, Callable[[str], Kid]]):
+    """By operation, what finds where a rule sends a call: made once."""
+
+    def __init__(self, routes: "Routes") -> None:
+        super().__init__()
+        self._routes = routes
+
+    def __missing__(self, operation: str) -> Callable[[str], Kid]:
+        routes = self._routes
+
+        def find(name: str) -> Kid:
+            return routes.known(name, operation).kid
+
+        self[operation] = find
+        return find
+
+
 class Routes:
     """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner.
 
@@ -107,6 +124,7 @@ class Routes:
                 if upstream.name not in owners:
                     owners.append(upstream.name)
         routing = routing if routing is not None else schema.Routing()
+        self._find = Finders(self)
         self.headers = tuple(name.lower().encode("latin-1") for name in routing.headers)
         self._rules = compiled(routing.rules, "routing")
         self._rules_of = {name: compiled(model.rules, f"models.{name}") for name, model in aliases.items()}
@@ -151,13 +169,13 @@ class Routes:
 
     def passes_on(self, name: str, operation: str) -> bool:
         """Return whether all that a name leads to is OpenRouter: what is said to a gateway is then for that one."""
-        kid = self.known(name, operation).kid
+        kid = self.known(self._suffixed(name, None)[0], operation).kid
         leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
         return all(leaf.kind == "openrouter" for leaf in leaves)
 
     def first(self, name: str, operation: str) -> Target:
         """Return one of the targets that a name leads to."""
-        kid = self.known(name, operation).kid
+        kid = self.known(self._suffixed(name, None)[0], operation).kid
         target = kid.target if isinstance(kid, Candidate) else kid.leaves[0].target
         assert isinstance(target, Target)
         return target
@@ -206,8 +224,15 @@ class Routes:
         named, and no turn is taken. Raises ModelNotFound, InvalidRequest, Forbidden, NoTarget.
         """
         operation = facts.operation
+        if wish is None and config is None and not explain and not self._rules:
+            remembered = self._known.get((facts.model, operation))
+            if remembered is not None and self._serves_all(remembered, facts):
+                way = Way(draw, self._now(), self._secret, self._find[operation])
+                found = ordered(remembered.kid, facts, way, None)
+                if found:
+                    return Plan(resting_last(found), way.arm)
         held: list[str] = []
-        way = Way(draw, self._now(), self._secret, lambda name: self.known(name, operation).kid)
+        way = Way(draw, self._now(), self._secret, self._find[operation])
         way.advance, way.held = not explain, held
         requires, used = self._required(facts, held)
         asked, wish = self._suffixed(facts.model, wish)
