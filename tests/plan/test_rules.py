@@ -1,10 +1,13 @@
 """Rules send calls on, and keep them where they must stay; what cannot serve a call is never tried."""
 
+import re
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.plan.routing import KEY, facts, routes
 
 from portico.errors import ConfigError, NoTarget
@@ -192,3 +195,17 @@ def test_an_expression_that_is_none_is_refused_when_the_configuration_is_loaded(
 def test_every_variable_can_be_read_in_a_rule() -> None:
     known = facts("smart", {"model": "smart"})
     assert set(known.variables(list(TYPES))) == set(TYPES)
+
+
+@in_cel
+def test_the_example_of_the_page_about_routing_does_what_the_page_says() -> None:
+    page = (Path(__file__).parents[2] / "docs/how-to/route-calls.md").read_text()
+    config = yaml.safe_load(
+        page.split("```yaml")[1].split("```")[0].replace("${", "sk-0123456789-").replace("_KEY}", "")
+    )
+    big = {"messages": [{"role": "user", "content": "word " * 400}]}
+    assert goes_to(config, facts("smart", tags={"tenant": "us"}))[0] != "openai/gpt-4.1"
+    assert goes_to(config, facts("smart", big, tags={"tenant": "us"}))[0] == "openai/gpt-4.1"
+    assert goes_to(config, facts("smart", big, tags={"tenant": "us"}, budget_left=0.1))[0] != "openai/gpt-4.1"
+    assert goes_to(config, facts("smart", big, tags={"tenant": "eu"})) == ["groq/llama-3.3-70b-versatile"]
+    assert set(TYPES) <= set(re.findall(r"`([a-z_]+)`", page.split("It may speak of:")[1].split("Numbers with")[0]))

@@ -95,9 +95,7 @@ def _environment() -> _Environment:
     try:
         cel = import_module("cel_expr_python.cel")
     except ImportError:
-        raise BadExpression(
-            "rules need the package cel-expr-python, which is not installed: `pip install 'portico[rules]'`"
-        ) from None
+        raise BadExpression("rules need the package cel-expr-python, which is not installed here") from None
     kinds = {
         "bool": cel.Type.BOOL,
         "double": cel.Type.DOUBLE,
