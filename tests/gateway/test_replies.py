@@ -67,7 +67,7 @@ async def test_a_call_is_never_led_away_by_a_redirect(
 async def test_what_passes_through_may_be_redirected_by_its_caller(portico: Portico) -> None:
     location = "location: https://files.example/signed"
     async with upstream(reply(302, b"", location)) as raw, portico(one(raw)) as running:
-        status, headers, _ = await running.call("/openai/v1/files/f/content", method="GET")
+        status, headers, _ = await running.call("/openai/v1/vector_stores/f/content", method="GET")
     assert (status, headers["location"]) == (302, "https://files.example/signed")
 
 
@@ -101,7 +101,7 @@ async def test_interim_replies_are_left_out(portico: Portico) -> None:
 @pytest.mark.parametrize("status", [204, 304])
 async def test_replies_without_a_body_pass_through(portico: Portico, status: int, method: str) -> None:
     async with upstream(reply(status, b"", "etag: x", length=False)) as raw, portico(one(raw)) as running:
-        answered, headers, body = await running.call("/openai/v1/files/f", method=method)
+        answered, headers, body = await running.call("/openai/v1/vector_stores/f", method=method)
     assert (answered, headers["etag"], body) == (status, "x", b"")
     assert "transfer-encoding" not in headers
     assert "content-length" not in headers
@@ -113,7 +113,7 @@ async def test_a_head_request_that_passes_through_is_told_the_length(portico: Po
         upstream(reply(200, b"", kind, "content-length: 1234", length=False)) as raw,
         portico(one(raw)) as running,
     ):
-        status, headers, body = await running.call("/openai/v1/files/f/content", method="HEAD")
+        status, headers, body = await running.call("/openai/v1/vector_stores/f/content", method="HEAD")
     assert (status, headers["content-length"], body) == (200, "1234", b"")
 
 
