@@ -240,6 +240,7 @@ class Gateway:
                 call.dropped = translation.dropped
                 if arrival.streaming and not call.stream:
                     arrival.abandon()
+                    call.basis = "unknown"
                     raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
             if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
                 call.stores = False

