@@ -82,8 +82,19 @@ KEPT = 1024 * 1024
 """Bytes of a stream that are kept for its record."""
 AT_ONCE = 8
 """Requests that one call has under way at a provider that takes less in one than was asked for."""
-KEEPING = frozenset(("chat", "responses", "messages", "gemini"))
-"""Dialects of providers that keep what requests can name."""
+REFERRING = frozenset(
+    (
+        "chat",
+        "responses",
+        "responses_input_tokens",
+        "messages",
+        "messages_count_tokens",
+        "generate_content",
+        "stream_generate_content",
+        "gemini_count_tokens",
+    )
+)
+"""Operations whose requests can name what is kept at a provider."""
 NOT = msgspec.Raw(b"false")
 ONE_TRY = Policy()
 """A request that passes through is tried once."""
@@ -329,7 +340,7 @@ class Gateway:
                 call.stream = asked.stream
                 call.user = asked.user
                 call.characters = asked.characters
-                if asked.members is not None and operation.dialect in KEEPING:
+                if asked.members is not None and operation.name in REFERRING:
                     assert isinstance(body, bytes)
                     call.refers = references(operation, asked.members, body)
                     call.stores = operation.name == "responses" and asked.members.get("store") != NOT
