@@ -10,6 +10,7 @@ from pathlib import Path
 from portico.config.schema import Config
 from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
+from portico.journal.segments import segments
 from portico.recover import recover
 from portico.secret import installation_secret
 from portico.state.clock import moment
@@ -18,6 +19,10 @@ from portico.state.owner import Owner
 
 TEND = 1.0
 """Seconds between two looks after the state."""
+WANTED = "rebuild"
+"""The file in the state's directory by which workers ask control to put back what budgets had counted."""
+STORE = "PORTICO_STORE_URL"
+"""The variable that says where the store is, when not in the data directory."""
 
 log = logging.getLogger("portico.books")
 
@@ -33,6 +38,9 @@ class Books:
         self._data_dir = data_dir
         self._tending: asyncio.TimerHandle | None = None
         self._recovered = True
+        self._waits = False
+        self.on_lost: Callable[[], None] | None = None
+        """What is to be done when the state was taken away: whoever starts next makes it anew."""
 
     def __repr__(self) -> str:
         return f"<Books of {self.owner!r}>"
@@ -48,9 +56,27 @@ class Books:
             self.state.tidy(moment())
             if not self._recovered and not self.journal.full:
                 self.recover()
+            if not self.state.rebuilt:
+                self._wait()
         except StateUnavailable as error:
             log.error("%s", error)
+            if self.state.ledger.lost and self.on_lost is not None:
+                self.on_lost()
+                return
         self._tending = asyncio.get_running_loop().call_later(TEND, self.tend)
+
+    def _wait(self) -> None:
+        """Ask control for what budgets had counted before the state was made, and say so once."""
+        try:
+            (self._data_dir / "state" / WANTED).touch()
+        except OSError as error:
+            log.error("control cannot be asked to rebuild the state: %s", error.strerror)
+        if not self._waits:
+            self._waits = True
+            log.warning(
+                "the state of this machine is new: calls under a budget wait until control has put back what budgets "
+                "had counted, from the store and the journal"
+            )
 
     def close(self) -> None:
         """Leave: all is settled, and what was written is whole."""
@@ -67,6 +93,8 @@ def open_books(data_dir: str, config: Config) -> Books:
     """Open state and journal in the data directory, as an owner of its own. Raises StateUnavailable, ConfigError."""
     folder = Path(data_dir)
     secret = installation_secret(folder)
+    # Before there is a journal of one's own: where nothing was ever recorded, nothing was counted.
+    first = not segments(os.fspath(folder / "journal")) and not (folder / "portico.db").exists()
     owner = Owner.new(folder / "state" / "owners")
     loop = asyncio.get_running_loop()
 
@@ -76,6 +104,9 @@ def open_books(data_dir: str, config: Config) -> Books:
 
     try:
         state = LmdbState(folder / "state", owner.id, size=config.server.state_size)
+        owner.join(state.ledger.tag)
+        if first and STORE not in os.environ and not state.rebuilt:
+            state.ledger.mark_rebuilt()
         journal = Journal(os.fspath(folder / "journal"), owner.id, fsync=config.logs.fsync, deliver=deliver)
     except BaseException:
         owner.bury()

@@ -14,6 +14,7 @@ What is not an LLM call goes to the control process.
 import asyncio
 import contextlib
 import functools
+import logging
 import mmap
 import os
 import random
@@ -38,7 +39,15 @@ from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import COUNTS, RESUMABLE
 from portico.dialects.tokens import summed
 from portico.dialects.usage import observer, read_usage
-from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, ModelNotFound, NotFound, PorticoError
+from portico.errors import (
+    BadUpstreamReply,
+    ConnectionLost,
+    InvalidRequest,
+    ModelNotFound,
+    NotFound,
+    PorticoError,
+    StateUnavailable,
+)
 from portico.journal.journal import Journal
 from portico.known import Known
 from portico.objects import ObjectCalls
@@ -55,6 +64,7 @@ from portico.stages.settle import Settling, dollars, settle, settle_stream
 from portico.state.clock import moment
 from portico.state.contract import Moment, Settled, State
 from portico.state.memory import MemoryState
+from portico.state.supplies import Supplies
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import Elsewhere, attempt_all
 from portico.upstream.detour import Detour
@@ -101,6 +111,8 @@ ONE_TRY = Policy()
 LAST_WORDS = 1.0
 """Seconds that a provider gets to end a stream whose caller has left with its last event."""
 
+log = logging.getLogger("portico.gateway")
+
 
 class Gateway:
     """Answers calls. `relay` is the path of the control process's socket, None for no control.
@@ -127,8 +139,9 @@ class Gateway:
         self.state.before_settling = self.settling.flush
         self._secret = secret if secret is not None else os.urandom(32)
         self._now = now
+        self._seen = -1
         self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
-        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version, self.healths)
+        self.snapshot = self._made(config, version)
         self._descriptor = records
         self._lines: Records | None = None
         self.settling.records = self._records_for(config)
@@ -155,9 +168,34 @@ class Gateway:
 
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
-        version = version or self.snapshot.version + 1
-        self.snapshot = Snapshot(config, self.client, self.state, self._secret, version, self.healths)
+        self.snapshot = self._made(config, version or self.snapshot.version + 1)
         self.settling.records = self._records_for(config)
+
+    def _made(self, config: Config, version: int) -> Snapshot:
+        """Return a configuration made ready for calls, with the prices and keys of providers that state has now."""
+        seen = self.state.version
+        supplies = self.state.supplies()
+        try:
+            made = Snapshot(config, self.client, self.state, self._secret, version, self.healths, supplies)
+        except StateUnavailable as error:
+            log.error("%s; they are not used", error)
+            known = Supplies(supplies.prices)
+            made = Snapshot(config, self.client, self.state, self._secret, version, self.healths, known)
+            made.supplies = supplies
+        self._seen = seen
+        return made
+
+    def _look_again(self) -> Snapshot:
+        """Return what the next calls go by, once something was put into state."""
+        snapshot = self.snapshot
+        seen = self.state.version
+        if self.state.supplies() != snapshot.supplies:
+            try:
+                snapshot = self.snapshot = self._made(snapshot.config, snapshot.version)
+            except PorticoError as error:
+                log.error("prices and keys of providers that were set cannot be used: %s", error)
+        self._seen = seen
+        return snapshot
 
     def _records_for(self, config: Config) -> Records:
         if config.logs.calls != "stdout":
@@ -176,9 +214,9 @@ class Gateway:
 
     async def handle(self, exchange: Exchange) -> None:
         """Answer one request."""
-        snapshot = self.snapshot
+        snapshot = self.snapshot if self.state.version == self._seen else self._look_again()
         known = exchange.head.memo
-        if type(known) is not Known or known.version != snapshot.version:
+        if type(known) is not Known or known.edition != snapshot.edition:
             try:
                 found = snapshot.route(exchange.method, exchange.target)
             except PorticoError as error:
@@ -189,7 +227,7 @@ class Gateway:
                 return
             if found.found is not None:
                 found = own.addressed(found, exchange.path, exchange.fields)
-            known = exchange.head.memo = Known(snapshot.version, found)
+            known = exchange.head.memo = Known(snapshot.edition, found)
         route = known.route
         call = Call(route)
         try:
@@ -760,9 +798,10 @@ class Gateway:
         """Answer health checks, and pass on everything else to control."""
         path = exchange.path
         if path in ("/livez", "/readyz"):
-            ready = path == "/livez" or self.ready
+            rebuilding = not self.state.rebuilt
+            ready = path == "/livez" or (self.ready and not rebuilding)
             body = b'{"status":"%b","version":"%b","configuration":%d}' % (
-                b"ok" if ready else b"not ready",
+                b"ok" if ready else b"rebuilding" if self.ready and rebuilding else b"not ready",
                 __version__.encode(),
                 self.snapshot.version,
             )

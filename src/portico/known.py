@@ -11,17 +11,17 @@ from portico.wire.head import Head
 
 
 class Known:
-    """What a head says under one version of the configuration.
+    """What a head says under one edition of the configuration.
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
     is what they say of where the call is to go, None for nothing. `lines` are the headers that go on, by where they go
     (see `Outgoing`).
     """
 
-    __slots__ = ("customer", "hashed", "kind", "lines", "query", "route", "said", "strict", "tags", "version")
+    __slots__ = ("customer", "edition", "hashed", "kind", "lines", "query", "route", "said", "strict", "tags")
 
-    def __init__(self, version: int, route: Route) -> None:
-        self.version = version
+    def __init__(self, edition: int, route: Route) -> None:
+        self.edition = edition
         self.route = route
         self.hashed = b""
         self.query = ""

@@ -1,10 +1,14 @@
 """One version of the configuration, made ready for calls."""
 
+import itertools
 import os
+from collections.abc import Sequence
 from typing import Final
 
+import msgspec
+
 from portico.config.declared import declared
-from portico.config.schema import Config
+from portico.config.schema import Config, Price, Provider
 from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
 from portico.stages.admit import Bounds
@@ -12,6 +16,7 @@ from portico.stages.authenticate import Keys
 from portico.stages.own import kept
 from portico.stages.plan import Routes
 from portico.state.contract import State
+from portico.state.supplies import NOTHING, StoredKey, StoredPrice, Supplies, parse_keys, parse_prices
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
 from portico.upstream.retry import Policy
@@ -19,26 +24,50 @@ from portico.upstream.target import Upstream
 from portico.wire.client import Client
 
 MEMO_BOUND: Final = 4096
+_editions: Final = itertools.count(1)
 
 
 class Snapshot:
-    """What a call goes by. It keeps the one that it began with, whatever comes into force meanwhile."""
+    """What a call goes by. It keeps the one that it began with, whatever comes into force meanwhile.
+
+    `version` is that of the configuration, `edition` is no other snapshot's. `supplies` are prices and keys of
+    providers that were set over the API; such keys join those of the configuration.
+    """
 
     def __init__(
-        self, config: Config, client: Client, state: State, secret: bytes, version: int, healths: Healths | None = None
+        self,
+        config: Config,
+        client: Client,
+        state: State,
+        secret: bytes,
+        version: int,
+        healths: Healths | None = None,
+        supplies: Supplies = NOTHING,
     ) -> None:
         self.config = config
         self.version = version
+        self.supplies = supplies
+        self.edition = next(_editions)
         self.limits = config.server.limits
         self.policy = Policy(config.retries, config.timeouts.call)
         healths = healths if healths is not None else Healths()
-        healths.declare(config.breaker, config.providers)
+        prices = _prices(parse_prices(supplies.prices))
+        keys = parse_keys(supplies.keys, secret)
+        providers = {name: _with_keys(each, _of(name, keys)) for name, each in config.providers.items()}
+        healths.declare(config.breaker, providers)
         said = declared(config)
         self.keys = Keys(said.holders, secret, state.holder)
         self.bounds = Bounds(said.rules, state)
         self.upstreams = {
-            name: Upstream(resolve(name, provider, os.environ), client, config.prices, healths)
-            for name, provider in config.providers.items()
+            name: Upstream(
+                resolve(name, provider, os.environ),
+                client,
+                config.prices,
+                healths,
+                prices,
+                [f"{name}#{key.id}" for key in _of(name, keys)],
+            )
+            for name, provider in providers.items()
         }
         self.routes = Routes(
             config.models, self.upstreams, config.timeouts, config.routing, health=healths, secret=secret
@@ -59,3 +88,23 @@ class Snapshot:
                     self._known.clear()
                 self._known[(method, target)] = known
         return known
+
+
+def _of(provider: str, keys: Sequence[StoredKey]) -> list[StoredKey]:
+    return [key for key in keys if key.provider == provider]
+
+
+def _with_keys(provider: Provider, keys: Sequence[StoredKey]) -> Provider:
+    """Return a provider with keys of the store behind its own."""
+    if not keys:
+        return provider
+    own = (*provider.api_keys, *((provider.api_key,) if provider.api_key else ()))
+    return msgspec.structs.replace(provider, api_key=None, api_keys=(*own, *(key.secret for key in keys)))
+
+
+def _prices(found: Sequence[StoredPrice]) -> dict[str, list[tuple[int, Price]]]:
+    prices: dict[str, list[tuple[int, Price]]] = {}
+    for one in found:
+        told = Price(one.input, one.output, one.cache_read, one.cache_write, one.cache_write_1h)
+        prices.setdefault(one.model, []).append((one.starts, told))
+    return prices

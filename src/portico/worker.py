@@ -110,6 +110,7 @@ class Worker:
             secret=self.books.secret,
             rests=Path(self.data_dir) / "state" / "rests",
         )
+        self.books.on_lost = self.drain_soon
         self.books.recover()
         self.books.tend()
         await self.gateway.start()

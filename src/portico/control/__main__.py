@@ -6,14 +6,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 import uvicorn
 
-from portico.control.ingest import Ingest
-from portico.errors import PorticoError
+from portico.control.ingest import Ingest, brief
 from portico.link import Kind, Message
 from portico.linked import Linked
 
@@ -27,8 +27,17 @@ OPEN = ("/api/v1/health", "/api/v1/version")
 STORE = "PORTICO_STORE_URL"
 """The variable that says where the store is, when not in the data directory."""
 
+WANTED = "rebuild"
+"""The file in the state's directory by which workers ask for what budgets had counted (`books.WANTED`)."""
+LOOK = 0.25
+"""Seconds between two looks for it."""
+LATER = 1.0
+"""Seconds until what could not be done is tried again."""
+
 CLOSE_WITHIN = 2
 """Seconds that requests in flight have to end when control is told to leave."""
+
+log = logging.getLogger("portico.control")
 
 
 class ControlServer(uvicorn.Server):
@@ -57,26 +66,87 @@ class OnDemand:
         self._admin: Admin | None = None
         self._config: bytes | None = None
         self._making = asyncio.Lock()
+        self._behind = False
+        self._trouble: str | None = None
 
     async def __call__(self, scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
         """Answer one request."""
         async with self._making:
-            if self._app is None or (self._admin is None and self._for_admin(scope)):
+            if self._admin is None and self._for_admin(scope):
+                await asyncio.to_thread(self._open)
+            app = self._app
+            if app is None:
                 from portico.control.app import make_app
 
-                if self._for_admin(scope):
+                app = self._app = cast("ASGI3Application", make_app(self._admin))
+        await app(scope, receive, send)
+
+    @property
+    def sound(self) -> bool:
+        """Whether the last thing that was tried could be done."""
+        return self._trouble is None
+
+    async def rebuild(self, ingest: Ingest, go_on: Callable[[], bool]) -> None:
+        """Put back into state what budgets had counted, if a worker asks for it."""
+        if self._data_dir is None or self._config is None or not self._wanted().exists():
+            return
+        try:
+            async with self._making:
+                if self._admin is None:
                     await asyncio.to_thread(self._open)
-                self._app = cast("ASGI3Application", make_app(self._admin))
-        await self._app(scope, receive, send)
+            await asyncio.to_thread(self._rebuild, ingest, go_on)
+        except Exception as error:  # whatever it is, it is tried again
+            self._complain("what budgets had counted cannot be put back yet", error)
+            return
+        self._trouble = None
+
+    def _wanted(self) -> Path:
+        assert self._data_dir is not None
+        return self._data_dir / "state" / WANTED
+
+    def _rebuild(self, ingest: Ingest, go_on: Callable[[], bool]) -> None:
+        """Block: for a thread."""
+        from portico.control.rebuild import Interrupted, rebuild
+        from portico.control.state import OnState
+
+        assert self._admin is not None
+        assert self._data_dir is not None
+        assert isinstance(self._admin.snapshot, OnState)
+        owners = self._data_dir / "state" / "owners"
+        log.warning("the state of this machine is new: what budgets had counted is put back from the store")
+        try:
+            charged = rebuild(self._admin, self._admin.snapshot, owners, ingest, go_on)
+        except Interrupted:
+            return
+        self._wanted().unlink(missing_ok=True)
+        log.warning("the state is whole again: %d calls were counted", charged)
 
     async def configure(self, config: bytes) -> None:
         """Go by a configuration, as the supervisor hands it over; fill state where it lacks something."""
         async with self._making:
             self._config = config
+            self._behind = True
+        await self.fill()
+
+    async def fill(self) -> None:
+        """Bring state up to the configuration and the store, where that is still to be done; later if not now."""
+        async with self._making:
+            if not self._behind:
+                return
             try:
                 await asyncio.to_thread(self._follow)
-            except PorticoError as error:
-                logging.getLogger("portico.control").error("state could not be filled from the store: %s", error)
+            except Exception as error:  # whatever it is: the store may be down, and control has other work
+                self._complain("state cannot be filled from the store yet", error)
+                return
+            self._behind = False
+            self._trouble = None
+
+    def _complain(self, what: str, error: Exception) -> None:
+        """Say what cannot be done yet, once for as long as it is the same."""
+        trouble = f"{what}: {brief(error)}"
+        if trouble != self._trouble:
+            log.error("%s", trouble)
+        self._trouble = trouble
 
     def _for_admin(self, scope: "Scope") -> bool:
         path = scope["path"] if scope["type"] == "http" else ""
@@ -106,6 +176,7 @@ class OnDemand:
         assert self._data_dir is not None
         assert self._config is not None
         self._admin = open_admin(self._data_dir, decode(self._config))
+        self._app = None  # one without the admin API may have been made before
 
 
 async def _serve(given: dict[str, str]) -> int:
@@ -126,14 +197,34 @@ async def _serve(given: dict[str, str]) -> int:
     # the URL may hold a password: it is on no command line
     ingest = Ingest(Path(given["--data-dir"]), os.environ.get("PORTICO_STORE_URL"))
     ingest.start()
+    leave = threading.Event()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))
         leaving = tasks.create_task(_listen(link, server, app))
-        await serving
+        looking = tasks.create_task(_look_after(app, ingest, leave))
+        try:
+            await serving
+        finally:
+            leave.set()
+        looking.cancel()
         leaving.cancel()
     await asyncio.to_thread(ingest.stop, CLOSE_WITHIN)
     link.close()
     return 0
+
+
+async def _look_after(app: OnDemand, ingest: Ingest, leave: threading.Event) -> None:
+    """Rebuild state whenever a worker asks for it."""
+
+    def go_on() -> bool:
+        return not leave.wait(0.02)
+
+    pause = LOOK
+    while True:
+        await asyncio.sleep(pause)
+        await app.fill()
+        await app.rebuild(ingest, go_on)
+        pause = LOOK if app.sound else LATER
 
 
 async def _listen(link: Linked, server: ControlServer, app: OnDemand) -> None:

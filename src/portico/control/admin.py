@@ -14,6 +14,7 @@ from portico.config.schema import Config
 from portico.control.actors import MASTER, Actor, actor_of, matches, reach
 from portico.control.problems import Conflict, DeclaredThere, Unavailable
 from portico.control.publish import NoSnapshot, Snapshot, note_published, publish, published, reconcile
+from portico.control.supplies import stored_keys, stored_prices
 from portico.errors import Forbidden, NotFound, Unauthenticated
 from portico.rules import Holder
 from portico.secret import derived, digest
@@ -151,6 +152,8 @@ class Admin:
             return
         with self.reading() as db:
             publish(db, self.config, self.snapshot, change.keys, change.gone, with_rules=change.with_rules)
+            if change.with_supplies:
+                self._supply(db)
         with _mapped(), writing(self.engine).begin() as db:
             note_published(db, self.snapshot)
         self.snapshot.trust()
@@ -158,10 +161,14 @@ class Admin:
     def _reconcile(self) -> int:
         with self.reading() as db:
             put = reconcile(db, self.config, self.snapshot)
+            self._supply(db)
         with _mapped(), writing(self.engine).begin() as db:
             note_published(db, self.snapshot)
         self.snapshot.trust()
         return put
+
+    def _supply(self, db: Connection) -> None:
+        self.snapshot.put_supplies(stored_prices(db), stored_keys(db, self.sealer), self.secret)
 
 
 class Look:
@@ -193,6 +200,7 @@ class Change(Look):
         self.keys: set[str] = set()
         self.gone: list[bytes] = []
         self.with_rules = False
+        self.with_supplies = False
         self.seen = 0
         self.after: list[Callable[[], object]] = []  # what a thread does once the change is committed
 
@@ -239,6 +247,7 @@ class Change(Look):
     def _touch(self, kind: Kind, id: str) -> None:  # noqa: A002
         self.keys.update(rows.keys_under(self.db, kind, id))
         self.with_rules = self.with_rules or kind.name in RULED
+        self.with_supplies = self.with_supplies or kind.name in ("price", "credential")
 
 
 @contextlib.contextmanager

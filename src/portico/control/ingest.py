@@ -96,6 +96,7 @@ class Ingest:
         self._whole: set[str] = set()
         self._care = self._careful_for = 0
         self._caught_up = clock()
+        self._read_to = float("-inf")
         self._behind = 0
         self._trouble: str | None = None
         self._tidied = clock()
@@ -109,6 +110,14 @@ class Ingest:
     def lag(self) -> Lag:
         """How far the store is behind."""
         return Lag(self._behind, self._clock() - self._caught_up if self._behind else 0.0, self._trouble)
+
+    def reads_since(self, when: float) -> bool:
+        """Whether all that was in the journal at this time of the clock is in the store."""
+        return self._read_to >= when
+
+    def now(self) -> float:
+        """Return the time of the clock."""
+        return self._clock()
 
     def start(self) -> None:
         """Begin to read, in a thread."""
@@ -127,6 +136,7 @@ class Ingest:
 
     def turn(self) -> bool:
         """Read on once; return whether there is more. Raises what the store raises; then nothing has moved."""
+        began = self._clock()
         there = segments(self._journal)
         closed = self._closed(there)
         waiting = self._waiting(there, closed)
@@ -138,6 +148,7 @@ class Ingest:
             self._apply(pieces)
         if not more:
             self._caught_up = self._clock()
+            self._read_to = began
         self._waiting(there, closed)
         return more
 
@@ -191,7 +202,7 @@ class Ingest:
         self._shut()
 
     def _complain(self, error: Exception) -> None:
-        trouble = _brief(error)
+        trouble = brief(error)
         if trouble != self._trouble:
             log.error("the journal waits, the store cannot be written to: %s", trouble)
         self._trouble = trouble
@@ -376,14 +387,14 @@ class Ingest:
         (piece,) = [piece for piece in pieces if piece.entries][:1]
         (entry,) = piece.entries
         where = f"{piece.name} at {entry.start}"
-        log.error("an entry is not in the store, which refuses it: %s: %s", where, _brief(error))
+        log.error("an entry is not in the store, which refuses it: %s: %s", where, brief(error))
         size = entry.end - entry.start
         self._write(
             [Piece(piece.name, piece.owner, piece.begin, piece.end, (), False, 1 + piece.damaged, size + piece.lost)]
         )
 
 
-def _brief(error: Exception) -> str:
+def brief(error: Exception) -> str:
     """Return what an error is, without the statement that it is of."""
     return f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
 

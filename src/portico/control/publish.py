@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select
 
 from portico.config.schema import Config
 from portico.rules import Applied, Holder
+from portico.state.supplies import StoredKey, StoredPrice
 from portico.store.entities import audit, rows, tokens
 from portico.store.entities.holders import Compiler
 from portico.store.entities.kinds import KINDS
@@ -30,6 +31,9 @@ class Snapshot(Protocol):
 
     def put_rules(self, rules: Sequence[Applied]) -> None:
         """Put the rules in force in the place of those before."""
+
+    def put_supplies(self, prices: Sequence[StoredPrice], keys: Sequence[StoredKey], secret: bytes) -> None:
+        """Put prices and keys of providers in the place of those before, the keys sealed by the secret."""
 
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys that are here."""
@@ -60,6 +64,8 @@ class NoSnapshot:
     def __init__(self) -> None:
         self.holders: dict[bytes, Holder] = {}
         self.rules: tuple[Applied, ...] = ()
+        self.prices: tuple[StoredPrice, ...] = ()
+        self.provider_keys: tuple[StoredKey, ...] = ()
         self._certain = False
 
     @property
@@ -89,6 +95,10 @@ class NoSnapshot:
     def put_rules(self, rules: Sequence[Applied]) -> None:
         """Keep the rules here."""
         self.rules = tuple(rules)
+
+    def put_supplies(self, prices: Sequence[StoredPrice], keys: Sequence[StoredKey], secret: bytes) -> None:
+        """Keep both here."""
+        self.prices, self.provider_keys = tuple(prices), tuple(keys)
 
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes kept here."""

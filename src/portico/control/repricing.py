@@ -18,7 +18,7 @@ from portico.control.observed import Name, seconds_of
 from portico.control.problems import Unprocessable
 from portico.control.routing import Answer, Asked
 from portico.errors import Forbidden
-from portico.providers.prices import charge, with_overrides
+from portico.providers.prices import charge, stored, with_overrides
 from portico.record import Pricing, Record
 from portico.store import reprice
 from portico.store.entities import rows
@@ -134,28 +134,26 @@ def prices_of(admin: Admin) -> PriceOf:
     for one in sorted(own, key=lambda price: price.since):
         by_model.setdefault(one.model, []).append(one)
     price_of = with_overrides(admin.config.prices)
-    stored = {
-        one.id: with_overrides({one.model: schema.Price(**{name: getattr(one, name) for name in _RATES})})
-        for one in own
-    }
+    dated = {model: [(int(one.since.timestamp()), _told(one)) for one in found] for model, found in by_model.items()}
 
     def price(record: Record) -> reprice.Repriced | None:
         if record.target is None or record.usage is None:
             return None
         at = record.time_ms / 1000
         provider, _, model = record.target.partition("/")
-        asked = price_of
-        for one in by_model.get(record.target, ()):
-            if one.since.timestamp() <= at:
-                asked = stored[one.id]
-        charged = charge(asked(provider, model), record.usage, at)
+        found = price_of(provider, model)
+        changes = dated.get(record.target)
+        if changes is not None and (found is not None or at >= changes[0][0]):
+            found = stored(found, record.target, changes)
+        charged = charge(found, record.usage, at)
         pricing: Pricing = charged.pricing
         return reprice.Repriced(charged.cost, pricing, charged.row)
 
     return price
 
 
-_RATES = ("input", "output", "cache_read", "cache_write", "cache_write_1h")
+def _told(one: PriceOverride) -> schema.Price:
+    return schema.Price(one.input, one.output, one.cache_read, one.cache_write, one.cache_write_1h)
 
 
 def _run(admin: Admin, id_: int) -> None:

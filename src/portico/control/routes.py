@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from portico import __version__
-from portico.control import credentials, history, keys, members, observed, planning, repricing
+from portico.control import credentials, events, history, keys, members, observed, planning, repricing
 from portico.control.admin import Look
 from portico.control.objects import changing, listing, making, reading, removing
 from portico.control.replies import NewKeyReply, Page, Rotation, Secret, listed, patch, wish
@@ -219,6 +219,11 @@ def _observed() -> Iterator[Route]:
     yield Route(
         method="GET", path="/api/v1/spend", name="read_spend", about="Sum up what calls used and cost.",
         allow=EVERYBODY, reads=observed.spend, query=observed.SpendAsked, gives=observed.Spend, group="spend",
+    )  # fmt: skip
+    yield Route(
+        method="GET", path="/api/v1/events", name="list_events", allow=SEES, reads=events.list_events,
+        about="List what people want to hear of, newest first: budgets and limits that were passed, or closed.",
+        query=events.EventsAsked, gives=events.EventsPage, group="events",
     )  # fmt: skip
     yield Route(
         method="GET", path="/api/v1/audit", name="list_audit", about="List changes, newest first.", allow=RUNS,

@@ -5,19 +5,22 @@ is committed, and written anew once that change is in state. It names the boot, 
 was true of; control looks at it when it starts, so that it need not load the store to know that all is well.
 """
 
+import contextlib
 import hashlib
 import threading
-import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from portico.config.handover import encode
 from portico.config.schema import Config
+from portico.errors import StateUnavailable
 from portico.rules import Applied, Holder
 from portico.secret import DIGEST
-from portico.state.contract import Counter, Moment
+from portico.state.clock import moment
+from portico.state.contract import Counter
 from portico.state.keys import Keys
 from portico.state.ledger import Ledger
+from portico.state.supplies import StoredKey, StoredPrice, Supplies, render_keys, render_prices
 
 _HERE = bytes(DIGEST)
 """The hash of no key, under which state itself says that it was filled: it is gone with state, as a file is not."""
@@ -72,21 +75,33 @@ class OnState:
         """Put the rules in force."""
         self._keys.put_rules(rules)
 
+    def put_supplies(self, prices: Sequence[StoredPrice], keys: Sequence[StoredKey], secret: bytes) -> None:
+        """Put prices and keys of providers in the place of those before."""
+        try:
+            sealed = render_keys(keys, secret, self._keys.supplies().keys)
+        except StateUnavailable:  # what is there was sealed by another secret, and is of no use to anybody
+            sealed = render_keys(keys, secret)
+        self._keys.put_supplies(Supplies(render_prices(prices), sealed))
+
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys."""
         return (digest for digest in self._keys.digests() if digest != _HERE)
 
     def counters(self, rows: Sequence[str]) -> list[Counter]:
         """Return what the rules of these rows have counted; nothing where no worker has counted anything yet."""
+        with self.money() as ledger:
+            return [] if ledger is None else ledger.counters(rows, moment())
+
+    @contextlib.contextmanager
+    def money(self) -> Iterator[Ledger | None]:
+        """Hold the counters that the workers use now; None where no worker has made them. One holder at a time."""
         with self._reading:
             if self._ledger is not None and not self._ledger.in_place():
                 self._ledger.close()
                 self._ledger = None
             if self._ledger is None:
                 self._ledger = Ledger.visit(self._folder / "money")
-                if self._ledger is None:
-                    return []
-            return self._ledger.counters(rows, Moment(time.clock_gettime_ns(time.CLOCK_BOOTTIME), time.time_ns()))
+            yield self._ledger
 
     def close(self) -> None:
         """Close the files."""

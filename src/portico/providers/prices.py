@@ -5,7 +5,8 @@ half up once at its end. Nothing here touches a network; the table is generated 
 `python -m portico.providers.prices_refresh`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
 
@@ -30,6 +31,7 @@ __all__ = [
     "cost",
     "marked_up",
     "price_of",
+    "stored",
     "with_overrides",
 ]
 
@@ -218,6 +220,26 @@ def _overridden(name: str, override: schema.Price) -> Price:
         return first
     # All of them are yet to come, and `Price.at` chooses: a gateway may run for longer than a price.
     return chained(first, [(change.day, _stated(change)) for change in override.changes], "")
+
+
+def stored(found: Price | None, name: str, changes: Sequence[tuple[int, schema.Price]]) -> Price:
+    """Return a price that knows others by the second of the epoch from which on each counts, whatever else changes.
+
+    `found` is what the model costs before the first of them; where nobody knows, that one counts from the start.
+    """
+    assert changes
+    ordered = sorted(changes, key=lambda change: change[0])
+    each = [
+        msgspec.structs.replace(
+            _replaced(found, _stated(told), name, datetime.fromtimestamp(starts, UTC).strftime("%Y-%m-%d")),
+            starts=starts,
+        )
+        for starts, told in ordered
+    ]
+    if found is None:
+        return msgspec.structs.replace(each[0], later=tuple(each[1:]))
+    before = tuple(one for one in found.later if one.starts < ordered[0][0])
+    return msgspec.structs.replace(found, later=(*before, *each))
 
 
 def _stated(told: schema.Price | schema.PriceChange) -> dict[str, int]:

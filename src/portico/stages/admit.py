@@ -1,6 +1,7 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
@@ -9,8 +10,9 @@ from portico.call import Call, Extend
 from portico.dialects.limits import limited
 from portico.dialects.operations import Operation
 from portico.dialects.request import peek
-from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, UnboundedCall
-from portico.rules import Applied, Bound, Rule
+from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUnavailable, UnboundedCall
+from portico.rules import Applied, Bound, Holder, Rule
+from portico.state import windows
 from portico.state.asking import ask
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
 from portico.state.scopes import Dimensions, Ruled
@@ -105,9 +107,11 @@ class Bounds:
 async def admit(
     call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
 ) -> None:
-    """Open the call's permit, or raise LimitExceeded, BudgetExceeded or UnboundedCall."""
+    """Open the call's permit, or raise LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable."""
     target = targets[0]
     under, measured = bounds.under(call, target)
+    if under and not state.rebuilt:
+        _require_counts(under)
     bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound
     answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
@@ -121,7 +125,7 @@ async def admit(
             bound = call.bound = _bound(call, outgoing, targets)
             answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     if not isinstance(answer, Permit):
-        raise refused(answer)
+        raise refused(answer, call.caller, now().wall_ns)
     call.permit = answer
 
 
@@ -157,9 +161,11 @@ def extender(
             dearer = bound != reserved
         if not more and not dearer and not (billed and permit.scopes):
             return
+        if more and not state.rebuilt:
+            _require_counts(more)
         refusal = await state.extend(permit, bound, now(), more)
         if refusal is not None:
-            raise refused(refusal)
+            raise refused(refusal, call.caller, now().wall_ns)
         if dearer:
             call.bound = bound
 
@@ -182,20 +188,24 @@ def _about(call: Call) -> bytes:
     return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose))
 
 
-def refused(refusal: Refusal) -> PorticoError:
-    """Return the error that tells a refusal: which scope and rule, what is left of it, and when to come back."""
-    rule, whose = refusal.rule, refusal.row.replace("|", ", ")
+def refused(refusal: Refusal, caller: Holder | None, wall_ns: int) -> PorticoError:
+    """Return the error that tells a refusal: which scope and rule, what is left of it, and when to come back.
+
+    `wall_ns` is now, in nanoseconds since the epoch: people are told when a budget's window ends.
+    """
+    rule, whose = refusal.rule, _whose(refusal.row, caller)
     wait = refusal.retry_after
+    resets = _resets(rule, wall_ns) if rule.kind == "budget" else ""
     when = "" if wait is None else f"; it fits again in {_duration(wait)}"
     if refusal.closed:
         return BudgetExceeded(
-            f"the budget of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} is closed: a call used more "
+            f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} is closed: a call used more "
             "than it had reserved. Whoever manages it can open it again",
             retry_after=wait,
         )
     if refusal.asked is None:
         return UnboundedCall(
-            f"the budget of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} must hold, and nobody can say "
+            f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} must hold, and nobody can say "
             "what this call might use at most; set a limit for its output (such as `max_tokens`) and leave out what is "
             "not text, or have an allowance set for the key"
         )
@@ -203,14 +213,47 @@ def refused(refusal: Refusal) -> PorticoError:
         return LimitExceeded(f"{whose} may have {rule.amount} calls at once, and has", retry_after=wait)
     what = "limit" if rule.kind == "limit" else "budget"
     if rule.counts == "requests":
-        message = f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} is used up{when}"
+        message = f"the {what} of {_amount(rule, rule.amount)} {_window(rule)} of {whose} is used up{when}{resets}"
     else:
         message = (
-            f"the {what} of {_amount(rule, rule.amount)} per {_window(rule)} of {whose} has "
-            f"{_amount(rule, refusal.left)} left, and this call may need {_amount(rule, refusal.asked)}{when}"
+            f"the {what} of {_amount(rule, rule.amount)} {_window(rule)} of {whose} has "
+            f"{_amount(rule, refusal.left)} left, and this call may need {_amount(rule, refusal.asked)}{when}{resets}"
         )
     kind = LimitExceeded if rule.kind == "limit" else BudgetExceeded
     return kind(message, retry_after=wait)
+
+
+def _whose(row: str, caller: Holder | None) -> str:
+    """Return a row as people name what it is of: a key by its name, which no id tells them."""
+    if row == "all":
+        return "all calls"
+    parts = []
+    for part in row.split("|"):
+        dimension, _, value = part.partition(":")
+        if dimension == "key" and caller is not None and value == caller.id:
+            value = caller.name
+        parts.append(f"{dimension} {value!r}")
+    return ", ".join(parts)
+
+
+def _resets(rule: Rule, wall_ns: int) -> str:
+    """Say when a budget's window ends, where it ends as a whole."""
+    if rule.window.rolling or rule.window.every == "forever":
+        return ""
+    end = datetime.fromtimestamp(windows.span(rule.window, wall_ns)[1] // windows.SECOND, UTC)
+    return f"; its window ends at {end:%Y-%m-%d %H:%M:%S} UTC"
+
+
+def _require_counts(under: Sequence[Scope]) -> None:
+    """Raise StateUnavailable for calls under a budget whose counter does not stand at what was used yet."""
+    for scope in under:
+        for rule in scope.rules:
+            if rule.kind == "budget":
+                raise StateUnavailable(
+                    "the counters of this machine were lost, and what its budgets have counted is put together from "
+                    "the records of calls; try again in a moment",
+                    retry_after=1,
+                )
 
 
 def _measured(under: Sequence[Scope]) -> bool:
@@ -312,7 +355,9 @@ def _amount(rule: Rule, amount: int) -> str:
 
 def _window(rule: Rule) -> str:
     every = rule.window.every
-    return every if isinstance(every, str) else _duration(every)
+    if every == "forever":
+        return "in all"
+    return f"per {every if isinstance(every, str) else _duration(every)}"
 
 
 def _duration(seconds: float) -> str:

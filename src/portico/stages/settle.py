@@ -11,11 +11,13 @@ from typing import Final, Protocol
 from portico.call import Call
 from portico.dialects.passed import Passed, interrupted
 from portico.errors import JournalFull
+from portico.journal.entries import Event
 from portico.journal.journal import Journal
 from portico.providers.prices import charge
 from portico.providers.prices_schedule import Price
 from portico.records import Records
 from portico.state.contract import Moment, Permit, Settled, State, Used
+from portico.state.contract import Passed as RulePassed
 from portico.types import Usage
 
 QUIET: Final = Settled()
@@ -162,9 +164,18 @@ class Settling:
             if done is not None:
                 done(QUIET)
         elif used.requests or used.cost:
-            self._state.settle(permit, used, self._now(), done)
+            self._state.settle(permit, used, self._now(), lambda settled: self._told(settled, done))
         else:
             self._state.release(permit, self._now(), done)
+
+    def _told(self, settled: Settled, done: Callable[[Settled], None] | None) -> None:
+        """Note what people want to hear of a settlement, and tell who waits for it."""
+        if settled.passed and self._journal is not None:
+            for passed in settled.passed:
+                self._journal.note(event_of(passed, self._now().wall_ns))
+            self._later(_nothing)
+        if done is not None:
+            done(settled)
 
     def _later(self, act: Callable[[], None]) -> None:
         """Act once what has been appended is written, and on the disk where it has to be."""
@@ -215,6 +226,27 @@ class Settling:
                 act()
             self._syncing.clear()
             self._state.flush()
+
+
+def event_of(passed: RulePassed, wall_ns: int) -> Event:
+    """Return the event that a rule was passed by so many percent of its amount, or closed."""
+    rule = passed.rule
+    what = "closed" if passed.closed else "passed"
+    about: dict[str, str | int | float | bool | None] = {
+        "row": passed.row,
+        "rule": rule.id,
+        "counts": rule.counts,
+        "amount": rule.amount,
+        "used": passed.used,
+        "percent": passed.percent,
+        "mode": rule.mode,
+        "per": str(rule.window.every),
+    }
+    return Event(f"{rule.kind}.{what}", wall_ns // 1_000_000, about)
+
+
+def _nothing() -> None:
+    """What is to be done once an event is written."""
 
 
 def dollars(nano: int) -> str:

@@ -7,6 +7,7 @@ import msgspec
 
 from portico.rules import Applied, Holder, Rule
 from portico.rules import Bound as Bound
+from portico.state.supplies import Supplies
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -162,6 +163,10 @@ class State(Protocol):
 
     before_settling: Callable[[], None] | None
 
+    @property
+    def rebuilt(self) -> bool:
+        """Whether budgets stand at what was used before: a lost state is counted again from the records of calls."""
+
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""
 
@@ -199,6 +204,9 @@ class State(Protocol):
 
     def rules(self) -> Sequence[Applied]:
         """Return the rules in force that control has put here."""
+
+    def supplies(self) -> Supplies:
+        """Return the prices and keys of providers that control has put here."""
 
     @property
     def version(self) -> int:

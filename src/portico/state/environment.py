@@ -22,12 +22,16 @@ class StateAbsent(StateUnavailable):
 
 
 class Origin(msgspec.Struct, frozen=True):
-    """When and as what a file of state was made; kept beside it. `generation` is one more each time it is made anew."""
+    """When and as what a file of state was made; kept beside it.
+
+    `generation` is one more each time it is made anew, while the directory is there; `mark` is no other file's.
+    """
 
     boot_id: str
     generation: int
     inode: int
     form: int
+    mark: str = ""
 
 
 class Environment:
@@ -94,7 +98,9 @@ def open_environment(
             env = _open(folder, size, preallocate)
             if preallocate:
                 _preallocate(data, size)
-            origin = Origin(boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM)
+            origin = Origin(
+                boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM, secrets.token_hex(8)
+            )
             _write(folder / "origin", msgspec.json.encode(origin))
         except (OSError, StateFull) as error:
             if env is not None:

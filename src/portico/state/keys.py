@@ -13,6 +13,7 @@ import msgspec
 from portico.errors import StateFull
 from portico.rules import Applied, Holder
 from portico.state.environment import open_environment
+from portico.state.supplies import Supplies
 
 _ROOM = 4 << 30  # of addresses; the file is as large as what is in it
 _SLICE = 500  # keys written while the one lock is held: well under a millisecond
@@ -134,6 +135,24 @@ class Keys:
                 self._raise_version(tx)
         except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
             raise StateFull(f"no room for rules: {error}") from error
+        self._publish()
+
+    def supplies(self) -> Supplies:
+        """Return the prices and keys of providers that were put here."""
+        with self._env.begin(self._others) as tx:
+            return Supplies(bytes(tx.get(b"prices") or b""), bytes(tx.get(b"provider keys") or b""))
+
+    def put_supplies(self, supplies: Supplies) -> None:
+        """Put prices and keys of providers in the place of those before; the same ones change nothing."""
+        if supplies == self.supplies():
+            return
+        try:
+            with self._env.begin(self._others, write=True) as tx:
+                tx.put(b"prices", supplies.prices)
+                tx.put(b"provider keys", supplies.keys)
+                self._raise_version(tx)
+        except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
+            raise StateFull(f"no room for prices and keys of providers: {error}") from error
         self._publish()
 
     def _raise_version(self, tx: lmdb.Transaction) -> None:

@@ -14,7 +14,22 @@ from portico.errors import StateUnavailable
 from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
-from portico.state.counting import CAP, Asks, Plan, Row, Rules, Spent, asks, decode, packing, reserve, vacant
+from portico.state.counting import (
+    BUDGET,
+    CAP,
+    ROLLING,
+    Asks,
+    Plan,
+    Row,
+    Rules,
+    Spent,
+    asks,
+    cells_of,
+    decode,
+    packing,
+    reserve,
+    vacant,
+)
 from portico.state.environment import StateAbsent, open_environment
 from portico.state.reading import read_counter, reopen_slot
 
@@ -146,6 +161,11 @@ class Ledger:
         """Say that what was counted before is in the file."""
         with self._env.begin(self._others, write=True) as tx:
             tx.put(b"rebuilt", b"1")
+
+    @property
+    def tag(self) -> str:
+        """What tells this file from every other one that there was."""
+        return f"{self.boot_id}:{self.generation}:{self._opened.origin.mark}"
 
     # One transaction
 
@@ -356,6 +376,28 @@ class Ledger:
                 for scope, used, when in part:
                     plan = self._planner.plan((scope,))
                     books.charge(self._at_hand, self._fetch, plan, used, when, at)
+
+    def forget_spending(self) -> None:
+        """Set all budgets to zero, in slices: whoever was putting back what they had counted begins again.
+
+        Only while no call under a budget is admitted, so before `mark_rebuilt`.
+        """
+        last = b""
+        while True:
+            with self.writing():
+                tx = self._tx
+                assert tx is not None
+                cursor = tx.cursor(self._rows)
+                found = cursor.set_range(last + b"\0") if last else cursor.first()
+                part = list(islice(cursor, _SLICE)) if found else []
+                for key, value in part:
+                    row = self._at_hand[key] = self._cached[key] = decode(value)
+                    for slot, place in row.layout.places.items():
+                        if slot[-2] in (BUDGET, ROLLING):
+                            row.cells[place : place + cells_of(slot)] = [0] * cells_of(slot)
+            if len(part) < _SLICE:
+                return
+            last = part[-1][0]
 
     def tidy(self, at: Moment) -> None:
         """Do a slice of what has to be done now and then: dead readers, full files, old tombstones, empty rows."""

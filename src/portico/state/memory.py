@@ -9,6 +9,7 @@ from portico.state import books
 from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import Row, Rules, spent, vacant
 from portico.state.reading import read_counter, reopen_slot
+from portico.state.supplies import NOTHING, Supplies
 
 T = TypeVar("T")
 
@@ -32,6 +33,7 @@ class MemoryState:
     def __init__(self, owner: str = "here") -> None:
         self.owner = owner
         self.before_settling: Callable[[], None] | None = None
+        self.rebuilt = True
         self._rows: dict[bytes, Row] = {}
         self._known: dict[bytes, Rule] = {}
         self._planner = books.Planner(lambda rules: self._known.update(rules.slots))
@@ -40,6 +42,7 @@ class MemoryState:
         self._holders: dict[bytes, Holder] = {}
         self._applied: tuple[Applied, ...] = ()
         self._version = 1
+        self._supplies = NOTHING
         self._owned: dict[str, Owned] = {}
 
     # Calls
@@ -151,6 +154,15 @@ class MemoryState:
     def holder(self, digest: bytes) -> Holder | None:
         """Return who holds the key with this hash."""
         return self._holders.get(digest)
+
+    def supplies(self) -> Supplies:
+        """Return the prices and keys of providers that were put here."""
+        return self._supplies
+
+    def put_supplies(self, supplies: Supplies) -> None:
+        """Put prices and keys of providers in the place of those before."""
+        self._supplies = supplies
+        self._version += 1
 
     def rules(self) -> Sequence[Applied]:
         """Return the rules in force."""

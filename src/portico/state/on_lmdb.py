@@ -16,6 +16,7 @@ from portico.state.counting import Spent, spent
 from portico.state.keys import Keys
 from portico.state.ledger import Admitted, Asked, Ledger, permit
 from portico.state.objects import Objects
+from portico.state.supplies import Supplies
 
 SIZE = 256 << 20  # bytes of the money file, all of them taken from the disk at once
 _RETRY = 0.05  # seconds until settlements are tried again for which there was no room
@@ -57,8 +58,16 @@ class LmdbState:
         self._extending: list[Extending] = []
         self._ending: list[Ending] = []
         self._due = False
+        self._rebuilt = False
         # Bound once: these are on the path of every call.
         self.holder = self.keys.holder
+
+    @property
+    def rebuilt(self) -> bool:
+        """Whether what budgets had counted before the file was made is in it."""
+        if not self._rebuilt:
+            self._rebuilt = self.ledger.rebuilt
+        return self._rebuilt
 
     # Calls
 
@@ -254,6 +263,10 @@ class LmdbState:
     def rules(self) -> Sequence[Applied]:
         """Return the rules in force that control has put here."""
         return self.keys.rules()
+
+    def supplies(self) -> Supplies:
+        """Return the prices and keys of providers that control has put here."""
+        return self.keys.supplies()
 
     @property
     def version(self) -> int:

@@ -46,6 +46,10 @@ class Owner:
             return None
         return cls(owner_id, path, lock)
 
+    def join(self, tag: str) -> None:
+        """Say which file of counters this owner's calls are in: who counts calls anew waits for those of others."""
+        os.pwrite(self._lock, tag.encode(), 0)
+
     def bury(self) -> None:
         """Forget this owner: all it held is settled or expired, and its journal is read."""
         self.path.unlink(missing_ok=True)
@@ -59,6 +63,18 @@ class Owner:
 
     def __repr__(self) -> str:
         return f"Owner({self.id!r})"
+
+
+def strangers(folder: Path, tag: str) -> list[str]:
+    """Return the owners whose calls may be in another file of counters than this one, and are not all recorded yet."""
+    found: list[str] = []
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            if len(path.name) == 2 * ID_BYTES and path.read_text() != tag:
+                found.append(path.name)
+        except FileNotFoundError:  # buried meanwhile
+            continue
+    return found
 
 
 def dead_owners(folder: Path) -> list[Owner]:

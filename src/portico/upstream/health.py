@@ -262,11 +262,17 @@ class Healths:
                     found.heard(until)
         return found
 
-    def keyring(self, provider: str, credentials: Sequence[Auth]) -> Keyring:
-        """Return the keys of a provider; the same ones, tokens and rests with them, as long as it stays as it is."""
+    def keyring(self, provider: str, credentials: Sequence[Auth], stored: Sequence[str] = ()) -> Keyring:
+        """Return the keys of a provider; the same ones, tokens and rests with them, as long as it stays as it is.
+
+        The last of them are known by the ids in `stored`, which stay theirs whatever other keys come and go.
+        """
         found = self._keyrings.get(provider)
         if found is None:
             found = self._keyrings[provider] = Keyring([Credential(auth) for auth in credentials])
+            if stored:
+                for credential, own in zip(found.credentials[-len(stored) :], stored, strict=False):
+                    credential.id = own
             if self.shared is not None:
                 shared = self.shared
                 found.tell = lambda key, until: shared.tell(self._shared_name(f"{provider}/ {key}"), until)

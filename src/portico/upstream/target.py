@@ -2,7 +2,8 @@
 
 import copy
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -13,7 +14,7 @@ from portico.dialects.stand_ins import COUNTS, upstream_operation
 from portico.errors import ModelNotFound
 from portico.providers import prices_table
 from portico.providers.address import Endpoint
-from portico.providers.prices import price_of, with_overrides
+from portico.providers.prices import price_of, stored, with_overrides
 from portico.providers.prices_schedule import Price
 from portico.providers.prices_terms import at_host
 from portico.providers.provider import Provider
@@ -54,7 +55,11 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Upstream:
-    """A provider in use."""
+    """A provider in use.
+
+    `later` are prices by `provider/model`, each with the second from which on it counts; `stored_keys` are the ids of
+    its last keys, which are of the store.
+    """
 
     def __init__(
         self,
@@ -62,13 +67,15 @@ class Upstream:
         client: Client,
         overrides: Mapping[str, schema.Price],
         healths: Healths | None = None,
+        later: Mapping[str, Sequence[tuple[int, schema.Price]]] = MappingProxyType({}),
+        stored_keys: Sequence[str] = (),
     ) -> None:
         declared = provider.declared
         self.healths = healths if healths is not None else Healths()
         self.provider = provider
         self.name = provider.name
         self.timeouts = declared.timeouts
-        self.keyring = self.healths.keyring(self.name, provider.credentials)
+        self.keyring = self.healths.keyring(self.name, provider.credentials, stored_keys)
         self._client = client
         self._settings = Settings(
             max_connections=declared.pool.connections,
@@ -83,6 +90,7 @@ class Upstream:
         )
         self._overrides = {name: price for name, price in overrides.items() if name.startswith(f"{self.name}/")}
         self._overridden = with_overrides(self._overrides)
+        self._stored = {name: changes for name, changes in later.items() if name.startswith(f"{self.name}/")}
         self._targets: dict[tuple[str, schema.Timeouts], Target] = {}
         self._pinned: dict[str, Upstream] = {}
 
@@ -94,7 +102,12 @@ class Upstream:
         return list(dict.fromkeys((*self.provider.models, *prices_table.section(self.provider.like))))
 
     def price_of(self, model: str) -> Price | None:
-        """Return what a model costs here: as the configuration says, else as the catalog's provider asks."""
+        """Return what a model costs here: as the store says by its dates, the configuration, the catalog's provider."""
+        found = self._said_of(model)
+        changes = self._stored.get(f"{self.name}/{model}")
+        return found if changes is None else stored(found, f"{self.name}/{model}", changes)
+
+    def _said_of(self, model: str) -> Price | None:
         if f"{self.name}/{model}" in self._overrides:
             return self._overridden(self.name, model)
         found = price_of(self.provider.like, model)
