@@ -18,7 +18,7 @@ from portico.providers.auth.scheme import Fetch
 from portico.record import Basis
 from portico.rules import Bound
 from portico.stages.admit import bound_of
-from portico.stages.settle import settle, settle_stream
+from portico.stages.settle import on_its_way, settle, settle_stream
 from portico.types import Usage
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -64,7 +64,7 @@ class Resuming:
         self._fetch = fetch
         self._extending = extending
         self._spent: Usage | None = None
-        self._reserved = call.bound
+        self._reserved = self._bound = call.bound
         self._tries = 0
 
     def __repr__(self) -> str:
@@ -152,7 +152,7 @@ class Resuming:
             call.target = None  # the attempts are the targets' own
             try:
                 await extend(target, True)
-                self._reserved = both(self._reserved, bound)
+                self._reserved, self._bound = both(self._reserved, bound), bound
                 arrival, _ = await attempt_all((target,), outgoing, call, self._policy, self._fetch, extend)
             except PorticoError:
                 # There is no room for another attempt, or nothing that can be sent.
@@ -224,6 +224,9 @@ class Resuming:
         settle(call, usage, target.price)
         note = call.attempts[-1]
         note.usage, note.cost_nano_usd, note.basis = usage, call.cost, from_
+        most = self._bound.cost
+        if from_ != "reported" and most and call.cost is not None:
+            note.assumed_nano_usd = max(min(on_its_way(call, usage, target.price, most), most - call.cost), 0)
         call.basis = min(basis, from_, key=_WEAKEST.index)
         call.usage = self._spent = added(spent, usage)
         call.cost = None if cost is None or call.cost is None else cost + call.cost

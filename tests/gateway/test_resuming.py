@@ -11,6 +11,7 @@ from tests.gateway.test_crossing import DIALECTS, MODELS, caller
 
 from gateway_in_loop import MASTER, Running, provider
 from portico.config.schema import Price
+from portico.state.clock import moment
 from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]
@@ -231,3 +232,61 @@ async def test_what_the_rest_may_cost_is_reserved_first(
     assert b"error" in reply
     assert record["end"] == "cut"
     assert not other.ledger.totals.calls
+
+
+@pytest.mark.parametrize("second", MODELS)
+async def test_a_budget_holds_what_both_tries_cost_and_nothing_stays_reserved(
+    portico: Portico, mock: MockProvider, other: MockProvider, second: str
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 8})
+    other.script.always({"text": WORDS})
+    config = two(mock, other, "openai", second)
+    config["prices"] = {f"one/{MODELS['openai']}": PRICE, f"two/{MODELS[second]}": PRICE}
+    config["budgets"] = [{"usd": 5.0, "per": "day"}]
+    body = {"model": "smart", "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 100}
+    async with portico(config) as gateway:
+        _, _, reply = await gateway.call("/v1/chat/completions", body)
+        await gateway.call("/v1/chat/completions", {**body, "model": f"two/{MODELS[second]}"})
+        record, after = gateway.records()
+        state = gateway.gateway.state
+        (counter,) = state.counters([row.decode() for row in state._rows], moment())
+    assert b"[DONE]" in reply
+    assert "over_bound" not in record
+    assert record["bound_nano_usd"] > record["cost_nano_usd"] > after["cost_nano_usd"]
+    # What the first may have had on its way when it was cut is charged too.
+    on_its_way = record["attempts"][0]["assumed_nano_usd"]
+    assert "assumed_nano_usd" not in record["attempts"][1]
+    assert counter.used == record["cost_nano_usd"] + on_its_way + after["cost_nano_usd"]
+    assert counter.reserved == 0
+
+
+async def test_openais_sdk_gathers_a_chat_that_was_gone_on_with(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "error-mid-stream", "at": 7})
+    other.script.always({"text": WORDS})
+    async with (
+        portico(two(mock, other)) as gateway,
+        openai(gateway) as client,
+        client.chat.completions.stream(model="smart", messages=[{"role": "user", "content": "Hello"}]) as stream,
+    ):
+        completion = await stream.get_final_completion()
+    assert completion.choices[0].message.content == WORDS
+    assert completion.choices[0].finish_reason == "stop"
+
+
+async def test_an_answer_goes_on_a_second_time(portico: Portico, mock: MockProvider, other: MockProvider) -> None:
+    mock.script.next({"text": WORDS, "fault": "cut-mid-stream", "at": 6}, {"text": WORDS})
+    other.script.always({"text": WORDS, "fault": "error-mid-stream", "at": 14})
+    config = two(mock, other)
+    config["prices"] = {f"one/{MODELS['openai']}": PRICE, f"two/{MODELS['anthropic']}": PRICE}
+    async with portico(config) as gateway, openai(gateway) as client:
+        stream = await client.chat.completions.create(
+            model="smart", messages=[{"role": "user", "content": "Hello"}], stream=True
+        )
+        text = "".join([chunk.choices[0].delta.content or "" async for chunk in stream if chunk.choices])
+        (record,) = gateway.records()
+    assert text == WORDS
+    assert [attempt["target"].partition("/")[0] for attempt in record["attempts"]] == ["one", "two", "one"]
+    assert sum(attempt["cost_nano_usd"] for attempt in record["attempts"]) == record["cost_nano_usd"]
+    assert [attempt["basis"] for attempt in record["attempts"]][-1] == "reported"

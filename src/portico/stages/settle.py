@@ -73,11 +73,16 @@ def settle_stream(
     call.basis = basis
     bound = call.bound.cost
     if bound and basis != "reported" and call.attempts and call.cost is not None:
-        more = bound
-        if not held and price is not None:
-            written = (usage.output + usage.reasoning) // 2 + (0 if watch.finished else ON_ITS_WAY)
-            more = charge(price, Usage(output=written), call.arrived_ms / 1000).cost or 0
+        more = bound if held else on_its_way(call, usage, price, bound, finished=watch.finished)
         call.attempts[-1].assumed_nano_usd = max(min(more, bound - call.cost), 0)
+
+
+def on_its_way(call: Call, usage: Usage, price: Price | None, bound: int, *, finished: bool = False) -> int:
+    """Return what may be billed, in nano-dollars, of a cut stream beside what came of it; `bound` without a price."""
+    if price is None:
+        return bound
+    written = (usage.output + usage.reasoning) // 2 + (0 if finished else ON_ITS_WAY)
+    return charge(price, Usage(output=written), call.arrived_ms / 1000).cost or 0
 
 
 def used_by(call: Call) -> Used:
@@ -90,7 +95,7 @@ def used_by(call: Call) -> Used:
     for attempt in call.attempts:
         if attempt.assumed_nano_usd is not None:
             assumed += attempt.assumed_nano_usd
-            lost += attempt.error is not None  # of a stream that was cut, what came is counted
+            lost += attempt.error is not None and attempt.usage is None  # of a cut stream, what came is counted
     tokens_in, tokens_out = (lost * bound.input_tokens, lost * bound.output_tokens) if lost else (0, 0)
     if usage is not None:
         cost = call.cost if call.cost is not None else (bound.cost or 0)

@@ -36,6 +36,22 @@ APIS = {
 DIALECTS: tuple[Dialect, ...] = ("chat", "responses", "messages", "gemini", "converse", "cohere")
 
 
+UNFIT = frozenset(
+    (
+        # Answers that go round in circles, said twice, or of one word over and over: where another begins in them,
+        # nobody can say.
+        "d09318e32d0cca034a5d",
+        "79197eb42feecba5d51b",
+        "7e68d20410c0f1b95ade",
+        "acec3176fcadf6986ab7",
+        "686484dedd5b3331c718",
+        # Two streams kept in one file, one after the other.
+        "b1daa2a23bfb7bb436ac",
+        "87c4a64b6c570926eb65",
+    )
+)
+
+
 class Recording(msgspec.Struct, frozen=True):
     """A recorded stream: whose dialect, its events as they came, and what it said in the end."""
 
@@ -43,7 +59,6 @@ class Recording(msgspec.Struct, frozen=True):
     dialect: Dialect
     pieces: tuple[bytes, ...]
     text: str
-    several: bool
 
 
 def given() -> Given:
@@ -83,8 +98,8 @@ def recordings(dialect: Dialect) -> tuple[Recording, ...]:
             continue
         pieces = events_of(dialect, body)
         assert b"".join(pieces) == body
-        several = any(event.choice for event in all_events(dialect, (body,)))
-        found.append(Recording(record["id"], dialect, pieces, said.text, several))
+        if record["id"] not in UNFIT:
+            found.append(Recording(record["id"], dialect, pieces, said.text))
     return tuple(found)
 
 
@@ -159,10 +174,16 @@ def seen(rest: Rest, said: str) -> str:
     return said if said.strip() else ""
 
 
-def chance(rest: Rest, shown: str, manner: Manner) -> bool:
-    """Return whether a provider repeats so little, where it had no reason to, that it may as well be chance."""
+def chance(rest: Rest, shown: str, text: str, manner: Manner) -> bool:
+    """Return whether nobody can tell a repetition from chance.
+
+    A provider that had no reason to repeat anything repeats very little; or one goes on, and the answer as recorded
+    says itself twice.
+    """
+    if manner == "exactly":
+        return bool(shown.strip()) and text.startswith(shown.strip())
     repeated = shown if manner == "anew" else shown[again(shown) :]
-    return manner != "exactly" and rest.asked.messages[-1].role == "assistant" and len(repeated.strip()) < 12
+    return rest.asked.messages[-1].role == "assistant" and len(repeated.strip()) < 12
 
 
 class Outcome(msgspec.Struct):
@@ -201,5 +222,5 @@ def resumed(
         assert stream.died is None, stream.died
         assert stream.finished
         assert stream.usage == Usage(input=16, output=10)
-        return Outcome(state, b"".join(out), rest.asked, chance(rest, shown, manner))
+        return Outcome(state, b"".join(out), rest.asked, chance(rest, shown, text, manner))
     return Outcome(state, b"".join(out))

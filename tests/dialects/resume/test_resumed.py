@@ -9,14 +9,12 @@ from tests.dialects.resume.dying import DIALECTS, MANNERS, Recording, heard, rec
 
 from portico.types import Dialect
 
-LOOPS = "d09318e32d0cca034a5d"
-"""An answer of a model that went round in circles: where in it another one begins, nobody can say."""
 EACH = {"chat": 44, "responses": 44, "messages": 44, "gemini": 40, "converse": 20, "cohere": 8}
 """Recordings of each dialect under the long proof: 200."""
 
 
 def sample(dialect: Dialect, count: int, draw: random.Random) -> list[Recording]:
-    able = [recording for recording in recordings(dialect) if recording.id != LOOPS]
+    able = recordings(dialect)
     return draw.sample(able, min(count, len(able)))
 
 

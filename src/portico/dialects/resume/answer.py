@@ -101,7 +101,7 @@ class Answer(Translation):
         """Return how far the answer got."""
         state = self._said.state()
         request = self._question.request
-        if (request.n or 1) > 1 and state != "whole":
+        if (request.n or 1) > 1:
             return "never"
         if state == "text" and request.output is not None and request.output.kind != "text":
             return "never"  # nobody goes on in the middle of JSON

@@ -99,6 +99,8 @@ class Joint:
     def _compare(self, core: str) -> tuple[list[int], list[int]]:
         """Return where in what was said a repetition begins: those that reach its end, those that may yet."""
         said = self._said
+        if not said:
+            return [], []
         candidates = self._candidates
         if candidates is None:
             first = max(0, len(said) - WINDOW)
@@ -127,7 +129,7 @@ class Joint:
             return again == last_words(said) or (len(again) + wide >= FEWEST and (wide > 1 or len(again.split()) > 1))
         if len(again) + wide < FEWEST_UNASKED:
             return False
-        return wide > 1 or (sum(map(str.isalnum, again)) >= FEWEST - 2 and len(again.split()) > 1)
+        return wide > 1 or (sum(map(str.isalnum, again)) >= FEWEST // 2 and len(again.split()) > 1)
 
 
 def circles(said: str) -> bool:

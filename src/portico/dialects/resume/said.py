@@ -10,6 +10,7 @@ from portico.ir import (
     ArgumentsDelta,
     AudioDelta,
     Ended,
+    Failed,
     Finished,
     Part,
     PartEnded,
@@ -30,8 +31,8 @@ State = Literal["whole", "text", "nothing", "never"]
 """How far an answer got.
 
 `whole`: all of it was said, only the end of the stream is missing. `text`: some text, and nothing that cannot be gone
-on from. `nothing`: no text yet, at most a thought: it can be asked for anew. `never`: a tool call has begun, or
-something else that nobody can go on with.
+on from. `nothing`: no text yet, at most a thought: it can be asked for anew. `never`: a tool call has begun, there are
+several answers, or something else is in it that nobody can go on with.
 """
 
 
@@ -57,7 +58,7 @@ class Spoken:
 class Said:
     """Listens to the events of a stream, those of its one answer."""
 
-    __slots__ = ("_never", "_size", "finished", "parts", "started", "thought", "usage")
+    __slots__ = ("_never", "_size", "finished", "parts", "several", "started", "thought", "usage")
 
     def __init__(self) -> None:
         self.started = Started()
@@ -67,6 +68,7 @@ class Said:
         self.thought = 0
         self._size = 0
         self._never = False
+        self.several = False
 
     def __repr__(self) -> str:
         return f"<Said {self.state()}, {len(self.parts)} parts, {self._size} characters>"
@@ -74,13 +76,16 @@ class Said:
     def hear(self, event: AnyEvent) -> None:
         """Take an event."""
         kind = type(event)
+        if kind is Failed:
+            return
+        if event.choice:  # type: ignore[union-attr]  # all others have one
+            self.several = True
+            return
         if kind is TextDelta:
             spoken = self.parts.get(event.index)  # type: ignore[union-attr]  # kind says so
             if spoken is None:
                 spoken = self.parts[event.index] = Spoken(Text(text=""))  # type: ignore[union-attr]  # kind says so
             self._more(spoken, event.text)  # type: ignore[union-attr]  # kind says so
-            if event.choice:  # type: ignore[union-attr]  # kind says so
-                self._never = True
             return
         match event:
             case Used():
@@ -94,9 +99,9 @@ class Said:
                 spoken = self.parts[event.index] = Spoken(part)
                 if type(part) is Text:
                     # A plan of tools to call is no answer.
-                    self._never = self._never or bool(event.choice or part.extra)
+                    self._never = self._never or bool(part.extra)
                     self._more(spoken, part.text)
-                elif type(part) is not Thinking or event.choice:
+                elif type(part) is not Thinking:
                     self._never = True
             case ThinkingDelta():
                 if event.index not in self.parts:
@@ -121,6 +126,8 @@ class Said:
 
     def state(self) -> State:
         """Return how far the answer got."""
+        if self.several:
+            return "never"
         if self.finished is not None:
             return "whole"
         if self._never or self._size > MOST:
