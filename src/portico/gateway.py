@@ -479,7 +479,7 @@ class Gateway:
                 usage = read_usage(call.operation, body, arrival.headers)
             settle(call, usage, target.price)
             call.end = "served"
-            if arrival.here_ns > target.health.due_ns:
+            if arrival.here_ns > target.health.paced_ns:
                 spoke(arrival, target, usage)
         else:
             call.error = "upstream_status"
@@ -676,6 +676,8 @@ class Gateway:
         failure = arrival.error
         rest = watch.flush() if failure is None else b""
         reported = watch.failed
+        if failure is not None or reported is not None or (call.stream and not watch.finished):
+            target.health.broke(perf_counter_ns() * 1e-9)
         if resuming is not None:
             write(rest)
             rest = b""

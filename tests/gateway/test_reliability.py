@@ -303,3 +303,14 @@ async def test_a_caller_who_leaves_ends_both_calls_of_a_hedge(
         while not (records := running.records()):
             await asyncio.sleep(0.005)
     assert [attempt["error"] for attempt in records[0]["attempts"]] == ["caller_gone", "caller_gone"]
+
+
+async def test_streams_that_break_off_count_against_their_target(portico: Portico, mock: MockProvider) -> None:
+    mock.script.always("fault=cut-mid-stream")
+    async with portico({"providers": {"openai": provider(mock)}, "breaker": {"calls": 4}}) as running:
+        health = running.gateway.healths("openai/gpt-4o-mini")
+        for _ in range(4):
+            assert not health.resting
+            await running.call(PATH, chat(stream=True))
+        assert health.resting
+        assert health.failure_rate == 1.0

@@ -66,15 +66,15 @@ async def attempt_all(
         targets = standing(targets, time.monotonic())
     policy.budget.calls += 1
     place = tries = 0
-    asked: list[Target] = []
-    tried: list[Credential] = []
+    asked: Sequence[Target] = ()
+    tried: Sequence[Credential] = ()
     spare = True
     while True:
         target = targets[place]
         health, keyring = target.health, target.upstream.keyring
         credential = keyring.only or keyring.pick(time.monotonic(), tried)
         if credential is None:
-            tried.clear()
+            tried = ()
             continue
         line = outgoing.line_for(target, credential)
         left = policy.deadline
@@ -96,7 +96,7 @@ async def attempt_all(
                 other = next((each for each in targets[place + 1 :] if each.health.admits(time.monotonic())), None)
                 won, lost = await race.run((arrival, target, credential, note), line, other, left)
                 for each in lost:
-                    asked.append(each[1])
+                    asked = (*asked, each[1])
                     billed = after_loss(each, call, outgoing) or billed
                 arrival, target, credential, note = won
                 health, keyring = target.health, target.upstream.keyring
@@ -125,13 +125,19 @@ async def attempt_all(
         status = arrival.status
         now = arrival.here_ns * 1e-9
         if status:
-            describe(note, arrival)
+            note.status = status
+            note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
+            fields = arrival.fields
+            theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+            if theirs:
+                note.upstream_request_id = theirs[:128].decode("latin-1")
             if status < 400 and arrival.error is None:
                 arrival.error = unfit(arrival, target, outgoing)
                 if arrival.error is None:
                     health.served(now)
-                    took = (arrival.here_ns - arrival.sent_ns) * 1e-9
-                    health.answered(now, took, arrival.question, streamed=arrival.streaming)
+                    if arrival.here_ns > health.due_ns or health.spread is not None:
+                        took = (arrival.here_ns - arrival.sent_ns) * 1e-9
+                        health.answered(now, took, arrival.question, streamed=arrival.streaming)
                     if credential.refusals:
                         keyring.served(credential)
                     return arrival, target
@@ -150,10 +156,10 @@ async def attempt_all(
             continue
         another = blame(cause, arrival, target, credential, retry_after, now)
         if another:
-            tried.append(credential)
+            tried = (*tried, credential)
             if len(tried) < len(keyring.credentials):
                 continue
-        tried.clear()
+        tried = ()
         tries += 1
         if is_deadline(arrival):
             return arrival, target
@@ -176,7 +182,7 @@ async def attempt_all(
         elif cause not in REFUSALS and not isinstance(arrival.error, InvalidRequest) and status not in policy.moves_on:
             # A key that is refused, and a request that this dialect cannot say, may do elsewhere; no other request may.
             return arrival, target
-        asked.append(target)
+        asked = (*asked, target)
         found = following(targets, asked, policy)
         if found is None and elsewhere is not None and policy.may(cause):
             why = "rate_limit" if cause in ("rate_limit", "quota") else "outage"

@@ -24,6 +24,8 @@ BYTES: Final = (SMALL, 32_000, 256_000)
 USUAL: Final = schema.Breaker()
 LONGEST: Final = 60.0
 """Seconds that a target rests at most on another worker's word."""
+EVERY: Final = 4_000_000
+"""Nanoseconds from one measurement to the next: more often would tell nothing new, and cost each call."""
 HALF: Final = 10.0
 """Half of the window over which failures are counted."""
 HALVES: Final = 2.0
@@ -45,9 +47,9 @@ class Health:
 
     `first_token` is the time to a stream's first event, `whole` that to a whole reply, `per_token` that for each token
     of the output: peak-EWMA, by the class of the request's size. A slower time counts at once, a faster one by and by.
-    Zero is not measured yet. `sampled` is when a time was last measured; `due_ns` when the time per token is to be, for
-    that is done a hundred times a second at most. `until` is when an open breaker, or a limit of
-    the provider's, lets a call by again; 0 is never shut.
+    Zero is not measured yet. `sampled` is when a time was last measured; `due_ns` and `paced_ns` are when times to
+    answers and per token are to be again, a few hundred times a second at most. `until` is when an open breaker, or a
+    limit of the provider's, lets a call by again; 0 is never shut.
     """
 
     __slots__ = (
@@ -67,6 +69,7 @@ class Health:
         "first_token",
         "in_flight",
         "name",
+        "paced_ns",
         "per_token",
         "probing",
         "sampled",
@@ -92,6 +95,7 @@ class Health:
         self.wholes: Spread | None = None
         self.sampled = 0.0
         self.due_ns = 0
+        self.paced_ns = 0
         self.until = 0.0
         self.probing = False
         self.tell: Callable[[float], None] | None = None
@@ -166,6 +170,11 @@ class Health:
             self.tell(self.until)
         return True
 
+    def broke(self, now: float) -> None:
+        """Note that an answer broke off that had been noted as served when it began."""
+        self._good = max(0, self._good - 1)
+        self.failed(now)
+
     def limited(self, until: float) -> None:
         """Note that its provider takes no calls before `until`."""
         self.probing = False
@@ -199,6 +208,7 @@ class Health:
     def answered(self, now: float, took: float, size: int, *, streamed: bool) -> None:
         """Note a first event or a whole reply, and the time it took."""
         self.sampled = now
+        self.due_ns = int(now * 1e9) + EVERY
         raw = took
         times, at = self._firsts if streamed else self._wholes
         before = times[size]

@@ -13,7 +13,7 @@ from portico.types import Usage
 from portico.upstream import causes
 from portico.upstream.arrival import Arrival
 from portico.upstream.causes import FAILURES, REFUSALS, Cause
-from portico.upstream.health import SMALL, size_of
+from portico.upstream.health import EVERY, SMALL, size_of
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import flaw
 from portico.upstream.outgoing import Outgoing
@@ -22,8 +22,6 @@ from portico.upstream.target import Line, Target
 LIMITED = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
 LONGEST_LIMIT = 60.0
-EVERY = 10_000_000
-"""Nanoseconds from one measurement of the time per token to the next."""
 
 
 def begin(
@@ -58,7 +56,7 @@ def spoke(arrival: Arrival, target: Target, usage: Usage | None) -> None:
     tokens = usage.output_total if usage is not None else 0
     if tokens:
         now = perf_counter_ns()
-        target.health.due_ns = now + EVERY
+        target.health.paced_ns = now + EVERY
         began = arrival.here_ns if arrival.streaming else arrival.sent_ns
         ended = now if arrival.streaming else arrival.here_ns
         target.health.spoke(now * 1e-9, (ended - began) * 1e-9 / tokens, arrival.question)
