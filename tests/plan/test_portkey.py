@@ -66,6 +66,12 @@ def test_a_pattern_that_could_hold_a_worker_up_is_refused(pattern: str) -> None:
         matches({"metadata.name": {"$regex": pattern}}, asked)
 
 
+def test_a_name_that_could_break_a_header_is_refused() -> None:
+    found = config_of({b"x-portkey-config": b'{"provider": "openai", "override_params": {"model": "a\\r\\nx: y"}}'})
+    with routes(CONFIG) as made, pytest.raises(InvalidRequest, match="no name of a model"):
+        made.plan(facts("gpt-4.1"), lambda: 0.0, None, found)
+
+
 def test_a_config_that_nests_without_end_is_refused() -> None:
     deep: dict[str, Any] = {"provider": "openai"}
     for _ in range(20):

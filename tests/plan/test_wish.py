@@ -7,7 +7,7 @@ import pytest
 from tests.plan.routing import KEY, facts, routes
 
 from portico.errors import Forbidden, InvalidRequest
-from portico.plan.wish import Wish, of_body, of_headers
+from portico.plan.wish import Wish, first_named, of_body, of_headers
 
 CONFIG: dict[str, Any] = {"providers": {"openai": KEY, "anthropic": KEY}, "models": {"smart": ["openai/gpt-4.1"]}}
 HEADERS = [
@@ -56,6 +56,16 @@ def test_the_fallbacks_of_litellm_are_tried_in_order(said: str, models: tuple[st
 def test_fields_that_cannot_be_followed_are_refused(body: str) -> None:
     with pytest.raises(InvalidRequest):
         of_body(msgspec.json.decode(body, type=dict[str, msgspec.Raw]), None)
+
+
+@pytest.mark.parametrize("field", ["models", "fallbacks"])
+def test_a_name_that_could_break_a_header_is_refused(field: str) -> None:
+    members = {field: msgspec.Raw(b'["a\\r\\nx: y"]')}
+    with pytest.raises(InvalidRequest, match="no name of a model"):
+        of_body(members, None)
+    if field == "models":
+        with pytest.raises(InvalidRequest, match="no name of a model"):
+            first_named(members)
 
 
 def test_a_body_goes_over_headers_and_leaves_them_as_they_were() -> None:

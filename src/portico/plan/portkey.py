@@ -25,6 +25,7 @@ HEADERS: Final = (
     b"x-portkey-retry-count",
 )
 RETRIED: Final = (429, 500, 502, 503, 504)
+LONGEST_NAME: Final = 512
 MOST_TARGETS: Final = 50
 DEEPEST: Final = 8
 LONGEST: Final = 128
@@ -162,6 +163,9 @@ def _kid(
         named = own.pop("model", model)
         if not isinstance(named, str) or not named:
             raise InvalidRequest("x-portkey-config names no model, and the request does not either", param="model")
+        if not (named.isprintable() and len(named) <= LONGEST_NAME):
+            # It goes into headers and records.
+            raise InvalidRequest("x-portkey-config has what is no name of a model", param="x-portkey-config")
         overrides.append(own)
         provider = config.provider or config.virtual_key or ""
         if named.startswith("@"):

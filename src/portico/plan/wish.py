@@ -141,6 +141,7 @@ def first_named(members: Mapping[str, msgspec.Raw]) -> tuple[str | None, bytes]:
         named = _names.decode(members["models"])
     except msgspec.MsgspecError:
         raise InvalidRequest("`models` is a list of names of models", param="models") from None
+    _bounded(named, "models")
     return (named[0] if named else None), msgspec.json.encode(named[1:])
 
 
