@@ -12,6 +12,7 @@ import msgspec
 
 from portico.dialects.operation import Operation
 from portico.dialects.tokens import UNREADABLE
+from portico.marks import holds
 
 Reference = tuple[str, str]
 """A family (see objects.py) and an id."""
@@ -48,10 +49,10 @@ def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: b
     if marks is None:
         return found
     for mark in marks:
-        if mark in body:
+        if holds(body, mark):
             break
     else:
-        if b"\\u00" not in body or _ESCAPED.search(body) is None:
+        if not holds(body, b"\\u00") or _ESCAPED.search(body) is None:
             return found
     found += _FILES[dialect](_value(body))
     return list(dict.fromkeys(found))

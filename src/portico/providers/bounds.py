@@ -15,6 +15,7 @@ import msgspec
 from portico.dialects.asked import Asked, glance
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
+from portico.marks import holds
 from portico.providers.prices_schedule import Price, Rates, Schedule
 from portico.providers.prices_terms import PER_MILLE
 from portico.rules import Bound
@@ -197,7 +198,7 @@ class Ceiling:
             return Bound(tokens_in, tokens_out, None, why or "unpriced")
         if self._always:
             column = 2
-        elif b"cache" in body:
+        elif holds(body, b"cache"):
             column = 2 if b'"1h"' in body else 1
         else:
             column = 0

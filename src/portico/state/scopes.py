@@ -36,7 +36,7 @@ class Dimensions(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Ruled:
-    """Rules, found by the calls that they are for without a look at all of them: most name one key, team or customer."""
+    """Rules, found by what calls are told apart by, without a look at all of them: most name one key or team."""
 
     __slots__ = ("_by_name", "_others")
 

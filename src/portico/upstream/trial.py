@@ -7,6 +7,7 @@ from time import perf_counter_ns
 from portico.call import Call
 from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, PorticoError, ShuttingDown, UpstreamTimeout
+from portico.marks import holds
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.types import Usage
@@ -77,7 +78,7 @@ def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError 
     pieces = arrival.pieces
     if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and target not in outgoing.translations:
         body = pieces[0]
-        if b'"error"' not in body and arrival.status < 300:
+        if not holds(body, b'"error"') and arrival.status < 300:
             usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)
             if usage is not None:
                 return None  # it took the whole document to find it
