@@ -1,5 +1,6 @@
 """Streams that die on the way and are gone on with: one answer for the caller, every try's money on one record."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -16,7 +17,7 @@ from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]
 WORDS = "The river rises in the hills and runs south through three old towns before it meets the wide grey sea."
-FIRST, SECOND = WORDS[:42], WORDS[42:]
+FIRST = WORDS[:42]
 DEATHS = ["cut-mid-stream", "cut-mid-chunk", "end-early", "error-mid-stream", "stall", "broken-json", "bad-chunk"]
 
 
@@ -290,3 +291,33 @@ async def test_an_answer_goes_on_a_second_time(portico: Portico, mock: MockProvi
     assert [attempt["target"].partition("/")[0] for attempt in record["attempts"]] == ["one", "two", "one"]
     assert sum(attempt["cost_nano_usd"] for attempt in record["attempts"]) == record["cost_nano_usd"]
     assert [attempt["basis"] for attempt in record["attempts"]][-1] == "reported"
+
+
+async def test_a_caller_who_leaves_in_the_second_try_is_charged_for_both(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 6})
+    other.script.always({"text": WORDS, "fault": "stall", "at": 14, "hold": 30})
+    config = two(mock, other)
+    config["prices"] = {f"one/{MODELS['openai']}": PRICE, f"two/{MODELS['anthropic']}": PRICE}
+    config["timeouts"] = {"between_chunks": "30s"}
+    async with portico(config) as gateway:
+        async with openai(gateway) as client:
+            stream = await client.chat.completions.create(
+                model="smart", messages=[{"role": "user", "content": "Hello"}], stream=True
+            )
+            text = ""
+            async for chunk in stream:
+                text += chunk.choices[0].delta.content or "" if chunk.choices else ""
+                if len(text) > len(FIRST):
+                    break
+            await stream.close()
+        while not (records := gateway.records()):
+            await asyncio.sleep(0)
+    (record,) = records
+    assert WORDS.startswith(text)
+    assert record["end"] == "cut"
+    assert record["error"] == "caller_gone"
+    one, two_ = record["attempts"]
+    assert record["cost_nano_usd"] == one["cost_nano_usd"] + two_["cost_nano_usd"]
+    assert two_["usage"]["output"] > 0
