@@ -124,7 +124,14 @@ def test_a_display_shows_no_secret_and_everything_else() -> None:
 def test_every_field_that_holds_a_secret_is_hidden() -> None:
     tables = [t for t in vars(schema).values() if isinstance(t, type) and issubclass(t, msgspec.Struct)]
     secret = {f"{table.__name__}.{name}" for table in tables for name in schema.secret_fields(table)}
-    assert secret == {"Server.master_key", "Provider.api_key", "Provider.api_keys", "Provider.headers", "Key.key"}
+    assert secret == {
+        "Server.master_key",
+        "Provider.api_key",
+        "Provider.api_keys",
+        "Provider.headers",
+        "Key.key",
+        "Alerts.webhook",
+    }
 
 
 @pytest.mark.parametrize(

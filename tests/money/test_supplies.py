@@ -1,12 +1,15 @@
 """Prices and keys of providers that are set over the API are in force for the next call of every worker."""
 
 import asyncio
+import contextlib
 import json
+import sqlite3
 from pathlib import Path
 from typing import Any
 
 from money.callers import call, question
-from money.house import UPSTREAM, House, house
+from money.house import UPSTREAM, House, house, until
+from portico.testing.running import PATIENCE
 
 MASTER = "sk-master-of-the-house"
 FIRST, SECOND = "sk-stored-upstream-0000001", "sk-stored-upstream-0000002"
@@ -74,7 +77,21 @@ async def test_a_key_of_a_provider_is_used_renewed_and_left_without_a_restart(tm
 
 async def test_a_budget_that_is_passed_is_an_event_that_the_api_lists(tmp_path: Path) -> None:
     keys = {"bob": {"key": "sk-caller-bob-00000001", "budgets": [{"requests": 4, "per": "day", "alerts": [50, 100]}]}}
-    async with house(tmp_path, workers=1, keys=keys) as home:
+    told = asyncio.Queue[Any]()
+
+    async def hook(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0])
+        told.put_nowait(json.loads(await reader.readexactly(length)))
+        writer.write(b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(hook, "127.0.0.1", 0)
+    webhook = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    async with server, house(tmp_path, workers=1, keys=keys, alerts={"webhook": webhook}) as home:
+        await api(home, "GET", "events")
+        await until(lambda: marked(home), "what is sent on is noted")
         for number in range(4):
             body = question(number, "first/plain", most=9, stream=False)
             assert (await call(home.address, keys["bob"]["key"], number, body)).status == 200
@@ -92,3 +109,11 @@ async def test_a_budget_that_is_passed_is_an_event_that_the_api_lists(tmp_path: 
             ("budget.passed", 100, "key:bob"),
             ("budget.passed", 50, "key:bob"),
         ]
+        async with asyncio.timeout(PATIENCE):
+            assert [(await told.get())["about"]["percent"] for _ in range(2)] == [50, 100]
+
+
+def marked(home: House) -> bool:
+    """Say whether control knows from where on events are to be sent."""
+    with contextlib.closing(sqlite3.connect(home.data_dir / "portico.db")) as store:
+        return bool(store.execute("select count(*) from marks where name = 'alerts sent'").fetchone()[0])

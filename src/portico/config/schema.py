@@ -607,6 +607,15 @@ class Breaker(Closed, frozen=True):
     longest: Annotated[Seconds, said("How long at most.")] = 1.5
 
 
+class Alerts(Closed, frozen=True):
+    """Who hears of budgets that were passed or closed."""
+
+    webhook: Annotated[
+        Annotated[str, Meta(pattern="^https?://", extra_json_schema={"x-portico": "secret"})] | None,
+        said("Where each event is posted to as JSON; tried again until it is taken."),
+    ] = None
+
+
 class Logs(Closed, frozen=True):
     """What is written of calls."""
 
@@ -647,3 +656,4 @@ class Config(Closed, frozen=True):
     ] = False
     prices: Annotated[dict[str, Price], said("Prices by `provider/model`, over the shipped ones.")] = {}
     logs: Annotated[Logs, said("What is written of calls.")] = Logs()
+    alerts: Annotated[Alerts, said("Who hears of budgets that were passed.")] = Alerts()

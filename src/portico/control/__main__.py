@@ -31,6 +31,10 @@ WANTED = "rebuild"
 """The file in the state's directory by which workers ask for what budgets had counted (`books.WANTED`)."""
 LOOK = 0.25
 """Seconds between two looks for it."""
+NO_WEBHOOK = b"\xa7webhook\xc0"
+"""How a configuration is handed over that has no webhook: looked for as bytes, since reading it takes memory."""
+ALERT, ALERT_AT_MOST = 2.0, 60.0
+"""Seconds between two looks for events to send on; the second while nobody takes them."""
 LATER = 1.0
 """Seconds until what could not be done is tried again."""
 
@@ -68,6 +72,7 @@ class OnDemand:
         self._making = asyncio.Lock()
         self._behind = False
         self._trouble: str | None = None
+        self._unsent: str | None = None
 
     async def __call__(self, scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
         """Answer one request."""
@@ -99,6 +104,32 @@ class OnDemand:
             self._complain("what budgets had counted cannot be put back yet", error)
             return
         self._trouble = None
+
+    async def alert(self) -> bool:
+        """Send on what is new of events, where the configuration says to; return whether nothing is in the way."""
+        if self._config is None or self._data_dir is None or NO_WEBHOOK in self._config:
+            return True
+        from portico.config.handover import decode
+
+        url = decode(self._config).alerts.webhook
+        if url is None:
+            return True
+        from portico.control.alerts import send_new
+
+        try:
+            async with self._making:
+                if self._admin is None:
+                    await asyncio.to_thread(self._open)
+            assert self._admin is not None
+            await asyncio.to_thread(send_new, self._admin.engine, url)
+        except Exception as error:  # whatever it is, it is tried again
+            trouble = brief(error)
+            if trouble != self._unsent:
+                log.error("events cannot be sent on yet: %s", trouble)
+            self._unsent = trouble
+            return False
+        self._unsent = None
+        return True
 
     def _wanted(self) -> Path:
         assert self._data_dir is not None
@@ -202,15 +233,25 @@ async def _serve(given: dict[str, str]) -> int:
         serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))
         leaving = tasks.create_task(_listen(link, server, app))
         looking = tasks.create_task(_look_after(app, ingest, leave))
+        alerting = tasks.create_task(_alert(app))
         try:
             await serving
         finally:
             leave.set()
         looking.cancel()
+        alerting.cancel()
         leaving.cancel()
     await asyncio.to_thread(ingest.stop, CLOSE_WITHIN)
     link.close()
     return 0
+
+
+async def _alert(app: OnDemand) -> None:
+    """Send events on, from time to time; less and less often while nobody takes them."""
+    pause = ALERT
+    while True:
+        await asyncio.sleep(pause)
+        pause = ALERT if await app.alert() else min(pause * 2, ALERT_AT_MOST)
 
 
 async def _look_after(app: OnDemand, ingest: Ingest, leave: threading.Event) -> None:
