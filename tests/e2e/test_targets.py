@@ -45,6 +45,9 @@ def running(nobody: int) -> Iterator[Two]:
                 "down": {"like": "openai", "base_url": f"http://127.0.0.1:{nobody}/v1", "api_key": UPSTREAM},
                 "one": {"like": "openai", "base_url": one, "api_key": UPSTREAM},
                 "two": {"like": "openai", "base_url": two, "api_key": UPSTREAM},
+                # A target whose limit is used up is passed over for a while: each case has its own.
+                "limited-whole": {"like": "openai", "base_url": one, "api_key": UPSTREAM},
+                "limited-streamed": {"like": "openai", "base_url": one, "api_key": UPSTREAM},
                 "keys": {"like": "openai", "base_url": two, "api_keys": [GOOD[0], BAD, GOOD[1]]},
                 "claude-one": {"like": "anthropic", "base_url": first.url, "api_key": UPSTREAM},
                 "claude-two": {"like": "anthropic", "base_url": second.url, "api_key": UPSTREAM},
@@ -54,8 +57,12 @@ def running(nobody: int) -> Iterator[Two]:
                     "options": {"region": "us-east-1", "access_key_id": UPSTREAM, "secret_access_key": "its-secret"},
                 },
             },
+            # Every case is to find the first target tried, however many failed there before.
+            "breaker": {"failures": 100_000, "calls": 100_000},
             "models": {
                 "smart": ["one/gpt-4o-mini", "two/gpt-4o-mini"],
+                "limited-whole": ["limited-whole/gpt-4o-mini", "two/gpt-4o-mini"],
+                "limited-streamed": ["limited-streamed/gpt-4o-mini", "two/gpt-4o-mini"],
                 "refused": ["down/gpt-4o-mini", "two/gpt-4o-mini"],
                 "late": [
                     {"model": "one/gpt-4o-mini", "timeouts": {"first_byte": "250ms"}},
@@ -97,7 +104,7 @@ def ask(client, model, *, stream):
 
 
 FAILURES = {
-    "429": ("smart", "status=429&retry_after=9", 429, None),
+    "429": ("limited", "status=429&retry_after=9", 429, None),
     "500": ("smart", "status=500", 500, None),
     "503": ("smart", "status=503", 503, None),
     "cut before the head": ("smart", "fault=cut-before-head", None, "upstream_connection_lost"),
@@ -112,6 +119,8 @@ FAILURES = {
 @pytest.mark.parametrize("failure", FAILURES)
 def test_the_sdk_sees_one_clean_answer(two: Two, client, failure, stream):
     model, told, status, error = FAILURES[failure]
+    if model == "limited":
+        model = "limited-streamed" if stream else "limited-whole"
     two.first.script.always(told)
     expected, _ = ask(client, "two/gpt-4o-mini", stream=False)
     said, headers = ask(client, model, stream=stream)

@@ -142,7 +142,8 @@ def refusals_were_right(asked: list[Asked], records: dict[int, Any]) -> None:
     for one in refused[:: len(refused) // 300 + 1]:
         left, need = map(money, _LEFT.search(one.said.body.decode()).groups())  # type: ignore[union-attr]  # or it fails
         assert need > left, one.said.body
-        row = next(row for row in one.rows if row in one.said.body.decode())
+        told = one.said.body.decode()
+        row = next(row for row in one.rows if f"{row.replace(':', f' {chr(39)}', 1)}{chr(39)}" in told)
         most = 0
         for other in by_row[row]:
             record = records.get(other.said.number)

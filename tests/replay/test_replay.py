@@ -152,7 +152,10 @@ def completing(call: Call, sizes: Sequence[int]) -> int:
             start = ends[-1] if ends else 0
             ends.append(start + int.from_bytes(body[start : start + 4], "big"))
     elif not body.lstrip().startswith(b"["):
-        ends = [found.end() for found in re.finditer(rb"[^\r\n](?:\r\n\r\n|\n\n|\r\r)", body)]
+        # Comments before the first event wait for it: until then another provider may still answer.
+        first = re.search(rb"^(?:data|event)", body, re.MULTILINE)
+        begin = first.start() if first is not None else 0
+        ends = [found.end() for found in re.finditer(rb"[^\r\n](?:\r\n\r\n|\n\n|\r\r)", body) if found.end() > begin]
     return len({bisect.bisect_left(chunks, end) for end in ends})
 
 

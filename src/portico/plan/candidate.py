@@ -35,6 +35,8 @@ class Candidate:
         "cache_rate",
         "capabilities",
         "context_window",
+        "declared_capabilities",
+        "declared_window",
         "flat",
         "health",
         "input_rate",
@@ -78,6 +80,8 @@ class Candidate:
         self.region = said.region or where.region or str(where.options.get("region", "")) or None
         self.residency = said.residency or where.residency
         self.retention = said.retention or where.retention
+        self.declared_window = said.context_window is not None
+        self.declared_capabilities = said.capabilities is not None
         self.capabilities: frozenset[str] | None = None
         if said.capabilities is not None:
             self.capabilities = frozenset(said.capabilities)
@@ -115,12 +119,15 @@ class Candidate:
         streamed = health.first_token[size] + health.per_token[size] * facts.output_tokens
         return streamed if facts.stream else health.whole[size] or streamed
 
-    def lacks(self, facts: Facts) -> str | None:
-        """Return what the call needs and this cannot do, in words; None where it can, or where nothing is known."""
-        window = self.context_window
+    def lacks(self, facts: Facts, *, surely: bool = False) -> str | None:
+        """Return what the call needs and this cannot do, in words; None where it can, or where nothing is known.
+
+        `surely` goes by what the configuration declares alone: the price table knows no model whole.
+        """
+        window = self.context_window if not surely or self.declared_window else None
         if window is not None and facts.input_tokens > window:
             return f"about {facts.input_tokens:,} tokens do not fit its {window:,}"
-        able = self.capabilities
+        able = self.capabilities if not surely or self.declared_capabilities else None
         if able is not None:
             for ability in wanted(facts):
                 if ability not in able:

@@ -45,14 +45,24 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
     aside: dict[str, str] = {}
     way.aside = aside
 
-    def keep(candidate: Candidate) -> bool:
-        why = unfit(candidate, facts, requires, wish, judged=several or not candidate.named)
-        if why is None:
-            return True
-        aside.setdefault(candidate.name, why)
-        return False
+    def kept(surely: bool) -> Callable[[Candidate], bool]:
+        def keep(candidate: Candidate) -> bool:
+            judged = several or not candidate.named
+            why = unfit(candidate, facts, requires, wish, judged=judged, surely=surely)
+            if why is None:
+                return True
+            aside.setdefault(candidate.name, why)
+            return False
 
-    found = ordered(kids[0], facts, way, keep) if wish is None else _wanted(kids, facts, way, keep, wish)
+        return keep
+
+    def tried(keep: Callable[[Candidate], bool]) -> list[Candidate]:
+        return ordered(kids[0], facts, way, keep) if wish is None else _wanted(kids, facts, way, keep, wish)
+
+    found = tried(kept(surely=False))
+    if not found:
+        # Where the price table would leave nobody, its providers say themselves what they cannot do.
+        found = tried(kept(surely=True))
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
         raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
@@ -60,7 +70,13 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
 
 
 def unfit(
-    candidate: Candidate, facts: Facts, requires: Sequence[schema.Require], wish: Wish | None, *, judged: bool
+    candidate: Candidate,
+    facts: Facts,
+    requires: Sequence[schema.Require],
+    wish: Wish | None,
+    *,
+    judged: bool,
+    surely: bool = False,
 ) -> str | None:
     """Return why a call must not go to a target; None where it may.
 
@@ -69,7 +85,7 @@ def unfit(
     for need in requires:
         if (why := candidate.misses(need)) is not None:
             return why
-    if judged and (why := candidate.lacks(facts)) is not None:
+    if judged and (why := candidate.lacks(facts, surely=surely)) is not None:
         return why
     return None if wish is None else unwanted(candidate, facts, wish)
 

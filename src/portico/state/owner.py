@@ -1,5 +1,6 @@
 """Who holds permits: a random id with a file that is locked for as long as its process lives."""
 
+import contextlib
 import fcntl
 import os
 import secrets
@@ -48,7 +49,8 @@ class Owner:
 
     def join(self, tag: str) -> None:
         """Say which file of counters this owner's calls are in: who counts calls anew waits for those of others."""
-        os.pwrite(self._lock, tag.encode(), 0)
+        with contextlib.suppress(OSError):  # where the disk is full, nobody is taken for a stranger
+            os.pwrite(self._lock, tag.encode(), 0)
 
     def bury(self) -> None:
         """Forget this owner: all it held is settled or expired, and its journal is read."""
@@ -70,7 +72,7 @@ def strangers(folder: Path, tag: str) -> list[str]:
     found: list[str] = []
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         try:
-            if len(path.name) == 2 * ID_BYTES and path.read_text() != tag:
+            if len(path.name) == 2 * ID_BYTES and path.read_text() not in (tag, ""):
                 found.append(path.name)
         except FileNotFoundError:  # buried meanwhile
             continue

@@ -25,6 +25,8 @@ HELD: Final = 256 * 1024
 """Bytes of a stream's beginning that are held back at most: what has no end by then is passed on as it is."""
 _PLAIN: Final = (b'data: {"id":"chatcmpl', b"event: message_start\ndata: {", b"event: response.created\ndata: {")
 """How most streams begin."""
+_NAMELESS: Final = frozenset(("chat", "completions", "generate_content", "stream_generate_content"))
+"""Operations whose streams give their events no names."""
 _EVENT_STREAM: Final = b"application/vnd.amazon.eventstream"
 _NAMES_ERROR: Final = frozenset((b"error", b"response.failed"))
 
@@ -119,7 +121,8 @@ def _flaw_of_stream(arrival: "Arrival", theirs: str, name: str) -> PorticoError 
     try:
         document = _document.decode(told.data)
     except UNREADABLE:
-        return _unreadable(arrival, name)
+        # An event with a name, in a grammar that names none, is somebody's own: it is passed on, not judged.
+        return None if told.name and theirs in _NAMELESS else _unreadable(arrival, name)
     if told.name in _NAMES_ERROR or _is_error(document, theirs):
         return causes.refused(theirs, told.data, name)
     return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from agents import Agent, OpenAIChatCompletionsModel, OpenAIResponsesModel, Runner, function_tool, set_tracing_disabled
 from openai import AsyncOpenAI
+
 from plan import KEY, URL, Tools, main
 
 set_tracing_disabled(True)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterable, Callable
 from typing import Any
 
-from plan import KEY, URL, Tools, main
 from pydantic_ai import Agent
 from pydantic_ai.models.anthropic import AnthropicModel
 from pydantic_ai.models.google import GoogleModel
@@ -12,6 +11,8 @@ from pydantic_ai.models.openai import OpenAIChatModel, OpenAIResponsesModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.google import GoogleProvider
 from pydantic_ai.providers.openai import OpenAIProvider
+
+from plan import KEY, URL, Tools, main
 
 
 def whole(model: Any, question: str, tools: Tools) -> str:
