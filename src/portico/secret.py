@@ -1,12 +1,12 @@
 """The installation's secret: 32 bytes in its data directory, made once. Keys are hashed with it, and secrets sealed."""
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
 
 from portico.errors import ConfigError
+from portico.hashing import blake2b
 
 LENGTH: Final = 32
 DIGEST: Final = 16
@@ -41,12 +41,12 @@ def installation_secret(data_dir: str | os.PathLike[str]) -> bytes:
 
 def digest(token: bytes, secret: bytes) -> bytes:
     """Return the keyed hash of a gateway key: 16 bytes of BLAKE2b."""
-    return hashlib.blake2b(token, key=secret, digest_size=DIGEST).digest()
+    return blake2b(token, key=secret, digest_size=DIGEST).digest()
 
 
 def derived(secret: bytes, purpose: str) -> bytes:
     """Return 32 bytes for one purpose (a word of at most 16 characters) that tell nothing of the secret."""
-    return hashlib.blake2b(key=secret, person=purpose.encode(), digest_size=32).digest()
+    return blake2b(key=secret, person=purpose.encode(), digest_size=32).digest()
 
 
 def _checked(path: Path) -> bytes:

@@ -7,7 +7,6 @@ those under way still have room for their records. Each second it is tried wheth
 
 import logging
 import os
-import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -78,8 +77,8 @@ class Journal:
         self._reserve_bytes = reserve_bytes
         self._scarce_bytes = scarce_bytes
         self._clock = clock
-        self._marker = secrets.token_bytes(4)
-        self._seed = secrets.randbits(32)
+        self._marker = os.urandom(4)
+        self._seed = int.from_bytes(os.urandom(4), "big")
         self._boot_id = boot_id()
         before = segments(directory, owner)
         self._number = before[-1].number + 1 if before else 1

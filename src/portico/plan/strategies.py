@@ -5,10 +5,10 @@ and then one call goes there: `PROBED` after `STALE` seconds, one at a time, in 
 """
 
 from collections.abc import Callable, Sequence
-from hashlib import blake2b
 from typing import Final
 
 from portico.config.schema import Scoring
+from portico.hashing import blake2b
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
 from portico.plan.health import Health

@@ -5,13 +5,13 @@ are `name:value`: `x-portico-tags` lists them, `x-portico-metadata` (or Portkey'
 members of the W3C header `baggage` whose names begin with `portico.` are tags as well.
 """
 
-import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from urllib.parse import unquote
 
 import msgspec
 
 from portico.errors import InvalidRequest
+from portico.hashing import blake2b
 
 MOST_TAGS = 16
 LONGEST = 256
@@ -29,7 +29,9 @@ def customer_named(fields: Mapping[bytes, bytes]) -> str | None:
 
 def customer_of(user: str) -> str:
     """Return the customer that a request's body names; one that cannot be told as it stands goes by its hash."""
-    return user if _told(user) else "sha256:" + hashlib.sha256(user.encode("utf-8", "surrogatepass")).hexdigest()
+    return (
+        user if _told(user) else "blake2b:" + blake2b(user.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
+    )
 
 
 def tags_named(fields: Mapping[bytes, bytes]) -> Sequence[tuple[str, str]]:

@@ -274,7 +274,6 @@ async def begin(state: State, holder: Holder, key: bytes, url: bytes, target: Ta
 
     Google's clients send the bytes without a key: the id stands for it, so it cannot be guessed.
     """
-    import secrets
 
     try:
         there = parse(url.decode("ascii"))
@@ -283,6 +282,8 @@ async def begin(state: State, holder: Holder, key: bytes, url: bytes, target: Ta
     base = target.upstream.provider.objects["gemini_files"]
     if (there.scheme, there.host, there.port) != (base.scheme, base.host, base.port):
         raise BadUpstreamReply(f"{target.upstream.name} wants an upload to go to another host")
+    import secrets  # an upload that begins needs a name nobody guesses
+
     name = secrets.token_urlsafe(32)
     about = msgspec.msgpack.encode(Upload(key, there.path, there.query))
     tenant = tenant_of(holder)

@@ -142,7 +142,7 @@ def row_key(name: str) -> bytes:
     key = name.encode("utf-8", "surrogatepass")
     if 0 < len(key) <= 256:
         return key
-    from hashlib import blake2b  # few names are long
+    from portico.hashing import blake2b  # few names are long
 
     return key[:200] + b"#" + blake2b(key, digest_size=16).hexdigest().encode()
 

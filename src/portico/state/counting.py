@@ -16,12 +16,12 @@ a day; of the wall clock for days, weeks and months.
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from hashlib import blake2b
 from struct import Struct
 from typing import Final
 
 import msgspec
 
+from portico.hashing import blake2b
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Passed, Refusal, Used

@@ -2,7 +2,6 @@
 
 import errno
 import os
-import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +59,7 @@ def boot_id() -> str:
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
-        return secrets.token_hex(16)
+        return os.urandom(16).hex()
 
 
 def open_environment(
@@ -99,7 +98,7 @@ def open_environment(
             if preallocate:
                 _preallocate(data, size)
             origin = Origin(
-                boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM, secrets.token_hex(8)
+                boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM, os.urandom(8).hex()
             )
             _write(folder / "origin", msgspec.json.encode(origin))
         except (OSError, StateFull) as error:

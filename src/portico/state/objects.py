@@ -133,7 +133,7 @@ class Objects:
 
 
 def _prefix(tenant: str, kind: str) -> bytes:
-    from hashlib import blake2b
+    from portico.hashing import blake2b
 
     return blake2b(f"{len(tenant)}|{tenant}|{kind}".encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
@@ -148,6 +148,6 @@ def _key(text: str) -> bytes:
     key = b"=" + text.encode("utf-8", "surrogatepass")
     if len(key) <= 200:
         return key
-    from hashlib import blake2b
+    from portico.hashing import blake2b
 
     return key[:100] + b"#" + blake2b(key, digest_size=32).hexdigest().encode()

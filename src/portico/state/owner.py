@@ -3,7 +3,6 @@
 import contextlib
 import fcntl
 import os
-import secrets
 from pathlib import Path
 from typing import Self
 
@@ -26,7 +25,7 @@ class Owner:
         """Become an owner. `folder` holds the files of all owners of this machine."""
         folder.mkdir(parents=True, exist_ok=True)
         while True:
-            owner_id = secrets.token_hex(ID_BYTES)
+            owner_id = os.urandom(ID_BYTES).hex()
             owner = cls._lock_file(owner_id, folder / owner_id, os.O_CREAT | os.O_EXCL)
             if owner is not None:  # a stranger that took it for dead before it was locked may have it
                 return owner

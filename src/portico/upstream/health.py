@@ -6,13 +6,13 @@ microsecond. Each worker measures by itself; that something rests, they tell eac
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from hashlib import blake2b
 from time import monotonic
 from typing import Final
 
 import msgspec
 
 from portico.config import schema
+from portico.hashing import blake2b
 from portico.providers.auth.scheme import Auth
 from portico.upstream.keyring import Credential, Keyring
 from portico.upstream.shared import SharedRests, hashed

@@ -10,10 +10,11 @@ import mmap
 import os
 import sys
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from time import monotonic
 from typing import Final
+
+from portico.hashing import blake2b
 
 ROWS: Final = 1024
 TRIES: Final = 16

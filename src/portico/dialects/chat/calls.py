@@ -7,7 +7,6 @@ sealed into the id.
 """
 
 import re
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -17,6 +16,7 @@ from portico.dialects.chat.parts import parse_mark, render_mark
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.seal import PREFIX, seal_call, unseal_call
 from portico.errors import InvalidRequest
+from portico.hashing import blake2b
 from portico.ir import ToolCall
 
 _ID_LIMIT = 40

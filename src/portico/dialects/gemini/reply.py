@@ -6,7 +6,6 @@ as it was in `extra`, from where it goes out again.
 
 import re
 from datetime import datetime
-from hashlib import blake2b
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from portico.dialects.gemini.writing import render_part
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply
+from portico.hashing import blake2b
 from portico.ir import Audio, Choice, Extra, Finish, Part, Reply, Request, Text, ToolCall
 from portico.types import Usage
 

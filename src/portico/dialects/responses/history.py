@@ -1,6 +1,5 @@
 """A conversation of another dialect as the items of an input."""
 
-import hashlib
 from typing import Any
 
 import msgspec
@@ -15,6 +14,7 @@ from portico.dialects.responses.content import (
     write_file,
     write_image,
 )
+from portico.hashing import blake2b
 from portico.ir import (
     Audio,
     File,
@@ -68,7 +68,7 @@ def short_id(call_id: str) -> str:
     """Return an id of a call that the API takes: one that is too long becomes another, always the same."""
     if len(call_id) <= _ID_LIMIT:
         return call_id
-    return "call_" + hashlib.sha256(call_id.encode("utf-8", "replace")).hexdigest()[:32]
+    return "call_" + blake2b(call_id.encode("utf-8", "replace"), digest_size=16).hexdigest()
 
 
 class _Writer:
