@@ -25,6 +25,7 @@ DECLARED = {
     "reply headers": "What belongs to a connection, or to the provider's site or account, stays here; ours are added.",
     "hidden usage": "Usage that the caller did not ask for is taken out of a chat or completion stream.",
     "content coding": "A compressed reply is passed on decompressed.",
+    "an error in a good status": "A stream that begins with an error is told as that error.",
     "broken stream": "A stream that ends before its dialect's end gets that dialect's error event after its last byte.",
 }
 

@@ -338,19 +338,18 @@ async def test_callers_over_the_limit_of_connections_cannot_pile_up() -> None:
         await until(lambda: not server.connections)
 
 
-async def test_connections_leave_descriptors_for_the_calls_that_come_over_them() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (274, hard))
-    try:
-        async with serving(limits=msgspec.structs.replace(LIMITS, connections=1000)) as (server, port):
-            held = [dialled(port) for _ in range(90)]
-            await until(lambda: len(server.connections) == 90)
-            assert statuses(await talk(port, post(extra=CLOSE))) == [503]
-            for sock in held:
-                sock.close()
-            await until(lambda: not server.connections)
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+async def test_connections_leave_descriptors_for_the_calls_that_come_over_them(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As where a process may open 274 files; what else this one has open is not the server's.
+    monkeypatch.setattr("portico.wire.server.descriptors", lambda: 274)
+    async with serving(limits=msgspec.structs.replace(LIMITS, connections=1000)) as (server, port):
+        held = [dialled(port) for _ in range(90)]
+        await until(lambda: len(server.connections) == 90)
+        assert statuses(await talk(port, post(extra=CLOSE))) == [503]
+        for sock in held:
+            sock.close()
+        await until(lambda: not server.connections)
 
 
 async def test_other_limits_hold_from_now_on() -> None:

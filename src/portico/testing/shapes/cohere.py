@@ -230,9 +230,9 @@ def ranked(ask: Ask) -> list[tuple[int, float]]:
     return scores[: int(top)] if top else scores
 
 
-def whole_rerank(ask: Ask, answer: Answer, version: str = "2") -> bytes:
+def whole_rerank(ask: Ask, answer: Answer) -> bytes:
     """Write a ranking."""
-    meta: dict[str, Any] = {"api_version": {"version": version}}
+    meta: dict[str, Any] = {"api_version": {"version": "2"}}
     if not answer.silent:
         meta["billed_units"] = {"search_units": answer.usage.searches}
     results = [{"index": index, "relevance_score": score} for index, score in ranked(ask)]

@@ -5,7 +5,6 @@ a second per `AUDIO_BYTES`, begun ones count; spoken audio is `AUDIO_FOR_TEXT` t
 image is `IMAGE_TOKENS`.
 """
 
-import re
 import struct
 from base64 import b64encode
 from typing import Any
@@ -15,7 +14,6 @@ import msgspec
 from portico.errors import InvalidRequest
 from portico.testing.ask import CREATED, Answer, Ask, Piece, Request, seed_of
 from portico.testing.forms import fields
-from portico.testing.shapes import cohere
 from portico.testing.shapes.chat import prompt_tokens, prompts
 from portico.testing.shapes.cohere import ranked, read_ranking
 from portico.testing.shapes.lines import JSON, TEXT, Shape, data, decoded, encode, poured, text_of, weigh
@@ -294,9 +292,6 @@ def stream_transcription(ask: Ask, answer: Answer) -> list[Piece]:
 # rerank
 
 
-_COHERES = re.compile(r"rerank-(v\d|english|multilingual)")
-
-
 def whole_rerank(ask: Ask, answer: Answer) -> bytes:
     """Write a ranking as Jina and OpenRouter do, or as Voyage does where its words were used: it costs tokens."""
     texts = ask.body["all"]
@@ -312,17 +307,6 @@ def whole_rerank(ask: Ask, answer: Answer) -> bytes:
     return encode(reply)
 
 
-def read_rerank(request: Request, model: str | None) -> Ask:
-    """Read a rerank request; by the model's name it is Cohere's first version, or what all others have."""
-    ask = read_ranking(request, model)
-    return cohere.read_rerank(request, model) if _COHERES.match(ask.model) else ask
-
-
-def told_rerank(ask: Ask, answer: Answer) -> bytes:
-    """Write a ranking as the maker of its model does."""
-    return cohere.whole_rerank(ask, answer, "1") if _COHERES.match(ask.model) else whole_rerank(ask, answer)
-
-
 SHAPES = {
     "embeddings": Shape(read_embeddings, whole_embeddings),
     "moderations": Shape(read_moderations, whole_moderations),
@@ -334,5 +318,5 @@ SHAPES = {
         read_transcription, whole_transcription, stream_transcription, whole_type=transcription_type
     ),
     "audio_translations": Shape(read_transcription, whole_transcription, whole_type=transcription_type),
-    "rerank": Shape(read_rerank, told_rerank),
+    "rerank": Shape(read_ranking, whole_rerank),
 }
