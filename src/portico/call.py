@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
-from typing import Any
+from typing import Any, Literal
 
 from portico.dialects.operations import Operation, Route
 from portico.record import AttemptRecord, Basis, End, Pricing, Record
@@ -39,7 +39,8 @@ class Call:
     `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `why` says why it goes
     where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
-    keeps the reply. `delivered` is set where the caller hung up after it had the last event of its stream.
+    keeps the reply. `bodies` says which of its bodies its record is to have. `delivered` is set where the caller hung
+    up after it had the last event of its stream.
     """
 
     received_ns = 0
@@ -60,6 +61,7 @@ class Call:
     ended = False
     end: End = "refused"
     message: str | None = None
+    bodies: Literal["all", "errors", "none"] = "none"
     request_body: bytes | None = None
     reply_body: bytes | None = None
     characters = 0

@@ -13,7 +13,7 @@ import asyncio
 import copy
 import mmap
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 
 from portico.call import Call
 from portico.dialects.batch import MESSAGES, batched, renamed
@@ -33,7 +33,9 @@ from portico.dialects.references import references
 from portico.dialects.request import Peek, peek
 from portico.errors import BadUpstreamReply, InvalidRequest, NotFound, PorticoError
 from portico.known import Known
+from portico.planning import arrived
 from portico.providers.auth.scheme import Fetch
+from portico.replying import Replies, keep, signature
 from portico.rules import Bound
 from portico.snapshot import Snapshot
 from portico.stages import own
@@ -63,7 +65,7 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class ObjectCalls:
-    """Answers calls about objects. The functions are the gateway's: they are the same for every call."""
+    """Answers calls about objects."""
 
     def __init__(
         self,
@@ -71,19 +73,13 @@ class ObjectCalls:
         settling: Settling,
         fetch: Fetch,
         now: Callable[[], Moment],
-        body: Callable[[Exchange, Call, Snapshot], Awaitable[bytes | mmap.mmap]],
-        settled: Callable[[Call], Awaitable[None]],
-        keep: Callable[[Call, bytes, int], None],
-        signature: Callable[[Call], bytes],
+        replies: Replies,
     ) -> None:
         self._state = state
         self._settling = settling
         self._fetch = fetch
         self._now = now
-        self._body = body
-        self._settled = settled
-        self._keep = keep
-        self._signature = signature
+        self._replies = replies
 
     async def answer(
         self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known, upload: own.Begun | None
@@ -92,7 +88,7 @@ class ObjectCalls:
         caller, found = call.caller, call.route.found
         assert caller is not None
         assert found is not None
-        body = await self._body(exchange, call, snapshot)
+        body = await arrived(exchange, call, snapshot)
         call.received_ns = exchange.received_ns
         call.customer = known.customer
         call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
@@ -126,9 +122,9 @@ class ObjectCalls:
             call.end = "served"
         else:
             call.error = "upstream_status"
-        self._keep(call, reply, arrival.status)
-        await self._settled(call)
-        exchange.reply(arrival.status, headers, reply, self._signature(call))
+        keep(call, reply)
+        await self._replies.settled(call)
+        exchange.reply(arrival.status, headers, reply, signature(call))
 
     def _plan(
         self,
@@ -179,12 +175,10 @@ class ObjectCalls:
         there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
         outgoing.passed = (exchange.method, there)
         call.target = target.name if target.model else target.upstream.name
-        if (
-            isinstance(body, bytes)
-            and not thing.operation.upload
-            and (caller.bodies or snapshot.config.logs.bodies) != "none"
-        ):
-            call.request_body = body
+        if isinstance(body, bytes) and not thing.operation.upload:
+            call.bodies = caller.bodies or snapshot.config.logs.bodies
+            if call.bodies != "none":
+                call.request_body = body
         return outgoing, target
 
     async def _weigh(self, call: Call, snapshot: Snapshot, outgoing: Outgoing, first: Target) -> None:
@@ -320,9 +314,9 @@ class ObjectCalls:
         last = own.id_of(mine[-1]) if mine else ""
         reply = led_here(thing, render_page(thing, here, last if more else ""), _base(exchange))
         call.status, call.end = 200, "served"
-        self._keep(call, reply, 200)
-        await self._settled(call)
-        exchange.reply(200, [(b"content-type", b"application/json")], reply, self._signature(call))
+        keep(call, reply)
+        await self._replies.settled(call)
+        exchange.reply(200, [(b"content-type", b"application/json")], reply, signature(call))
 
     async def _hand_on(self, exchange: Exchange, call: Call, arrival: Arrival) -> None:
         """Hand on what is kept at a provider, piece by piece: a file's content, results, a stored reply's events."""
@@ -332,7 +326,7 @@ class ObjectCalls:
             arrival.status,
             reply_headers(arrival.headers),
             int(length) if length.isdigit() else None,
-            self._signature(call),
+            signature(call),
         )
         call.request_body = None
         try:
@@ -345,11 +339,11 @@ class ObjectCalls:
             raise
         if arrival.error is not None:
             call.error, call.end = arrival.error.code, "cut"
-            await self._settled(call)
+            await self._replies.settled(call)
             exchange.abort()
             return
         call.end = "served" if arrival.status < 400 else "failed"
-        await self._settled(call)
+        await self._replies.settled(call)
         exchange.finish()
 
 

@@ -12,6 +12,7 @@ import pytest
 from gateway_in_loop import MASTER, Running
 from portico.config.load import load_plain
 from portico.gateway import Gateway
+from portico.journal import Journal
 from portico.testing.mock import MockProvider
 from portico.wire.server import Server
 
@@ -21,12 +22,12 @@ def portico(tmp_path: Path) -> Callable[..., Any]:
     """Return a context manager that runs a gateway by a configuration."""
 
     @asynccontextmanager
-    async def run(config: dict[str, Any]) -> AsyncIterator[Running]:
+    async def run(config: dict[str, Any], journal: Journal | None = None) -> AsyncIterator[Running]:
         plain = {"server": {"master_key": MASTER, **config.pop("server", {})}, **config}
         loaded = load_plain(plain, {})
         path = tmp_path / f"records-{os.urandom(4).hex()}.jsonl"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        gateway = Gateway(loaded.config, relay=None, records=descriptor)
+        gateway = Gateway(loaded.config, relay=None, records=descriptor, journal=journal)
         await gateway.start()
         server = Server(gateway.handle, loaded.config.server.limits, loaded.config.server.timeouts)
         sock = socket.create_server(("127.0.0.1", 0))

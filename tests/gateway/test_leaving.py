@@ -3,11 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway_in_loop import MASTER, Running, chat
+from portico.journal import Journal
+from portico.journal.reader import bodies, read
+from portico.journal.segments import segments
 
 Portico = Callable[..., Any]
 
@@ -130,7 +134,7 @@ async def test_who_hangs_up_before_has_left(portico: Portico) -> None:
 async def test_an_upstream_that_never_ends_is_left_after_a_while(
     portico: Portico, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portico.gateway.LAST_WORDS", 0.0)
+    monkeypatch.setattr("portico.streaming.LAST_WORDS", 0.0)
     async with held(WORD + LAST + USAGE + DONE, b"") as upstream, portico(config(upstream)) as running:
         await leave_after(running, b"[DONE]")
         left = await record(running)
@@ -149,3 +153,21 @@ async def test_the_kept_connection_serves_the_next_call(portico: Portico) -> Non
         assert not upstream.left.is_set()
     assert status == 200
     assert body.endswith(DONE)
+
+
+@pytest.mark.parametrize("policy", ["all", "errors", "none"])
+@pytest.mark.parametrize("cut", [True, False])
+async def test_bodies_of_a_stream_are_kept_as_the_policy_says_of_its_end(
+    portico: Portico, tmp_path: Path, policy: str, cut: bool
+) -> None:
+    pieces = (WORD, b"") if cut else (WORD + LAST + USAGE + DONE, b"")
+    async with held(*pieces) as upstream:
+        upstream.release.set()
+        journal = Journal(str(tmp_path), "0" * 16)
+        async with portico({**config(upstream), "logs": {"bodies": policy}}, journal) as running:
+            await running.call("/v1/chat/completions", chat(stream=True))
+    (segment,) = segments(str(tmp_path))
+    kept = [bodies(segment.path, entry.start) for _after, entry in read(segment.path)]
+    replies = [each.reply for each in kept if each is not None and each.reply]
+    assert bool(replies) == (policy == "all" or (policy == "errors" and cut))
+    assert all(b"word" in reply for reply in replies)

@@ -626,7 +626,10 @@ class Logs(Closed, frozen=True):
     ] = "none"
     fsync: Annotated[
         Literal["none", "group"],
-        said("`none`: what is recorded survives every crash of Portico; `group`: loss of power too, for some latency."),
+        said(
+            "`none`: what is recorded survives every crash of Portico; `group`: loss of power too, for some latency. "
+            "A change takes a restart."
+        ),
     ] = "none"
 
 

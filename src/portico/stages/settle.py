@@ -128,7 +128,7 @@ class Settling:
         self._state = state
         self._journal = journal
         self._now = now
-        self._durable = durable
+        self.durable = durable
         self._flushing = False
         self._waiting: list[Callable[[], None]] = []
         self._syncing: list[Callable[[], None]] = []  # written, and not on the disk yet as far as is known
@@ -148,6 +148,8 @@ class Settling:
                 done(QUIET)
             return
         call.ended = True
+        if call.bodies == "errors" and call.status < 400 and call.error is None:
+            call.request_body = call.reply_body = None
         permit = call.permit
         used = used_by(call)
         if permit is not None and call.usage is not None:
@@ -159,7 +161,7 @@ class Settling:
             if permit is None and self._journal.full:
                 self._settle(permit, used, done)  # who is refused for want of room is told so, and need not wait for it
                 return
-            if self._durable or permit is None:
+            if self.durable or permit is None:
                 self._later(lambda: self._settle(permit, used, done))
                 return
         self._settle(permit, used, done)
@@ -196,7 +198,7 @@ class Settling:
         waiting, self._waiting = self._waiting, []
         if not journal.flush():
             # What cannot be written yet is tried again, and no last byte leaves before. Who was refused need not wait.
-            if self._durable:
+            if self.durable:
                 self._waiting = waiting + self._waiting
             else:
                 for act in waiting:
@@ -212,7 +214,7 @@ class Settling:
                     act()
 
         self._syncing += waiting
-        if self._durable:
+        if self.durable:
             journal.synced(written)
         else:
             written(None)

@@ -1,0 +1,195 @@
+"""Where a call may go, and what goes there: the request is looked into once, and its targets put in order.
+
+What was found out of a request's head (`Known`), what its body says (`peek`), and what its key adds to both meet here.
+"""
+
+import mmap
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from portico.call import Call
+from portico.dialects.limits import limited, names_limit, overlaid
+from portico.dialects.references import references
+from portico.dialects.request import Peek, peek, peek_form
+from portico.dialects.stand_ins import RESUMABLE
+from portico.errors import InvalidRequest
+from portico.known import Known
+from portico.plan.wish import first_named
+from portico.snapshot import Snapshot
+from portico.stages.attribute import customer_of, tags_of
+from portico.stages.plan import asks, plan_call, plan_elsewhere
+from portico.state.contract import Moment
+from portico.upstream.attempt import Elsewhere
+from portico.upstream.detour import Detour
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.target import Target
+from portico.wire.exchange import Exchange
+
+LONGEST_NAME = 512
+"""Characters of a model's name."""
+REFERRING = frozenset(
+    (
+        "chat",
+        "responses",
+        "responses_input_tokens",
+        "messages",
+        "messages_count_tokens",
+        "generate_content",
+        "stream_generate_content",
+        "gemini_count_tokens",
+    )
+)
+"""Operations whose requests can name what is kept at a provider."""
+NOT = msgspec.Raw(b"false")
+
+Draw = Callable[[], float]
+"""Chance: a number from 0 up to 1."""
+Now = Callable[[], Moment]
+"""The clock."""
+
+
+async def arrived(exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes | mmap.mmap:
+    """Wait for the body. What is only passed on, a form or what no dialect knows, stays in its spool file."""
+    opaque = call.operation.name == "passthrough"
+    form = exchange.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
+    large = call.operation.upload or opaque
+    limit = snapshot.limits.file_body if large else snapshot.limits.body
+    await exchange.body.arrived(limit)
+    if large and exchange.body.spooled and (opaque or form):
+        return exchange.body.mapped()
+    return await exchange.body.read(limit)
+
+
+def planned(
+    exchange: Exchange, call: Call, snapshot: Snapshot, known: Known, body: bytes | mmap.mmap, draw: Draw, now: Now
+) -> tuple[Outgoing, Sequence[Target]]:
+    """Look into the request, and say where it may go and as what."""
+    call.received_ns = exchange.received_ns
+    operation = call.operation
+    provider = call.route.provider
+    caller = call.caller
+    assert caller is not None
+    asked: Peek | None = None
+    if operation.name != "passthrough":
+        kind = known.kind
+        try:
+            asked = peek(operation, body, kind) if isinstance(body, bytes) else peek_form(body, kind)
+            if (caller.defaults or caller.enforced) and asked.members is not None:
+                body, asked = overlaid(operation, asked, caller.defaults, caller.enforced)
+        except InvalidRequest:
+            if provider is None or caller.models:
+                raise
+            # What passes through is its provider's to judge.
+        else:
+            call.stream = asked.stream
+            call.user = asked.user
+            call.characters = asked.characters
+            if asked.members is not None and operation.name in REFERRING:
+                assert isinstance(body, bytes)
+                call.refers = references(operation, asked.members, body)
+                call.stores = operation.name == "responses" and asked.members.get("store") != NOT
+            if operation.model_in == "body":
+                call.model = asked.model
+    call.customer = known.customer
+    if call.user and call.customer is None:
+        call.customer = customer_of(call.user)
+    call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
+    if caller.aliases and call.model in caller.aliases:
+        call.alias, call.model = call.model, caller.aliases[call.model]
+    if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
+        # It goes into headers and records.
+        call.model = call.model[:LONGEST_NAME]
+        raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
+    outgoing = Outgoing(operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines)
+    call.bodies = caller.bodies or snapshot.config.logs.bodies
+    if call.bodies != "none" and isinstance(body, bytes):
+        call.request_body = body
+    outgoing.stream = call.stream
+    outgoing.call_id = call.id
+    outgoing.model = call.model or ""
+    outgoing.strict = snapshot.config.strict or known.strict
+    if provider is not None:
+        return outgoing, (passed_through(exchange, call, snapshot, outgoing),)
+    model = call.model
+    if not model and asked is not None and asked.members is not None and operation.model_in == "body":
+        call.model = model = first_named(asked.members)[0]
+        call.named_by_list = model is not None
+        outgoing.model = model or ""
+    if not model:
+        targets = snapshot.routes.unnamed(operation.name, draw)
+        if caller.models:
+            snapshot.keys.check_model(caller, targets[0].model or targets[0].name, targets[0].name)
+        call.model = targets[0].model or None
+        return outgoing, targets
+    if caller.models:
+        snapshot.keys.check_model(caller, model)
+    if call.stream and operation.usage_on_request:
+        assert asked is not None
+        outgoing.asks_usage = not asked.include_usage
+    said = known.said
+    plain: Sequence[Target] | None = None
+    if said is None and not asks(asked):
+        plain = snapshot.routes.plain(model, operation.name, len(body))
+    targets = plain or routed(call, snapshot, known, outgoing, exchange.path, draw, now)
+    asked = outgoing.asked
+    if call.stream and operation.name in RESUMABLE and isinstance(outgoing.body, bytes):
+        outgoing.resumes = not call.refers and snapshot.routes.resumes(model)
+        outgoing.stores = call.stores
+    if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
+        field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
+        outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
+    return outgoing, targets
+
+
+def routed(
+    call: Call, snapshot: Snapshot, known: Known, outgoing: Outgoing, path: str, draw: Draw, now: Now
+) -> Sequence[Target]:
+    """Say where a call goes of which more counts than the name of its model."""
+    caller, said = call.caller, known.said
+    assert caller is not None
+    if said is not None and said.session:
+        call.session = said.session
+    return plan_call(
+        call,
+        outgoing,
+        snapshot.routes,
+        said,
+        path,
+        draw,
+        (lambda name: snapshot.keys.check_model(caller, name)) if caller.models else None,
+        lambda target: snapshot.bounds.least_left(call, target, now()),
+    )
+
+
+def passed_through(exchange: Exchange, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Target:
+    """Send a request on as it is, to the provider that its path names."""
+    caller, provider = call.caller, call.route.provider
+    assert caller is not None
+    assert provider is not None
+    upstream = snapshot.upstreams[provider]
+    if caller.models:
+        if not call.model:
+            raise InvalidRequest("a key that is limited to certain models must name one in the request", param="model")
+        snapshot.keys.check_model(caller, call.model, f"{upstream.name}/{call.model}")
+    target = upstream.target(call.model or "", snapshot.config.timeouts)
+    address = upstream.provider.address(call.route.rest, outgoing.query)
+    outgoing.asked = None
+    outgoing.passed = (exchange.method, address)
+    call.target = target.name if call.model else upstream.name
+    return target
+
+
+def elsewhere(
+    detour: Detour, call: Call, outgoing: Outgoing, known: Known, snapshot: Snapshot, draw: Draw, now: Now
+) -> Elsewhere:
+    """Return what finds the targets for calls that a name's own targets cannot serve."""
+
+    def budget_left(target: Target) -> float:
+        return snapshot.bounds.least_left(call, target, now())
+
+    def found(why: str) -> Sequence[Target]:
+        names = detour.names(why)
+        return plan_elsewhere(call, outgoing, snapshot.routes, known.said, names, draw, budget_left)
+
+    return found

@@ -1,0 +1,234 @@
+"""How a caller gets its reply: whole, in its own dialect, and only once the call is in the books."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from time import perf_counter_ns
+from typing import TYPE_CHECKING
+
+from portico.call import Call, Extend
+from portico.dialects.allowances import render_allowances
+from portico.dialects.errors import render_error
+from portico.dialects.tokens import summed
+from portico.dialects.usage import read_usage
+from portico.errors import BadUpstreamReply, PorticoError
+from portico.providers.auth.scheme import Fetch
+from portico.stages import own
+from portico.stages.settle import Settling, dollars, settle
+from portico.state.contract import Settled, State
+from portico.upstream.arrival import Arrival
+from portico.upstream.attempt import attempt_all
+from portico.upstream.headers import reply_headers
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.retry import Policy
+from portico.upstream.target import Target
+from portico.upstream.trial import spoke
+from portico.wire.exchange import Exchange
+
+if TYPE_CHECKING:
+    from portico.dialects.tasks import Errand
+    from portico.dialects.translate import Translation
+
+LONGEST_MESSAGE = 1000
+"""Characters of an error's message, as it is recorded."""
+AT_ONCE = 8
+"""Requests that one call has under way at a provider that takes less in one than was asked for."""
+
+
+class Replies:
+    """Gives callers their replies, and settles their calls before the last byte."""
+
+    def __init__(self, state: State, settling: Settling, fetch: Fetch) -> None:
+        self._state = state
+        self._settling = settling
+        self._fetch = fetch
+
+    async def settled(self, call: Call) -> None:
+        """Record a call and settle its permit, and wait until both are in the books: its last byte may leave then."""
+        loop = asyncio.get_running_loop()
+        booked: asyncio.Future[None] = loop.create_future()
+
+        def done(_settled: Settled) -> None:
+            if not booked.done():
+                booked.set_result(None)
+
+        self._settling.end(call, done)
+        if not booked.done():
+            await booked
+
+    async def answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> None:
+        """Give the caller a whole reply, and account for it."""
+        pieces = arrival.pieces
+        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if arrival.status < 400:
+            usage = arrival.usage
+            if usage is None:
+                usage = read_usage(call.operation, body, arrival.headers)
+            settle(call, usage, target.price)
+            call.end = "served"
+            if arrival.here_ns > target.health.paced_ns:
+                spoke(arrival, target, usage)
+        else:
+            call.error = "upstream_status"
+        if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:
+            await self.own(call, target, name)
+        keep(call, body)
+        headers = reply_headers(arrival.headers)
+        if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
+            await self.settled(call)
+            exchange.start(arrival.status, headers, int(length), signature(call))
+            exchange.finish()
+            return
+
+        def send() -> None:
+            exchange.reply(arrival.status, headers, body, signature(call))
+
+        self._settling.end(call, exchange.reply_later(send))
+
+    def own(self, call: Call, target: Target, name: str) -> Awaitable[None]:
+        """Remember whose a stored reply is, before its caller hears of it."""
+        caller = call.caller
+        assert caller is not None
+        credential = call.attempts[-1].credential
+        return own.remember(self._state, caller, "response", name, target.upstream.name, credential)
+
+    async def others(
+        self,
+        call: Call,
+        outgoing: Outgoing,
+        target: Target,
+        translation: "Translation | Errand",
+        policy: Policy,
+        extend: Extend,
+    ) -> list[Arrival]:
+        """Get what else a caller asked for, where one request to this provider could not hold it all."""
+        waited, began = call.waited_ns, perf_counter_ns()
+        gate = asyncio.Semaphore(AT_ONCE)
+
+        async def one(body: bytes) -> Arrival:
+            async with gate:
+                found, _ = await attempt_all((target,), outgoing.part(target, body), call, policy, self._fetch, extend)
+                return found
+
+        before = len(call.attempts)
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(body)) for body in translation.more]
+        except BaseException:
+            # What the first reply said is of a part alone; the bound is that of all parts together.
+            call.basis = "unknown"
+            for note in call.attempts[before:]:
+                note.assumed_nano_usd = None
+            raise
+        call.waited_ns = waited + perf_counter_ns() - began
+        return [task.result() for task in tasks]
+
+    async def answer_translated(
+        self,
+        exchange: Exchange,
+        call: Call,
+        arrival: Arrival,
+        target: Target,
+        translation: "Translation | Errand",
+        others: Sequence[Arrival],
+    ) -> None:
+        """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
+        from portico.dialects.translate import Translation
+
+        if isinstance(translation, Translation) and not call.stream and arrival.error is None and arrival.status < 400:
+            await self._plainly(exchange, call, arrival, target, translation)
+            return
+
+        arrivals = (arrival, *others)
+        good = [each for each in arrivals if each.error is None and each.status < 400]
+        used = [read_usage(translation.upstream, each.body, each.headers) for each in good]
+        if good:
+            settle(call, summed([*used, translation.known]), target.price)
+        for each in arrivals:
+            if each.error is not None:
+                raise each.error
+            if each.status >= 400:
+                error = translation.error(each.status, each.headers, each.body)
+                call.status, call.error = error.status, "upstream_status"
+                status, headers, told = render_error(call.operation.dialect, error, call.id)
+                keep(call, told)
+                await self.settled(call)
+                exchange.reply(status, headers, told, signature(call))
+                return
+        kind = translation.content_type
+        if call.stream and isinstance(translation, Translation):
+            told, kind = translation.replay(arrival.body), translation.stream_type
+        else:
+            told = translation.reply(*(each.body for each in arrivals))
+            call.estimate = translation.estimated
+        call.end = "served"
+        keep(call, told)
+        await self.settled(call)
+        exchange.reply(arrival.status, [(b"content-type", kind)], told, signature(call))
+
+    async def _plainly(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
+    ) -> None:
+        """Give the caller the one whole reply that a conversation has; what was used is read once, with the reply."""
+        body = arrival.body
+        try:
+            told = translation.reply(body)
+        except BadUpstreamReply:
+            settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
+            raise
+        settle(call, translation.usage, target.price)
+        spoke(arrival, target, translation.usage)
+        call.end = "served"
+        keep(call, told)
+        await self.settled(call)
+        exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, signature(call))
+
+    async def estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
+        """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""
+        from portico.dialects import counting
+
+        assert isinstance(outgoing.body, bytes)
+        told = counting.answer(call.operation.name, outgoing.body, outgoing.model, target.model)
+        call.estimate = True
+        call.target = target.name
+        call.status, call.error, call.end = 200, None, "served"
+        await self.settled(call)
+        exchange.reply(200, [(b"content-type", b"application/json")], told, signature(call))
+
+    async def refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
+        """Answer a call with an error, in its own dialect."""
+        call.status, call.error = error.status, error.code
+        call.message = error.message[:LONGEST_MESSAGE]
+        await self.settled(call)
+        if exchange.gone:
+            return
+        if exchange.started:
+            exchange.abort()
+            return
+        status, headers, body = render_error(call.operation.dialect, error, call.id)
+        exchange.reply(status, headers, body, signature(call))
+
+
+def keep(call: Call, body: bytes) -> None:
+    """Keep the body of a reply for the record of its call, where bodies are kept."""
+    if call.bodies != "none":
+        call.reply_body = body
+
+
+def signature(call: Call) -> bytes:
+    """Return the header lines in which the gateway says what became of the call."""
+    overhead = call.overhead_us(perf_counter_ns())
+    lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
+    if call.permit is not None and call.permit.scopes:
+        allowances = call.permit.allowances
+        if allowances:
+            lines += render_allowances(call.operation.dialect, allowances, call.arrived_ms / 1000)
+    if call.target is not None:
+        if call.why is not None:
+            lines = f"x-portico-route: {call.why}\r\n{lines}"
+        if call.dropped:
+            lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
+        if call.estimate:
+            lines = f"x-portico-estimate: true\r\n{lines}"
+        cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
+        lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
+    return lines.encode("ascii", "backslashreplace")
