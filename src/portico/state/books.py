@@ -20,6 +20,7 @@ from portico.state.counting import (
     correct,
     exceeds,
     give_back,
+    hold_past,
     put_past,
     reserve,
     spent,
@@ -273,6 +274,50 @@ def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at
         _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, over, at.boot_ns)  # type: ignore[arg-type]  # nine of them
         passed.extend(events or ())
     return Settled(over, tuple(passed))
+
+
+def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
+    """Part a hold into that of a call and that of the job it has started, which keeps what budgets hold for its bound.
+
+    Returns both, and what the call is settled at, which used so much itself: limits count the job's bound, now.
+    """
+    whole = asks(bound)
+    wanted: Asks = (0, 0, 0, 0, 0, *whole[5:])
+    kept = [
+        0 if mine is None or theirs is None else mine - theirs for mine, theirs in zip(hold.asks, wanted, strict=True)
+    ]
+    call = Hold(hold.plan, tuple(kept), hold.keys, hold.room, hold.at)  # type: ignore[arg-type]  # nine of them
+    call.more = hold.more
+    now: Spent = (used[0], used[1] + whole[1], used[2] + whole[2], used[3] + whole[3], *used[4:])
+    return call, Hold(hold.plan, wanted, hold.keys, [], hold.at), now
+
+
+def of_job(used: Used) -> Spent:
+    """Return what a job is settled at: limits have counted it when it was started."""
+    return (0, 0, 0, 0, 0, *spent(used)[5:])
+
+
+def reserve_again(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, bound: Bound, when: int, at: Moment) -> Hold:
+    """Reserve in budgets what a job holds since `when` (by the wall clock), whatever they have left."""
+    wanted: Asks = (0, 0, 0, 0, 0, *asks(bound)[5:])
+    keys: list[int] = []
+    for key, _, rules in plan.rows:
+        row = rows.get(key)
+        if row is None:
+            row = rows[key] = fetch(key, rules)
+        for op in rules.fit(row, at.boot_ns, at.wall_ns):
+            window = hold_past(row.cells, op, wanted, when, at.boot_ns, at.wall_ns)
+            if window is not None:
+                keys.append(window)
+    return Hold(plan, wanted, keys, [], at)
+
+
+def resume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:
+    """Take back what was assumed of a call that had started a job: it is reserved for the job. Return its hold."""
+    _, job, _ = onward(hold, bound, NOTHING)
+    back: Spent = tuple(-(amount or 0) for amount in job.asks)  # type: ignore[assignment]  # as many
+    _walk(rows, fetch, job.plan, back, job.keys, back, at)
+    return job
 
 
 def charge(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, used: Used, when: int, at: Moment) -> None:

@@ -71,12 +71,16 @@ class Permit(msgspec.Struct):
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 
     One without a token is found by the id of its call: that is how a call is settled whose worker died.
+
+    `onward` names a job that the call has started, and that goes on at a provider: when the call is settled, its bound
+    stays reserved in budgets under that name, whoever dies, until `State.finish`. Limits count it at once.
     """
 
     call_id: str
     scopes: tuple[Scope, ...]
     bound: Bound
     token: Held | None = None
+    onward: str | None = None
 
     @property
     def allowances(self) -> Sequence[Allowance]:
@@ -180,6 +184,9 @@ class State(Protocol):
 
     def release(self, permit: Permit, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
         """Give everything back: nothing was asked of any provider, and the request does not count."""
+
+    def finish(self, job: str, used: Used, at: Moment) -> Settled:
+        """Put what a job did use in the place of what is reserved under its name: once."""
 
     def renew(self, permits: Sequence[Permit], at: Moment) -> None:
         """Say that the permits of long calls are still in use."""

@@ -412,6 +412,24 @@ def put_past(cells: list[int], op: Op, used: Spent, when: int, boot: int, wall: 
             cells[at + 1] += used[place]
 
 
+def hold_past(cells: list[int], op: Op, wanted: Asks, when: int, boot: int, wall: int) -> int | None:
+    """Reserve what is asked for since `when` by the wall clock; return the key of the window where this is a budget."""
+    kind, at, place, _, length, _, _, rule = op
+    asked = wanted[place] or 0
+    if kind == BUDGET:
+        if wall >= cells[at + 1] or boot >= cells[at + 2]:
+            _begin(cells, at, rule, boot, wall)
+        if when < windows.span(rule.window, wall)[0]:
+            return 0  # its window is over
+        cells[at + 4] += asked
+        return cells[at]
+    if kind == ROLLING:
+        _roll(cells, at, rule, boot // length)
+        cells[at + 2] += asked
+        return (boot - max(wall - when, 0)) // length
+    return None
+
+
 def rule_parts(rule: Rule) -> int:
     """Return how many sums a rolling budget keeps: one for each granule, and one for that which is leaving."""
     return windows.granules(rule.window) + 1

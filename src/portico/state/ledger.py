@@ -110,6 +110,7 @@ class Ledger:
         self._expired = env.open_db(b"expired")
         self._rules = env.open_db(b"rules")
         self._others = env.open_db(b"others")
+        self._jobs = env.open_db(b"jobs")
         self._owner = bytes.fromhex(owner)
         self._given = 0
         self._planner = books.Planner()
@@ -269,6 +270,9 @@ class Ledger:
         if hold is not None:
             assert isinstance(hold, books.Hold)
             if tx.delete(hold.id, b"", self._permits):
+                if permit.onward is not None:
+                    hold, job, used = books.onward(hold, permit.bound, used)
+                    self._keep_job(permit.onward, permit.bound, job)
                 return books.settle(self._at_hand, self._fetch, hold, used, at)
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
@@ -292,6 +296,51 @@ class Ledger:
         value = tx.get(slot, db=self._rules)
         assert value is not None, "a slot is made together with the name of its rule"
         return _decode_rule(value)
+
+    # Jobs, which outlive their calls and whoever made them
+
+    def _keep_job(self, job: str, bound: Bound, hold: books.Hold) -> None:
+        assert self._tx is not None
+        if hold.plan.rows:
+            kept = _kept(Permit(job, (), bound), hold)
+            self._tx.put(job.encode(), _encode(kept), db=self._jobs)
+
+    def finish(self, job: str, used: Used, at: Moment) -> Settled:
+        """Settle what is reserved under a job's name, once."""
+        with self.writing():
+            tx = self._tx
+            assert tx is not None
+            value = tx.pop(job.encode(), self._jobs)
+            if value is None:
+                return books.QUIET
+            hold = self._restore(tx, _decode_kept(value))
+            return books.settle(self._at_hand, self._fetch, hold, books.of_job(used), at)
+
+    def adopt(self, call_id: str, job: str, at: Moment) -> None:
+        """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
+        with self.writing():
+            tx = self._tx
+            assert tx is not None
+            value = tx.pop(call_id.encode(), self._expired)
+            if value is not None:
+                kept = _decode_expired(value).kept
+                bound = kept.fixed.bound
+                hold = books.resume(self._at_hand, self._fetch, self._restore(tx, kept), bound, at)
+                self._keep_job(job, bound, hold)
+
+    def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
+        """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
+        with self.writing():
+            assert self._tx is not None
+            if self._tx.get(job.encode(), db=self._jobs) is None:
+                plan = self._planner.plan(scopes)
+                hold = books.reserve_again(self._at_hand, self._fetch, plan, bound, when, at)
+                self._keep_job(job, bound, hold)
+
+    def jobs(self) -> list[str]:
+        """Return the names of jobs for which something is reserved."""
+        with self._env.begin(self._jobs) as tx:
+            return [name.decode() for name in tx.cursor().iternext(values=False)]
 
     # What is done now and then
 
@@ -378,7 +427,7 @@ class Ledger:
                     books.charge(self._at_hand, self._fetch, plan, used, when, at)
 
     def forget_spending(self) -> None:
-        """Set all budgets to zero, in slices: whoever was putting back what they had counted begins again.
+        """Set all budgets to zero, in slices, and forget jobs: whoever was putting back what they had begins again.
 
         Only while no call under a budget is admitted, so before `mark_rebuilt`.
         """
@@ -387,6 +436,7 @@ class Ledger:
             with self.writing():
                 tx = self._tx
                 assert tx is not None
+                tx.drop(self._jobs, delete=False)
                 cursor = tx.cursor(self._rows)
                 found = cursor.set_range(last + b"\0") if last else cursor.first()
                 part = list(islice(cursor, _SLICE)) if found else []
@@ -406,7 +456,7 @@ class Ledger:
             self.lost = True
             raise StateUnavailable("the state is no longer where all workers look for it")
         info = self._env.info()
-        tables = (self._rows, self._permits, self._expired, self._rules, self._others)
+        tables = (self._rows, self._permits, self._expired, self._rules, self._others, self._jobs)
         empty: list[bytes] = []
         over: list[bytes] = []
         with self._env.begin() as tx:

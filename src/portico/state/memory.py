@@ -39,6 +39,7 @@ class MemoryState:
         self._planner = books.Planner(lambda rules: self._known.update(rules.slots))
         self._permits: dict[str, Permit] = {}
         self._expired: dict[str, Permit] = {}
+        self._jobs: dict[str, books.Hold] = {}
         self._holders: dict[bytes, Holder] = {}
         self._applied: tuple[Applied, ...] = ()
         self._version = 1
@@ -85,13 +86,37 @@ class MemoryState:
         known = self._permits.get(permit.call_id)
         if known is not None and permit.token in (None, known.token):
             del self._permits[permit.call_id]
-            assert isinstance(known.token, books.Hold)
-            settled = books.settle(self._rows, _fresh, known.token, now, at)
+            hold = known.token
+            assert isinstance(hold, books.Hold)
+            if permit.onward is not None:
+                hold, self._jobs[permit.onward], now = books.onward(hold, known.bound, now)
+            settled = books.settle(self._rows, _fresh, hold, now, at)
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
             settled = books.replace(self._rows, _fresh, expired.token, now, at)
         if done is not None:
             done(settled)
+
+    def finish(self, job: str, used: Used, at: Moment) -> Settled:
+        """Put what a job did use in the place of what is reserved under its name: once."""
+        hold = self._jobs.pop(job, None)
+        return Settled() if hold is None else books.settle(self._rows, _fresh, hold, books.of_job(used), at)
+
+    def adopt(self, call_id: str, job: str, at: Moment) -> None:
+        """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
+        expired = self._expired.pop(call_id, None)
+        if expired is not None:
+            assert isinstance(expired.token, books.Hold)
+            self._jobs[job] = books.resume(self._rows, _fresh, expired.token, expired.bound, at)
+
+    def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
+        """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
+        if job not in self._jobs:
+            self._jobs[job] = books.reserve_again(self._rows, _fresh, self._planner.plan(scopes), bound, when, at)
+
+    def jobs(self) -> list[str]:
+        """Return the names of jobs for which something is reserved."""
+        return list(self._jobs)
 
     def renew(self, permits: Sequence[Permit], at: Moment) -> None:
         """Do nothing: permits live as long as their process."""

@@ -107,6 +107,23 @@ class LmdbState:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
 
+    def finish(self, job: str, used: Used, at: Moment) -> Settled:
+        """Put what a job did use in the place of what is reserved under its name: once."""
+        self._flush()  # its call may be waiting to be settled
+        return self.ledger.finish(job, used, at)
+
+    def adopt(self, call_id: str, job: str, at: Moment) -> None:
+        """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
+        self.ledger.adopt(call_id, job, at)
+
+    def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
+        """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
+        self.ledger.carry(job, scopes, bound, when, at)
+
+    def jobs(self) -> list[str]:
+        """Return the names of jobs for which something is reserved."""
+        return self.ledger.jobs()
+
     def renew(self, permits: Sequence[Permit], at: Moment) -> None:
         """Do nothing: on one machine a permit lives as long as the process that locks its owner's file."""
 
