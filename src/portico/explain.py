@@ -6,7 +6,7 @@ What workers measure is not known here: where a strategy goes by latency or load
 import asyncio
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import msgspec
 
@@ -28,7 +28,7 @@ from portico.rules import Holder
 from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of
 from portico.stages.plan import Routes, planned, said_of
 from portico.upstream.outgoing import Outgoing
-from portico.upstream.target import Upstream
+from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 
 MEASURED = frozenset(("lowest_latency", "highest_throughput", "least_busy", "power_of_two", "score"))
@@ -42,10 +42,14 @@ def explain(
     holder: Holder = NOBODY,
     secret: bytes = b"",
     budget_left: float = 1.0,
+    own: Collection[str] | None = None,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], float] = time.time,
 ) -> Explanation:
-    """Return the plan of a call under a configuration, for who holds a key. Raises PorticoError."""
+    """Return the plan of a call under a configuration, for who holds a key. Raises PorticoError.
+
+    `own` are the providers for which the holder's team has keys of its own; None for all that ask for one.
+    """
     loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
     try:
         client = Client(loop=loop)
@@ -53,6 +57,9 @@ def explain(
             name: Upstream(resolve(name, provider, environ), client, config.prices)
             for name, provider in config.providers.items()
         }
+        for name, provider in config.providers.items():
+            if own is not None and provider.team_keys == "required" and name not in own:
+                upstreams[name] = upstreams[name].closing(NO_TEAM_KEY % name)
         routes = Routes(
             config.models,
             upstreams,

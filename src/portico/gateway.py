@@ -210,6 +210,8 @@ class Gateway:
             stand_in = upload[1].key if upload is not None else b""
             known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
         call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, call.arrived_ms / 1000)
+        if snapshot.teams is not None:
+            snapshot = snapshot.of(call.caller.team)
         if route.provider is not None:
             snapshot.keys.check_passthrough(call.caller, route.provider)
         elif operation.local:

@@ -272,7 +272,7 @@ class ObjectCalls:
         thing, named = found.thing, _provider_named(exchange, call)
         page = page_asked(thing, known.query)
         mine, more = own.listed(self._state, caller, thing, page, named)
-        able = [one for one in snapshot.upstreams.values() if thing.family in one.provider.objects]
+        able = own.keepers(thing, snapshot.upstreams)
         upstream = able[0] if able and named is None else own.keeper(thing, named, snapshot.upstreams)
         first = upstream.target("", snapshot.config.timeouts)
         asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.lines)

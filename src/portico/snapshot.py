@@ -1,5 +1,6 @@
 """One version of the configuration, made ready for calls."""
 
+import copy
 import itertools
 import os
 from collections.abc import Sequence
@@ -17,10 +18,11 @@ from portico.stages.own import kept
 from portico.stages.plan import Routes
 from portico.state.contract import State
 from portico.state.supplies import NOTHING, StoredKey, StoredPrice, Supplies, parse_keys, parse_prices
+from portico.team_keys import NAMES, TEAMS, TeamKeys
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
 from portico.upstream.retry import Policy
-from portico.upstream.target import Upstream
+from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 
 MEMO_BOUND: Final = 4096
@@ -31,7 +33,8 @@ class Snapshot:
     """What a call goes by. It keeps the one that it began with, whatever comes into force meanwhile.
 
     `version` is that of the configuration, `edition` is no other snapshot's. `supplies` are prices and keys of
-    providers that were set over the API; such keys join those of the configuration.
+    providers that were set over the API; such keys join those of the configuration. `teams` are the keys of single
+    teams, None where no team has any: `of` has what a team's calls go by.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class Snapshot:
         healths = healths if healths is not None else Healths()
         prices = _prices(parse_prices(supplies.prices))
         keys = parse_keys(supplies.keys, secret)
+        teams = TeamKeys(keys, config, healths)
         providers = {name: _with_keys(each, _of(name, keys)) for name, each in config.providers.items()}
         healths.declare(config.breaker, providers)
         said = declared(config)
@@ -69,12 +73,32 @@ class Snapshot:
             )
             for name, provider in providers.items()
         }
+        for name, provider in providers.items():
+            if provider.team_keys == "required":
+                self.upstreams[name] = self.upstreams[name].closing(NO_TEAM_KEY % name)
         self.routes = Routes(
             config.models, self.upstreams, config.timeouts, config.routing, health=healths, secret=secret
         )
         detours = Detours(config.models)
         self.detours = detours if detours.any else None
         self._known: dict[tuple[str, bytes], Route] = {}
+        self.teams = teams if len(teams) else None
+        self._of_teams: dict[str, Snapshot] = {}
+
+    def of(self, team: str | None) -> "Snapshot":
+        """Return what the calls of a team go by: this, or the same with the team's own keys for providers."""
+        if self.teams is None or team is None or team not in self.teams:
+            return self
+        found = self._of_teams.get(team)
+        if found is None:
+            if len(self._of_teams) >= TEAMS:
+                self._of_teams.pop(next(iter(self._of_teams)))
+            found = copy.copy(self)
+            found.upstreams = self.teams.upstreams(team, self.upstreams)
+            found.routes = self.routes.with_own(found.upstreams, NAMES)
+            found.teams, found._of_teams = None, {}
+            self._of_teams[team] = found
+        return found
 
     def route(self, method: str, target: bytes) -> Route | None:
         """Return what a request is. What a target means is remembered, up to a bound: callers choose targets."""
@@ -91,7 +115,7 @@ class Snapshot:
 
 
 def _of(provider: str, keys: Sequence[StoredKey]) -> list[StoredKey]:
-    return [key for key in keys if key.provider == provider]
+    return [key for key in keys if key.provider == provider and key.team is None]
 
 
 def _with_keys(provider: Provider, keys: Sequence[StoredKey]) -> Provider:

@@ -17,8 +17,11 @@ from portico.store.migrate import upgrade
 
 CONFIG: dict[str, Any] = {
     "server": {"master_key": MASTER},
-    "providers": {"openai": {"api_key": "sk-0123456789012345"}},
-    "models": {"smart": ["openai/gpt-4.1", "openai/gpt-4o"]},
+    "providers": {"openai": {"api_key": "sk-0123456789012345"}, "mistral": {"team_keys": "required"}},
+    "models": {
+        "smart": ["openai/gpt-4.1", "openai/gpt-4o"],
+        "either": ["mistral/mistral-large-latest", "openai/gpt-4o"],
+    },
     "teams": {"core": {"budgets": [{"usd": 5, "per": "day"}]}},
 }
 
@@ -55,3 +58,16 @@ def test_a_key_is_told_its_own_bounds(api: TestClient) -> None:
 def test_a_model_that_nobody_has_is_not_found(api: TestClient) -> None:
     assert api.post("/api/v1/explain", json={"body": {"model": "azure/x"}}).status_code in (400, 404)
     assert api.post("/api/v1/explain", json={"body": {"model": "smart"}, "holder": "key_none"}).status_code == 404
+
+
+def test_a_provider_for_keys_of_teams_is_in_the_plan_of_teams_that_have_one(api: TestClient) -> None:
+    made = api.post("/api/v1/keys", json={"name": "k", "team": "core"}).json()
+    asked = {"body": {"model": "either"}, "holder": made["id"]}
+
+    def targets() -> list[str]:
+        return [one["target"] for one in api.post("/api/v1/explain", json=asked).json()["plan"]["targets"]]
+
+    assert targets() == ["openai/gpt-4o"]
+    credential = {"provider": "mistral", "team": "core", "secret": "a-key-of-the-team-core"}
+    assert api.post("/api/v1/credentials", json=credential).status_code == 201
+    assert targets() == ["mistral/mistral-large-latest", "openai/gpt-4o"]

@@ -22,10 +22,10 @@ async def api(home: House, method: str, path: str, body: Any = None) -> Any:
     return json.loads(told) if told else None
 
 
-async def costs(home: House, first: int, count: int = 6) -> set[int | None]:
+async def costs(home: House, first: int, count: int = 6, key: str = MASTER) -> set[int | None]:
     """Make calls, on as many connections, and return what they cost."""
     for number in range(first, first + count):
-        said = await call(home.address, MASTER, number, question(number, "first/plain", most=9, stream=False))
+        said = await call(home.address, key, number, question(number, "first/plain", most=9, stream=False))
         assert said.status == 200, said
     await home.settled()
     found = [record for record in home.records() if any(f"n:{n}" in record.tags for n in range(first, first + count))]
@@ -73,6 +73,27 @@ async def test_a_key_of_a_provider_is_used_renewed_and_left_without_a_restart(tm
             if path.is_file() and path.stat().st_size < 64 << 20:
                 content = path.read_bytes()
                 assert not any(secret.encode() in content for secret in (FIRST, SECOND)), path
+
+
+async def test_a_teams_own_key_serves_its_calls_in_every_worker_and_no_others(tmp_path: Path) -> None:
+    async with house(tmp_path, workers=2) as home:
+        workers = home.portico.workers()
+        await api(home, "POST", "teams", {"id": "core"})
+        mine = (await api(home, "POST", "keys", {"team": "core"}))["key"]
+        await costs(home, 0, key=mine)
+        assert keys_used(home, 0) == {UPSTREAM}
+        made = await api(home, "POST", "credentials", {"provider": "first", "team": "core", "secret": FIRST})
+        await costs(home, 100, 12, mine)
+        assert keys_used(home, 100) == {FIRST}
+        await costs(home, 200, 12)
+        assert keys_used(home, 200) == {UPSTREAM}
+        await api(home, "PUT", f"credentials/{made['id']}/secret", {"secret": SECOND})
+        await costs(home, 300, 12, mine)
+        assert keys_used(home, 300) == {SECOND}
+        await api(home, "DELETE", f"credentials/{made['id']}")
+        await costs(home, 400, 12, mine)
+        assert keys_used(home, 400) == {UPSTREAM}
+        assert home.portico.workers() == workers
 
 
 async def test_a_budget_that_is_passed_is_an_event_that_the_api_lists(tmp_path: Path) -> None:

@@ -52,6 +52,26 @@ def test_a_key_that_is_refused_in_one_worker_rests_in_the_others(tmp_path: Path)
     assert all(ring.wakes == 0 for ring in rings)  # they have not listened
 
 
+def test_a_part_hears_what_its_like_was_told_and_nobody_else_does(tmp_path: Path) -> None:
+    whole = [worker(tmp_path / "rests") for _ in range(2)]
+    parts: list[dict[str, Healths]] = []
+    for each in whole:
+        own = {team: each.part(team, 8, 8) for team in ("red", "blue")}
+        for team, part in own.items():
+            declared = schema.Provider(base_url="http://one", api_key=team)
+            part.declare(schema.Breaker(failures=1, rest=60.0, longest=60.0), {"one": declared})
+            part("one/model")
+        each("one/model")
+        parts.append(own)
+    parts[0]["red"]("one/model").failed(monotonic())
+    parts[1]["blue"].listen()  # who hears of it first tells all that are concerned
+    assert whole[1].shared is not None
+    assert not whole[1].shared.changed
+    assert parts[1]["red"]("one/model").resting
+    assert not parts[1]["blue"]("one/model").resting
+    assert not any(each("one/model").resting for each in whole)
+
+
 def test_another_key_under_the_same_name_begins_anew(tmp_path: Path) -> None:
     here = worker(tmp_path / "rests")
     here("one/model").failed(monotonic())

@@ -215,6 +215,13 @@ class Provider(Closed, frozen=True):
     api_keys: Annotated[
         tuple[Secret, ...], said("Several keys: calls are balanced over them, and one that fails rests.")
     ] = ()
+    team_keys: Annotated[
+        Literal["optional", "required"],
+        said(
+            "Whether a call needs a key for this provider that belongs to its own team. `optional`: where its team has "
+            "none, the shared keys serve. `required`: it is refused."
+        ),
+    ] = "optional"
     headers: Annotated[dict[str, Secret], said("Headers to send with every call.")] = {}
     options: Annotated[
         dict[str, str | int | float | bool],

@@ -9,8 +9,9 @@ from portico.control.routing import Answer, Asked
 from portico.control.usage import Bounds, bounds_of
 from portico.errors import Forbidden
 from portico.plan.asked import Explanation, Question
+from portico.store.entities import rows
 from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Key, Role
+from portico.store.entities.things import Credential, Key, Role
 
 ALL: Final[frozenset[Role]] = frozenset(("owner", "admin", "viewer"))
 """Who may ask for a call that no key of theirs would make."""
@@ -39,11 +40,13 @@ def plan(look: Look, asked: Asked) -> Answer:
     shares = [
         one.left / one.amount if one.amount else 0.0 for one in bounds if one.kind == "budget" and one.left is not None
     ]
+    held = rows.every(look.db, KINDS["credential"], {"team": thing.team}) if thing.team is not None else ()
     found = explain(
         look.admin.config,
         question,
         holder=look.admin.holder(look.db, thing),
         secret=look.admin.secret,
         budget_left=min(shares, default=1.0),
+        own={one.provider for one in held if isinstance(one, Credential) and not one.blocked},
     )
     return Answer(Planned(plan=found, bounds=bounds))

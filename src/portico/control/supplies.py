@@ -33,20 +33,23 @@ def stored_prices(db: Connection) -> list[StoredPrice]:
 
 
 def stored_keys(db: Connection, sealer: Sealer) -> list[StoredKey]:
-    """Return the credentials that are not blocked, with their secrets; those of one team alone are not for all calls.
+    """Return the credentials that are not blocked, with their secrets.
 
-    One that cannot be opened is left out, and that is logged.
+    One that cannot be opened is logged, and left out; a team's own is handed on without its secret, so that the team's
+    calls are refused rather than sent with a key that others share.
     """
     boxes = {row.credential: bytes(row.box) for row in db.execute(select(SEALED))}
     found: list[StoredKey] = []
     for thing in rows.every(db, KINDS["credential"]):
         one = cast("Credential", thing)
-        if one.blocked or one.team is not None or one.id not in boxes:
+        if one.blocked or one.id not in boxes:
             continue
         try:
             secret = sealer.open(boxes[one.id], f"credential {one.id}").decode()
         except Unsealable as error:
             log.error("the credential %s cannot be used: %s", one.id, error)
-            continue
-        found.append(StoredKey(one.provider, one.id, secret))
+            if one.team is None:
+                continue
+            secret = ""
+        found.append(StoredKey(one.provider, one.id, secret, one.team))
     return found

@@ -61,7 +61,8 @@ def resolve(name: str, declared: schema.Provider, environ: Mapping[str, str], *,
     except ConfigError as error:
         problems.append(error.message)
     problems += [_needed(missing, row.options.get(missing, Option())) for missing in options.missing]
-    if not (row.local or elsewhere or row.auth == "none") and any(isinstance(a, Anonymous) for a in auths):
+    keyless = row.local or elsewhere or row.auth == "none" or declared.team_keys == "required"
+    if not keyless and any(isinstance(a, Anonymous) for a in auths):
         problems.append(f"it needs an `api_key`, or {row.keys[0]} in the environment")
     if problems:
         raise ConfigError("\n".join(f"Provider {name!r}: {problem.rstrip('.')}." for problem in problems))

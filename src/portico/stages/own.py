@@ -127,6 +127,12 @@ def chosen(
     return next((target for target in able if named in (None, target.upstream.name)), None)
 
 
+def keepers(thing: Thing, upstreams: Mapping[str, Upstream]) -> list[Upstream]:
+    """Return the providers that keep such things: those that are open to the caller, or a closed one that says why."""
+    able = [upstream for upstream in upstreams.values() if thing.family in upstream.provider.objects]
+    return [upstream for upstream in able if upstream.closed is None] or able[:1]
+
+
 def keeper(thing: Thing, named: str | None, upstreams: Mapping[str, Upstream]) -> Upstream:
     """Return the provider that is named, or the only one that keeps such things. Raises InvalidRequest."""
     family = thing.family
@@ -136,7 +142,7 @@ def keeper(thing: Thing, named: str | None, upstreams: Mapping[str, Upstream]) -
         if upstream is None or family not in upstream.provider.objects:
             raise InvalidRequest(f"the provider {named!r} keeps no {what} here", param="x-portico-provider")
         return upstream
-    able = [upstream for upstream in upstreams.values() if family in upstream.provider.objects]
+    able = keepers(thing, upstreams)
     if len(able) == 1:
         return able[0]
     if not able:

@@ -1,6 +1,7 @@
 """Where a call may go: from a model name to targets, in order. The draw is passed in; nothing here waits."""
 
 import contextlib
+import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, Literal
@@ -12,7 +13,7 @@ from portico.config import schema
 from portico.config.wildcard import Match, Patterns
 from portico.dialects.limits import overlaid, spared
 from portico.dialects.request import Peek
-from portico.errors import ConfigError, InvalidRequest, ModelNotFound, NoTarget
+from portico.errors import ConfigError, Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last
 from portico.plan.candidate import Candidate
@@ -97,6 +98,8 @@ class Routes:
     that are none.
     """
 
+    _bound = MEMO_BOUND
+
     def __init__(
         self,
         aliases: Mapping[str, schema.Model],
@@ -131,6 +134,14 @@ class Routes:
 
     def __repr__(self) -> str:
         return f"<Routes {len(self._aliases)} aliases, {len(self._upstreams)} providers>"
+
+    def with_own(self, upstreams: Mapping[str, Upstream], bound: int) -> "Routes":
+        """Return the same names over providers that have other keys, with up to `bound` of them remembered."""
+        made = copy.copy(self)
+        made._upstreams, made._health, made._bound = upstreams, None, bound
+        made._known = {}
+        made._find = Finders(made)
+        return made
 
     @property
     def ruled(self) -> bool:
@@ -202,7 +213,7 @@ class Routes:
             fixed: Sequence[Target] | None = None
             if isinstance(kid, Candidate) or kid.fixed:
                 fixed = [leaf.target for leaf in leaves]
-            if len(self._known) >= MEMO_BOUND:
+            if len(self._known) >= self._bound:
                 self._known.clear()
             known = self._known[name, operation] = Known(kid, roomy, fussy, fixed)
         return known
@@ -323,7 +334,7 @@ class Routes:
             match = self._patterns.find(usual) if usual else None
             if usual in self._aliases or (match is not None and match.pattern != "*"):
                 return self.targets(usual, operation, draw)
-            able = [upstream for upstream in self._upstreams.values() if _leaves_open(upstream, operation)]
+            able = [each for each in self._upstreams.values() if each.closed is None and _leaves_open(each, operation)]
             own = [upstream for upstream in able if upstream.provider.like == "openai"]
             if len(able) == 1 or len(own) == 1:
                 upstream = able[0] if len(able) == 1 else own[0]
@@ -362,6 +373,7 @@ class Routes:
         weights: list[float] = []
         arms: list[str] = []
         lacking: list[str] = []
+        closed: Forbidden | None = None
         for declared in alias.targets:
             kid: Kid
             if declared.model in self._aliases and declared.model.partition("/")[0] not in self._upstreams:
@@ -370,8 +382,15 @@ class Routes:
                 except InvalidRequest:
                     lacking.append(declared.model)
                     continue
+                except Forbidden as error:
+                    closed = error
+                    continue
             else:
-                target = self._target(declared, match)
+                try:
+                    target = self._target(declared, match)
+                except Forbidden as error:
+                    closed = error
+                    continue
                 if not target.serves(operation):
                     lacking.append(target.name)
                     continue
@@ -380,7 +399,7 @@ class Routes:
             weights.append(declared.weight)
             arms.append(declared.arm or declared.model)
         if not kids:
-            raise _no_endpoint(name, lacking, operation)
+            raise closed or _no_endpoint(name, lacking, operation)
         if not any(weights):
             weights = [1.0] * len(kids)
         return Branch(
@@ -404,9 +423,13 @@ class Routes:
         provider, _, model = (match.fill(target.model) if match is not None else target.model).partition("/")
         return self._upstreams[provider].target(model, target.timeouts or self._timeouts)
 
+    def _serves(self, owner: str, model: str, operation: str) -> bool:
+        upstream = self._upstreams[owner]
+        return upstream.closed is None and upstream.target(model, self._timeouts).serves(operation)
+
     def _owner(self, name: str, operation: str) -> Upstream:
         owners = self._owners.get(name, [])
-        able = [owner for owner in owners if self._upstreams[owner].target(name, self._timeouts).serves(operation)]
+        able = [owner for owner in owners if self._serves(owner, name, operation)]
         if len(able) > 1:
             choices = ", ".join(f"{owner}/{name}" for owner in able)
             raise ModelNotFound(f"several providers have the model {name!r}; name one of {choices}", param="model")
@@ -556,7 +579,7 @@ def plan_elsewhere(
     found: dict[Target, None] = {}
     for name in names:
         facts = facts_of(call, outgoing, routes, said, budget_left, name, members)
-        with contextlib.suppress(InvalidRequest, ModelNotFound, NoTarget):
+        with contextlib.suppress(InvalidRequest, ModelNotFound, NoTarget, Forbidden):
             found.update(dict.fromkeys(routes.plan(facts, draw, wish).targets))
     return list(found)
 

@@ -30,11 +30,15 @@ class StoredPrice(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StoredKey(msgspec.Struct, frozen=True, array_like=True):
-    """A key for a provider, by the provider's name in the configuration. Its `repr` does not show it."""
+    """A key for a provider, by the provider's name in the configuration. Its `repr` does not show it.
+
+    With a `team` it is for the calls of that one alone.
+    """
 
     provider: str
     id: str
     secret: str
+    team: str | None = None
 
     def __repr__(self) -> str:
         return f"<StoredKey {self.id} for {self.provider}>"

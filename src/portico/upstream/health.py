@@ -243,12 +243,22 @@ class Healths:
     """The health of all targets of a worker, by their names, and the keys; it outlives configurations.
 
     A provider that is declared otherwise than before begins anew: what failed at another address says nothing. With
-    `shared`, rests are told to the other workers, and `listen` takes over theirs.
+    `shared`, rests are told to the other workers, and `listen` takes over theirs. `whole` has those that this is a part
+    of: a team that has keys of its own has health of its own with them.
     """
 
-    def __init__(self, clock: Callable[[], float] = monotonic, shared: SharedRests | None = None) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float] = monotonic,
+        shared: SharedRests | None = None,
+        bound: int = 8192,
+        whole: "Healths | None" = None,
+    ) -> None:
         self.clock = clock
         self.shared = shared
+        self.parts: dict[str, Healths] = {}
+        self._bound = bound
+        self._whole = whole
         self._rules = USUAL
         self._known: dict[str, Health] = {}
         self._keyrings: dict[str, Keyring] = {}
@@ -262,7 +272,7 @@ class Healths:
         """Return the health of the target `provider/model`; the same one as long as its provider stays as it is."""
         found = self._known.get(name)
         if found is None:
-            if len(self._known) >= 8192:  # callers choose names
+            if len(self._known) >= self._bound:  # callers choose names
                 self._known = {name: each for name, each in self._known.items() if each.in_flight}
             found = self._known[name] = Health(name, self._rules, self.clock)
             if self.shared is not None:
@@ -290,10 +300,25 @@ class Healths:
         return found
 
     def listen(self) -> None:
-        """Take over what other workers have told."""
-        if self.shared is None:
-            return
-        told = self.shared.told()
+        """Take over what other workers have told, all that there is of it: it is told once."""
+        if self._whole is not None:
+            self._whole.listen()
+        elif self.shared is not None:
+            told = self.shared.told()
+            self._listen(told)
+            for part in self.parts.values():
+                part._listen(told)
+
+    def part(self, name: str, bound: int, most: int) -> "Healths":
+        """Return the part of this name, for up to `bound` targets. There are up to `most`: then the oldest goes."""
+        found = self.parts.get(name)
+        if found is None:
+            if len(self.parts) >= most:
+                self.parts.pop(next(iter(self.parts)))
+            found = self.parts[name] = Healths(self.clock, self.shared, bound, self)
+        return found
+
+    def _listen(self, told: dict[int, float]) -> None:
         for name, health in self._known.items():
             until = told.get(hashed(self._shared_name(name)))
             if until is not None:

@@ -11,7 +11,7 @@ import msgspec
 from portico import __version__
 from portico.config import schema
 from portico.dialects.stand_ins import COUNTS, upstream_operation
-from portico.errors import ModelNotFound
+from portico.errors import Forbidden, ModelNotFound
 from portico.providers import prices_table
 from portico.providers.address import Endpoint
 from portico.providers.prices import price_of, stored, with_overrides
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
+NO_TEAM_KEY = "calls to %r need a key for it that belongs to the caller's own team, and there is none"
+"""What is said of a provider that asks for keys of teams, with its name."""
 LONGEST_QUERY = 128
 """Characters of a query with which an address is remembered."""
 
@@ -58,8 +60,12 @@ class Upstream:
     """A provider in use.
 
     `later` are prices by `provider/model`, each with the second from which on it counts; `stored_keys` are the ids of
-    its last keys, which are of the store.
+    its last keys, which are of the store. `closed` says why no call goes here, None where calls do.
     """
+
+    closed: str | None = None
+    _bound = MEMO_BOUND
+    _shared: "Upstream | None" = None
 
     def __init__(
         self,
@@ -114,12 +120,14 @@ class Upstream:
         return at_host(found, f"{self.provider.like}/{model}", self.provider.base.host)
 
     def target(self, model: str, timeouts: schema.Timeouts) -> "Target":
-        """Return the target of a model here; the same one for the same name."""
+        """Return the target of a model here; the same one for the same name. Raises Forbidden where it is `closed`."""
+        if self.closed is not None:
+            raise Forbidden(self.closed)
         timeouts = self.timeouts or timeouts
         key = (model, timeouts)
         target = self._targets.get(key)
         if target is None:
-            if len(self._targets) >= MEMO_BOUND:
+            if len(self._targets) >= self._bound:
                 self._targets.clear()
             target = self._targets[key] = Target(self, model, timeouts)
         return target
@@ -130,11 +138,28 @@ class Upstream:
         if pinned is None:
             credential = next((one for one in self.keyring.credentials if one.id == credential_id), None)
             if credential is None:
-                return None
+                return self._shared.pinned(credential_id) if self._shared is not None else None
             pinned = self._pinned[credential_id] = copy.copy(self)
             pinned.keyring = Keyring([credential])
             pinned._targets = {}
         return pinned
+
+    def closing(self, why: str) -> "Upstream":
+        """Return this provider as one where no call goes."""
+        made = copy.copy(self)
+        made.closed, made._targets, made._pinned = why, {}, {}
+        return made
+
+    def owned(self, provider: Provider, healths: Healths, stored_keys: Sequence[str], bound: int) -> "Upstream":
+        """Return this provider with keys of somebody's own, those of `provider`, and with health of its own.
+
+        What the shared keys hold stays within reach of `pinned`. Up to `bound` names of models are remembered.
+        """
+        made = copy.copy(self)
+        made.provider, made.healths, made.closed = provider, healths, None
+        made.keyring = healths.keyring(self.name, provider.credentials, stored_keys)
+        made._targets, made._pinned, made._shared, made._bound = {}, {}, self, bound
+        return made
 
     def line(self, method: str, credential: Credential, endpoint: Endpoint, query: str) -> Line:
         """Return the way to one address of this provider."""
