@@ -9,7 +9,7 @@ UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test prove check format bench docs clean
+.PHONY: help serve test prove check format bench drill docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -38,6 +38,9 @@ format: $(VENV)/.dev ## put the code into its one format
 bench: $(VENV)/.dev ## measure against nginx, LiteLLM and Portkey on this machine (ARGS="--quick")
 	@sh tests/install.sh
 	$(BIN)/python bench/run.py $(ARGS)
+
+drill: $(VENV)/.dev ## an outage under load, with its plot in docs/explanation (ARGS="--rate 400 --limit 220")
+	$(BIN)/python -m bench.drill $(ARGS)
 
 docs: $(VENV)/.dev ## write the generated pages of the documentation
 	$(BIN)/python -m portico.config.reference > docs/reference/configuration.md

@@ -1,7 +1,7 @@
 """Plots as SVG, written by hand: bars on a logarithmic scale, lines over time; for light pages and dark ones."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 from bench.results import MEGABYTE, Result, number
@@ -52,6 +52,41 @@ def line(title: str, unit: str, points: Sequence[tuple[float, float]]) -> str:
     path = " ".join(f"{LEFT + room * x / last:.1f},{bottom - (bottom - TOP) * y / top:.1f}" for x, y in points)
     parts.append(f'<polyline points="{path}" fill="none" stroke="{COLOURS["portico"]}" stroke-width="2"/>')
     parts.append(f'<text class="s" x="{LEFT + room}" y="{height - 10}" text-anchor="end">{number(last)} s</text>')
+    return "\n".join([*parts, "</svg>\n"])
+
+
+LANE, BETWEEN = 84, 26
+FAILED = "#e03131"
+
+
+def lanes(title: str, lines: Mapping[str, Sequence[tuple[float, float]]], steps: Sequence[tuple[float, str]]) -> str:
+    """Return a picture of lines over the same seconds, one below the other, with what happened when.
+
+    A line `x failed` is drawn into the lane of `x served`, on its scale.
+    """
+    shown = [name for name in lines if not name.endswith(" failed")]
+    last = max(x for points in lines.values() for x, _ in points) or 1.0
+    room = WIDTH - LEFT - 40
+    top = TOP + 14
+    height = top + len(shown) * (LANE + BETWEEN) + 24
+    bottom = height - 24 - BETWEEN
+    parts = [_opening(height, title, "calls a second by target (red: failed attempts), and what callers saw")]
+    for begin, what in steps:
+        x = LEFT + room * begin / last
+        parts.append(f'<line class="g" x1="{x:.1f}" y1="{top - 4}" x2="{x:.1f}" y2="{bottom}"/>')
+        parts.append(f'<text class="s" x="{x + 3:.1f}" y="{top - 8}">{escape(what)}</text>')
+    for place, name in enumerate(shown):
+        base = top + place * (LANE + BETWEEN) + LANE
+        beside = lines.get(name.replace(" served", " failed"), ()) if name.endswith(" served") else ()
+        most = max((y for points in (lines[name], beside) for _, y in points), default=0.0) or 1.0
+        parts.append(f'<text x="{LEFT - 8}" y="{base - LANE / 2:.1f}" text-anchor="end">{escape(name)}</text>')
+        parts.append(f'<text class="s" x="{LEFT - 8}" y="{base - LANE + 8}" text-anchor="end">{number(most)}</text>')
+        parts.append(f'<line class="g" x1="{LEFT}" y1="{base}" x2="{LEFT + room}" y2="{base}"/>')
+        for points, colour in ((lines[name], OTHER), (beside, FAILED)):
+            if points:
+                path = " ".join(f"{LEFT + room * x / last:.1f},{base - LANE * y / most:.1f}" for x, y in points)
+                parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+    parts.append(f'<text class="s" x="{LEFT + room}" y="{height - 8}" text-anchor="end">{number(last)} s</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

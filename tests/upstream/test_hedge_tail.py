@@ -2,8 +2,6 @@
 
 import asyncio
 import random
-import selectors
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,38 +20,11 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
 from portico.wire.client import Client
+from simulated_calls import BODY, REPLY, SimulatedLoop, simulate
 
-BODY = b'{"model":"smart","messages":[{"role":"user","content":"Hello"}]}'
-REPLY = (
-    b'{"id":"chatcmpl-1","object":"chat.completion","choices":[{"index":0,"message":{"role":"assistant","content":'
-    b'"Hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}'
-)
 CALLS = 4000
 RUN_IN = 500
 """Calls at the start in which times are only measured."""
-
-
-class _Skipping(selectors.SelectSelector):
-    """Never waits: what would have been waited is added to the time."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        self.now += timeout or 0.0
-        return super().select(0)
-
-
-class _Loop(asyncio.SelectorEventLoop):
-    """A loop whose time passes as fast as there is nothing to do."""
-
-    def __init__(self) -> None:
-        self.skipping = _Skipping()
-        super().__init__(self.skipping)
-
-    def time(self) -> float:
-        return self.skipping.now
 
 
 class _Wire:
@@ -93,15 +64,8 @@ class _Connection:
 
 def simulated(monkeypatch: pytest.MonkeyPatch, hedge: schema.Hedge | None, seed: int) -> tuple[list[float], _Wire, int]:
     """Return how long calls took, what the wire saw, and how many attempts the records of calls name."""
-    loop, wire = _Loop(), _Wire(seed)
-    nanoseconds: Callable[[], int] = lambda: int(loop.time() * 1e9)  # noqa: E731
-    for module in ("arrival", "attempt", "hedge", "trial"):
-        monkeypatch.setattr(f"portico.upstream.{module}.perf_counter_ns", nanoseconds)
-    monkeypatch.setattr("portico.upstream.hedge.send", wire.send)
-    monkeypatch.setattr("portico.upstream.attempt.send", wire.send)
-    monkeypatch.setattr("portico.upstream.attempt.send_at_once", lambda *_: False)
-    monkeypatch.setattr("portico.call.perf_counter_ns", nanoseconds)
-    monkeypatch.setattr("portico.upstream.hedge.monotonic", loop.time)
+    loop, wire = SimulatedLoop(), _Wire(seed)
+    simulate(monkeypatch, loop, wire.send)
     providers = {
         name: {"like": "openai", "base_url": f"http://{name}.invalid/v1", "api_key": "k"} for name in ("a", "b")
     }

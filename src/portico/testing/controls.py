@@ -66,6 +66,7 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hold: Seconds | None = None  # how long a stall lasts
     reset: bool = False  # a cut is a reset (RST) rather than a plain close
     rpm: Natural | None = None  # calls a minute for this key and model, then 429
+    rps: Natural | None = None  # the same for a second
     # how often it goes wrong
     first: Natural | None = None  # the first N calls that say so; the later ones are served
     one_in: Positive | None = None  # one in N, by the server's seed

@@ -126,21 +126,21 @@ class Script:
 
 
 class RateLimits:
-    """Calls in windows of a minute, by a name. Bounded: the names longest unused are forgotten."""
+    """Calls in windows of a minute or a second, by a name. Bounded: the names longest unused are forgotten."""
 
     def __init__(self) -> None:
         self._windows: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    def take(self, name: str, per_minute: int, now: float) -> tuple[int, float]:
+    def take(self, name: str, most: int, now: float, window: float = WINDOW) -> tuple[int, float]:
         """Count a call; return how many are left after it (-1: refused) and the seconds until the window ends."""
         began, used = self._windows.pop(name, (now, 0))
-        if now - began >= WINDOW:
+        if now - began >= window:
             began, used = now, 0
-        refused = used >= per_minute
+        refused = used >= most
         self._windows[name] = (began, used if refused else used + 1)
         if len(self._windows) > KEPT:
             self._windows.popitem(last=False)
-        return (-1 if refused else per_minute - used - 1), began + WINDOW - now
+        return (-1 if refused else most - used - 1), began + window - now
 
     def clear(self) -> None:
         """Forget all windows."""

@@ -205,11 +205,13 @@ class MockProvider:
             )
         say = self._controls(request, ask, suffix, told, entry, sent)
         limit: list[tuple[bytes, bytes]] = []
-        if say.rpm is not None:
-            left, wait = self.limits.take(f"{entry.key} {ask.model}", say.rpm, self.clock.now())
-            limit = _limit_headers(found, say.rpm, max(left, 0), wait)
+        for most, window in ((say.rpm, 60.0), (say.rps, 1.0)):
+            if most is None:
+                continue
+            left, wait = self.limits.take(f"{entry.key} {ask.model} {window:g}", most, self.clock.now(), window)
+            limit = _limit_headers(found, most, max(left, 0), wait)
             if left < 0:
-                refusal = Refusal(429, message_for(429), retry_after=max(1.0, round(wait + 0.5)))
+                refusal = Refusal(429, message_for(429), retry_after=_shown(wait, window))
                 return self._refused(found, entry, refusal, say, limit)
         if say.status is not None and say.status >= 300 and say.fault != "error-mid-stream":
             return self._refused(
@@ -389,6 +391,11 @@ def _read(shape: Shape, request: Request, model: str | None) -> Ask:
     if ask.max_tokens is not None and (not isinstance(ask.max_tokens, int) or ask.max_tokens < 0):
         raise InvalidRequest("the most tokens to answer with must be a whole number, not negative", param="max_tokens")
     return ask
+
+
+def _shown(wait: float, window: float) -> float:
+    """Return the seconds to wait as they are told: whole ones, unless the window itself is as short as one."""
+    return max(1.0, round(wait + 0.5)) if window > 1 else round(wait, 3)
 
 
 def _request_id(entry: Entry) -> str:

@@ -166,7 +166,7 @@ async def attempt_all(
         if policy.may(cause):
             if tries < policy.attempts(cause):
                 pause = policy.pause(cause, tries, retry_after)
-                alone = place + 1 >= len(targets)
+                alone = place + 1 >= len(targets) or not able(targets[place + 1 :], now)
                 worth = pause is not None and (alone or pause <= PATIENCE) and fits(pause, call, policy)
                 if pause is not None and worth and policy.budget.spend():
                     began = perf_counter_ns()
@@ -204,6 +204,11 @@ def standing(targets: Sequence[Target], now: float) -> Sequence[Target]:
     resting = [each for each in targets if each not in able]
     resting.sort(key=lambda each: max(each.health.until, each.upstream.keyring.wakes))
     return able + resting
+
+
+def able(targets: Sequence[Target], now: float) -> bool:
+    """Return whether one of these targets can be asked at once: it does not rest, nor do all of its keys."""
+    return any(each.health.admits(now) and each.upstream.keyring.wakes <= now for each in targets)
 
 
 def following(targets: Sequence[Target], asked: Sequence[Target], policy: Policy) -> int | None:
