@@ -157,9 +157,9 @@ def test_the_lowest_cost_is_within_a_twentieth_of_the_best_fixed_choice_and_most
     for _ in range(20_000):
         known = Facts("m")
         known.input_tokens = int(chance.lognormvariate(6, 1.5))
-        known.max_tokens = int(chance.lognormvariate(5, 1))
+        known.output_tokens = min(int(chance.lognormvariate(5, 1)), 300)
         # The answer is as long as it is; only its limit is known beforehand.
-        output = int(min(known.max_tokens, 300) * chance.uniform(0.4, 1.0))
+        output = int(known.output_tokens * chance.uniform(0.4, 1.0))
         first = branch.order(known, Way(chance.random), None)[0].name.removeprefix("p/")
         for name, (into, out) in rates.items():
             cost = int(known.input_tokens * into * 1e6 + output * out * 1e6)

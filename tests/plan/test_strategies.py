@@ -90,7 +90,7 @@ def test_the_cheapest_target_depends_on_what_the_call_is_and_on_what_is_cached()
     warm = Candidate(None, "p/w", price(cached), Untried())
     branch = Branch("m", [KIDS[0], warm], "lowest_cost")
     assert order(branch, facts("m", input_tokens=10_000, output_tokens=10))[0] == "a"
-    assert order(branch, facts("m", input_tokens=10_000, cached_tokens=9_900, output_tokens=10))[0] == "w"
+    assert order(branch, facts("m", input_tokens=10_000, cached={"p/w": 9_900}, output_tokens=10))[0] == "w"
 
 
 def test_what_a_call_is_said_to_cost_is_what_it_will_be_charged() -> None:
@@ -99,9 +99,27 @@ def test_what_a_call_is_said_to_cost_is_what_it_will_be_charged() -> None:
     tiered = price({"input": 3_000_000, "output": 15_000_000, "input>200000": 6_000_000, "cache_read": 300_000})
     one = Candidate(None, "p/m", tiered)
     for size, cached in ((1000, 0), (1000, 800), (300_000, 100_000)):
-        known = facts("m", input_tokens=size, cached_tokens=cached, output_tokens=50)
+        known = facts("m", input_tokens=size, cached={"p/m": cached}, output_tokens=50)
         used = Usage(input=size - cached, cache_read=cached, output=50)
         assert one.cost(known) // 1000 == cost(tiered, used)
+
+
+def test_a_score_is_the_same_whether_prices_are_at_hand_or_depend_on_the_size_of_the_call() -> None:
+    chance = random.Random(11)
+    for _ in range(50):
+        kids, tiered = [], []
+        for number in range(6):
+            rates = {"input": chance.randrange(1, 9) * 10**6, "output": chance.randrange(1, 9) * 10**6}
+            how = {"in_flight": chance.randrange(3), "failure_rate": chance.choice((0.0, 0.3))}
+            times = timed(chance.uniform(0.1, 2), chance.uniform(0.001, 0.02), chance.uniform(1, 9))
+            one = candidate(str(number), **how, **times)
+            kids.append(Candidate(None, one.name, price(rates), one.health))
+            same = price({**rates, "input>1000000": rates["input"]})
+            tiered.append(Candidate(None, one.name, same, one.health))
+            assert kids[-1].flat
+            assert not tiered[-1].flat
+        known = facts("m", {"stream": chance.random() < 0.5}, input_tokens=chance.randrange(1, 90_000))
+        assert order(Branch("m", kids, "score"), known) == order(Branch("m", tiered, "score"), known)
 
 
 def test_a_target_without_a_price_is_dearer_than_any() -> None:

@@ -38,7 +38,21 @@ class Way(msgspec.Struct):
 class Branch:
     """One name and its targets. Besides the strategies of the schema there is `drawn`: one by weight, and no other."""
 
-    __slots__ = ("_turn", "arms", "flat", "kids", "leaves", "name", "rules", "scoring", "sticky", "strategy", "weights")
+    __slots__ = (
+        "_all",
+        "_rivals",
+        "_turn",
+        "arms",
+        "flat",
+        "kids",
+        "leaves",
+        "name",
+        "rules",
+        "scoring",
+        "sticky",
+        "strategy",
+        "weights",
+    )
 
     def __init__(
         self,
@@ -67,6 +81,8 @@ class Branch:
                 found.setdefault(leaf.name, leaf)
         self.leaves: tuple[Candidate, ...] = tuple(found.values())
         self._turn = itertools.count()
+        self._rivals = strategies.Rivals([kid for kid in self.kids if isinstance(kid, Candidate)])
+        self._all = tuple(range(len(self.kids)))
 
     def __repr__(self) -> str:
         return f"<Branch {self.name!r} {self.strategy} of {len(self.leaves)}>"
@@ -98,7 +114,7 @@ class Branch:
             kids: Sequence[Candidate] = self.kids  # type: ignore[assignment]  # it is flat
             if len(kids) == 1:
                 return list(kids)
-            ranked = self._rank(kids, self.weights, range(len(kids)), facts, way)
+            ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
             if self.strategy == "drawn":
                 del ranked[1:]
             return [kids[index] for index in ranked]
@@ -115,7 +131,7 @@ class Branch:
         weights = [self.weights[place] for place in places]
         if not any(weights):
             weights = [1.0] * len(places)
-        ranked = self._rank(heads, weights, places, facts, way)
+        ranked = self._rank(strategies.Rivals(heads), weights, places, facts, way)
         if self.strategy == "drawn":
             return groups[ranked[0]]
         found: dict[str, Candidate] = {}
@@ -125,39 +141,45 @@ class Branch:
         return list(found.values())
 
     def _rank(
-        self, heads: Sequence[Candidate], weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way
+        self, rivals: strategies.Rivals, weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way
     ) -> list[int]:
+        """Return rivals in order, by their index; `places` says which of the kids each stands for."""
         strategy = self.strategy
+        if strategy == "score":
+            return strategies.scored(rivals, facts, self.scoring, way.now)
+        if strategy == "lowest_cost":
+            return strategies.lowest_cost(rivals, facts)
         if strategy == "lowest_latency":
-            return strategies.lowest_latency(heads, facts, way.now)
-        if strategy == "fallback":
-            return list(range(len(heads)))
+            return strategies.lowest_latency(rivals, facts, way.now)
+        if strategy == "split":
+            return self._split(rivals, weights, places, facts, way)
+        if strategy == "power_of_two":
+            return strategies.power_of_two(rivals, facts, way.draw)
+        if strategy == "highest_throughput":
+            return strategies.highest_throughput(rivals, facts, way.now)
         if strategy in ("weighted", "drawn"):
             return strategies.weighted(weights, way.draw)
-        if strategy == "split":
-            who = getattr(facts, self.sticky)
-            # An arm is one's own whatever else may be wrong today: it is drawn among all, then looked for.
-            point = strategies.share(way.secret, self.name, who) if who else way.draw()
-            place = strategies.armed(self.weights, point)[0]
-            if place not in places:
-                place = places[strategies.armed(weights, point)[0]]
-            way.arm = self.arms[place] if self.arms else heads[places.index(place)].name
-            first = list(places).index(place)
-            return [first, *(index for index in range(len(heads)) if index != first)]
+        if strategy == "least_busy":
+            return strategies.least_busy(rivals)
         if strategy == "round_robin":
             turn = next(self._turn) if way.advance else 0
-            first = turn % len(heads)
-            return [*range(first, len(heads)), *range(first)]
-        if strategy == "least_busy":
-            return strategies.least_busy(heads)
-        if strategy == "lowest_cost":
-            return strategies.lowest_cost(heads, facts)
-        if strategy == "highest_throughput":
-            return strategies.highest_throughput(heads, facts, way.now)
-        if strategy == "power_of_two":
-            return strategies.power_of_two(heads, facts, way.draw)
-        assert strategy == "score", f"no such strategy: {strategy!r}"
-        return strategies.scored(heads, facts, self.scoring, way.now)
+            first = turn % len(places)
+            return [*range(first, len(places)), *range(first)]
+        assert strategy == "fallback", f"no such strategy: {strategy!r}"
+        return list(rivals.places)
+
+    def _split(
+        self, rivals: strategies.Rivals, weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way
+    ) -> list[int]:
+        who = getattr(facts, self.sticky)
+        # An arm is one's own whatever else may be wrong today: it is drawn among all, then looked for.
+        point = strategies.share(way.secret, self.name, who) if who else way.draw()
+        place = strategies.arm(self.weights, point)
+        if place not in places:
+            place = places[strategies.arm(weights, point)]
+        first = places.index(place)
+        way.arm = self.arms[place] if self.arms else rivals.candidates[first].name
+        return strategies.first_of(first, len(places))
 
 
 def ordered(kid: Kid, facts: Facts, way: Way, keep: Callable[[Candidate], bool] | None) -> list[Candidate]:

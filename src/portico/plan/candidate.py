@@ -104,7 +104,7 @@ class Candidate:
         price = self.price
         if price is None:
             return UNKNOWN_COST
-        cached = facts.cached_tokens
+        cached = min(facts.cached.get(self.name, 0), facts.input_tokens) if facts.cached is not None else 0
         rates = price.rates
         for tier in price.tiers:
             if facts.input_tokens <= tier.above:

@@ -3,7 +3,8 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from types import MappingProxyType
+from typing import Final, TypeVar, cast
 
 import msgspec
 
@@ -53,76 +54,67 @@ _IMAGE = re.compile(
 _ENCODED = re.compile(rb"[A-Za-z0-9+/]{256,}={0,2}")
 _TALK: Final = ("messages", "input", "contents")
 _LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_TOOLS: Final = ("tools", "functions", "toolConfig")
+_EFFORTS: Final = ("reasoning_effort", "reasoning")
 _EMPTY: Final = frozenset((b"null", b"[]", b"{}", b"false", b'"none"', b'""'))
 
 Members = Mapping[str, msgspec.Raw]
+Found = TypeVar("Found")
+
+
+class _Late:
+    """An attribute that is found out at its first use."""
+
+    __slots__ = ("_find", "_name")
+
+    def __init__(self, find: Callable[["Facts"], object]) -> None:
+        self._find = find
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, facts: "Facts", owner: type) -> object:
+        # Set on the object itself, it is found there from now on, before this is asked.
+        value = self._find(facts)
+        setattr(facts, self._name, value)
+        return value
+
+
+def _late(find: "Callable[[Facts], Found]") -> "Found":
+    return cast("Found", _Late(find))
 
 
 class Facts:
     """What is known of one call. `members` is the top level of its body; `size` its class (see `health`).
 
-    An attribute that is found out of the body is read at its first use; whoever knows it may set it instead.
+    An attribute that is found out of the body is read at its first use; whoever knows it may set it instead. What most
+    calls lack stands at the class, and costs a call nothing.
     """
 
-    __slots__ = (
-        "arrived",
-        "body",
-        "budget_left",
-        "cached_tokens",
-        "customer",
-        "has_images",
-        "has_tools",
-        "headers",
-        "input_tokens",
-        "json_schema",
-        "key",
-        "max_tokens",
-        "members",
-        "model",
-        "operation",
-        "org",
-        "output_tokens",
-        "reasoning",
-        "session",
-        "size",
-        "stream",
-        "tags",
-        "team",
-        "user",
-    )
-
-    # Said by whoever makes it
-    model: str
-    operation: str
-    stream: bool
-    body: bytes
     members: Members | None
-    arrived: float
-    # Read at first use
-    budget_left: float
-    cached_tokens: int
-    customer: str
-    has_images: bool
-    has_tools: bool
-    headers: Mapping[str, str]
-    input_tokens: int
-    json_schema: bool
-    key: str
-    max_tokens: int
-    org: str
-    output_tokens: int
-    reasoning: bool
-    session: str
-    size: int
-    tags: Mapping[str, str]
-    team: str
-    user: str
+    budget_left = 1.0
+    cached: Mapping[str, int] | None = None
+    customer = ""
+    headers: Mapping[str, str] = MappingProxyType({})
+    key = ""
+    org = ""
+    session = ""
+    tags: Mapping[str, str] = MappingProxyType({})
+    team = ""
+    user = ""
+    has_images = _late(lambda facts: _images(facts))
+    has_tools = _late(lambda facts: _said(facts, _TOOLS))
+    input_tokens = _late(lambda facts: _input(facts))
+    json_schema = _late(lambda facts: _schema(facts))
+    max_tokens = _late(lambda facts: _limit(facts.members))
+    output_tokens = _late(lambda facts: _output(facts))
+    reasoning = _late(lambda facts: _thinks(facts))
+    size = _late(lambda facts: size_class(facts.input_tokens))
 
     def __init__(
         self,
         model: str,
         operation: str = "chat",
-        *,
         body: bytes = b"",
         members: Members | None = None,
         stream: bool = False,
@@ -135,21 +127,12 @@ class Facts:
         self.stream = stream
         self.arrived = arrived
         if len(body) <= PICTURED:
-            # Most calls are small, and an empty slot costs more to find out about than to fill.
+            # Most calls are small, and what is late costs more to find out about than to fill.
             self.input_tokens = tokens = len(body) // BYTES_PER_TOKEN
             self.size = 0 if tokens < 1000 else 1
 
     def __repr__(self) -> str:
         return f"<Facts {self.operation} {self.model!r}>"
-
-    def __getattr__(self, name: str) -> Any:
-        # Called where a slot is empty.
-        read = _READ.get(name)
-        if read is None:
-            raise AttributeError(name)
-        value = read(self)
-        setattr(self, name, value)
-        return value
 
     def variables(self, names: Sequence[str]) -> dict[str, object]:
         """Return some of what `TYPES` names, by name."""
@@ -165,9 +148,13 @@ def tagged(tags: Sequence[str]) -> dict[str, str]:
     return {name: value for name, _, value in (tag.partition(":") for tag in tags)}
 
 
-def _said(facts: Facts, *names: str) -> bool:
+def _said(facts: Facts, names: Sequence[str]) -> bool:
     members = facts.members
-    return members is not None and any(name in members and bytes(members[name]) not in _EMPTY for name in names)
+    if members is not None:
+        for name in names:
+            if name in members and bytes(members[name]) not in _EMPTY:
+                return True
+    return False
 
 
 def _inside(facts: Facts, name: str, *words: bytes) -> bool:
@@ -196,7 +183,7 @@ def _schema(facts: Facts) -> bool:
 
 def _thinks(facts: Facts) -> bool:
     return (
-        _said(facts, "reasoning_effort", "reasoning")
+        _said(facts, _EFFORTS)
         or _inside(facts, "thinking", b"enabled", b"adaptive")
         or _inside(facts, "generationConfig", b"hinkingConfig")
     )
@@ -212,43 +199,26 @@ def _input(facts: Facts) -> int:
     return tokens
 
 
-def _limit(facts: Facts) -> int:
-    for name in _LIMITS:
-        if facts.members is not None and name in facts.members:
-            said = bytes(facts.members[name])
-            if said.isdigit() and len(said) < 10:
-                return int(said)
+def _limit(members: Members | None) -> int:
+    if members is not None:
+        for name in _LIMITS:
+            raw = members.get(name)
+            if raw is not None:
+                said = bytes(raw)
+                if said.isdigit() and len(said) < 10:
+                    return int(said)
     return 0
 
 
 def _output(facts: Facts) -> int:
-    return min(facts.max_tokens or TYPICAL_OUTPUT, TYPICAL_OUTPUT)
+    limit = _limit(facts.members)
+    return limit if 0 < limit < TYPICAL_OUTPUT else TYPICAL_OUTPUT
 
 
 def _when(facts: Facts) -> datetime:
     return datetime.fromtimestamp(facts.arrived, UTC)
 
 
-_READ: Final[Mapping[str, Callable[[Facts], object]]] = {
-    "budget_left": lambda _: 1.0,
-    "cached_tokens": lambda _: 0,
-    "customer": lambda _: "",
-    "has_images": _images,
-    "has_tools": lambda facts: _said(facts, "tools", "functions", "toolConfig"),
-    "headers": lambda _: {},
-    "input_tokens": _input,
-    "json_schema": _schema,
-    "key": lambda _: "",
-    "max_tokens": _limit,
-    "org": lambda _: "",
-    "output_tokens": _output,
-    "reasoning": _thinks,
-    "session": lambda _: "",
-    "size": lambda facts: size_class(facts.input_tokens),
-    "tags": lambda _: {},
-    "team": lambda _: "",
-    "user": lambda _: "",
-}
 _DERIVED: Final[Mapping[str, Callable[[Facts], object]]] = {
     "day": lambda facts: DAYS[_when(facts).weekday()],
     "hour": lambda facts: _when(facts).hour,

@@ -20,15 +20,12 @@ class Health(Protocol):
     clock that plans are given. `resting` is true while its breaker is open or all of its keys rest.
     """
 
+    failure_rate: float
     in_flight: int
     first_token: Sequence[float]
     per_token: Sequence[float]
     sampled: float
     whole: Sequence[float]
-
-    @property
-    def failure_rate(self) -> float:
-        """The share of recent attempts that failed."""
 
     @property
     def resting(self) -> bool:

@@ -1,4 +1,4 @@
-"""The ways to put targets in order. Each takes candidates and a call and returns their indices, best first.
+"""The ways to put targets in order. Each takes rivals and a call and returns their places, best first.
 
 Times are those of `Health`. What was not measured for a while may have become better without anybody noticing, so now
 and then one call goes there: `PROBED` after `STALE` seconds, one at a time, in at most a small share of the calls.
@@ -11,7 +11,6 @@ from portico.config.schema import Scoring
 from portico.hashing import blake2b
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
-from portico.plan.health import Health
 
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
@@ -30,8 +29,7 @@ Ranked = list[int]
 
 def weighted(weights: Sequence[float], draw: Draw) -> Ranked:
     """Return one drawn by weight in front; the others follow as they stand."""
-    first = _at(weights, draw())
-    return [first, *(index for index in range(len(weights)) if index != first)]
+    return first_of(arm(weights, draw()), len(weights))
 
 
 def share(secret: bytes, name: str, who: str) -> float:
@@ -40,122 +38,197 @@ def share(secret: bytes, name: str, who: str) -> float:
     return int.from_bytes(hashed, "big") / (1 << 64)
 
 
-def least_busy(candidates: Sequence[Candidate]) -> Ranked:
+class Rivals:
+    """Candidates that are put in order, and at hand what that reads of each. Nothing is changed but `checked`.
+
+    `rates` are what a token in and out costs at each, None where that depends on more; `least` those of them that are
+    the cheapest of all for some call. `checked` is for each size class a moment before which none of them was last sent
+    a call.
+    """
+
+    __slots__ = ("candidates", "checked", "healths", "least", "places", "rates")
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = candidates
+        self.places = tuple(range(len(candidates)))
+        self.healths = tuple(candidate.health for candidate in candidates)
+        self.checked = [0.0] * 4
+        self.rates: Sequence[tuple[float, float]] | None = None
+        self.least: Sequence[tuple[float, float]] = ()
+        if all(candidate.flat for candidate in candidates):
+            self.rates = tuple((float(one.input_rate), float(one.output_rate)) for one in candidates)
+            self.least = tuple(
+                (into, out)
+                for into, out in sorted(set(self.rates))
+                if not any(a <= into and b <= out and (a, b) != (into, out) for a, b in self.rates)
+            )
+
+
+def least_busy(rivals: Rivals) -> Ranked:
     """Return those with the fewest attempts under way first."""
-    return _sorted([candidate.health.in_flight for candidate in candidates])
+    return sorted(rivals.places, key=[health.in_flight for health in rivals.healths].__getitem__)
 
 
-def lowest_latency(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
+def lowest_latency(rivals: Rivals, facts: Facts, now: float) -> Ranked:
     """Return those first that are expected to have answered first."""
-    times = _times([candidate.health for candidate in candidates], facts)
-    return _measured(candidates, times, facts.size, now)
+    times = _times(rivals, facts)
+    ranked = sorted(rivals.places, key=times.__getitem__)
+    if not times[ranked[0]]:
+        times = _eager(rivals, _streamed_for(rivals, facts, times))
+        ranked = sorted(rivals.places, key=times.__getitem__)
+    return _probing(rivals, ranked, times, facts.size, now)
 
 
-def highest_throughput(candidates: Sequence[Candidate], facts: Facts, now: float) -> Ranked:
+def highest_throughput(rivals: Rivals, facts: Facts, now: float) -> Ranked:
     """Return those first whose tokens follow each other the fastest."""
     size = facts.size
-    return _measured(candidates, [candidate.health.per_token[size] for candidate in candidates], size, now)
+    times = [health.per_token[size] for health in rivals.healths]
+    ranked = sorted(rivals.places, key=times.__getitem__)
+    if not times[ranked[0]]:
+        times = _eager(rivals, times)
+        ranked = sorted(rivals.places, key=times.__getitem__)
+    return _probing(rivals, ranked, times, size, now)
 
 
-def lowest_cost(candidates: Sequence[Candidate], facts: Facts) -> Ranked:
+def lowest_cost(rivals: Rivals, facts: Facts) -> Ranked:
     """Return those first where this call is cheapest; what nobody knows the price of comes last."""
-    return _sorted(costs(candidates, facts))
+    return sorted(rivals.places, key=costs(rivals, facts).__getitem__)
 
 
-def costs(candidates: Sequence[Candidate], facts: Facts) -> list[int]:
-    """Return what a call would cost at each, in pico-dollars."""
-    cached, output = facts.cached_tokens, facts.output_tokens
-    fresh = facts.input_tokens - cached
-    return [
-        fresh * one.input_rate + cached * one.cache_rate + output * one.output_rate if one.flat else one.cost(facts)
-        for one in candidates
-    ]
+def costs(rivals: Rivals, facts: Facts) -> list[float]:
+    """Return what a call would cost at each, in pico-dollars, with what is cached there."""
+    rates = rivals.rates
+    if rates is None:
+        return [candidate.cost(facts) for candidate in rivals.candidates]
+    into, out = facts.input_tokens, facts.output_tokens
+    found = [into * input_rate + out * output_rate for input_rate, output_rate in rates]
+    if facts.cached is not None:
+        for place, candidate in enumerate(rivals.candidates):
+            if candidate.name in facts.cached:
+                found[place] = candidate.cost(facts)
+    return found
 
 
-def power_of_two(candidates: Sequence[Candidate], facts: Facts, draw: Draw) -> Ranked:
+def power_of_two(rivals: Rivals, facts: Facts, draw: Draw) -> Ranked:
     """Return the better of two drawn at random in front: that with less under way, each call as long as it takes."""
+    candidates = rivals.candidates
     count = len(candidates)
     one = int(draw() * count)
     other = int(draw() * (count - 1))
     other += other >= one
     if _burden(candidates[other], facts) < _burden(candidates[one], facts):
         one, other = other, one
-    return [one, other, *(index for index in range(count) if index not in (one, other))]
+    ranked = [one, other, *rivals.places]
+    # Each stands once more behind, where it always stood.
+    del ranked[max(one, other) + 2]
+    del ranked[min(one, other) + 2]
+    return ranked
 
 
-def scored(candidates: Sequence[Candidate], facts: Facts, scoring: Scoring, now: float) -> Ranked:
+def scored(rivals: Rivals, facts: Facts, scoring: Scoring, now: float) -> Ranked:
     """Return those with the lowest score first: each thing that counts, over the best of them, times its weight.
 
     What is not known of a target, a price or a time, counts as the worst that is known.
     """
-    healths = [candidate.health for candidate in candidates]
-    weight = scoring.failures
-    totals = [weight * health.failure_rate for health in healths] if weight else [0.0] * len(healths)
-    if scoring.cost:
-        totals = _add(totals, costs(candidates, facts), scoring.cost, UNKNOWN_COST)
+    healths, weight = rivals.healths, scoring.failures
+    times: Sequence[float] = (0.0,) * len(healths)
+    by_time = 0.0
+    if scoring.latency:
+        times = _times(rivals, facts)
+        best = min(times)
+        if not best:
+            times = _known(_streamed_for(rivals, facts, times), 0.0)
+            best = min(times)
+        by_time = scoring.latency / best
+    if rivals.rates is not None and facts.cached is None:
+        into, out = facts.input_tokens, facts.output_tokens
+        by_cost = scoring.cost / (min([into * one + out * other for one, other in rivals.least]) or 1e-9)
+        by_input, by_output = by_cost * into, by_cost * out
+        totals = [
+            by_input * one + by_output * other + by_time * time + weight * health.failure_rate
+            for (one, other), time, health in zip(rivals.rates, times, healths)  # noqa: B905  # made alike, and often
+        ]
+    else:
+        priced = _known(costs(rivals, facts), UNKNOWN_COST)
+        by_cost = scoring.cost / (min(priced) or 1e-9)
+        totals = [
+            by_cost * cost + by_time * time + weight * health.failure_rate
+            for cost, time, health in zip(priced, times, healths, strict=True)
+        ]
     if scoring.load:
-        totals = _add(totals, [health.in_flight + 1 for health in healths], scoring.load, 0)
-    if not scoring.latency:
-        return _sorted(totals)
-    totals = _add(totals, _times(healths, facts), scoring.latency, 0.0)
-    return _probing(candidates, _sorted(totals), totals, facts.size, now)
+        loads = [health.in_flight + 1 for health in healths]
+        by_load = scoring.load / min(loads)
+        totals = [total + by_load * load for total, load in zip(totals, loads, strict=True)]
+    ranked = sorted(rivals.places, key=totals.__getitem__)
+    return _probing(rivals, ranked, totals, facts.size, now) if scoring.latency else ranked
 
 
-def _times(healths: Sequence[Health], facts: Facts) -> list[float]:
+def _times(rivals: Rivals, facts: Facts) -> list[float]:
+    """Return the seconds until each is expected to have answered as was asked; 0 where that was not measured."""
+    size = facts.size
+    if not facts.stream:
+        return [health.whole[size] for health in rivals.healths]
+    tokens = facts.output_tokens
+    return [health.first_token[size] + health.per_token[size] * tokens for health in rivals.healths]
+
+
+def _streamed_for(rivals: Rivals, facts: Facts, times: list[float]) -> list[float]:
+    """Return the same times; where no whole reply was measured, those of streams."""
     size, tokens = facts.size, facts.output_tokens
-    if facts.stream:
-        return [health.first_token[size] + health.per_token[size] * tokens for health in healths]
-    return [health.whole[size] or health.first_token[size] + health.per_token[size] * tokens for health in healths]
+    return [
+        time or health.first_token[size] + health.per_token[size] * tokens
+        for time, health in zip(times, rivals.healths, strict=True)
+    ]
 
 
-def _add(totals: Sequence[float], values: Sequence[float], weight: float, unknown: float) -> list[float]:
-    if unknown in values:
-        known = [value for value in values if value != unknown]
-        worst = max(known, default=1.0)
-        values = [worst if value == unknown else value for value in values]
-    factor = weight / max(min(values), 1e-9)
-    return [total + factor * value for total, value in zip(totals, values, strict=True)]
+def _known(values: Sequence[float], unknown: float) -> list[float]:
+    """Return values with the worst that is known in place of what is not."""
+    worst = max((value for value in values if value != unknown), default=1.0)
+    return [worst if value == unknown else value for value in values]
 
 
 def _burden(candidate: Candidate, facts: Facts) -> float:
     return (candidate.health.in_flight + 1) * (candidate.latency(facts) or 1e-6)
 
 
-def _measured(candidates: Sequence[Candidate], times: list[float], size: int, now: float) -> Ranked:
-    if 0.0 in times:
-        times = [
-            time or (0.0 if not candidate.health.in_flight else UNMEASURED + candidate.health.in_flight)
-            for candidate, time in zip(candidates, times, strict=True)
-        ]
-    return _probing(candidates, _sorted(times), times, size, now)
+def _eager(rivals: Rivals, times: list[float]) -> list[float]:
+    """Return times by which what was not measured comes first, or last while that is being done."""
+    return [
+        time or (0.0 if not health.in_flight else UNMEASURED + health.in_flight)
+        for health, time in zip(rivals.healths, times, strict=True)
+    ]
 
 
-def _probing(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], size: int, now: float) -> Ranked:
+def _probing(rivals: Rivals, ranked: Ranked, times: list[float], size: int, now: float) -> Ranked:
     """Return the same order, or now and then with one in front that is to be measured anew; note which one it is."""
     stale = now - STALE
-    if min([candidate.sent[size] for candidate in candidates]) <= stale:
-        best = times[ranked[0]]
-        for place in range(1, len(ranked)):
-            one = candidates[ranked[place]]
-            time = times[ranked[place]]
-            if one.sent[size] > stale or not time or one.health.in_flight or one.health.resting:
-                continue
-            # The slower it was, the rarer it is asked: what that may cost is bounded.
-            one.passed[size] += 1
-            worse = time / best - 1 if best else 0.0
-            if one.passed[size] >= min(worse / PROBED, RAREST):
-                one.passed[size] = 0
-                ranked.insert(0, ranked.pop(place))
-            break
+    candidates = rivals.candidates
+    if rivals.checked[size] <= stale:
+        oldest = rivals.checked[size] = min([candidate.sent[size] for candidate in candidates])
+        if oldest <= stale:
+            _probe(candidates, ranked, times, size, stale)
     candidates[ranked[0]].sent[size] = now
     return ranked
 
 
-def _sorted(keys: Sequence[float]) -> Ranked:
-    return sorted(range(len(keys)), key=keys.__getitem__)
+def _probe(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], size: int, stale: float) -> None:
+    best = times[ranked[0]]
+    for place in range(1, len(ranked)):
+        one = candidates[ranked[place]]
+        time = times[ranked[place]]
+        if one.sent[size] > stale or not time or one.health.in_flight or one.health.resting:
+            continue
+        # The slower it was, the rarer it is asked: what that may cost is bounded.
+        one.passed[size] += 1
+        worse = time / best - 1 if best else 0.0
+        if one.passed[size] >= min(worse / PROBED, RAREST):
+            one.passed[size] = 0
+            ranked.insert(0, ranked.pop(place))
+        break
 
 
-def _at(weights: Sequence[float], point: float) -> int:
+def arm(weights: Sequence[float], point: float) -> int:
+    """Return the place of the arm that a point in [0, 1) falls into."""
     left = point * sum(weights)
     for index, weight in enumerate(weights):
         left -= weight
@@ -164,7 +237,10 @@ def _at(weights: Sequence[float], point: float) -> int:
     return max(index for index, weight in enumerate(weights) if weight > 0)
 
 
-def armed(weights: Sequence[float], point: float) -> Ranked:
-    """Return the arm that a point in [0, 1) falls into, and the others after it as they stand."""
-    first = _at(weights, point)
-    return [first, *(index for index in range(len(weights)) if index != first)]
+def first_of(first: int, count: int) -> Ranked:
+    """Return one of so many in front; the others follow as they stand."""
+    ranked = [*range(count)]
+    if first:
+        del ranked[first]
+        ranked.insert(0, first)
+    return ranked

@@ -94,8 +94,8 @@ class Finders(dict[str, Callable[[str], Kid]]):
 class Routes:
     """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner.
 
-    `health` finds how targets do, `now` is its clock; `secret` keys the arms of splits. Raises ConfigError for rules
-    that are none.
+    `health` finds how targets do, `now` is its clock; `secret` keys the arms of splits. `reads_budgets` says whether a
+    rule asks what is left of budgets. Raises ConfigError for rules that are none.
     """
 
     _bound = MEMO_BOUND
@@ -131,6 +131,8 @@ class Routes:
         self.headers = tuple(name.lower().encode("latin-1") for name in routing.headers)
         self._rules = compiled(routing.rules, "routing")
         self._rules_of = {name: compiled(model.rules, f"models.{name}") for name, model in aliases.items()}
+        rules = [*self._rules, *(rule for rules in self._rules_of.values() for rule in rules)]
+        self.reads_budgets = any("budget_left" in rule.condition.names for rule in rules)
 
     def __repr__(self) -> str:
         return f"<Routes {len(self._aliases)} aliases, {len(self._upstreams)} providers>"
@@ -147,12 +149,6 @@ class Routes:
     def ruled(self) -> bool:
         """Whether there are rules for calls of every model."""
         return bool(self._rules)
-
-    @property
-    def reads_budgets(self) -> bool:
-        """Whether a rule asks what is left of budgets."""
-        rules = [*self._rules, *(rule for rules in self._rules_of.values() for rule in rules)]
-        return any("budget_left" in rule.condition.names for rule in rules)
 
     def names(self) -> list[tuple[str, str]]:
         """Return every name that can be listed, with who owns it: aliases first, then the providers' models."""
@@ -237,11 +233,13 @@ class Routes:
         operation = facts.operation
         if wish is None and config is None and not explain and not self._rules:
             remembered = self._known.get((facts.model, operation))
-            if remembered is not None and self._serves_all(remembered, facts):
+            if remembered is not None and (
+                self._serves_all(remembered, facts) if remembered.fussy else len(facts.body) <= remembered.roomy
+            ):
                 way = Way(draw, self._now(), self._secret, self._find[operation])
                 found = ordered(remembered.kid, facts, way, None)
                 if found:
-                    return Plan(resting_last(found), way.arm)
+                    return Plan(resting_last(found) if found[0].health.resting else found, way.arm)
         held: list[str] = []
         way = Way(draw, self._now(), self._secret, self._find[operation])
         way.advance, way.held = not explain, held
@@ -596,12 +594,20 @@ def facts_of(
     """Return what is known of a call, as one for this model."""
     operation = outgoing.operation.name
     body = outgoing.body if isinstance(outgoing.body, bytes) else b""
-    facts = Facts(model, operation, body=body, members=members, stream=call.stream, arrived=call.arrived_ms / 1000)
+    facts = Facts(model, operation, body, members, call.stream, call.arrived_ms / 1000)
     holder = call.caller
     if holder is not None:
-        facts.key, facts.team, facts.org = holder.id, holder.team or "", holder.org or ""
-        facts.user = holder.user or ""
-    facts.customer, facts.tags = call.customer or "", tagged(call.tags)
+        facts.key = holder.id
+        if holder.team is not None:
+            facts.team = holder.team
+        if holder.org is not None:
+            facts.org = holder.org
+        if holder.user is not None:
+            facts.user = holder.user
+    if call.customer is not None:
+        facts.customer = call.customer
+    if call.tags:
+        facts.tags = tagged(call.tags)
     if said is not None:
         facts.session, facts.headers = said.session, said.headers
     if routes.reads_budgets:

@@ -47,7 +47,8 @@ class Health:
 
     `first_token` is the time to a stream's first event, `whole` that to a whole reply, `per_token` that for each token
     of the output: peak-EWMA, by the class of the request's size. A slower time counts at once, a faster one by and by.
-    Zero is not measured yet. `sampled` is when a time was last measured; `due_ns` and `paced_ns` are when times to
+    Zero is not measured yet. `failure_rate` is the share of attempts that failed in the last ten to twenty seconds in
+    which there were any. `sampled` is when a time was last measured; `due_ns` and `paced_ns` are when times to
     answers and per token are to be again, a few hundred times a second at most. `until` is when an open breaker, or a
     limit of the provider's, lets a call by again; 0 is never shut.
     """
@@ -66,6 +67,7 @@ class Health:
         "_wholes",
         "consecutive",
         "due_ns",
+        "failure_rate",
         "first_token",
         "in_flight",
         "name",
@@ -93,6 +95,7 @@ class Health:
         self.whole: Sequence[float] = whole
         self.spread: Spread | None = None
         self.wholes: Spread | None = None
+        self.failure_rate = 0.0
         self.sampled = 0.0
         self.due_ns = 0
         self.paced_ns = 0
@@ -110,12 +113,6 @@ class Health:
         return f"<Health of {self.name}: {self.in_flight} in flight, {self.failure_rate:.0%} failed{state}>"
 
     # what others read
-
-    @property
-    def failure_rate(self) -> float:
-        """The share of recent attempts that failed: those of the last ten to twenty seconds."""
-        bad = self._bad + self._bad_before
-        return bad / (bad + self._good + self._good_before) if bad else 0.0
 
     @property
     def resting(self) -> bool:
@@ -145,6 +142,8 @@ class Health:
         if now >= self._turns:
             self._turn(now)
         self._good += 1
+        if self.failure_rate:
+            self._reckon()
         if self.until and now >= self.until:
             self.close()
 
@@ -154,6 +153,7 @@ class Health:
         if now >= self._turns:
             self._turn(now)
         self._bad += 1
+        self._reckon()
         rules = self._rules
         if self.until:
             if now < self.until:
@@ -192,6 +192,7 @@ class Health:
         self.probing = False
         self._opened = 0
         self._bad = self._bad_before = 0
+        self.failure_rate = 0.0
         if self.tell is not None:
             self.tell(0.0)
 
@@ -237,6 +238,12 @@ class Health:
             self._good_before = self._bad_before = 0
         self._good = self._bad = 0
         self._turns = now + HALF
+        self._reckon()
+
+    def _reckon(self) -> None:
+        """Say anew which share of recent attempts failed."""
+        bad = self._bad + self._bad_before
+        self.failure_rate = bad / (bad + self._good + self._good_before) if bad else 0.0
 
 
 class Healths:

@@ -1,0 +1,131 @@
+"""What planning a call costs: `python -m bench.planning` says it of every strategy, in microseconds of one core.
+
+Two figures each. `plan` is what is read of the call (`Facts`) and its targets in order; `routed` is all that the
+gateway does for a call whose model needs planning (`plan_call`). The call is a chat of 1 KB with a limit of 200 tokens,
+made with a key; the targets have prices, health that was measured, and no rests.
+"""
+
+import argparse
+import asyncio
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from portico.call import Call
+from portico.config.load import load_plain
+from portico.dialects.operations import route
+from portico.dialects.request import peek
+from portico.plan.wish import STRATEGIES
+from portico.providers.resolve import resolve
+from portico.rules import Holder
+from portico.stages.plan import Routes, facts_of, plan_call
+from portico.upstream.health import Healths
+from portico.upstream.outgoing import Outgoing
+from portico.upstream.target import Upstream
+from portico.wire.client import Client
+
+KINDS: Final = (*sorted(STRATEGIES), "score", "split", "weighted")
+"""All strategies."""
+PATH: Final = "/v1/chat/completions"
+BODY: Final[Mapping[str, Any]] = {
+    "messages": [
+        {"role": "system", "content": "You answer questions about the weather. " * 10},
+        {"role": "user", "content": "Will it rain tomorrow in the north? " * 15},
+    ],
+    "max_tokens": 200,
+}
+
+
+class Figure(msgspec.Struct, frozen=True):
+    """Microseconds of one core for one strategy."""
+
+    strategy: str
+    plan: float
+    routed: float
+
+
+def measure(targets: int, rounds: int = 25, repeats: int = 2000, **more: Any) -> list[Figure]:
+    """Return the figures of all strategies over so many targets: the best of `rounds`, each of `repeats` calls.
+
+    `more` is said of each name besides its strategy and targets.
+    """
+    names = [f"openai/model-{number}" for number in range(targets)]
+    key = {"api_key": "sk-0123456789012345"}
+    config = load_plain(
+        {
+            "providers": {"openai": key},
+            "models": {kind: {"strategy": kind, "targets": names, **more} for kind in KINDS},
+            "prices": {name: {"input": place + 1, "output": 2 + place % 3} for place, name in enumerate(names)},
+        },
+        {},
+    ).config
+    loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
+    chance = random.Random(1)
+    try:
+        client, healths = Client(loop=loop), Healths()
+        upstreams = {
+            name: Upstream(resolve(name, at, {}), client, config.prices) for name, at in config.providers.items()
+        }
+        routes = Routes(config.models, upstreams, config.timeouts, config.routing, health=healths, secret=b"secret")
+        now = time.monotonic()
+        for name in names:
+            health = healths(name)
+            for size in range(4):
+                health.answered(now, chance.uniform(0.2, 2.0), size, streamed=True)
+                health.answered(now, chance.uniform(2.0, 9.0), size, streamed=False)
+                health.spoke(now, chance.uniform(0.002, 0.02), size)
+        return [_figure(routes, kind, rounds, repeats) for kind in KINDS]
+    finally:
+        loop.close()
+
+
+def _figure(routes: Routes, kind: str, rounds: int, repeats: int) -> Figure:
+    found = route("POST", PATH, {})
+    assert found is not None
+    body = msgspec.json.encode({"model": kind, **BODY})
+    asked = peek(found.operation, body, b"application/json")
+    outgoing = Outgoing(found.operation, [], "", body, asked, 0)
+    call = Call(found)
+    call.caller, call.model = Holder("a key", "a key", team="a team"), kind
+    draw, members = random.Random(2).random, asked.members
+
+    def budget_left(_: object) -> float:
+        return 1.0
+
+    def plan() -> object:
+        return routes.plan(facts_of(call, outgoing, routes, None, budget_left, kind, members), draw)
+
+    def routed() -> object:
+        return plan_call(call, outgoing, routes, None, PATH, draw, None, budget_left)
+
+    return Figure(kind, _least(plan, rounds, repeats), _least(routed, rounds, repeats))
+
+
+def _least(work: Callable[[], object], rounds: int, repeats: int) -> float:
+    """Return the microseconds that one piece of work takes where nothing else disturbs it."""
+    best = float("inf")
+    for _ in range(rounds):
+        began = time.thread_time()
+        for _ in range(repeats):
+            work()
+        best = min(best, (time.thread_time() - began) / repeats)
+    return best * 1e6
+
+
+def main() -> None:
+    """Print a table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--targets", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=25)
+    given = parser.parse_args()
+    print(f"µs of one core, {given.targets} targets")
+    print(f"{'strategy':<20}{'plan':>8}{'routed':>8}")
+    for figure in measure(given.targets, given.rounds):
+        print(f"{figure.strategy:<20}{figure.plan:>8.2f}{figure.routed:>8.2f}")
+
+
+if __name__ == "__main__":
+    main()
