@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Engine, select
@@ -16,6 +17,7 @@ from portico.store.tables import MEASURES, PARTS, breakdowns, calls, names, roll
 from portico.types import Usage
 
 START_MS = 1_770_000_000_000
+MONTH = 2_592_000
 
 
 def some(count: int, seed: int = 0, over_ms: int = 7_200_000, keys: int = 12) -> list[Record]:
@@ -60,6 +62,7 @@ def some(count: int, seed: int = 0, over_ms: int = 7_200_000, keys: int = 12) ->
                 error="overloaded" if failed else None,
                 end="failed" if failed else "served",
                 session=chance.choice([None, None, None, f"session-{number // 50}"]),
+                arm=chance.choice([None, "the old prompt", "the new prompt"]) if model == "smart" else None,
             )
         )  # fmt: skip
     return made
@@ -114,6 +117,13 @@ def sums_of(engine: Engine) -> tuple[dict[tuple[Any, ...], list[int]], dict[tupl
     return whole, parts
 
 
+def start_of(grain: int, second: int) -> int:
+    """Return where the bucket begins that a second is in."""
+    if grain == MONTH:
+        return int(datetime.fromtimestamp(second, UTC).replace(day=1, hour=0, minute=0, second=0).timestamp())
+    return second - second % grain
+
+
 def expected(records: Sequence[Record]) -> tuple[dict[tuple[Any, ...], list[int]], dict[tuple[Any, ...], list[int]]]:
     """Return what the sums of these records are, added up one by one."""
     whole: dict[tuple[Any, ...], list[int]] = {}
@@ -150,14 +160,14 @@ def expected(records: Sequence[Record]) -> tuple[dict[tuple[Any, ...], list[int]
         if record.target:
             values["provider"] = [record.target.split("/")[0]]
         second = record.time_ms // 1000
-        for grain in (60, 3600, 86_400):
-            bucket = second - second % grain
+        for grain in (60, 3600, 86_400, MONTH):
+            bucket = start_of(grain, second)
             put(whole, (grain, 0, bucket, ""), list(amounts.values()))
             for dimension, kind in KINDS.items():
                 for value in values.get(dimension, []):
                     put(whole, (grain, kind, bucket, value), list(amounts.values()))
-        for grain, by in ((3600, BY_HOUR), (86_400, BY_DAY)):
-            bucket = second - second % grain
+        for grain, by in ((3600, BY_HOUR), (86_400, BY_DAY), (MONTH, BY_DAY)):
+            bucket = start_of(grain, second)
             for scope, dimensions in by.items():
                 for scope_value in values.get(scope, []):
                     for dimension in dimensions:

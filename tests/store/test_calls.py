@@ -44,6 +44,11 @@ CASES = {
         Filter(provider="openai"),
         lambda each: each.target is not None and each.target.startswith("openai/"),
     ),
+    "an arm": (Filter(arm="the new prompt"), lambda each: each.arm == "the new prompt"),
+    "an arm and a key": (
+        Filter(arm="the new prompt", key="key-3"),
+        lambda each: each.arm == "the new prompt" and each.key == "key-3",
+    ),
     "a tag": (Filter(tag="env:prod"), lambda each: "env:prod" in each.tags),
     "a tag and a key": (
         Filter(tag="env:prod", key="key-2"),

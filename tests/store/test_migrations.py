@@ -1,15 +1,22 @@
 """A store goes up and down between schemas with what is in it, and says so when it is of a newer Portico."""
 
+import sqlite3
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import msgspec
 import pytest
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, MetaData, Table, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from portico.errors import ConfigError
+from portico.record import Record
 from portico.store import migrate
 from portico.store.engine import make_engine
 from portico.store.migrate import downgrade, revision, revisions, upgrade
 from portico.store.tables import calls, metadata
-from store.filled import expected, fill, kept, piece, some, sums_of
+from store.filled import MONTH, expected, fill, kept, piece, some, sums_of
 
 
 def found(engine: Engine) -> str | None:
@@ -42,27 +49,72 @@ def test_a_second_start_migrates_nothing_and_loads_nothing_for_it(
     upgrade(engine)
 
 
+def as_of(schema: str, records: Iterable[Record]) -> Any:
+    """Return what the sums of these records are in a store that was at this schema."""
+    bare = [msgspec.structs.replace(each, arm=None) for each in records]  # only the newest knows them, and forgets
+    return tuple(
+        {key: sums for key, sums in all_.items() if schema >= "0003" or key[0] != MONTH} for all_ in expected(bare)
+    )
+
+
 def test_a_store_goes_from_every_schema_to_the_newest_and_back_with_its_calls(url: str) -> None:
     engine = make_engine(url)
-    records = some(40)
-    upgrade(engine, revisions()[0])
-    fill(engine, piece(records[:20]))
-    for to in revisions()[1:]:
-        upgrade(engine, to)
-        assert found(engine) == to
-        assert sums_of(engine) == expected(records[:20])
-    fill(engine, piece(records[20:], "b-000001.seg"))
-    for to in reversed(revisions()[:-1]):
-        downgrade(engine, to)
-        assert found(engine) == to
-        assert kept(engine) == {each.id: each for each in records}
-        assert sums_of(engine) == expected(records)
+    records = some(40, over_ms=70 * 86_400_000)
     upgrade(engine)
-    assert kept(engine) == {each.id: each for each in records}
+    fill(engine, piece(records))
+    assert sums_of(engine) == expected(records)
+    for _ in range(2):
+        for to in reversed(revisions()[:-1]):
+            downgrade(engine, to)
+            assert found(engine) == to
+            assert kept(engine) == {each.id: each for each in records}
+            assert sums_of(engine) == as_of(to, records)
+        for to in revisions()[1:]:
+            upgrade(engine, to)
+            assert found(engine) == to
+            assert kept(engine) == {each.id: each for each in records}
+            assert sums_of(engine) == as_of(to, records)
     downgrade(engine, "base")
     assert "calls" not in inspect(engine).get_table_names()
     upgrade(engine)
     assert kept(engine) == {}
+    engine.dispose()
+
+
+def pour(engine: Engine, statements: str, directory: Path) -> None:
+    """Put what SQLite has said of a store into one of the same schema."""
+    path = directory / "older.db"
+    older = make_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        upgrade(older, revision(connection))
+    db = sqlite3.connect(path)
+    db.executescript(statements)
+    db.close()
+    for name in ("names", "segments", "calls", "call_tags", "rollups", "breakdowns"):
+        from_, to = (Table(name, MetaData(), autoload_with=each) for each in (older, engine))
+        with older.connect() as source, engine.begin() as target:
+            rows = [dict(row) for row in source.execute(from_.select()).mappings()]
+            target.execute(to.insert(), rows)
+            if target.dialect.name == "postgresql" and name in ("names", "segments"):
+                target.execute(text(f"SELECT setval('{name}_id_seq', (SELECT max(id) FROM {name}))"))
+    older.dispose()
+
+
+@pytest.mark.parametrize("older", sorted(Path(__file__).parent.glob("at_*.sql")), ids=lambda path: path.stem)
+def test_a_store_that_an_older_portico_has_filled_is_taken_over_whole(url: str, older: Path, tmp_path: Path) -> None:
+    engine = make_engine(url)
+    upgrade(engine, older.stem.removeprefix("at_"))
+    pour(engine, older.read_text(), tmp_path)
+    before = kept(engine)
+    assert len(before) == 4
+    upgrade(engine)
+    assert kept(engine) == before
+    assert sums_of(engine) == expected(list(before.values()))
+    # it goes on: the numbers of names are those of before, and so are the buckets
+    more = [msgspec.structs.replace(each, id=f"again {each.id}") for each in before.values()]
+    fill(engine, piece([*before.values(), *more, *some(30, seed=4)], "new-000001.seg"))
+    assert kept(engine).keys() == before.keys() | {each.id for each in (*more, *some(30, seed=4))}
+    assert sums_of(engine) == expected(list(kept(engine).values()))
     engine.dispose()
 
 

@@ -1,16 +1,18 @@
 """What is old goes, and nothing else."""
 
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import pytest
 from sqlalchemy import Engine, func, select
 
 from portico.journal.entries import Event
-from portico.store import retention
+from portico.store import retention, rollups
 from portico.store.retention import Keep, prune, remove_segments
 from portico.store.rows import seq_of
 from portico.store.sums import DAY, HOUR, MINUTE
-from portico.store.tables import call_tags, events, segments
+from portico.store.tables import breakdowns, call_tags, events, segments
 from store.filled import START_MS, expected, fill, kept, piece, some, sums_of
 
 START = START_MS // 1000
@@ -47,10 +49,35 @@ def test_sums_go_by_their_grain(engine: Engine) -> None:
     prune(engine, keep, now)
     oldest = {MINUTE: now - DAY, HOUR: now - 2 * DAY, DAY: now - 4 * DAY}
     whole, parts = expected(RECORDS)
+    folded = oldest[HOUR] // DAY * DAY
+    wanted: dict[tuple[Any, ...], list[int]] = {}
+    for key, sums in parts.items():
+        if key[0] == HOUR and key[4] < folded:
+            key = (DAY, *key[1:4], key[4] // DAY * DAY, key[5])  # the same sums, by the day
+        if key[4] >= {**oldest, HOUR: folded}.get(key[0], 0):
+            wanted[key] = [a + b for a, b in zip(wanted.get(key, [0] * len(sums)), sums, strict=True)]
     assert sums_of(engine) == (
-        {key: sums for key, sums in whole.items() if key[2] >= oldest[key[0]]},
-        {key: sums for key, sums in parts.items() if key[4] >= oldest[key[0]]},
+        {key: sums for key, sums in whole.items() if key[2] >= oldest.get(key[0], 0)},
+        wanted,
     )
+
+
+def test_what_a_team_sums_up_to_is_told_by_model_however_long_ago_it_was(engine: Engine) -> None:
+    fill(engine, piece(RECORDS))
+    with engine.connect() as connection:
+        before = rollups.broken_down(connection, "team", "team-1", "model", START - DAY, START + 7 * DAY)
+    for now in (START + 103 * DAY, START + 104 * DAY, START + 400 * DAY):
+        prune(engine, Keep(calls=None), now)
+        fill(engine, piece([msgspec.structs.replace(RECORDS[0], id=f"late {now}")], f"{now}-000001.seg"))
+    prune(engine, Keep(calls=None), START + 400 * DAY)
+    with engine.connect() as connection:
+        after = rollups.broken_down(connection, "team", "team-1", "model", START - DAY, START + 7 * DAY)
+        late = 3 * (RECORDS[0].team == "team-1")
+        assert sum(each.amounts["requests"] for each in after) == late + sum(
+            each.amounts["requests"] for each in before
+        )
+        hours = select(func.count()).where(breakdowns.c.grain == HOUR)
+        assert connection.execute(hours).scalar() == 0
 
 
 def test_events_go(engine: Engine) -> None:

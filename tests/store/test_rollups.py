@@ -1,5 +1,6 @@
 """Charts add up to the records they are of, over any range."""
 
+from collections import Counter
 from collections.abc import Callable
 
 import pytest
@@ -11,9 +12,9 @@ from portico.record import Record
 from portico.store import rollups
 from portico.store.histogram import BOUNDS, percentile, slot_of
 from portico.store.rollups import Span, spans
-from portico.store.sums import DAY, GRAINS, HOUR, MINUTE
-from portico.store.tables import FIRSTS, SLOTS, TIMES
-from store.filled import START_MS, fill, piece, some
+from portico.store.sums import DAY, GRAINS, HOUR, MINUTE, MONTH, after, begin_of
+from portico.store.tables import FIRSTS, SLOTS, SUMS, TIMES
+from store.filled import START_MS, fill, piece, some, start_of
 
 START = START_MS // 1000
 RECORDS = some(600, seed=2, over_ms=3 * DAY * 1000)
@@ -31,20 +32,41 @@ def cost(matches: Callable[[Record], bool], start: int = 0, end: int = 1 << 40) 
     )
 
 
-@given(start=st.integers(0, 4 * DAY), length=st.integers(0, 4 * DAY), finest=st.sampled_from(GRAINS))
+@given(start=st.integers(0, 99 * DAY), length=st.integers(0, 99 * DAY), finest=st.sampled_from(GRAINS))
 def test_spans_cover_a_range_once_with_aligned_buckets(start: int, length: int, finest: int) -> None:
     covered = spans(start, start + length, finest)
-    at = start - start % finest
+    edges: Counter[int] = Counter()
     for span in covered:
-        assert span.start == at
-        assert span.start % span.grain == span.end % span.grain == 0
-        at = span.end
-    if length:
-        assert at == start + length + -(start + length) % finest
+        assert span.start < span.end
+        assert start_of(span.grain, span.start) == span.start
+        assert start_of(span.grain, span.end) == span.end
+        edges[span.start] += span.sign
+        edges[span.end] -= span.sign
+    turns = [(at, by) for at, by in sorted(edges.items()) if by]
+    first, last = start_of(finest, start), after(finest, start + length)
+    assert turns == ([(first, 1), (last, -1)] if first < last else [])
     assert len(covered) <= 2 * len(GRAINS) - 1
 
 
-@pytest.mark.parametrize(("start", "end"), [(0, 4 * DAY), (500, 90_000), (3_601, 3_700), (70_000, 200_000)])
+@given(start=st.integers(0, 4_000 * DAY), length=st.integers(0, 800 * DAY))
+def test_a_range_is_covered_with_few_buckets_of_each_grain(start: int, length: int) -> None:
+    most = {MINUTE: 60, HOUR: 24, DAY: 31}
+    for span in spans(start, start + length):
+        if span.grain in most and length > 62 * DAY:
+            assert (span.end - span.start) / span.grain <= most[span.grain] / 2
+
+
+@given(second=st.integers(0, 1 << 33), grain=st.sampled_from(GRAINS))
+def test_buckets_begin_where_a_calendar_says(second: int, grain: int) -> None:
+    assert begin_of(grain, second) == start_of(grain, second)
+    assert start_of(grain, after(grain, second)) == after(grain, second)
+    assert after(grain, second) - second < (31 * DAY if grain == MONTH else grain)
+    assert begin_of(grain, after(grain, second + 1) - 1) == begin_of(grain, second)
+
+
+@pytest.mark.parametrize(
+    ("start", "end"), [(0, 4 * DAY), (500, 90_000), (3_601, 3_700), (70_000, 200_000), (-90 * DAY, 80 * DAY)]
+)
 def test_a_total_is_that_of_its_records(filled: Engine, start: int, end: int) -> None:
     start, end = (START + start) // 60 * 60, (START + end) // 60 * 60
     with filled.connect() as connection:
@@ -62,7 +84,7 @@ def test_a_series_has_a_point_for_each_bucket_with_calls(filled: Engine, grain: 
         assert rollups.series(connection, span, "model", "no such model") == []
         everything = rollups.series(connection, span, measures=("requests",))
     times = [each.time_ms // 1000 for each in RECORDS if each.model == "fast"]
-    assert [point.start for point in points] == sorted({each - each % grain for each in times})
+    assert [point.start for point in points] == sorted({start_of(grain, each) for each in times})
     assert sum(point.amounts["requests"] for point in points) == len(times)
     assert sum(point.amounts["requests"] for point in everything) == len(RECORDS)
 
@@ -74,6 +96,26 @@ def test_the_values_that_cost_most_come_first(filled: Engine) -> None:
     wanted = sorted(customers, key=lambda name: -cost(lambda each: each.customer == name))[:4]
     assert [share.value for share in shares] == wanted
     assert shares[0].amounts["cost_nano_usd"] == cost(lambda each: each.customer == wanted[0])
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 3 * DAY), (5 * HOUR, 50 * HOUR), (40 * HOUR, 41 * HOUR)])
+def test_values_without_a_call_in_the_range_are_left_out(filled: Engine, start: int, end: int) -> None:
+    start, end = begin_of(HOUR, START + start), begin_of(HOUR, START + end)
+    among = [each for each in RECORDS if start * 1000 <= each.time_ms < end * 1000]
+    with filled.connect() as connection:
+        shares = rollups.by(connection, "key", start, end, limit=500)
+    assert {share.value: share.amounts["requests"] for share in shares} == Counter(each.key for each in among)
+
+
+def test_the_sides_of_a_split_are_told_apart(filled: Engine) -> None:
+    with filled.connect() as connection:
+        arms = rollups.by(connection, "arm", START - HOUR, START + 4 * DAY, (*SUMS, *TIMES))
+        of_model = rollups.broken_down(connection, "model", "smart", "arm", START - HOUR, START + 4 * DAY)
+    assert {share.value for share in arms} == {"the old prompt", "the new prompt"}
+    for share in (*arms, *of_model):
+        assert share.amounts["cost_nano_usd"] == cost(lambda each: each.arm == share.value)  # noqa: B023  # called at once
+    assert len(of_model) == 2
+    assert rollups.took(arms[0].amounts, 50) is not None
 
 
 def test_calls_of_one_team_are_shown_by_others(filled: Engine) -> None:

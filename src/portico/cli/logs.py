@@ -42,6 +42,7 @@ COLUMNS = (
 @click.option("--user", help="Calls of this user.")
 @click.option("--customer", help="Calls for this end user.")
 @click.option("--model", help="Calls that asked for this model.")
+@click.option("--arm", help="Calls that a split gave this side.")
 @click.option("--status", type=int, help="Calls that were answered with this status.")
 @click.option("--error", help="Calls that ended with this error.")
 @click.option("--since", help="Calls from then on: 2026-12-01T00:00:00Z.")

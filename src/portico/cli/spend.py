@@ -7,7 +7,9 @@ import click
 from portico.cli.admin_client import AdminClient
 from portico.cli.admin_show import Column, as_json, dollars, field, show_json, table, talks, when
 
-DIMENSIONS = ("org", "team", "user", "key", "customer", "tag", "model", "target", "provider", "operation", "status")
+DIMENSIONS = (
+    "org", "team", "user", "key", "customer", "tag", "model", "target", "provider", "operation", "status", "arm"
+)  # fmt: skip
 
 
 def _count(name: str) -> Any:
@@ -26,7 +28,7 @@ SUMS: tuple[Column, ...] = (
 
 @click.command()
 @click.option("--by", type=click.Choice(DIMENSIONS), help="Broken down by this.")
-@click.option("--per", type=click.Choice(["minute", "hour", "day"]), help="Over time.")
+@click.option("--per", type=click.Choice(["minute", "hour", "day", "month"]), help="Over time.")
 @click.option("--of", metavar="DIMENSION=VALUE", help="Of the calls of one: team=core.")
 @click.option("--since", help="From then on: 2026-12-01T00:00:00Z; by default the last 30 days.")
 @click.option("--until", help="Up to then.")

@@ -19,14 +19,15 @@ from portico.store import calls, rollups
 from portico.store.dimensions import Dimension
 from portico.store.entities import rows
 from portico.store.entities.things import Key, Moment
+from portico.store.sums import DAY, HOUR, MINUTE, MONTH, after, begin_of
 from portico.store.tables import TOKENS
 from portico.types import NANO
 
 Name = Annotated[str, Meta(min_length=1, max_length=256)]
 Count = Annotated[int, Meta(ge=0, le=1 << 53)]
-Grain = Literal["minute", "hour", "day"]
+Grain = Literal["minute", "hour", "day", "month"]
 
-GRAINS: Final = {"minute": 60, "hour": 3600, "day": 86_400}
+GRAINS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": MONTH}
 MOST_POINTS: Final = 2000
 DAYS: Final = 30
 MEASURES: Final = ("requests", "errors", "cost_nano_usd", "unpriced", *TOKENS)
@@ -46,6 +47,7 @@ class Calls(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     target: Name | None = None
     provider: Name | None = None
     operation: Name | None = None
+    arm: Name | None = None
     tag: Name | None = None
     session: Name | None = None
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
@@ -102,7 +104,11 @@ class SpendAsked(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_field
 
 
 class Spend(msgspec.Struct, kw_only=True, frozen=True):
-    """Sums over a range of time, which is widened to whole minutes; whole hours or days where it is broken down."""
+    """Sums over a range of time, which is widened to whole minutes; whole hours or days where it is broken down.
+
+    Sums by the minute are kept for three days and those by the hour for a hundred: of older ones, the ends of the range
+    are those of the nearest hour or day. Months are those of the calendar, in UTC.
+    """
 
     since: Moment
     until: Moment
@@ -181,7 +187,7 @@ def spend(look: Look, asked: Asked) -> Answer:
 
 
 _SAME: Final = (
-    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "tag", "session",
+    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "arm", "tag", "session",
     "status", "status_class", "end", "error", "least_us",
 )  # fmt: skip
 
@@ -236,7 +242,7 @@ def _points(look: Look, per: Grain, of: Dimension | None, value: str | None, sta
     grain = GRAINS[per]
     if (end - start) // grain > MOST_POINTS:
         raise Unprocessable(f"that is more than {MOST_POINTS} of a {per}; ask for a shorter time", param="per")
-    span = rollups.Span(grain, start - start % grain, end + -end % grain)
+    span = rollups.Span(grain, begin_of(grain, start), after(grain, end))
     found = rollups.series(look.db, span, of, value, MEASURES)
     return [Point(start=datetime.fromtimestamp(point.start, UTC), **_sums(point.amounts)) for point in found]
 

@@ -35,6 +35,7 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     target: str | None = None
     provider: str | None = None
     operation: str | None = None
+    arm: str | None = None
     tag: str | None = None
     session: str | None = None
     status: int | None = None
@@ -73,7 +74,7 @@ class Page(msgspec.Struct, frozen=True):
 
 _SHOWN = (calls.c.seq, calls.c.record, calls.c.segment, calls.c.place, calls.c.body)
 _NAMED: tuple[Dimension, ...] = (
-    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation"
+    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "arm"
 )  # fmt: skip
 _PLAIN = ("status", "stream", "end", "basis", "pricing", "error")
 

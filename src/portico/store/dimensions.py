@@ -9,7 +9,7 @@ from portico.store.bulk import insert_missing
 from portico.store.tables import names
 
 Dimension = Literal[
-    "org", "team", "user", "key", "customer", "tag", "model", "target", "provider", "operation", "status"
+    "org", "team", "user", "key", "customer", "tag", "model", "target", "provider", "operation", "status", "arm"
 ]
 
 KINDS: dict[Dimension, int] = {
@@ -24,9 +24,10 @@ KINDS: dict[Dimension, int] = {
     "provider": 9,
     "operation": 10,
     "status": 11,
+    "arm": 12,
 }
 """The number of each dimension; they are in the store, and never given anew. `model` is as the caller asked for it;
-`status` is a class of them (`2xx`)."""
+`status` is a class of them (`2xx`); `arm` the side of a split that a call was given."""
 
 BY_HOUR: dict[Dimension, tuple[Dimension, ...]] = {
     "org": ("model", "provider", "status"),
@@ -35,7 +36,7 @@ BY_HOUR: dict[Dimension, tuple[Dimension, ...]] = {
     "key": ("model",),
     "customer": ("model",),
     "tag": ("model",),
-    "model": ("target", "status"),
+    "model": ("target", "status", "arm"),
     "target": ("status",),
     "provider": ("status",),
 }
@@ -45,7 +46,7 @@ BY_DAY: dict[Dimension, tuple[Dimension, ...]] = {
     "org": ("team", "key"),
     "team": ("user", "key", "customer", "tag"),
 }
-"""By what they can be shown day by day: dimensions of many."""
+"""By what they can be shown day by day, and month by month: dimensions of many."""
 
 LONGEST = 256
 """Characters of a value; what is behind them tells nothing apart."""

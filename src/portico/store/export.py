@@ -16,7 +16,7 @@ COUNTED = ("images", "characters", "seconds", "pages", "searches", "tool_uses")
 FIELDS = (
     "id", "time_ms", "org", "team", "user", "key", "customer", "session", "operation", "model", "alias", "target",
     "stream", "status", "end", "error", "message", "basis", "pricing", "price", "cost_nano_usd", "bound_nano_usd",
-    "over_bound", "first_byte_us", "total_us", "overhead_us", "cache", "guard",
+    "billed_nano_usd", "over_bound", "first_byte_us", "total_us", "overhead_us", "cache", "guard", "arm",
 )  # fmt: skip
 COLUMNS = (*FIELDS, "attempts", "tags", *TOKENS, *COUNTED)
 """The columns of CSV and Parquet. `attempts` is how many there were, `tags` are separated by spaces in CSV."""
@@ -26,6 +26,7 @@ _NUMBERS = {
     "status",
     "cost_nano_usd",
     "bound_nano_usd",
+    "billed_nano_usd",
     "first_byte_us",
     "total_us",
     "overhead_us",

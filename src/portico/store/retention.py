@@ -8,15 +8,17 @@ import os
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import Connection, Engine, delete, select, update
+from sqlalchemy import Connection, Engine, delete, func, select, update
 
 from portico.journal.reader import LAST_SEGMENTS
 from portico.journal.segments import segments as list_segments
-from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS
+from portico.store import bulk
+from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS, Dimension
 from portico.store.engine import durably, writing
+from portico.store.ingest import BREAKDOWN_COLUMNS
 from portico.store.rows import first_seq
 from portico.store.sums import DAY, HOUR, MINUTE
-from portico.store.tables import breakdowns, call_tags, calls, events, names, rollups, segments
+from portico.store.tables import PARTS, breakdowns, call_tags, calls, events, names, rollups, segments
 
 CHUNK = 2_000
 SCOPES = 200
@@ -106,7 +108,11 @@ def _prune_sums(engine: Engine, grain: int, before: int) -> None:
         with writing(engine).begin() as connection:
             old = (rollups.c.grain == grain) & (rollups.c.dimension == kind) & (rollups.c.bucket < before)
             connection.execute(delete(rollups).where(old))
-    by = BY_HOUR if grain == HOUR else BY_DAY if grain == DAY else {}
+    by: dict[Dimension, tuple[Dimension, ...]] = {}
+    if grain == HOUR:
+        by = BY_HOUR
+    elif grain == DAY:  # and what was folded into days
+        by = {scope: (*BY_HOUR.get(scope, ()), *BY_DAY.get(scope, ())) for scope in {**BY_HOUR, **BY_DAY}}
     for scope, dimensions in by.items():
         with engine.connect() as connection:
             numbers = connection.execute(select(names.c.id).where(names.c.kind == KINDS[scope])).scalars().all()
@@ -114,7 +120,28 @@ def _prune_sums(engine: Engine, grain: int, before: int) -> None:
             with writing(engine).begin() as connection:
                 for number in numbers[at : at + SCOPES]:
                     for dimension in dimensions:
-                        _prune_breakdown(connection, grain, number, KINDS[dimension], before)
+                        if grain == HOUR:
+                            _fold(connection, number, KINDS[dimension], before - before % DAY)
+                        else:
+                            _prune_breakdown(connection, grain, number, KINDS[dimension], before)
+
+
+def _fold(connection: Connection, scope: int, kind: int, before: int) -> None:
+    """Make of what a scope sums up to by the hour what it does by the day: nothing else has it by then."""
+    table = breakdowns.c
+    day = table.bucket - table.bucket % DAY
+    old = select(day, table.value, *(func.sum(table[name]) for name in PARTS)).where(
+        table.grain == HOUR, table.scope == scope, table.dimension == kind, table.bucket < before
+    )
+    rows = connection.execute(old.group_by(day, table.value)).all()
+    if rows:
+        bulk.add(
+            connection,
+            breakdowns,
+            BREAKDOWN_COLUMNS,
+            [(DAY, scope, kind, row[0], row[1], *map(int, row[2:])) for row in rows],
+        )
+        _prune_breakdown(connection, HOUR, scope, kind, before)
 
 
 def _prune_breakdown(connection: Connection, grain: int, scope: int, kind: int, before: int) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, select, union_all
 
 from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS, Dimension, number_of, values_of
 from portico.store.histogram import percentile
-from portico.store.sums import DAY, GRAINS, HOUR, MINUTE
+from portico.store.sums import DAY, GRAINS, HOUR, MINUTE, MONTH, after, begin_of
 from portico.store.tables import FIRSTS, PARTS, SUMS, TIMES, breakdowns, rollups
 
 Amounts = Mapping[str, int]
@@ -15,11 +15,13 @@ Amounts = Mapping[str, int]
 
 
 class Span(NamedTuple):
-    """From `start` to before `end`, in seconds since the epoch, in buckets of `grain` seconds."""
+    """From `start` to before `end`, in seconds since the epoch, in buckets of `grain`; its sums are taken off where
+    `sign` is -1."""
 
     grain: int
     start: int
     end: int
+    sign: int = 1
 
 
 class Point(NamedTuple):
@@ -36,29 +38,41 @@ class Share(NamedTuple):
     amounts: Amounts
 
 
-def spans(start: int, end: int, finest: int = MINUTE) -> list[Span]:
-    """Cover a range with as few buckets as can be, whole days in the middle; it is widened to the finest grain."""
-    start -= start % finest
-    end += -end % finest
+def spans(start: int, end: int, finest: int = MINUTE, coarsest: int = MONTH) -> list[Span]:
+    """Cover a range with as few buckets as can be; it is widened to the finest grain.
+
+    A part of a month is its days, or the month less its other days, whichever are fewer; and so on down. What is taken
+    off is always of a bucket that was added. Where the fine sums are gone by their age, an end of the range is that of
+    the nearest bucket there is.
+    """
+    start = begin_of(finest, start)
+    end = after(finest, end)
     covered: list[Span] = []
-    _cover(start, end, [grain for grain in reversed(GRAINS) if grain >= finest], covered)
+    _cover(start, end, [grain for grain in reversed(GRAINS) if finest <= grain <= coarsest], 1, covered)
     return sorted(covered, key=lambda span: span.start)
 
 
-def _cover(start: int, end: int, grains: Sequence[int], covered: list[Span]) -> None:
+def _cover(start: int, end: int, grains: Sequence[int], sign: int, covered: list[Span]) -> None:
     if start >= end:
         return
-    grain = grains[0]
-    first, last = start + -start % grain, end - end % grain
-    if first >= last or not grains[1:]:
-        if grains[1:]:
-            _cover(start, end, grains[1:], covered)
-        elif first < last:
-            covered.append(Span(grain, first, last))
+    grain, *finer = grains
+    if not finer:
+        covered.append(Span(grain, start, end, sign))
         return
-    covered.append(Span(grain, first, last))
-    _cover(start, first, grains[1:], covered)
-    _cover(last, end, grains[1:], covered)
+    first, last = _nearest(grain, start), _nearest(grain, end)
+    if first >= last:
+        _cover(start, end, finer, sign, covered)
+        return
+    covered.append(Span(grain, first, last, sign))
+    _cover(start, first, finer, sign, covered)
+    _cover(first, start, finer, -sign, covered)
+    _cover(last, end, finer, sign, covered)
+    _cover(end, last, finer, -sign, covered)
+
+
+def _nearest(grain: int, second: int) -> int:
+    below, above = begin_of(grain, second), after(grain, second)
+    return below if second - below <= above - second else above
 
 
 def total(
@@ -74,8 +88,8 @@ def total(
     chosen = _of(connection, dimension, value)
     if chosen is None:
         return dict.fromkeys(measures, 0)
-    query = select(*_summed(rollups, measures)).where(*chosen, _within(rollups, spans(start, end, finest)))
-    row = connection.execute(query).one()
+    found = _rows(rollups, chosen, spans(start, end, finest), measures)
+    row = connection.execute(select(*_summed(found, measures))).one()
     return {name: int(amount or 0) for name, amount in zip(measures, row, strict=True)}
 
 
@@ -92,7 +106,7 @@ def series(
         return []
     query = (
         select(rollups.c.bucket, *(rollups.c[name] for name in measures))
-        .where(*chosen, _within(rollups, [span]))
+        .where(*chosen, _within(rollups, span))
         .order_by(rollups.c.bucket)
     )
     return [Point(row[0], dict(zip(measures, row[1:], strict=True))) for row in connection.execute(query)]
@@ -109,15 +123,9 @@ def by(
     finest: int = HOUR,
 ) -> list[Share]:
     """Return the values of a dimension that sum up to most over a range."""
-    order = func.sum(rollups.c[largest])
-    query = (
-        select(rollups.c.value, *_summed(rollups, measures))
-        .where(rollups.c.dimension == KINDS[dimension], _within(rollups, spans(start, end, finest)))
-        .group_by(rollups.c.value)
-        .order_by(order.desc(), rollups.c.value)
-        .limit(limit)
-    )
-    return _shares(connection, connection.execute(query).all(), measures)
+    chosen = [rollups.c.dimension == KINDS[dimension]]
+    found = _rows(rollups, chosen, spans(start, end, finest), {*measures, "requests", largest}, "value")
+    return _shares(connection, _largest(connection, found, measures, largest, limit), measures)
 
 
 def broken_down(
@@ -138,18 +146,14 @@ def broken_down(
     number = number_of(connection, scope, value)
     if number is None:
         return []
-    query = (
-        select(breakdowns.c.value, *_summed(breakdowns, PARTS))
-        .where(
-            breakdowns.c.scope == number,
-            breakdowns.c.dimension == KINDS[dimension],
-            _within(breakdowns, [Span(grain, start - start % grain, end + -end % grain)]),
-        )
-        .group_by(breakdowns.c.value)
-        .order_by(func.sum(breakdowns.c[largest]).desc(), breakdowns.c.value)
-        .limit(limit)
-    )
-    return _shares(connection, connection.execute(query).all(), PARTS)
+    chosen = [breakdowns.c.scope == number, breakdowns.c.dimension == KINDS[dimension]]
+    if grain == HOUR:
+        # those of long ago are summed up by the day instead; see `retention`
+        covered = [*spans(start, end, HOUR, HOUR), *spans(start, end, DAY, DAY)]
+    else:
+        covered = spans(start, end, DAY)
+    found = _rows(breakdowns, chosen, covered, PARTS, "value")
+    return _shares(connection, _largest(connection, found, PARTS, largest, limit), PARTS)
 
 
 def broken_down_series(
@@ -165,7 +169,7 @@ def broken_down_series(
         .where(
             breakdowns.c.scope == number,
             breakdowns.c.dimension == KINDS[dimension],
-            _within(breakdowns, [Span(grain, start - start % grain, end + -end % grain)]),
+            _within(breakdowns, Span(grain, begin_of(grain, start), after(grain, end))),
         )
         .order_by(breakdowns.c.bucket)
     )
@@ -203,18 +207,43 @@ def _of(connection: Connection, dimension: Dimension | None, value: str | None) 
     return [rollups.c.dimension == KINDS[dimension], rollups.c.value == number]
 
 
-def _within(table: Table, covered: Iterable[Span]) -> ColumnElement[bool]:
-    return or_(
-        False,
-        *(
-            (table.c.grain == span.grain) & (table.c.bucket >= span.start) & (table.c.bucket < span.end)
-            for span in covered
-        ),
+def _within(table: Table, span: Span) -> ColumnElement[bool]:
+    return (table.c.grain == span.grain) & (table.c.bucket >= span.start) & (table.c.bucket < span.end)
+
+
+def _rows(
+    table: Table, chosen: list[ColumnElement[bool]], covered: Sequence[Span], measures: Iterable[str], *kept: str
+) -> FromClause:
+    """Return the rows of sums in all spans, with those to be taken off negative; of columns, `kept` and the measures.
+
+    A query for each span, one behind the other: asked for all at once, SQLite would look up none of them.
+    """
+    wanted = sorted(measures)
+    parts = [
+        select(*(table.c[name] for name in kept), *((table.c[name] * span.sign).label(name) for name in wanted)).where(
+            *chosen, _within(table, span)
+        )
+        for span in covered or [Span(DAY, 0, 0)]
+    ]
+    return union_all(*parts).subquery("sums")
+
+
+def _summed(found: FromClause, measures: Sequence[str]) -> list[ColumnElement[int]]:
+    return [func.sum(found.c[name]) for name in measures]
+
+
+def _largest(
+    connection: Connection, found: FromClause, measures: Sequence[str], largest: str, limit: int
+) -> Sequence[Sequence[int]]:
+    """Return the values of which there is anything, and what they sum up to; those with the most first."""
+    query = (
+        select(found.c.value, *_summed(found, measures))
+        .group_by(found.c.value)
+        .having(func.sum(found.c.requests) > 0)
+        .order_by(func.sum(found.c[largest]).desc(), found.c.value)
+        .limit(limit)
     )
-
-
-def _summed(table: Table, measures: Sequence[str]) -> list[ColumnElement[int]]:
-    return [func.sum(table.c[name]) for name in measures]
+    return connection.execute(query).all()
 
 
 def _shares(connection: Connection, rows: Sequence[Sequence[int]], measures: Sequence[str]) -> list[Share]:

@@ -22,6 +22,7 @@ COLUMNS = (
     "target",
     "provider",
     "operation",
+    "arm",
     "session",
     "status",
     "status_class",
@@ -41,10 +42,10 @@ COLUMNS = (
 )
 
 SINGLE = tuple(KINDS[each] for each in (
-    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "status"
+    "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "status", "arm"
 ))  # fmt: skip
 """The dimensions of which a call has one value at most, in the order in which they stand everywhere here."""
-_ORG, _TEAM, _USER, _KEY, _CUSTOMER, _MODEL, _TARGET, _PROVIDER, _OPERATION, _STATUS = SINGLE
+_ORG, _TEAM, _USER, _KEY, _CUSTOMER, _MODEL, _TARGET, _PROVIDER, _OPERATION, _STATUS, _ARM = SINGLE
 _TAG = KINDS["tag"]
 
 MOST = 1 << 53
@@ -113,6 +114,7 @@ def facts(record: Record) -> Facts:
         (_PROVIDER, clean(target.partition("/")[0])) if target else None,
         (_OPERATION, clean(record.operation)),
         (_STATUS, f"{status // 100}xx"),
+        (_ARM, clean(record.arm)) if record.arm else None,
     )
     tags = tuple(dict.fromkeys([(_TAG, clean(tag)) for tag in record.tags])) if record.tags else ()
     usage = record.usage
@@ -154,7 +156,7 @@ def row(
 ) -> tuple[Any, ...]:
     """Return the row of `calls`, in the order of `COLUMNS`; `single` are the numbers of the names, 0 for none."""
     call = told.record
-    org, team, user, key, customer, model, target, provider, operation, _ = single
+    org, team, user, key, customer, model, target, provider, operation, _, arm = single
     status = min(max(call.status, 0), 999)
     return (
         seq,
@@ -168,6 +170,7 @@ def row(
         target or None,
         provider or None,
         operation,
+        arm or None,
         clean(call.session) if call.session else None,
         status,
         status // 100,

@@ -1,6 +1,8 @@
-"""Sums of many calls, before they go into the store: by minute, hour and day, and by all that they are charted by."""
+"""Sums of many calls, before they go into the store: by minute, hour, day and month, and by all they are charted by."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from struct import Struct
 from typing import NamedTuple
 
@@ -9,11 +11,32 @@ from portico.store.rows import LANE, SINGLE
 from portico.store.tables import MEASURES, PARTS
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
-GRAINS = (MINUTE, HOUR, DAY)
+MONTH = 30 * DAY
+"""The name of the grain of calendar months, in UTC; none of them but a few has as many seconds."""
+GRAINS = (MINUTE, HOUR, DAY, MONTH)
 
 Row = tuple[int, ...]
 Combination = tuple[int, tuple[int, ...], tuple[int, ...]]
 """A minute, the numbers of a call's names (0 for none, in the order of `SINGLE`), those of its tags."""
+
+
+def begin_of(grain: int, second: int) -> int:
+    """Return the start of the bucket that a second is in."""
+    return _month_of(second // DAY) if grain == MONTH else second - second % grain
+
+
+def after(grain: int, second: int) -> int:
+    """Return the start of the first bucket that begins at a second or later."""
+    begin = begin_of(grain, second)
+    if begin == second:
+        return second
+    return begin + grain if grain != MONTH else _month_of((begin + 32 * DAY) // DAY)
+
+
+@lru_cache(512)
+def _month_of(day: int) -> int:
+    return int(datetime.fromtimestamp(day * DAY, UTC).replace(day=1).timestamp())
+
 
 _TAG = KINDS["tag"]
 _AT = {kind: at for at, kind in enumerate(SINGLE)}
@@ -36,7 +59,7 @@ def _pairs(by: Mapping[Dimension, Sequence[Dimension]]) -> _Pairs:
     )
 
 
-_BROKEN_DOWN = ((HOUR, _pairs(BY_HOUR)), (DAY, _pairs(BY_DAY)))
+_BROKEN_DOWN = ((HOUR, _pairs(BY_HOUR)), (DAY, _pairs(BY_DAY)), (MONTH, _pairs(BY_DAY)))
 
 
 class _Lanes:
@@ -88,7 +111,7 @@ class Sums:
             if grain != MINUTE:
                 coarser: dict[Row, int] = {}
                 for (kind, bucket, value), amount in sums.items():
-                    key = (kind, bucket - bucket % grain, value)
+                    key = (kind, begin_of(grain, bucket), value)
                     coarser[key] = coarser.get(key, 0) + amount
                 sums = coarser
             rows += [(grain, *key, *_WHOLE.apart(amount)) for key, amount in sorted(sums.items()) if amount]
@@ -106,7 +129,7 @@ class Sums:
         sums: dict[Row, int] = {}
         have = sums.get
         for (minute, single, tags), amount in self._parts.items():
-            bucket = minute - minute % grain
+            bucket = begin_of(grain, minute)
             for at, others, tagged in pairs.scopes:
                 scope = single[at]
                 if not scope:

@@ -65,7 +65,7 @@ calls = Table(
     Column("seq", Serial, primary_key=True, autoincrement=False),
     Column("id", Text, nullable=False, unique=True),
     *(Column(dimension, BigInteger) for dimension in (
-        "org", "team", "user", "key", "customer", "model", "target", "provider", "operation"
+        "org", "team", "user", "key", "customer", "model", "target", "provider", "operation", "arm"
     )),
     Column("session", Text),
     Column("status", SmallInteger, nullable=False),
@@ -88,7 +88,7 @@ calls = Table(
 it, as in the journal; the columns are what can be asked for. `place` is the offset in the segment, `body` the size of
 what stands there behind the record."""
 
-LEADS = ("customer", "key", "user", "team", "target", "model")
+LEADS = ("customer", "key", "user", "team", "target", "arm", "model")
 """Columns with an index of their own, from the one that usually tells most on."""
 
 for _lead in LEADS:
@@ -168,8 +168,8 @@ rollups = Table(
     *(Column(measure, BigInteger, nullable=False) for measure in MEASURES),
     sqlite_with_rowid=False,
 )
-"""Sums per minute, hour and day (`grain`, in seconds) over all calls (`dimension` and `value` are 0), and over those of
-each value of each dimension."""
+"""Sums per minute, hour, day and month (`grain`, see `sums`) over all calls (`dimension` and `value` are 0), and over
+those of each value of each dimension."""
 Index("ix_rollups_value", rollups.c.dimension, rollups.c.value, rollups.c.grain, rollups.c.bucket)
 
 breakdowns = Table(
@@ -183,8 +183,8 @@ breakdowns = Table(
     *(Column(measure, BigInteger, nullable=False) for measure in PARTS),
     sqlite_with_rowid=False,
 )
-"""Sums per hour or day over the calls of one value (`scope`: a team, a key …), by the values of another dimension: see
-`dimensions.BY_HOUR` and `BY_DAY`."""
+"""Sums per hour, day or month over the calls of one value (`scope`: a team, a key …), by the values of another
+dimension: see `dimensions.BY_HOUR` and `BY_DAY`."""
 
 events = Table(
     "events",
