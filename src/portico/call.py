@@ -40,7 +40,8 @@ class Call:
     where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
     keeps the reply. `bodies` says which of its bodies its record is to have. `delivered` is set where the caller hung
-    up after it had the last event of its stream.
+    up after it had the last event of its stream. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that
+    callers of LiteLLM read, where they are asked for.
     """
 
     received_ns = 0
@@ -74,6 +75,7 @@ class Call:
     status = 0
     error: str | None = None
     delivered = False
+    litellm: Any = None
     estimate = False
     dropped: Sequence[str] = ()
     refers: Sequence[tuple[str, str]] = ()

@@ -64,6 +64,7 @@ from portico.wire.exchange import Exchange
 if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
+    from portico.litellm_headers import LiteLLMHeaders
     from portico.resuming import Resuming
 
 ONE_TRY = Policy()
@@ -209,9 +210,12 @@ class Gateway:
         if not known.hashed:
             stand_in = upload[1].key if upload is not None else b""
             known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
+            known.litellm = known.litellm or snapshot.config.server.litellm_headers
         call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, call.arrived_ms / 1000)
         if snapshot.teams is not None:
             snapshot = snapshot.of(call.caller.team)
+        if known.litellm:
+            call.litellm = self._litellm_headers(snapshot)
         if route.provider is not None:
             snapshot.keys.check_passthrough(call.caller, route.provider)
         elif operation.local:
@@ -287,6 +291,11 @@ class Gateway:
             await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
         else:
             await self._replies.answer(exchange, call, arrival, target)
+
+    def _litellm_headers(self, snapshot: Snapshot) -> "LiteLLMHeaders":
+        from portico.litellm_headers import LiteLLMHeaders
+
+        return LiteLLMHeaders(snapshot, self.state, self._now)
 
     def _resuming(
         self,

@@ -15,10 +15,22 @@ class Known:
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
     is what they say of where the call is to go, None for nothing. `lines` are the headers that go on, by where they go
-    (see `Outgoing`).
+    (see `Outgoing`). With `litellm`, the reply is to have LiteLLM's headers.
     """
 
-    __slots__ = ("customer", "edition", "hashed", "kind", "lines", "query", "route", "said", "strict", "tags")
+    __slots__ = (
+        "customer",
+        "edition",
+        "hashed",
+        "kind",
+        "lines",
+        "litellm",
+        "query",
+        "route",
+        "said",
+        "strict",
+        "tags",
+    )
 
     def __init__(self, edition: int, route: Route) -> None:
         self.edition = edition
@@ -27,6 +39,7 @@ class Known:
         self.query = ""
         self.kind = b""
         self.strict = False
+        self.litellm = False
         self.customer: str | None = None
         self.said: Said | None = None
         self.tags: Sequence[tuple[str, str]] = ()
@@ -49,6 +62,7 @@ class Known:
         self.query = without_key(query) if "key=" in query else query
         self.kind = fields.get(b"content-type", b"")
         self.strict = fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
+        self.litellm = fields.get(b"x-portico-litellm-headers", b"").lower() in (b"true", b"1")
         self.customer = customer_named(fields)
         self.tags = tags_named(fields)
         self.said = said_of(fields, readable)

@@ -231,4 +231,6 @@ def signature(call: Call) -> bytes:
             lines = f"x-portico-estimate: true\r\n{lines}"
         cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
         lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
+    if call.litellm is not None:
+        lines += call.litellm.lines(call, overhead)
     return lines.encode("ascii", "backslashreplace")

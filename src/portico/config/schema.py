@@ -179,6 +179,13 @@ class Server(Closed, frozen=True):
     ] = 64 * 1024 * 1024
     drain: Annotated[Seconds, said("How long streams in flight may go on after a stop was asked for.")] = 30.0
     tls: Annotated[Tls | None, said("Serve HTTPS.")] = None
+    litellm_headers: Annotated[
+        bool,
+        said(
+            "Give every reply the `x-litellm-*` headers of LiteLLM's proxy too. A caller asks for them by the header "
+            "`x-portico-litellm-headers: true`."
+        ),
+    ] = False
     limits: Annotated[Limits, said("What a caller may send.")] = Limits()
     timeouts: Annotated[ServerTimeouts, said("How long a caller may take.")] = ServerTimeouts()
 

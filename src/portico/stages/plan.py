@@ -187,6 +187,19 @@ class Routes:
         assert isinstance(target, Target)
         return target
 
+    def deployment(self, name: str, target: str) -> str:
+        """Return LiteLLM's kind of id for one of the targets of a name: the entry of the configuration and its place.
+
+        The target itself, where the name is no entry's or the target is another one's.
+        """
+        match = None if name in self._aliases else self._patterns.find(name)
+        entry = name if match is None else match.pattern
+        alias = self._aliases.get(entry)
+        for place, one in enumerate(alias.targets if alias is not None else ()):
+            if (one.model if match is None else match.fill(one.model)) == target:
+                return f"{entry}.{place}"
+        return target
+
     def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call for this model may go of which nothing else is known, best first."""
         plain = self.plain(name, operation, 0)

@@ -155,8 +155,11 @@ class _Conversion:
             written = self.values.default_key("LITELLM_MASTER_KEY", to)
         if written is None and "LITELLM_MASTER_KEY" in self.values.environ:
             written = Scalar("${LITELLM_MASTER_KEY}", self.root.place)
+        server = self.draft.table("server", written.place if written is not None else self.root.place)
         if written is not None and written.text:
-            self.draft.table("server", written.place).rows["master_key"] = written
+            server.rows["master_key"] = written
+        # Who reads a reply of LiteLLM's reads them there.
+        server.rows["litellm_headers"] = Scalar("true", self.root.place, plain=True)
 
     # Providers and models
 

@@ -39,6 +39,8 @@ def _plain(node: Node) -> Any:
     if isinstance(node, Scalar):
         if not node.plain:
             return node.text
+        if node.text in ("true", "false"):
+            return node.text == "true"
         try:
             return int(node.text)
         except ValueError:
