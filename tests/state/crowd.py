@@ -1,7 +1,8 @@
 """A process that clears up after the dead and then lets a crowd of calls through, until it is killed or told to end.
 
 Before a call is settled, what its provider served is appended to this owner's own log, as the provider's books would
-have it. Run as: crowd.py FOLDER SEED. It prints a line for every round, and ends when its standard input does.
+have it. Run as: crowd.py FOLDER SEED [patient]. It prints a line for every round, and ends when its standard input
+does. Who is patient takes it that there is no room while somebody reads.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from portico.errors import StateFull
 from portico.rules import Bound, Rule, Window
 from portico.state.contract import Admission, Moment, Permit, Scope, Used
 from portico.state.on_lmdb import LmdbState
@@ -77,7 +79,12 @@ async def crowd(state: LmdbState, log: int, draw: random.Random) -> None:
         scopes = draw.choice(SCOPES)
         bound = draw.randrange(1, 10_000)
         name = f"{state.owner}-{number}"
-        answer = await state.admit(Admission(name, scopes, Bound(1, 1, bound), now(), name.encode()))
+        try:
+            answer = await state.admit(Admission(name, scopes, Bound(1, 1, bound), now(), name.encode()))
+        except StateFull:
+            if "patient" in sys.argv:
+                return
+            raise
         if not isinstance(answer, Permit):
             return
         if draw.random() < 0.1 and await state.extend(answer, Bound(1, 1, bound), now()) is None:

@@ -24,15 +24,16 @@ PROCESSES = 4
 class Crowd:
     """Processes that let calls through."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.folder = folder
+        self.more = more
         self.started = 0
         self.processes = [self.start() for _ in range(PROCESSES)]
 
     def start(self) -> subprocess.Popen[bytes]:
         self.started += 1
         return subprocess.Popen(
-            [sys.executable, crowd.__file__, str(self.folder), str(self.started)],
+            [sys.executable, crowd.__file__, str(self.folder), str(self.started), *self.more],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

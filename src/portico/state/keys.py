@@ -167,6 +167,10 @@ class Keys:
             assert value is not None
             _VERSION.pack_into(self._shared, 0, _VERSION.unpack(value)[0])
 
+    def tidy(self) -> None:
+        """Give back the places of readers that died: they keep old pages in use, and the file would grow."""
+        self._env.reader_check()
+
     def close(self) -> None:
         """Close the files."""
         self._opened.close()

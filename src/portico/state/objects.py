@@ -126,6 +126,10 @@ class Objects:
                 here = cursor.prev()
         return found
 
+    def tidy(self) -> None:
+        """Give back the places of readers that died."""
+        self._env.reader_check()
+
     def close(self) -> None:
         """Close the file, once what is being written is."""
         with self._lock:

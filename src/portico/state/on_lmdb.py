@@ -256,6 +256,8 @@ class LmdbState:
 
     def tidy(self, at: Moment) -> None:
         """Do what has to be done every second. Raises StateUnavailable where the file is not the others' any more."""
+        self.keys.tidy()
+        self.objects.tidy()
         self.ledger.tidy(at)
 
     # Counters
