@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import Any, Literal
 
 from portico.dialects.operations import Operation, Route
-from portico.record import AttemptRecord, Basis, End, Pricing, Record
+from portico.record import AttemptRecord, Basis, Compared, End, Pricing, Record
 from portico.rules import Bound, Holder
 from portico.state.contract import Permit
 from portico.types import Usage
@@ -80,6 +80,9 @@ class Call:
     dropped: Sequence[str] = ()
     refers: Sequence[tuple[str, str]] = ()
     stores = False
+    shadow: Any = None
+    shadow_of: str | None = None
+    compared: Compared | None = None
     first_byte_ns = 0
     waited_ns = 0
 
@@ -149,5 +152,7 @@ class Call:
             record.over_bound = True
         if self.dropped:
             record.dropped = tuple(self.dropped)
+        if self.shadow_of is not None:
+            record.shadow_of, record.compared = self.shadow_of, self.compared
         record.message = self.message
         return record

@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from portico.dialects.translate import Translation
     from portico.litellm_headers import LiteLLMHeaders
     from portico.resuming import Resuming
+    from portico.shadow import Shadows
 
 ONE_TRY = Policy()
 """A request that passes through is tried once."""
@@ -106,6 +107,7 @@ class Gateway:
         self.ready = False
         self._relay = Relay(self.client, relay) if relay is not None else None
         self._draw: Callable[[], float] = random.random
+        self._shadows: Shadows | None = None
         self._replies = Replies(self.state, self.settling, self.client.fetch)
         self._objects = ObjectCalls(self.state, self.settling, self.client.fetch, now, self._replies)
 
@@ -166,6 +168,8 @@ class Gateway:
     async def close(self) -> None:
         """Close the connections to providers and write the last records."""
         self.ready = False
+        if self._shadows is not None:
+            await self._shadows.close()
         await self.client.close()
         self.settling.close()
         if self._lines is not None:
@@ -202,6 +206,8 @@ class Gateway:
             raise
         finally:
             self.settling.end(call)
+            if call.shadow is not None:
+                self._shadowing().follow(call.shadow, call)
 
     async def _serve(self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known) -> None:
         """Take a call through its stages. Raises PorticoError for what its caller is to be told."""
@@ -253,6 +259,8 @@ class Gateway:
             if detour is not None:
                 hedging = detour.hedging
                 others = elsewhere(detour, call, outgoing, known, snapshot, self._draw, self._now)
+                if detour.shadow is not None:
+                    call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, snapshot, known.said)
         fetch = self.client.fetch
         arrival, target = await attempt_all(targets, outgoing, call, policy, fetch, extend, others, hedging)
         if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
@@ -291,6 +299,14 @@ class Gateway:
             await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
         else:
             await self._replies.answer(exchange, call, arrival, target)
+
+    def _shadowing(self) -> "Shadows":
+        """Return what copies calls, loaded when the first one is to be copied."""
+        if self._shadows is None:
+            from portico.shadow import Shadows
+
+            self._shadows = Shadows(self.state, self.settling, self.client.fetch, self._now, self._draw)
+        return self._shadows
 
     def _litellm_headers(self, snapshot: Snapshot) -> "LiteLLMHeaders":
         from portico.litellm_headers import LiteLLMHeaders

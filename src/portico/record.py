@@ -45,6 +45,35 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
     basis: Basis | None = None
 
 
+class Side(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One of two answers to the same question: where it is from, what it cost and took, and what it is in short.
+
+    `characters` is the length of its text; `calls` are the tools that it calls.
+    """
+
+    target: str
+    cost_nano_usd: int | None = None
+    first_byte_us: int | None = None
+    total_us: int = 0
+    finish: str | None = None
+    characters: int | None = None
+    calls: tuple[str, ...] = ()
+
+
+class Compared(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A copied call beside the one that it is of, which a caller made of `model`.
+
+    `same_calls` says that both call the same tools with the same arguments, in the same order; both are None where an
+    answer is missing or cannot be read.
+    """
+
+    model: str
+    caller: Side
+    shadow: Side | None = None
+    same_finish: bool | None = None
+    same_calls: bool | None = None
+
+
 class Record(msgspec.Struct, omit_defaults=True):
     """One call, however it ended.
 
@@ -53,7 +82,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     the wait for providers. `key`, `team`, `org` and `user` are ids (for a key of the configuration, its name);
     `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
     `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
-    `arm` is the side of a split that the call was given.
+    `arm` is the side of a split that the call was given. `shadow_of` is the id of the call that this is a copy of, and
+    `compared` what both came to.
     """
 
     id: str
@@ -90,3 +120,5 @@ class Record(msgspec.Struct, omit_defaults=True):
     message: str | None = None
     billed_nano_usd: int | None = None
     arm: str | None = None
+    shadow_of: str | None = None
+    compared: Compared | None = None

@@ -209,9 +209,11 @@ class Replies:
 
 
 def keep(call: Call, body: bytes) -> None:
-    """Keep the body of a reply for the record of its call, where bodies are kept."""
+    """Keep the body of a reply for the record of its call, where bodies are kept, and for a copy of it."""
     if call.bodies != "none":
         call.reply_body = body
+    if call.shadow is not None:
+        call.shadow.reply = body
 
 
 def signature(call: Call) -> bytes:

@@ -65,7 +65,8 @@ async def stream(
     passed = Passed()
     consume = watch.relay(passed.through(write))
     kept: list[bytes] = []
-    keeping: Callable[[Consume], Consume] = functools.partial(copied, kept=kept) if call.bodies != "none" else unchanged
+    wanted = call.bodies != "none" or call.shadow is not None
+    keeping: Callable[[Consume], Consume] = functools.partial(copied, kept=kept) if wanted else unchanged
     consume = keeping(consume)
     if resuming is not None:
         consume = resuming.watched(consume, arrival)

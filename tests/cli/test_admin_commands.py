@@ -12,7 +12,7 @@ import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 
-from portico.cli import portico
+from portico.cli import portico, shadows
 from portico.cli.admin_show import dollars
 from portico.config.load import load_plain
 from portico.control.admin import Admin
@@ -140,3 +140,20 @@ def test_no_gateway_is_said_plainly(run: Any, tmp_path: Path) -> None:
 )
 def test_money_is_written_out_exactly(nano: int | None, text: str) -> None:
     assert dollars(nano) == text
+
+
+def test_copies_are_listed_and_where_there_are_none_it_says_so(run: Any) -> None:
+    empty = run("shadows", "--model", "smart")
+    assert (empty.exit_code, empty.output) == (0, "No call was copied in that time.\n")
+    assert json.loads(run("shadows", "--json").stdout)["items"] == []
+
+
+def test_a_row_of_copies_says_how_often_both_agree_and_what_they_cost() -> None:
+    side = {"cost_nano_usd": 3_000_000_000, "total_us_p95": 1_234_567}
+    other = {"cost_nano_usd": None, "total_us_p95": None}
+    item = {
+        "model": "smart", "target": "one/m", "shadow": "two/m", "copies": 1200, "served": 1100, "compared": 1000,
+        "same_finish": 995, "same_calls": 0, "caller": side, "copy": other,
+    }  # fmt: skip
+    shown = ["smart", "one/m", "two/m", "1,200", "100", "99.5%", "0.0%", "$3.00", "", "1,235 ms", ""]
+    assert [text(item) for _, text in shadows.COLUMNS] == shown

@@ -113,6 +113,7 @@ GOOD = [
     "budgets: [{usd: 1, per: month, for: {model: 'a/*', team: [b]}, each: [customer], alerts: [50]}]",
     "retries: {'on': ['429', 5xx], attempts: 3}",
     "retries: {'on': [429]}",
+    "providers: {a: }\nmodels: {m: {targets: [a/x], shadow: {to: a/y, share: 5%}, hedge: {share: 0.1}}}",
     "providers: {a: }\nprices: {a/b: {input: 1, output: 0.5, cache_read: 0.1}}",
     "x-anchors: [anything]",
 ]
@@ -139,6 +140,7 @@ BAD = [
     "budgets: [{usd: 1, each: [color]}]",
     "keys: {a: {key: sk-a123456789abcdefg, bodies: some}}",
     "retries: {'on': [never]}",
+    "providers: {a: }\nmodels: {m: {targets: [a/x], shadow: {to: a/y, share: 5 of 100}}}",
     "prices: {a/b: {input: 1}}",
 ]
 

@@ -287,6 +287,33 @@ MISTAKES = [
         2,
         "no provider is called 'opnai'; did you mean 'openai'",
     ),
+    (
+        "providers: {openai: }\nmodels: {m: {targets: [openai/x], shadow: {to: openia/y, share: 5%}}}",
+        2,
+        "models.m.shadow.to: nothing is called 'openia/y'",
+    ),
+    (
+        "providers: {openai: }\nmodels: {m: {targets: [openai/x], shadow: {to: openai/y, share: 5 percent}}}",
+        2,
+        "a share such as `5%`",
+    ),
+    ("providers: {openai: }\nmodels: {m: {targets: [openai/x], shadow: {to: openai/y, share: 150%}}}", 2, "too large"),
+    (
+        (
+            "providers: {openai: }\nteams: {ops: }\n"
+            "models: {m: {targets: [openai/x], shadow: {to: openai/y, share: 1, team: opps}}}"
+        ),
+        3,
+        "no team is called 'opps'; did you mean 'ops'?",
+    ),
+    (
+        (
+            "providers: {openai: }\nkeys: {shadow: sk-0123456789abcdefg}\n"
+            "models: {m: {targets: [openai/x], shadow: {to: openai/y, share: 1}}}"
+        ),
+        2,
+        "copies of calls are charged to a key of this name",
+    ),
     ("providers: {openai: }\nmodels: {m: {targets: []}}", 2, "models.m.targets: at least one is needed"),
     ("providers: {openai: }\nmodels: {m: }", 2, "models.m: expected a table"),
     ("providers: {openai: }\nmodels: {m: {strategy: wieghted, targets: [openai/x]}}", 2, "did you mean 'weighted'?"),
@@ -380,6 +407,16 @@ def test_every_path_has_its_line(tmp_path: Path) -> None:
 
 def test_the_variables_used_are_known(tmp_path: Path) -> None:
     assert loaded(tmp_path, "server: {host: '${HOST:-h}', port: ${PORT}}").variables == ("HOST", "PORT")
+
+
+@pytest.mark.parametrize(
+    ("written", "share"), [("5%", 0.05), ("0.05", 0.05), ("12.5%", 0.125), ("100%", 1.0), ("0", 0.0)]
+)
+def test_a_share_may_be_written_as_a_part_of_a_hundred(tmp_path: Path, written: str, share: float) -> None:
+    text = f"providers: {{a: }}\nmodels: {{m: {{targets: [a/x], shadow: {{to: a/y, share: {written}}}}}}}"
+    shadow = loaded(tmp_path, text).config.models["m"].shadow
+    assert shadow is not None
+    assert shadow.share == share
 
 
 def test_what_is_loaded_is_what_the_schema_says(tmp_path: Path) -> None:

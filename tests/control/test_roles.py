@@ -35,7 +35,7 @@ EXPECTED: dict[str, str] = {
     "list_corrections": "oavb",
     "list_records": "oatmvb", "read_record": "oatmvb", "explain_record": "oatmvb", "explain_call": "oatmvb",
     "read_spend": "oatmvb",
-    "list_events": "oavb", "list_audit": "oa", "verify_audit": "oa", "read_me": "oatmvb",
+    "list_events": "oavb", "read_shadows": "oavb", "list_audit": "oa", "verify_audit": "oa", "read_me": "oatmvb",
 }  # fmt: skip
 LETTERS: dict[Role, str] = {
     "owner": "o", "admin": "a", "team_admin": "t", "member": "m", "viewer": "v", "billing": "b",

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("portico.cli.explain", "Say where a call would go and why, without sending it."),
     "logs": ("portico.cli.logs", "Show calls as they were recorded."),
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
+    "shadows": ("portico.cli.shadows", "Set copies of calls beside the calls that they are of."),
     "audit": ("portico.cli.audit", "Show who changed what, and check the chain of changes."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),

@@ -13,6 +13,7 @@ DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 _VARIABLE = {"type": "string", "pattern": r"\$\{"}
 _DURATION = {"type": "string", "pattern": f"^(?:{units.NUMBER}|{units.DURATION})$"}
+_SHARE = rf"^{units.NUMBER}%$"
 _TIME = {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}"}
 _PERIOD = f"^(?:{'|'.join(get_args(Every))}|{units.NUMBER}|{units.DURATION})$"
 _SIZE = {"type": "string", "pattern": f"^(?:{units.NUMBER}|{units.SIZE})$"}
@@ -72,6 +73,8 @@ def _value(value: Schema) -> Schema:
         return {**about, "anyOf": [value, _DURATION, _VARIABLE]}
     if mark == "size":
         return {**about, "anyOf": [value, _SIZE, _VARIABLE]}
+    if mark == "share":
+        return {**about, "anyOf": [value, {"type": "string", "pattern": _SHARE}, _VARIABLE]}
     if mark == "time":
         return {**about, "anyOf": [_TIME, _VARIABLE]}
     if mark == "period":

@@ -277,7 +277,7 @@ class _Fitter:
     def _float(self, node: Node, kind: inspect.FloatType, path: Path, marks: str) -> Any:
         if marks == "time":
             return self._time(node, path)
-        what = "a duration such as `30s`" if marks == "duration" else "a number"
+        what = {"duration": "a duration such as `30s`", "share": "a share such as `5%`"}.get(marks, "a number")
         if not isinstance(node, Scalar) or empty(node):
             return self._wrong(node, path, f"expected {what}")
         if marks == "duration":
@@ -285,6 +285,8 @@ class _Fitter:
                 return units.duration(node.text)
             except ValueError as error:
                 return self._wrong(node, path, f"expected {what}, not {_quoted(node)}; {error}")
+        if marks == "share" and node.text.endswith("%") and _FLOAT.match(node.text[:-1]):
+            return self._bounded(float(node.text[:-1]) / 100, kind, node, path)
         if not _FLOAT.match(node.text) or not (node.plain or node.variables):
             hint = " (without quotes)" if _FLOAT.match(node.text) else ""
             return self._wrong(node, path, f"expected {what}, not {_quoted(node)}{hint}")

@@ -18,6 +18,8 @@ RESERVED: Final = frozenset({"v1", "v1beta", "v1beta1", "v2", "model", "livez", 
 """First steps of the gateway's own paths; a provider of such a name could not be reached by its path."""
 
 SHORT_KEY: Final = 16
+SHADOW: Final = "shadow"
+"""The key that copies of calls are charged to."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
@@ -190,16 +192,30 @@ class _Meaning:
             self._target(name, target["model"], (*where, "model"))
         for index, rule in enumerate(model.get("rules", ())):
             self._rule(rule, (*path, "rules", index))
+        if model.get("shadow") is not None:
+            self._shadow(model["shadow"], (*path, "shadow"))
+
+    def _shadow(self, shadow: Data, path: Path) -> None:
+        self._leads(shadow.get("to"), (*path, "to"))
+        team, teams = shadow.get("team"), self.data.get("teams", {})
+        if team is not None and team not in teams:
+            message = f"no team is called {safe(team)!r}{self.report.nearest(team, teams)}"
+            self._error((*path, "team"), message, reveal=True)
+        if SHADOW in self.data.get("keys", {}):
+            self._error(("keys", SHADOW), "copies of calls are charged to a key of this name; call it otherwise")
+
+    def _leads(self, name: str | None, path: Path) -> None:
+        """Report a name that leads nowhere."""
+        if name is not None and name not in self.models and name.partition("/")[0] not in self.providers:
+            hint = self.report.nearest(name, self.models) or "; name one of `models`, or `provider/model`"
+            self._error(path, f"nothing is called {safe(name)!r}{hint}", reveal=True)
 
     def _rule(self, rule: Data | None, path: Path) -> None:
         if rule is None:
             return
         if rule.get("use") is None and rule.get("require") is None:
             self._error(path, "a rule says where calls go with `use`, what targets must have with `require`, or both")
-        used = rule.get("use")
-        if used is not None and used not in self.models and used.partition("/")[0] not in self.providers:
-            hint = self.report.nearest(used, self.models) or "; name one of `models`, or `provider/model`"
-            self._error((*path, "use"), f"nothing is called {safe(used)!r}{hint}", reveal=True)
+        self._leads(rule.get("use"), (*path, "use"))
         for provider in (rule.get("require") or {}).get("providers", ()):
             if provider is not None and provider not in self.providers:
                 hint = self.report.nearest(provider, self.providers)

@@ -35,6 +35,7 @@ editors.
 - **Durations** are seconds, or a number with a unit: `500ms`, `30s`, `2m`, `1h`, `1d`, `1h30m`.
 - **Times** are a day or a day and a time: `2026-12-31`, `2026-12-31T18:00:00+01:00`; in UTC where no zone is named.
 - **Periods** are `minute`, `hour`, `day`, `week`, `month` or `forever`, or a duration of whole seconds.
+- **Shares** are numbers from 0 to 1, or of a hundred: `0.05`, `5%`.
 - **Sizes** are bytes, or a number with a unit: `64KB`, `64MB`, `1GiB`. A kilobyte is 1024 bytes.
 - **`include: [more.yaml]`** at the top level merges other files into this one; paths are relative to the file that says
   so. Tables are merged; a value that two files set is an error that names both places.
@@ -162,6 +163,8 @@ def _default(field: inspect.Field) -> str:
         return "—"
     if mark == "duration":
         return f"`{units.render_duration(float(value))}`"
+    if mark == "share":
+        return f"`{float(value) * 100:g}%`"
     if mark == "size":
         return f"`{units.render_size(int(value))}`"
     if isinstance(value, tuple):

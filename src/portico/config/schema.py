@@ -17,6 +17,8 @@ from portico.rules import Dimension, Mode
 Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"x-portico": "duration"})]
 Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"x-portico": "size"})]
 Rate = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1, extra_json_schema={"x-portico": "share"})]
+"""A part of a whole, from 0 to 1; a file may write `5%`."""
 Secret = Annotated[str, Meta(min_length=1, extra_json_schema={"x-portico": "secret"})]
 Instant = Annotated[float, Meta(ge=0, extra_json_schema={"x-portico": "time"})]
 """Seconds since the epoch; a file writes `2026-12-31` or `2026-12-31T18:00:00+01:00` (UTC where it says no zone)."""
@@ -383,6 +385,21 @@ class Hedge(Closed, frozen=True):
     ] = 0.05
 
 
+class Shadow(Closed, frozen=True):
+    """Copy a share of the calls that were served to another target, once their callers have their answers.
+
+    A copy has a record of its own (`shadow_of`) under the key `shadow`: it is charged to that key, and to `team`, and
+    never to the caller. Where the two have no room for it, or too many copies are under way, it is not sent.
+    """
+
+    to: Annotated[str, said("Where copies go: a name of `models` or `provider/model`.")]
+    share: Annotated[Share, said("Which share of the calls is copied.")]
+    team: Annotated[str | None, said("The team that pays for copies, with its limits and budgets.")] = None
+    at_once: Annotated[
+        int, said("Copies that one worker has under way at most; what comes beyond is not copied.", ge=1, le=1000)
+    ] = 8
+
+
 class Model(Closed, frozen=True):
     """A model name of your own, and where calls to it go.
 
@@ -408,6 +425,7 @@ class Model(Closed, frozen=True):
     ] = False
     fallbacks: Annotated[Fallbacks, said("Other targets, by why these could not serve a call.")] = Fallbacks()
     hedge: Annotated[Hedge | None, said("Ask a second target where the first is slow to answer.")] = None
+    shadow: Annotated[Shadow | None, said("Copy a share of its calls to another target, to compare.")] = None
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
     sticky: Annotated[
         Literal["key", "user", "session", "customer"],

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from portico import __version__
-from portico.control import credentials, events, history, keys, members, observed, planning, repricing
+from portico.control import credentials, events, history, keys, members, observed, planning, repricing, shadows
 from portico.control.admin import Look
 from portico.control.objects import changing, listing, making, reading, removing
 from portico.control.replies import NewKeyReply, Page, Rotation, Secret, listed, patch, wish
@@ -215,6 +215,11 @@ def _observed() -> Iterator[Route]:
         method="POST", path="/api/v1/explain", name="explain_call", allow=EVERYBODY, reads=planning.plan,
         about="Where a call would go and why, without sending it: every target, what it would cost, what bounds it.",
         takes=Question, gives=planning.Planned, may=(403, 404), group="routing",
+    )  # fmt: skip
+    yield Route(
+        method="GET", path="/api/v1/shadows", name="read_shadows", allow=SEES, reads=shadows.report,
+        about="Set copies of calls (`shadow` of a model) beside the calls that they are of, summed up.",
+        query=shadows.ShadowsAsked, gives=shadows.Report, group="routing",
     )  # fmt: skip
     yield Route(
         method="GET", path="/api/v1/spend", name="read_spend", about="Sum up what calls used and cost.",

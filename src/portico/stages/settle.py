@@ -184,6 +184,12 @@ class Settling:
         if done is not None:
             done(settled)
 
+    def note(self, event: Event) -> None:
+        """Note what people want to hear of, besides what settlements tell."""
+        if self._journal is not None:
+            self._journal.note(event)
+            self._later(_nothing)
+
     def _later(self, act: Callable[[], None]) -> None:
         """Act once what has been appended is written, and on the disk where it has to be."""
         self._waiting.append(act)

@@ -1,4 +1,4 @@
-"""What a model name has besides its plain targets: others by the reason why these cannot serve, and hedges."""
+"""What a model name has besides its plain targets: others by why these cannot serve, hedges, and copies."""
 
 from collections.abc import Mapping
 
@@ -10,13 +10,14 @@ NONE = schema.Fallbacks()
 
 
 class Detour:
-    """The fallbacks and the hedges of one model name."""
+    """The fallbacks and the hedges of one model name, and where a share of its calls is copied to."""
 
-    __slots__ = ("fallbacks", "hedging")
+    __slots__ = ("fallbacks", "hedging", "shadow")
 
     def __init__(self, said: schema.Model) -> None:
         self.fallbacks = said.fallbacks
         self.hedging = Hedging(said.hedge) if said.hedge is not None else None
+        self.shadow = said.shadow
 
     def __repr__(self) -> str:
         return f"<Detour {self.fallbacks!r} {self.hedging!r}>"
@@ -33,7 +34,7 @@ class Detours:
     def __init__(self, models: Mapping[str, schema.Model]) -> None:
         found = {name: Detour(said) for name, said in models.items()}
         self._by_name = found
-        self.any = any(each.hedging is not None or each.fallbacks != NONE for each in found.values())
+        self.any = any(each.hedging or each.shadow or each.fallbacks != NONE for each in found.values())
         self._patterns = Patterns(models)
 
     def __repr__(self) -> str:
