@@ -2,7 +2,8 @@
 
 Two figures each. `plan` is what is read of the call (`Facts`) and its targets in order; `routed` is all that the
 gateway does for a call whose model needs planning (`plan_call`). The call is a chat of 1 KB with a limit of 200 tokens,
-made with a key; the targets have prices, health that was measured, and no rests.
+made with a key; the targets have prices, health that was measured, and no rests. With `--kilobytes 14 --affinity` it is
+a turn of a conversation that is kept together.
 """
 
 import argparse
@@ -30,13 +31,8 @@ from portico.wire.client import Client
 KINDS: Final = (*sorted(STRATEGIES), "score", "split", "weighted")
 """All strategies."""
 PATH: Final = "/v1/chat/completions"
-BODY: Final[Mapping[str, Any]] = {
-    "messages": [
-        {"role": "system", "content": "You answer questions about the weather. " * 10},
-        {"role": "user", "content": "Will it rain tomorrow in the north? " * 15},
-    ],
-    "max_tokens": 200,
-}
+SYSTEM: Final = "You answer questions about the weather. "
+ASKED: Final = "Will it rain tomorrow in the north? "
 
 
 class Figure(msgspec.Struct, frozen=True):
@@ -47,7 +43,7 @@ class Figure(msgspec.Struct, frozen=True):
     routed: float
 
 
-def measure(targets: int, rounds: int = 25, repeats: int = 2000, **more: Any) -> list[Figure]:
+def measure(targets: int, rounds: int = 25, repeats: int = 2000, kilobytes: int = 1, **more: Any) -> list[Figure]:
     """Return the figures of all strategies over so many targets: the best of `rounds`, each of `repeats` calls.
 
     `more` is said of each name besides its strategy and targets.
@@ -65,11 +61,26 @@ def measure(targets: int, rounds: int = 25, repeats: int = 2000, **more: Any) ->
     loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
     chance = random.Random(1)
     try:
+        body = {
+            "messages": [
+                {"role": "system", "content": SYSTEM * 10 * kilobytes},
+                {"role": "user", "content": ASKED * 15 * kilobytes},
+            ],
+            "max_tokens": 200,
+        }
         client, healths = Client(loop=loop), Healths()
         upstreams = {
             name: Upstream(resolve(name, at, {}), client, config.prices) for name, at in config.providers.items()
         }
-        routes = Routes(config.models, upstreams, config.timeouts, config.routing, health=healths, secret=b"secret")
+        routes = Routes(
+            config.models,
+            upstreams,
+            config.timeouts,
+            config.routing,
+            health=healths,
+            secret=b"secret",
+            caches=healths.caches,
+        )
         now = time.monotonic()
         for name in names:
             health = healths(name)
@@ -77,15 +88,15 @@ def measure(targets: int, rounds: int = 25, repeats: int = 2000, **more: Any) ->
                 health.answered(now, chance.uniform(0.2, 2.0), size, streamed=True)
                 health.answered(now, chance.uniform(2.0, 9.0), size, streamed=False)
                 health.spoke(now, chance.uniform(0.002, 0.02), size)
-        return [_figure(routes, kind, rounds, repeats) for kind in KINDS]
+        return [_figure(routes, kind, body, rounds, repeats) for kind in KINDS]
     finally:
         loop.close()
 
 
-def _figure(routes: Routes, kind: str, rounds: int, repeats: int) -> Figure:
+def _figure(routes: Routes, kind: str, said: Mapping[str, Any], rounds: int, repeats: int) -> Figure:
     found = route("POST", PATH, {})
     assert found is not None
-    body = msgspec.json.encode({"model": kind, **BODY})
+    body = msgspec.json.encode({"model": kind, **said})
     asked = peek(found.operation, body, b"application/json")
     outgoing = Outgoing(found.operation, [], "", body, asked, 0)
     call = Call(found)
@@ -120,10 +131,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--targets", type=int, default=20)
     parser.add_argument("--rounds", type=int, default=25)
+    parser.add_argument("--kilobytes", type=int, default=1)
+    parser.add_argument("--affinity", action="store_true")
     given = parser.parse_args()
-    print(f"µs of one core, {given.targets} targets")
+    more = {"affinity": True} if given.affinity else {}
+    print(f"µs of one core, {given.targets} targets, {given.kilobytes} KB")
     print(f"{'strategy':<20}{'plan':>8}{'routed':>8}")
-    for figure in measure(given.targets, given.rounds):
+    for figure in measure(given.targets, given.rounds, kilobytes=given.kilobytes, **more):
         print(f"{figure.strategy:<20}{figure.plan:>8.2f}{figure.routed:>8.2f}")
 
 

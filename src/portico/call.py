@@ -36,7 +36,8 @@ class Call:
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
     cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here.
-    `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `why` says why it goes
+    `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `kept` is told
+    where it was served (`upstream.caches.Kept`), None where that counts for nothing; `why` says why it goes
     where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
     keeps the reply. `bodies` says which of its bodies its record is to have. `delivered` is set where the caller hung
@@ -54,6 +55,7 @@ class Call:
     arm: str | None = None
     session: str | None = None
     wish: Any = None
+    kept: Any = None
     why: str | None = None
     named_by_list = False
     permit: Permit | None = None

@@ -52,6 +52,7 @@ from portico.state.supplies import Supplies
 from portico.streaming import stream
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
+from portico.upstream.caches import Caches
 from portico.upstream.health import Healths
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
@@ -100,6 +101,8 @@ class Gateway:
         self._now = now
         self._seen = -1
         self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
+        if rests is not None:
+            self.healths.caches = Caches(rests.with_name("prompts"))
         self.snapshot = self._made(config, version)
         self._descriptor = records
         self._lines: Records | None = None

@@ -77,7 +77,13 @@ class Snapshot:
             if provider.team_keys == "required":
                 self.upstreams[name] = self.upstreams[name].closing(NO_TEAM_KEY % name)
         self.routes = Routes(
-            config.models, self.upstreams, config.timeouts, config.routing, health=healths, secret=secret
+            config.models,
+            self.upstreams,
+            config.timeouts,
+            config.routing,
+            health=healths,
+            secret=secret,
+            caches=healths.caches if any(model.recalls for model in config.models.values()) else None,
         )
         detours = Detours(config.models)
         self.detours = detours if detours.any else None

@@ -7,7 +7,7 @@ import pytest
 from tests.plan.routing import KEY, Healths, facts, routes
 
 from portico.plan.branch import Branch, Way
-from portico.plan.candidate import Candidate
+from portico.plan.candidate import LOW, Candidate, mark_of
 from portico.plan.facts import Facts
 from portico.plan.health import Untried
 from portico.providers.prices_schedule import price
@@ -90,7 +90,9 @@ def test_the_cheapest_target_depends_on_what_the_call_is_and_on_what_is_cached()
     warm = Candidate(None, "p/w", price(cached), Untried())
     branch = Branch("m", [KIDS[0], warm], "lowest_cost")
     assert order(branch, facts("m", input_tokens=10_000, output_tokens=10))[0] == "a"
-    assert order(branch, facts("m", input_tokens=10_000, cached={"p/w": 9_900}, output_tokens=10))[0] == "w"
+    assert (
+        order(branch, facts("m", input_tokens=10_000, cached={mark_of("p/w") & LOW: 9_900}, output_tokens=10))[0] == "w"
+    )
 
 
 def test_what_a_call_is_said_to_cost_is_what_it_will_be_charged() -> None:
@@ -99,7 +101,7 @@ def test_what_a_call_is_said_to_cost_is_what_it_will_be_charged() -> None:
     tiered = price({"input": 3_000_000, "output": 15_000_000, "input>200000": 6_000_000, "cache_read": 300_000})
     one = Candidate(None, "p/m", tiered)
     for size, cached in ((1000, 0), (1000, 800), (300_000, 100_000)):
-        known = facts("m", input_tokens=size, cached={"p/m": cached}, output_tokens=50)
+        known = facts("m", input_tokens=size, cached={mark_of("p/m") & LOW: cached}, output_tokens=50)
         used = Usage(input=size - cached, cache_read=cached, output=50)
         assert one.cost(known) // 1000 == cost(tiered, used)
 

@@ -431,7 +431,20 @@ class Model(Closed, frozen=True):
         Literal["key", "user", "session", "customer"],
         said("Who keeps an arm of a `split`: the key, the user, the session or the customer; without one, drawn."),
     ] = "key"
+    affinity: Annotated[
+        bool | None,
+        said(
+            "Whether calls of one conversation stay where its prompt is cached, as long as that is worth it, under the "
+            "strategies `weighted`, `round_robin`, `least_busy`, `power_of_two`, `lowest_latency` and "
+            "`highest_throughput`. `lowest_cost` and `score` count what is cached in the price unless it is false."
+        ),
+    ] = None
     rules: Annotated[tuple[RoutingRule, ...], said("What holds for certain calls to it.")] = ()
+
+    @property
+    def recalls(self) -> bool:
+        """Whether it counts which conversation a call belongs to."""
+        return self.affinity is True or (self.affinity is None and self.strategy in ("lowest_cost", "score"))
 
 
 class Routing(Closed, frozen=True):

@@ -8,6 +8,7 @@ import msgspec
 
 from portico.config import schema
 from portico.plan import strategies
+from portico.plan.affinity import KEEPING, kept
 from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
 
@@ -21,7 +22,9 @@ class Way(msgspec.Struct):
     """What a plan is made with, and what it comes to: the arm, why targets were left out, which rules held.
 
     `now` is the clock of `Health.sampled`; `secret` keys the arms of splits. `find` finds what a rule sends a call to.
-    `aside` is where a target is noted that is left out, by name; None where nobody asks.
+    `kept` says why a target stands before the first of its strategy: it has the conversation's prompt in its cache
+    (`warm`), or is where the conversation belongs (`home`). `aside` is where a target is noted that is left out, by
+    name; None where nobody asks.
     """
 
     draw: Callable[[], float]
@@ -33,20 +36,27 @@ class Way(msgspec.Struct):
     aside: dict[str, str] | None = None
     held: list[str] | None = None
     advance: bool = True
+    kept: str | None = None
 
 
 class Branch:
-    """One name and its targets. Besides the strategies of the schema there is `drawn`: one by weight, and no other."""
+    """One name and its targets. Besides the strategies of the schema there is `drawn`: one by weight, and no other.
+
+    `recalls` is true where what is cached of a conversation counts: in the price, or because it is `affine`, and calls
+    stay where the cache is warm.
+    """
 
     __slots__ = (
         "_all",
         "_rivals",
         "_turn",
+        "affine",
         "arms",
         "flat",
         "kids",
         "leaves",
         "name",
+        "recalls",
         "rules",
         "scoring",
         "sticky",
@@ -65,6 +75,7 @@ class Branch:
         sticky: str = "key",
         scoring: schema.Scoring | None = None,
         rules: Sequence["Rule"] = (),
+        affinity: bool | None = None,
     ) -> None:
         self.name = name
         self.kids = tuple(kids)
@@ -74,6 +85,9 @@ class Branch:
         self.sticky = sticky
         self.scoring = scoring if scoring is not None else schema.Scoring()
         self.rules = tuple(rules)
+        self.affine = affinity is True and strategy in KEEPING
+        counts = strategy == "lowest_cost" or (strategy == "score" and self.scoring.cost > 0)
+        self.recalls = self.affine or (counts and affinity is not False)
         self.flat = all(isinstance(kid, Candidate) for kid in self.kids)
         found: dict[str, Candidate] = {}
         for kid in self.kids:
@@ -115,6 +129,8 @@ class Branch:
             if len(kids) == 1:
                 return list(kids)
             ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
+            if self.affine:
+                way.kept = kept(self._rivals.candidates, ranked, facts, self.strategy, self.weights)
             if self.strategy == "drawn":
                 del ranked[1:]
             return [kids[index] for index in ranked]
@@ -132,6 +148,8 @@ class Branch:
         if not any(weights):
             weights = [1.0] * len(places)
         ranked = self._rank(strategies.Rivals(heads), weights, places, facts, way)
+        if self.affine:
+            way.kept = kept(heads, ranked, facts, self.strategy, weights)
         if self.strategy == "drawn":
             return groups[ranked[0]]
         found: dict[str, Candidate] = {}

@@ -5,10 +5,13 @@ from typing import Any
 
 from portico.config import schema
 from portico.config.wildcard import matches
+from portico.hashing import blake2b
 from portico.plan.facts import Facts
 from portico.plan.health import Health, Untried
 from portico.providers.prices_schedule import Price
 
+LOW = 0xFFFFFFFF
+"""The half of a mark that stands for a target where it is remembered."""
 UNKNOWN_COST = 1 << 62
 """Pico-dollars of a call whose price nobody knows: dearer than any."""
 SLUGS = {
@@ -28,7 +31,8 @@ class Candidate:
     `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `flat` is true where its
     price is the same for every size of a call, `named` where no entry of the configuration holds it: a caller named it
     as `provider/model`. `sent` is when a call of each size class was last to go here first, `passed` how many went by
-    since it should be measured anew.
+    since it should be measured anew. `mark` stands for its name among hashes: 32 bits for what is
+    remembered of it, 64 in all.
     """
 
     __slots__ = (
@@ -41,6 +45,7 @@ class Candidate:
         "health",
         "input_rate",
         "kind",
+        "mark",
         "max_output",
         "model",
         "name",
@@ -68,6 +73,7 @@ class Candidate:
     ) -> None:
         self.target = target
         self.name = name
+        self.mark = mark_of(name)
         self.provider, _, self.model = name.partition("/")
         self.sent = [0.0] * 4
         self.passed = [0] * 4
@@ -104,7 +110,7 @@ class Candidate:
         price = self.price
         if price is None:
             return UNKNOWN_COST
-        cached = min(facts.cached.get(self.name, 0), facts.input_tokens) if facts.cached is not None else 0
+        cached = self.cached(facts)
         rates = price.rates
         for tier in price.tiers:
             if facts.input_tokens <= tier.above:
@@ -112,6 +118,10 @@ class Candidate:
             rates = tier.rates
         fresh = facts.input_tokens - cached
         return fresh * rates.input + cached * rates.cache_read + facts.output_tokens * rates.output
+
+    def cached(self, facts: Facts) -> int:
+        """Return how many of a call's tokens are expected to be in the cache here."""
+        return min(facts.cached.get(self.mark & LOW, 0), facts.input_tokens) if facts.cached is not None else 0
 
     def latency(self, facts: Facts) -> float:
         """Return the seconds that an answer is expected to take here; 0 where nothing was measured."""
@@ -156,6 +166,11 @@ class Candidate:
             if self.capabilities is None or ability not in self.capabilities:
                 return f"a rule requires {ability}"
         return None
+
+
+def mark_of(name: str) -> int:
+    """Return the number that stands for a target among hashes, of 64 bits."""
+    return int.from_bytes(blake2b(name.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
 
 
 def wanted(facts: Facts) -> Iterable[str]:

@@ -20,7 +20,8 @@ class Plan(msgspec.Struct):
     """Where a call goes, best first, and why.
 
     `aside` are the targets that it does not go to, with the reason. `held` are the rules that held. `enforced` are
-    fields of the body that a Portkey config puts in place of the call's. `wish` is what else the caller wants.
+    fields of the body that a Portkey config puts in place of the call's. `wish` is what else the caller wants. `kept`
+    is that of `Way`.
     """
 
     candidates: list[Candidate]
@@ -29,6 +30,7 @@ class Plan(msgspec.Struct):
     held: list[str] = []
     enforced: Mapping[str, Any] = NOTHING
     wish: Wish | None = None
+    kept: str | None = None
 
     @property
     def targets(self) -> list[Any]:
@@ -66,7 +68,7 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
         raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
-    return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish)
+    return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish, way.kept)
 
 
 def unfit(

@@ -4,11 +4,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
 from portico.plan.health import size_class
+
+if TYPE_CHECKING:
+    from portico.plan.conversation import Conversation
 
 TYPES: Final[Mapping[str, str]] = {
     "budget_left": "double",
@@ -87,13 +90,18 @@ def _late(find: "Callable[[Facts], Found]") -> "Found":
 class Facts:
     """What is known of one call. `members` is the top level of its body; `size` its class (see `health`).
 
+    `conversation` is what it is a turn of, where that counts; `warm` the target that has its prompt in a cache,
+    `cached` how many of its tokens, by target: both by the lower half of their marks (see `Candidate`).
+
     An attribute that is found out of the body is read at its first use; whoever knows it may set it instead. What most
     calls lack stands at the class, and costs a call nothing.
     """
 
     members: Members | None
     budget_left = 1.0
-    cached: Mapping[str, int] | None = None
+    cached: Mapping[int, int] | None = None
+    conversation: "Conversation | None" = None
+    warm: int | None = None
     customer = ""
     headers: Mapping[str, str] = MappingProxyType({})
     key = ""

@@ -9,7 +9,7 @@ from typing import Final
 
 from portico.config.schema import Scoring
 from portico.hashing import blake2b
-from portico.plan.candidate import UNKNOWN_COST, Candidate
+from portico.plan.candidate import LOW, UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
 
 Draw = Callable[[], float]
@@ -104,7 +104,7 @@ def costs(rivals: Rivals, facts: Facts) -> list[float]:
     found = [into * input_rate + out * output_rate for input_rate, output_rate in rates]
     if facts.cached is not None:
         for place, candidate in enumerate(rivals.candidates):
-            if candidate.name in facts.cached:
+            if candidate.mark & LOW in facts.cached:
                 found[place] = candidate.cost(facts)
     return found
 

@@ -15,13 +15,15 @@ from portico.dialects.limits import overlaid, spared
 from portico.dialects.request import Peek
 from portico.errors import ConfigError, Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
-from portico.plan.branch import Branch, Kid, Way, ordered, resting_last
+from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
 from portico.plan.candidate import Candidate
-from portico.plan.choose import Plan, choose
+from portico.plan.choose import NOTHING, Plan, choose
+from portico.plan.conversation import conversation_of
 from portico.plan.facts import BYTES_PER_TOKEN, Facts, tagged
 from portico.plan.health import HealthOf
 from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
+from portico.upstream.caches import Caches, Kept
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target, Upstream
 
@@ -65,13 +67,15 @@ class Known(msgspec.Struct, frozen=True):
     """What a name leads to, for one operation, and which calls need no closer look.
 
     A request of up to `roomy` bytes fits every target. `fussy` is true where some target is known to lack a capability
-    that a call might need. `fixed` are the targets in order, where that is the same for every call.
+    that a call might need. `recalls` is true where it counts which conversation a call belongs to. `fixed` are the
+    targets in order, where that is the same for every call.
     """
 
     kid: Kid
     roomy: int
     fussy: bool
     fixed: Sequence[Target] | None
+    recalls: bool = False
 
 
 class Finders(dict[str, Callable[[str], Kid]]):
@@ -110,6 +114,7 @@ class Routes:
         health: HealthOf | None = None,
         secret: bytes = b"",
         now: Callable[[], float] = time.monotonic,
+        caches: Caches | None = None,
     ) -> None:
         self._aliases = aliases
         self._patterns = Patterns(aliases)
@@ -119,6 +124,8 @@ class Routes:
         self._health = health
         self._secret = secret
         self._now = now
+        self._caches = caches
+        self._kinds = {name: upstream.provider.like for name, upstream in upstreams.items()}
         self._known: dict[tuple[str, str], Known] = {}
         self._owners: dict[str, list[str]] = {}
         for upstream in upstreams.values():
@@ -224,7 +231,8 @@ class Routes:
                 fixed = [leaf.target for leaf in leaves]
             if len(self._known) >= self._bound:
                 self._known.clear()
-            known = self._known[name, operation] = Known(kid, roomy, fussy, fixed)
+            recalls = self._caches is not None and self._recalls(kid)
+            known = self._known[name, operation] = Known(kid, roomy, fussy, fixed, recalls)
         return known
 
     def plan(
@@ -249,10 +257,13 @@ class Routes:
             if remembered is not None and (
                 self._serves_all(remembered, facts) if remembered.fussy else len(facts.body) <= remembered.roomy
             ):
+                if remembered.recalls:
+                    self._recall(facts)
                 way = Way(draw, self._now(), self._secret, self._find[operation])
                 found = ordered(remembered.kid, facts, way, None)
                 if found:
-                    return Plan(resting_last(found) if found[0].health.resting else found, way.arm)
+                    found = resting_last(found) if found[0].health.resting else found
+                    return Plan(found, way.arm, {}, [], NOTHING, None, way.kept)
         held: list[str] = []
         way = Way(draw, self._now(), self._secret, self._find[operation])
         way.advance, way.held = not explain, held
@@ -260,10 +271,12 @@ class Routes:
         asked, wish = self._suffixed(facts.model, wish)
         if used is None and wish is None and config is None and not explain:
             known = self.known(asked, operation)
+            if known.recalls:
+                self._recall(facts)
             if not requires and self._serves_all(known, facts):
                 found = ordered(known.kid, facts, way, None)
                 if found:
-                    return Plan(resting_last(found), way.arm, {}, held)
+                    return Plan(resting_last(found), way.arm, {}, held, NOTHING, None, way.kept)
         enforced: Mapping[str, object] = {}
         if used is not None:
             kids = [self.known(used, operation).kid]
@@ -288,6 +301,8 @@ class Routes:
                 if may is not None:
                     may(other)
                 kids.append(self.known(other, operation).kid)
+        if self._caches is not None and facts.conversation is None and any(map(self._recalls, kids)):
+            self._recall(facts)
         plan = choose(kids, facts, way, requires, wish)
         plan.enforced = enforced
         return plan
@@ -307,6 +322,28 @@ class Routes:
                 if rule.condition.text not in held:
                     held.append(rule.condition.text)
         return requires, used
+
+    def _recalls(self, kid: Kid) -> bool:
+        """Return whether it counts for a name which conversation a call belongs to; of rules' names, it may."""
+        if isinstance(kid, Candidate):
+            return False
+        for branch in walked(kid):
+            used = (self._aliases.get(rule.use or "") for rule in branch.rules)
+            if branch.recalls or any(alias is not None and alias.recalls for alias in used):
+                return True
+        return False
+
+    def _recall(self, facts: Facts) -> None:
+        """Find which conversation a call belongs to, and what is known of it."""
+        facts.conversation = conversation_of(facts, self._secret)
+        if facts.conversation is not None and self._caches is not None:
+            facts.warm, facts.cached = self._caches.expected(facts.conversation)
+
+    def kept(self, facts: Facts) -> Kept | None:
+        """Return what is to be remembered of a call once it has been served; None for nothing."""
+        if facts.conversation is None or self._caches is None:
+            return None
+        return Kept(self._caches, facts.conversation, facts.cached, self._kinds)
 
     def _serves_all(self, known: Known, facts: Facts) -> bool:
         if len(facts.body) > known.roomy:
@@ -422,6 +459,7 @@ class Routes:
             sticky=alias.sticky,
             scoring=alias.score,
             rules=self._rules_of[entry],
+            affinity=alias.affinity,
         )
 
     def _candidate(self, target: Target, declared: schema.Target | None) -> Candidate:
@@ -524,8 +562,10 @@ def plan_call(
     budget_left: Callable[[Target], float],
 ) -> Sequence[Target]:
     """Return where a call goes of which more is known than its model, best first; note on it what that comes to."""
-    plan, _ = planned(call, outgoing, routes, said, path, draw, may, budget_left)
+    plan, facts = planned(call, outgoing, routes, said, path, draw, may, budget_left)
     call.arm, call.wish = plan.arm, plan.wish
+    if facts.conversation is not None:
+        call.kept = routes.kept(facts)
     if said is not None and said.why:
         call.why = told(plan)[:LONGEST_ROUTE]
     return plan.targets
@@ -633,6 +673,8 @@ def told(plan: Plan) -> str:
     parts = [", then ".join(candidate.name for candidate in plan.candidates)]
     if plan.arm is not None:
         parts.append(f"arm {plan.arm}")
+    if plan.kept is not None:
+        parts.append("its prompt is cached there" if plan.kept == "warm" else "where its conversation belongs")
     parts += [f"not {name}: {why}" for name, why in plan.aside.items()]
     parts += [f"by the rule {text}" for text in plan.held]
     return "; ".join(" ".join(part.split()) for part in parts)

@@ -45,6 +45,8 @@ def settle(call: Call, usage: Usage | None, price: Price | None) -> None:
     if usage is None:
         call.basis = "unknown"
         return
+    if call.kept is not None and call.target is not None:
+        call.kept.served(call.target, usage)
     charged = charge(price, usage, call.arrived_ms / 1000)
     call.cost = charged.cost
     call.basis = "reported"

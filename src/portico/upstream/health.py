@@ -14,6 +14,7 @@ import msgspec
 from portico.config import schema
 from portico.hashing import blake2b
 from portico.providers.auth.scheme import Auth
+from portico.upstream.caches import Caches
 from portico.upstream.keyring import Credential, Keyring
 from portico.upstream.shared import SharedRests, hashed
 from portico.upstream.spread import Spread
@@ -251,7 +252,8 @@ class Healths:
 
     A provider that is declared otherwise than before begins anew: what failed at another address says nothing. With
     `shared`, rests are told to the other workers, and `listen` takes over theirs. `whole` has those that this is a part
-    of: a team that has keys of its own has health of its own with them.
+    of: a team that has keys of its own has health of its own with them. `caches` is what is known of prompts that
+    targets have cached.
     """
 
     def __init__(
@@ -263,6 +265,7 @@ class Healths:
     ) -> None:
         self.clock = clock
         self.shared = shared
+        self.caches = Caches(clock=clock)
         self.parts: dict[str, Healths] = {}
         self._bound = bound
         self._whole = whole

@@ -27,26 +27,8 @@ class SharedRests:
     """The rests that workers tell each other. Times are seconds of the monotonic clock, the same for all of them."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            size = (_HEAD + 2 * ROWS) * 8
-            # Blocks are taken now: a full disk would be a signal later, not an error.
-            if sys.platform == "linux":
-                os.posix_fallocate(descriptor, 0, size)
-            else:
-                os.ftruncate(descriptor, size)
-            self._map = mmap.mmap(descriptor, size)
-        finally:
-            os.close(descriptor)
-        self._words = memoryview(self._map).cast("Q")
+        self._map, self._words = mapped(path, _HEAD + 2 * ROWS)
         self._seen = 0
-        boot = hashed(_BOOT.read_text() if _BOOT.exists() else "")
-        if self._words[0] != boot:
-            # The clock has begun anew with the machine.
-            for place in range(_HEAD, len(self._words)):
-                self._words[place] = 0
-            self._words[0] = boot
 
     def __repr__(self) -> str:
         return f"<SharedRests {sum(1 for _ in self._rows())} rows>"
@@ -88,6 +70,30 @@ class SharedRests:
         for place in range(_HEAD, len(words), 2):
             if words[place]:
                 yield words[place], words[place + 1] / 1e9
+
+
+def mapped(path: Path, count: int) -> tuple[mmap.mmap, memoryview]:
+    """Return a file that all workers have mapped, as words of 64 bits. The first says of which boot its times are.
+
+    A file of an earlier boot is emptied: the clock has begun anew with the machine. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        # Blocks are taken now: a full disk would be a signal later, not an error.
+        if sys.platform == "linux":
+            os.posix_fallocate(descriptor, 0, count * 8)
+        else:
+            os.ftruncate(descriptor, count * 8)
+        made = mmap.mmap(descriptor, count * 8)
+    finally:
+        os.close(descriptor)
+    words = memoryview(made).cast("Q")
+    boot = hashed(_BOOT.read_text() if _BOOT.exists() else "")
+    if words[0] != boot:
+        words[1:] = memoryview(bytes((count - 1) * 8)).cast("Q")
+        words[0] = boot
+    return made, words
 
 
 def hashed(name: str) -> int:
