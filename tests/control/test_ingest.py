@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from journal.examples import record
 from portico.control import ingest as module
-from portico.control.ingest import Ingest
+from portico.control.ingest import PATIENCE, YIELD_AT_MOST, Ingest, stand_back
 from portico.journal import Event, Journal
 from portico.journal.segments import segments
 from portico.record import Record
@@ -129,7 +129,7 @@ def test_at_rest_nothing_of_the_store_is_loaded(tmp_path: Path) -> None:
     program = """
 import sys
 from pathlib import Path
-from portico.control.ingest import Ingest
+from portico.control.ingest import PATIENCE, YIELD_AT_MOST, Ingest, stand_back
 reading = Ingest(Path(sys.argv[1]))
 assert reading.turn() is False
 print(sorted({name.partition(".")[0] for name in sys.modules} & {"sqlalchemy", "alembic", "sqlite3", "zstandard"}))
@@ -453,3 +453,16 @@ def test_killed_readers_and_writers_cost_nothing(tmp_path: Path, url: str) -> No
 @pytest.mark.timeout(1800)
 def test_a_hundred_killed_readers_and_writers_cost_nothing(tmp_path: Path, url: str) -> None:
     killing(tmp_path, url, 100, seed=2)
+
+
+@pytest.mark.parametrize(
+    ("took", "worked", "behind", "left"),
+    [
+        pytest.param(0.3, 0.3, 0.0, 0.0, id="a core of its own"),
+        pytest.param(0.5, 0.1, 1.0, YIELD_AT_MOST, id="most of the core is taken"),
+        pytest.param(0.1, 0.02, 1.0, 2.0, id="a short turn"),
+        pytest.param(3.0, 0.3, PATIENCE, 0.0, id="too far behind to wait any longer"),
+    ],
+)
+def test_records_stand_back_where_calls_want_the_core(took: float, worked: float, behind: float, left: float) -> None:
+    assert stand_back(took, worked, behind) == left

@@ -44,7 +44,8 @@ CAREFUL_FOR = 100
 CROWDED = 2.0
 """How many times what it worked a turn may take, before it is taken to be in somebody's way."""
 YIELD = 20.0
-"""How many times what such a turn took is left to others."""
+"""How many times what such a turn took is left to others, but for no longer than"""
+YIELD_AT_MOST = 10.0
 PATIENCE = 60.0
 """Seconds behind from which on nobody is let past any more."""
 NICE = 10
@@ -194,9 +195,7 @@ class Ingest:
             pause = SOON if more else min(pause * 1.5, LATE)
             wait = 0.0 if more else pause
             took, worked = time.perf_counter() - began, time.thread_time() - worked
-            if took > CROWDED * worked and self.lag.seconds < PATIENCE:
-                # Somebody else wants this core: calls go before their records.
-                wait = max(wait, min(YIELD * took, LATE))
+            wait = max(wait, stand_back(took, worked, self.lag.seconds))
             if wait:
                 self._leave.wait(wait)
         self._shut()
@@ -392,6 +391,16 @@ class Ingest:
         self._write(
             [Piece(piece.name, piece.owner, piece.begin, piece.end, (), False, 1 + piece.damaged, size + piece.lost)]
         )
+
+
+def stand_back(took: float, worked: float, behind: float) -> float:
+    """Return the seconds to leave to others after a turn that took so long, of which so much was work.
+
+    Calls go before their records: where the core is wanted by somebody else, they wait, until they are too far `behind`.
+    """
+    if took <= CROWDED * worked or behind >= PATIENCE:
+        return 0.0
+    return min(YIELD * took, YIELD_AT_MOST)
 
 
 def brief(error: Exception) -> str:
