@@ -19,7 +19,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portico import __version__
 from portico.call import Call, Extend
 from portico.config.schema import Config
 from portico.dialects.errors import render_error
@@ -36,6 +35,7 @@ from portico.journal.journal import Journal
 from portico.known import Known
 from portico.objects import ObjectCalls
 from portico.planning import arrived, elsewhere, planned
+from portico.probes import READY, probe, without_control
 from portico.records import Records
 from portico.replying import Replies, signature
 from portico.rules import Bound
@@ -356,15 +356,10 @@ class Gateway:
     async def _other(self, exchange: Exchange) -> None:
         """Answer health checks, and pass on everything else to control."""
         path = exchange.path
-        if path in ("/livez", "/readyz"):
-            rebuilding = not self.state.rebuilt
-            ready = path == "/livez" or (self.ready and not rebuilding)
-            body = b'{"status":"%b","version":"%b","configuration":%d}' % (
-                b"ok" if ready else b"rebuilding" if self.ready and rebuilding else b"not ready",
-                __version__.encode(),
-                self.snapshot.version,
-            )
-            exchange.reply(200 if ready else 503, [(b"content-type", b"application/json")], body)
+        rebuilding = not self.state.rebuilt
+        told = probe(path, serving=self.ready, rebuilding=rebuilding, version=self.snapshot.version)
+        if told is not None:
+            exchange.reply(told[0], [(b"content-type", b"application/json")], told[1])
             return
         try:
             if self._relay is None or path == "*":
@@ -373,6 +368,9 @@ class Gateway:
         except PorticoError as error:
             if exchange.started:
                 exchange.abort()
+            elif path == READY:
+                status, body = without_control()
+                exchange.reply(status, [(b"content-type", b"application/json")], body)
             else:
                 refuse(exchange, error)
 

@@ -6,10 +6,8 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-import msgspec
-
 from portico.config.declared import declared
-from portico.config.schema import Config, Price, Provider
+from portico.config.schema import Config, Price
 from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
 from portico.stages.admit import Bounds
@@ -17,7 +15,7 @@ from portico.stages.authenticate import Keys
 from portico.stages.own import kept
 from portico.stages.plan import Routes
 from portico.state.contract import State
-from portico.state.supplies import NOTHING, StoredKey, StoredPrice, Supplies, parse_keys, parse_prices
+from portico.state.supplies import NOTHING, StoredPrice, Supplies, parse_keys, parse_prices, shared_of, with_stored
 from portico.team_keys import NAMES, TEAMS, TeamKeys
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
@@ -57,7 +55,7 @@ class Snapshot:
         prices = _prices(parse_prices(supplies.prices))
         keys = parse_keys(supplies.keys, secret)
         teams = TeamKeys(keys, config, healths)
-        providers = {name: _with_keys(each, _of(name, keys)) for name, each in config.providers.items()}
+        providers = {name: with_stored(each, shared_of(name, keys)) for name, each in config.providers.items()}
         healths.declare(config.breaker, providers)
         said = declared(config)
         self.keys = Keys(said.holders, secret, state.holder)
@@ -69,7 +67,7 @@ class Snapshot:
                 config.prices,
                 healths,
                 prices,
-                [f"{name}#{key.id}" for key in _of(name, keys)],
+                [f"{name}#{key.id}" for key in shared_of(name, keys)],
             )
             for name, provider in providers.items()
         }
@@ -118,18 +116,6 @@ class Snapshot:
                     self._known.clear()
                 self._known[(method, target)] = known
         return known
-
-
-def _of(provider: str, keys: Sequence[StoredKey]) -> list[StoredKey]:
-    return [key for key in keys if key.provider == provider and key.team is None]
-
-
-def _with_keys(provider: Provider, keys: Sequence[StoredKey]) -> Provider:
-    """Return a provider with keys of the store behind its own."""
-    if not keys:
-        return provider
-    own = (*provider.api_keys, *((provider.api_key,) if provider.api_key else ()))
-    return msgspec.structs.replace(provider, api_key=None, api_keys=(*own, *(key.secret for key in keys)))
 
 
 def _prices(found: Sequence[StoredPrice]) -> dict[str, list[tuple[int, Price]]]:

@@ -152,7 +152,11 @@ def test_import_prints_the_new_file_and_lists_what_is_left_out() -> None:
     done = run("import", "litellm", "litellm.yaml")
     assert done.exit_code == 0, done.output
     new = yaml.safe_load(done.stdout)
-    assert new == {"providers": {"openai": {"api_key": "${MY_KEY}"}}, "models": {"m": {"targets": ["openai/gpt-4o"]}}}
+    assert new == {
+        "server": {"litellm_headers": True},
+        "providers": {"openai": {"api_key": "${MY_KEY}"}},
+        "models": {"m": {"targets": ["openai/gpt-4o"]}},
+    }
     assert "not carried over, or worth a look (2)" in done.stderr
     assert "litellm.yaml:4:20: litellm_settings.drop_params:" in done.stderr
 

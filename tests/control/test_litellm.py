@@ -71,7 +71,10 @@ def test_teams_have_members_and_go_with_their_keys(api: Api, snapshot: NoSnapsho
     team = {"team_id": "core", "team_alias": "Core", "members_with_roles": [{"role": "admin", "user_id": "anna"}]}
     api("POST", "/team/new", team)
     added = api("POST", "/team/member_add", {"team_id": "core", "member": {"role": "user", "user_id": "bob"}}).json()
-    assert added["members_with_roles"] == [{"user_id": "anna", "role": "admin"}, {"user_id": "bob", "role": "user"}]
+    assert [(one["user_id"], one["role"]) for one in added["members_with_roles"]] == [
+        ("anna", "admin"),
+        ("bob", "user"),
+    ]
     key = api("POST", "/key/generate", {"team_id": "core"}).json()
     api("POST", "/team/block", {"team_id": "core"})
     assert held(snapshot, key["key"]).blocked
@@ -103,9 +106,27 @@ def test_users_customers_and_budgets(api: Api, snapshot: NoSnapshot) -> None:
 def test_what_happened_is_told_in_its_shapes(api: Api) -> None:
     assert api("GET", "/spend/logs").json() == []
     assert api("GET", "/global/spend").json() == {"spend": 0.0, "max_budget": None}
-    assert api("GET", "/model/info").json() == {"data": []}
+    assert [one["model_name"] for one in api("GET", "/model/info").json()["data"]] == ["openai/*"]
     assert api.as_(None)("GET", "/health/liveliness").json() == "I'm alive!"
     assert api.as_(None)("GET", "/health/readiness").json()["status"] == "healthy"
+
+
+def test_a_key_without_a_role_meets_every_route_as_the_table_says(api: Api) -> None:
+    own = {"/key/info", "/key/health", "/team/info", "/user/info", "/model/info", "/v1/model/info", "/health"}
+    assert {route.path for route in ROUTES if route.alone} == own
+    declared = api.as_("sk-portico-of-the-file-0001")
+    stored = api.as_(api("POST", "/key/generate", {"team_id": "declared", "user_id": "anna"}).json()["key"])
+    for route in ROUTES:
+        asked: Any = {"team_id": "declared"} if route.method == "POST" else None
+        path = route.path.replace("{key}", "nothing") + ("?team_id=declared" if route.path == "/team/info" else "")
+        for who in (declared, stored):
+            status = who(route.method, path, asked).status_code
+            if not route.alone:
+                assert status == 403, path
+            elif path != "/user/info" or who is stored:
+                assert status == 200, path
+    for path in ("keys", "me", "teams/declared", "records"):
+        assert stored("GET", path).status_code == 403
 
 
 def test_no_role_gets_in_where_the_table_does_not_say_so(api: Api, with_role: Grant) -> None:

@@ -8,21 +8,27 @@ import msgspec
 from portico.store.entities.rows import Where
 from portico.store.entities.things import Key, Role
 
-Level = Literal["all", "org", "team", "user"]
+Level = Literal["all", "org", "team", "user", "key"]
 
 
 class Actor(msgspec.Struct, frozen=True):
-    """Who asks. `id` is the key's, as the audit names it."""
+    """Who asks. `id` is the key's, as the audit names it.
+
+    One that is `alone` has no role in truth: it may read what concerns itself, where LiteLLM's routes let any key.
+    """
 
     id: str
     role: Role
     org: str | None = None
     team: str | None = None
     user: str | None = None
+    alone: bool = False
 
     @property
     def level(self) -> Level:
         """How far the actor reaches."""
+        if self.alone:
+            return "key"
         if self.role == "member":
             return "user"
         if self.role == "team_admin" or (self.role != "owner" and self.team is not None):
@@ -73,6 +79,9 @@ def reach(actor: Actor, kind: str) -> Where | None:
                 "membership": {"user": actor.user},
                 "key": {"user": actor.user} if actor.team is None else {"user": actor.user, "team": actor.team},
             }
+        case "key":
+            own = {"team": actor.team, "user": actor.user, "key": actor.id}
+            wheres = {kind: {"id": id} for kind, id in own.items() if id is not None}  # noqa: A001
     return wheres.get(kind)
 
 
@@ -81,9 +90,9 @@ def matches(where: Where | None, thing: object) -> bool:
     return where is not None and all(getattr(thing, name, None) == wanted for name, wanted in where.items())
 
 
-def actor_of(key: Key, org: str | None, membership: Role | None) -> Actor | None:
-    """Return the actor that a key stands for, None where it has no role. Its user's role in its team may raise it."""
+def actor_of(key: Key, org: str | None, membership: Role | None) -> Actor:
+    """Return the actor that a key stands for; one `alone` where it has no role. Its user's in its team may raise it."""
     if key.role is None:
-        return None
+        return Actor(key.id, "member", org, key.team, key.user, alone=True)
     role = membership if key.role == "member" and membership is not None else key.role
     return Actor(key.id, role, org, key.team, key.user)

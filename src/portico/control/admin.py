@@ -4,6 +4,7 @@ import contextlib
 import hmac
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Connection, Engine, text
@@ -37,6 +38,7 @@ class Admin:
     """The store, the state that it is published to, and what both are under. One for a control process.
 
     `now_ms` is the wall clock, in milliseconds since the epoch. `counters` reads those of the rows that it is given.
+    `rests` is the file in which workers tell each other what rests.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Admin:
         now_ms: Callable[[], int],
         snapshot: Snapshot | None = None,
         counters: Callable[[Sequence[str]], list[Counter]] | None = None,
+        rests: Path | None = None,
     ) -> None:
         self.engine = engine
         self.config = config
@@ -57,6 +60,7 @@ class Admin:
         self.now_ms = now_ms
         self.snapshot: Snapshot = snapshot or NoSnapshot()
         self.counters = counters or _no_counters
+        self.rests = rests
         self.chain = derived(secret, "audit")
         self._writing = threading.Lock()
         self._declared: tuple[Config, Declared] | None = None
@@ -111,12 +115,20 @@ class Admin:
 
     def actor(self, token: bytes) -> Actor:
         """Return who a key stands for here. Raises Unauthenticated, Forbidden."""
+        actor = self.caller(token)
+        if actor.alone:
+            raise Forbidden("this key calls models; the admin API takes the master key, or a key that has a role")
+        return actor
+
+    def caller(self, token: bytes) -> Actor:
+        """Return who any key stands for: one without a role is `alone`. Raises Unauthenticated."""
         master = self.config.server.master_key
         if master is not None and hmac.compare_digest(master.encode(), token):
             return MASTER
-        if any(hmac.compare_digest(key.key.encode(), token) for key in self.config.keys.values()):
-            raise Forbidden("this key calls models; the admin API takes the master key, or a key that has a role")
+        names = [name for name, key in self.config.keys.items() if hmac.compare_digest(key.key.encode(), token)]
         with self.reading() as db:
+            if names:
+                return self._declared_caller(db, names[0])
             id = tokens.holder_of(db, digest(token, self.secret), self.now_ms())  # noqa: A001
             key = None if id is None else rows.find(db, KINDS["key"], id)
             if not isinstance(key, Key):
@@ -126,10 +138,15 @@ class Admin:
             if holder.blocked or (holder.expires is not None and holder.expires * 1000 <= self.now_ms()):
                 raise Unauthenticated("the API key is blocked or has expired")
             member = compiler.find("membership", f"{key.team}/{key.user}") if key.team and key.user else None
-            actor = actor_of(key, holder.org, member.role if isinstance(member, Membership) else None)
-        if actor is None:
-            raise Forbidden("this key calls models; the admin API takes the master key, or a key that has a role")
-        return actor
+            return actor_of(key, holder.org, member.role if isinstance(member, Membership) else None)
+
+    def _declared_caller(self, db: Connection, name: str) -> Actor:
+        """Return who a key of the configuration stands for: nobody but itself. Raises Unauthenticated."""
+        key = declared_thing(self.config, "key", name)
+        assert isinstance(key, Key)
+        if key.blocked or (key.expires is not None and key.expires.timestamp() * 1000 <= self.now_ms()):
+            raise Unauthenticated("the API key is blocked or has expired")
+        return actor_of(key, Compiler(db, self.config).holder(key).org, None)
 
     def find_any(self, db: Connection, kind: str, id: str) -> Thing | None:  # noqa: A002  # the word of every API
         """Return an object, whoever declares it and whoever asks."""

@@ -132,7 +132,7 @@ def list_calls(look: Look, asked: Asked) -> Answer:
     query = asked.query
     assert isinstance(query, Calls)
     wanted = {name: value for name in _SAME if (value := getattr(query, name)) is not None}
-    for name, value in _own(look.actor).items():
+    for name, value in own(look.actor).items():
         if wanted.get(name, value) != value:
             return Answer(CallsPage(items=[]))
         wanted[name] = value
@@ -194,12 +194,12 @@ _SAME: Final = (
 
 def _call(look: Look, id: str) -> Record:  # noqa: A002  # the word of every API
     found = calls.find(look.db, id)
-    if found is None or any(getattr(found.record, name) != value for name, value in _own(look.actor).items()):
+    if found is None or any(getattr(found.record, name) != value for name, value in own(look.actor).items()):
         raise NotFound(f"there is no record of a call {id!r}")
     return found.record
 
 
-def _own(actor: Actor) -> dict[str, str]:
+def own(actor: Actor) -> dict[Dimension, str]:
     """Return what the calls have in common that an actor may see."""
     match actor.level:
         case "all":
@@ -210,6 +210,8 @@ def _own(actor: Actor) -> dict[str, str]:
             return {"team": actor.team or ""}
         case "user":
             return {"user": actor.user or ""} if actor.team is None else {"user": actor.user or "", "team": actor.team}
+        case "key":
+            return {"key": actor.id}
 
 
 def _scope(actor: Actor, query: SpendAsked) -> tuple[Dimension | None, str | None]:

@@ -37,6 +37,7 @@ def open_admin(data_dir: Path, config: Config, environ: Mapping[str, str] = os.e
         now_ms=lambda: time.time_ns() // 1_000_000,
         snapshot=state,
         counters=state.counters,
+        rests=data_dir / "state" / "rests",
     )
     admin.start()
     threading.Thread(target=go_on, args=[admin], name="corrections", daemon=True).start()

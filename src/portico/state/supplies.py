@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from portico.config.schema import Provider
 from portico.errors import StateUnavailable
 from portico.secret import derived
 
@@ -52,6 +53,20 @@ class Supplies(msgspec.Struct, frozen=True):
 
 
 NOTHING: Final = Supplies()
+
+
+def shared_of(provider: str, keys: Sequence[StoredKey]) -> list[StoredKey]:
+    """Return the keys for a provider that serve all calls."""
+    return [key for key in keys if key.provider == provider and key.team is None]
+
+
+def with_stored(provider: Provider, keys: Sequence[StoredKey]) -> Provider:
+    """Return a provider with keys of the store behind its own."""
+    if not keys:
+        return provider
+    own = (*provider.api_keys, *((provider.api_key,) if provider.api_key else ()))
+    return msgspec.structs.replace(provider, api_key=None, api_keys=(*own, *(key.secret for key in keys)))
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_prices = msgspec.msgpack.Decoder(tuple[StoredPrice, ...]).decode

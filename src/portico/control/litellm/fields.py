@@ -4,7 +4,7 @@ Its words are those of its management API (docs.litellm.ai, `proxy/virtual_keys`
 hold a caller to something and has no counterpart here is refused: leaving it out would allow more than was asked for.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -19,6 +19,8 @@ from portico.store.entities.things import Thing
 from portico.types import NANO
 
 Plain = dict[str, Any]
+Does = Callable[[Any, Plain], Any]
+"""What a route does, in a transaction that is begun for it, with what was said. Raises PorticoError."""
 
 SAME: Final[Mapping[str, Mapping[str, str]]] = {
     "key": {
@@ -51,6 +53,7 @@ SAME: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "customer": {"user_id": "id", "alias": "name", "blocked": "blocked", "budget_id": "template"},
     "template": {"budget_id": "id"},
+    "membership": {},
 }
 """Fields that are the same by another name, for each kind."""
 
@@ -61,11 +64,21 @@ ELSEWHERE: Final = frozenset(
     (
         "key", "keys", "duration", "tags", "send_invite_email", "auto_create_key", "user_role", "spend", "key_type",
         "members_with_roles", "teams", "grace_period", "new_key", "team_alias", "key_aliases", "created_by",
-        "litellm_changed_by", "end_user_id", "user_ids", "team_ids", "id", "budgets", "default_model",
+        "litellm_changed_by", "end_user_id", "user_ids", "team_ids", "id", "budgets", "default_model", "member", "role",
+        "max_budget_in_team", "token", "updated_at", "created_at",
     )
 )  # fmt: skip
 """Fields that a route reads itself, or that hold nobody to anything."""
 
+EVERY_MODEL: Final = frozenset(("all-team-models", "all-proxy-models"))
+"""Names that stand for all models that there are, or that the team may use."""
+
+_LIMITS: Final = (
+    ("rpm_limit", "requests", "minute"),
+    ("tpm_limit", "tokens", "minute"),
+    ("tpd_limit", "tokens", "day"),
+    ("max_parallel_requests", "in_flight", "minute"),
+)
 _PERIODS: Final = {"1mo": "month", "1m": "1m", "monthly": "month", "weekly": "week", "daily": "day"}
 
 
@@ -82,6 +95,8 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
                 found[same[name]] = value
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
             raise BadRequest(f"{name!r} is not supported here; leave it out, and use /api/v1", param=name)
+    if isinstance(found.get("models"), list) and not EVERY_MODEL.isdisjoint(found["models"]):
+        found["models"] = []  # what a key leaves out is its team's
     if now is not None and said.get("duration"):
         found["expires"] = now + timedelta(seconds=seconds(said["duration"], "duration"))
     if said.get("tags"):
@@ -94,12 +109,7 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
 def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
     """Return LiteLLM's limits and budgets as ours."""
     limits: list[Plain] = []
-    for name, counted, per in (
-        ("rpm_limit", "requests", "minute"),
-        ("tpm_limit", "tokens", "minute"),
-        ("tpd_limit", "tokens", "day"),
-        ("max_parallel_requests", "in_flight", "minute"),
-    ):
+    for name, counted, per in _LIMITS:
         if said.get(name) is not None:
             limits.append({counted: said[name], "per": per})
     budgets: list[Plain] = []
@@ -110,15 +120,46 @@ def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
     return limits, budgets
 
 
+def rebound(before: Thing, said: Plain) -> Plain:
+    """Return the limits and budgets of an object once what is said of them is put in; nothing where nothing is.
+
+    A bound that is said to be nothing (`null`) goes. What LiteLLM has no word for stays.
+    """
+    if not any(name in said for name in BOUNDS):
+        return {}
+    limits: list[Plain] = [_plain(limit) for limit in getattr(before, "limits", ())]
+    for name, counted, per in _LIMITS:
+        if name not in said:
+            continue
+        for limit in limits:
+            if counted == "in_flight" or limit["per"] == per:
+                limit[counted] = None
+        if said[name] is not None:
+            limits.append({counted: said[name], "per": per})
+    budgets: list[Plain] = [_plain(budget) for budget in getattr(before, "budgets", ())]
+    for name, soft in (("max_budget", False), ("soft_budget", True)):
+        own = [one for one in budgets if one["usd"] is not None and (one["mode"] == "soft") is soft]
+        usd = said[name] if name in said else own[0]["usd"] if own else None
+        if name not in said and "budget_duration" not in said:
+            continue
+        per = period(said.get("budget_duration")) if "budget_duration" in said or not own else own[0]["per"]
+        for one in own:
+            one["usd"] = None
+        if usd is not None:
+            kept = {field: own[0][field] for field in ("rolling", "zone", "mode", "alerts")} if own else {}
+            budgets.append({"mode": "soft" if soft else "hard", **kept, "usd": usd, "per": per})
+    counting = ("usd", "requests", "tokens", "input_tokens", "output_tokens", "in_flight")
+    return {
+        name: [one for one in entries if any(one.get(field) is not None for field in counting)]
+        for name, entries in (("limits", limits), ("budgets", budgets))
+    }
+
+
 def theirs(thing: Thing) -> Plain:
     """Return an object's limits and budgets in LiteLLM's words; None for each that is not there."""
     found: Plain = dict.fromkeys(BOUNDS)
     for limit in getattr(thing, "limits", ()):
-        for name, counted, per in (
-            ("rpm_limit", "requests", "minute"),
-            ("tpm_limit", "tokens", "minute"),
-            ("tpd_limit", "tokens", "day"),
-        ):
+        for name, counted, per in _LIMITS[:-1]:
             if limit.per == per and getattr(limit, counted) is not None:
                 found[name] = getattr(limit, counted)
         if limit.in_flight is not None:

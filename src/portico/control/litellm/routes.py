@@ -13,8 +13,8 @@ from starlette.routing import Route as HttpRoute
 from portico import __version__
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
-from portico.control.litellm import operations as do
-from portico.control.litellm.operations import Does
+from portico.control.litellm import health, keys, people, spending, teams
+from portico.control.litellm.fields import Does
 from portico.control.problems import BadRequest
 from portico.control.routes import HOLDS, LEADS, RUNS, SEES
 from portico.control.routing import EVERYBODY, MOST_BODY
@@ -24,12 +24,16 @@ from portico.store.entities.things import Role
 
 
 class ScriptRoute(msgspec.Struct, frozen=True):
-    """A row: what a method and a path do, and who may use them."""
+    """A row: what a method and a path do, and who may use them.
+
+    With `alone`, a key without a role may too, and sees what concerns itself.
+    """
 
     method: str
     path: str
     allow: frozenset[Role]
     does: Does
+    alone: bool = False
 
 
 def _twice(method: str, path: str, allow: frozenset[Role], does: Does) -> tuple[ScriptRoute, ScriptRoute]:
@@ -39,49 +43,54 @@ def _twice(method: str, path: str, allow: frozenset[Role], does: Does) -> tuple[
 
 
 ROUTES: Final[tuple[ScriptRoute, ...]] = (
-    ScriptRoute("POST", "/key/generate", HOLDS, do.key_generate),
-    ScriptRoute("POST", "/key/update", HOLDS, do.key_update),
-    ScriptRoute("POST", "/key/delete", HOLDS, do.key_delete),
-    ScriptRoute("GET", "/key/info", EVERYBODY, do.key_info),
-    ScriptRoute("GET", "/key/list", EVERYBODY, do.key_list),
-    ScriptRoute("POST", "/key/block", HOLDS, do.key_blocking(blocked=True)),
-    ScriptRoute("POST", "/key/unblock", HOLDS, do.key_blocking(blocked=False)),
-    ScriptRoute("POST", "/key/regenerate", HOLDS, do.key_regenerate),
-    ScriptRoute("POST", "/key/{key}/regenerate", HOLDS, do.key_regenerate),
-    ScriptRoute("POST", "/team/new", RUNS, do.team_new),
-    ScriptRoute("POST", "/team/update", RUNS, do.team_update),
-    ScriptRoute("POST", "/team/delete", RUNS, do.team_delete),
-    ScriptRoute("GET", "/team/info", EVERYBODY, do.team_info),
-    ScriptRoute("GET", "/team/list", EVERYBODY, do.team_list),
-    ScriptRoute("POST", "/team/block", RUNS, do.team_blocking(blocked=True)),
-    ScriptRoute("POST", "/team/unblock", RUNS, do.team_blocking(blocked=False)),
-    ScriptRoute("POST", "/team/member_add", LEADS, do.team_member_add),
-    ScriptRoute("POST", "/team/member_delete", LEADS, do.team_member_delete),
-    ScriptRoute("POST", "/user/new", RUNS, do.user_new),
-    ScriptRoute("POST", "/user/update", RUNS, do.user_update),
-    ScriptRoute("POST", "/user/delete", RUNS, do.user_delete),
-    ScriptRoute("GET", "/user/info", EVERYBODY, do.user_info),
-    ScriptRoute("GET", "/user/list", EVERYBODY, do.user_list),
-    *_twice("POST", "/customer/new", RUNS, do.customer_new),
-    *_twice("POST", "/customer/update", RUNS, do.customer_update),
-    *_twice("POST", "/customer/delete", RUNS, do.customer_delete),
-    *_twice("POST", "/customer/block", RUNS, do.customer_blocking(blocked=True)),
-    *_twice("POST", "/customer/unblock", RUNS, do.customer_blocking(blocked=False)),
-    *_twice("GET", "/customer/info", SEES, do.customer_info),
-    *_twice("GET", "/customer/list", SEES, do.customer_list),
-    ScriptRoute("POST", "/budget/new", RUNS, do.budget_new),
-    ScriptRoute("POST", "/budget/update", RUNS, do.budget_update),
-    ScriptRoute("POST", "/budget/delete", RUNS, do.budget_delete),
-    ScriptRoute("POST", "/budget/info", SEES, do.budget_info),
-    ScriptRoute("GET", "/budget/list", SEES, do.budget_list),
-    ScriptRoute("GET", "/spend/logs", EVERYBODY, do.spend_logs),
-    ScriptRoute("GET", "/global/spend", EVERYBODY, do.global_spend),
-    ScriptRoute("GET", "/model/info", EVERYBODY, do.model_info),
-    ScriptRoute("GET", "/v1/model/info", EVERYBODY, do.model_info),
+    ScriptRoute("POST", "/key/generate", HOLDS, keys.generate),
+    ScriptRoute("POST", "/key/update", HOLDS, keys.update),
+    ScriptRoute("POST", "/key/delete", HOLDS, keys.delete),
+    ScriptRoute("GET", "/key/info", EVERYBODY, keys.info, alone=True),
+    ScriptRoute("GET", "/key/list", EVERYBODY, keys.listing),
+    ScriptRoute("POST", "/key/health", EVERYBODY, keys.health, alone=True),
+    ScriptRoute("POST", "/key/block", HOLDS, keys.blocking(blocked=True)),
+    ScriptRoute("POST", "/key/unblock", HOLDS, keys.blocking(blocked=False)),
+    ScriptRoute("POST", "/key/regenerate", HOLDS, keys.regenerate),
+    ScriptRoute("POST", "/key/{key}/regenerate", HOLDS, keys.regenerate),
+    ScriptRoute("POST", "/team/new", RUNS, teams.new),
+    ScriptRoute("POST", "/team/update", RUNS, teams.update),
+    ScriptRoute("POST", "/team/delete", RUNS, teams.delete),
+    ScriptRoute("GET", "/team/info", EVERYBODY, teams.info, alone=True),
+    ScriptRoute("GET", "/team/list", EVERYBODY, teams.listing),
+    ScriptRoute("POST", "/team/block", RUNS, teams.blocking(blocked=True)),
+    ScriptRoute("POST", "/team/unblock", RUNS, teams.blocking(blocked=False)),
+    ScriptRoute("POST", "/team/member_add", LEADS, teams.member_add),
+    ScriptRoute("POST", "/team/member_update", LEADS, teams.member_update),
+    ScriptRoute("POST", "/team/member_delete", LEADS, teams.member_delete),
+    ScriptRoute("POST", "/team/model/add", RUNS, teams.models_changing(adding=True)),
+    ScriptRoute("POST", "/team/model/delete", RUNS, teams.models_changing(adding=False)),
+    ScriptRoute("POST", "/user/new", RUNS, people.user_new),
+    ScriptRoute("POST", "/user/update", RUNS, people.user_update),
+    ScriptRoute("POST", "/user/delete", RUNS, people.user_delete),
+    ScriptRoute("GET", "/user/info", EVERYBODY, people.user_info, alone=True),
+    ScriptRoute("GET", "/user/list", EVERYBODY, people.user_list),
+    *_twice("POST", "/customer/new", RUNS, people.customer_new),
+    *_twice("POST", "/customer/update", RUNS, people.customer_update),
+    *_twice("POST", "/customer/delete", RUNS, people.customer_delete),
+    *_twice("POST", "/customer/block", RUNS, people.customer_blocking(blocked=True)),
+    *_twice("POST", "/customer/unblock", RUNS, people.customer_blocking(blocked=False)),
+    *_twice("GET", "/customer/info", SEES, people.customer_info),
+    *_twice("GET", "/customer/list", SEES, people.customer_list),
+    ScriptRoute("POST", "/budget/new", RUNS, people.budget_new),
+    ScriptRoute("POST", "/budget/update", RUNS, people.budget_update),
+    ScriptRoute("POST", "/budget/delete", RUNS, people.budget_delete),
+    ScriptRoute("POST", "/budget/info", SEES, people.budget_info),
+    ScriptRoute("GET", "/budget/list", SEES, people.budget_list),
+    ScriptRoute("GET", "/spend/logs", EVERYBODY, spending.logs),
+    ScriptRoute("GET", "/global/spend", EVERYBODY, spending.global_spend),
+    ScriptRoute("GET", "/model/info", EVERYBODY, health.model_info, alone=True),
+    ScriptRoute("GET", "/v1/model/info", EVERYBODY, health.model_info, alone=True),
+    ScriptRoute("GET", "/health", EVERYBODY, health.health, alone=True),
 )
 """Every management route of LiteLLM's that is here."""
 
-READS: Final = frozenset(("/budget/info",))
+READS: Final = frozenset(("/budget/info", "/key/health"))
 """Routes that are asked with POST and change nothing."""
 
 _KINDS: Final[Mapping[int, str]] = {
@@ -121,7 +130,9 @@ def answered(admin: Admin, actor: Actor, route: ScriptRoute, said: dict[str, Any
 def _endpoint(admin: Admin, route: ScriptRoute) -> Any:
     async def endpoint(request: Request) -> Response:
         try:
-            actor = await asyncio.to_thread(admin.actor, token_of(request.headers))
+            actor = await asyncio.to_thread(admin.caller, token_of(request.headers))
+            if actor.alone and not route.alone:
+                raise Forbidden("this key calls models; this takes the master key, or a key that has a role")
             if actor.role not in route.allow:
                 raise Forbidden(f"the role {actor.role!r} may not use this")
             said = await _said(request)
@@ -163,13 +174,20 @@ async def _alive(_request: Request) -> Response:
 
 def _ready(admin: Admin) -> Any:
     async def endpoint(_request: Request) -> Response:
+        # Workers say first whether they serve; calls go on without the store.
         try:
             await asyncio.to_thread(_look, admin)
         except PorticoError:
-            return JSONResponse({"status": "unhealthy", "db": "Not connected"}, 503)
-        return JSONResponse({"status": "healthy", "db": "connected", "litellm_version": f"portico {__version__}"})
+            return JSONResponse(readiness("Not connected"))
+        return JSONResponse(readiness("connected"))
 
     return endpoint
+
+
+def readiness(db: str) -> dict[str, Any]:
+    """Return what is said of a gateway that serves, with a store that is `connected` or `Not connected`."""
+    said = {"status": "healthy", "db": db, "cache": None, "litellm_version": f"portico {__version__}"}
+    return {**said, "success_callbacks": []}
 
 
 def _look(admin: Admin) -> None:

@@ -1,0 +1,138 @@
+"""LiteLLM's `/health` and `/model/info`: the targets that the configuration names, and how they do.
+
+No provider is asked: whether a target is healthy is what workers found out with the calls that they made. One that
+fails again and again rests, and so does a key that a provider refuses; workers tell each other, and that is read here.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from portico.config.wildcard import matches
+from portico.control.admin import Look
+from portico.control.litellm.fields import Plain
+from portico.control.litellm.said import named_key
+from portico.control.supplies import stored_keys
+from portico.errors import ConfigError, NotFound
+from portico.state.supplies import shared_of, with_stored
+from portico.types import NANO
+
+
+class Deployment(NamedTuple):
+    """A target of a name: LiteLLM's kind of a model that is deployed."""
+
+    id: str
+    name: str
+    target: str
+    weight: float
+
+
+def health(look: Look, said: Plain) -> Plain:
+    """Say which targets serve and which rest; of one model, or one deployment by its id, where that is asked."""
+    found = list(_deployments(look))
+    model, id = said.get("model"), said.get("model_id")  # noqa: A001  # the word of every API
+    if model is not None:
+        found = [one for one in found if model in (one.name, one.target)]
+    if id is not None:
+        found = [one for one in found if id == one.id]
+    if not found and (model is not None or id is not None):
+        raise NotFound("there is no such model here")
+    why = _Resting(look)
+    healthy: list[Plain] = []
+    unhealthy: list[Plain] = []
+    for one in found:
+        row: Plain = {"model": one.target, "model_id": one.id, "model_name": one.name, "api_base": why.base(one.target)}
+        reason = why(one.target)
+        if reason is None:
+            healthy.append(row)
+        else:
+            unhealthy.append({**row, "error": reason})
+    return {
+        "healthy_endpoints": healthy,
+        "unhealthy_endpoints": unhealthy,
+        "healthy_count": len(healthy),
+        "unhealthy_count": len(unhealthy),
+    }
+
+
+def model_info(look: Look, said: Plain) -> Plain:
+    """List the models that the configuration names, with their targets and what these cost."""
+    # Prices are read by those who ask for them.
+    from portico.providers.prices import price_of
+
+    wanted = said.get("litellm_model_id")
+    data: list[Plain] = []
+    for one in _deployments(look):
+        if wanted is not None and wanted != one.id:
+            continue
+        name, _, model = one.target.partition("/")
+        declared = look.admin.config.providers.get(name)
+        price = price_of(declared.like or name, model) if declared is not None else None
+        own = look.admin.config.prices.get(one.target)
+        info: Plain = {"id": one.id, "db_model": False, "weight": one.weight, "litellm_provider": name}
+        info["mode"] = price.mode or None if price is not None else None
+        info["max_input_tokens"] = price.context_window if price is not None else None
+        info["max_output_tokens"] = price.max_output if price is not None else None
+        if own is not None:
+            info["input_cost_per_token"], info["output_cost_per_token"] = own.input / 1e6, own.output / 1e6
+        elif price is not None:
+            for bucket in ("input", "output"):
+                info[f"{bucket}_cost_per_token"] = getattr(price.rates, bucket) / (1000 * NANO)
+        data.append({"model_name": one.name, "litellm_params": {"model": one.target}, "model_info": info})
+    return {"data": data}
+
+
+def _deployments(look: Look) -> Iterator[Deployment]:
+    """Yield what the configuration names, of which the actor's key may call; its providers where it names no model."""
+    config = look.admin.config
+    models = named_key(look, look.actor.id).models if look.actor.level == "key" else ()
+    for name, model in sorted(config.models.items()):
+        if models and not any(matches(pattern, name) for pattern in models):
+            continue
+        for place, target in enumerate(model.targets):
+            if target.model.partition("/")[0] in config.providers:
+                yield Deployment(f"{name}.{place}", name, target.model, target.weight)
+    if not config.models:
+        for name in config.providers:
+            yield Deployment(f"{name}/*", f"{name}/*", f"{name}/*", 1.0)
+
+
+class _Resting:
+    """What rests, as the workers tell each other: nothing that a worker has not tried is said to."""
+
+    def __init__(self, look: Look) -> None:
+        # The catalog, and how keys are sent, are read by those who ask.
+        from portico.providers.resolve import resolve
+        from portico.upstream.health import Healths
+        from portico.upstream.shared import SharedRests
+
+        config, rests = look.admin.config, look.admin.rests
+        stored = stored_keys(look.db, look.admin.sealer)
+        providers = {name: with_stored(one, shared_of(name, stored)) for name, one in config.providers.items()}
+        shared = SharedRests(rests) if rests is not None and rests.exists() else None
+        self._healths = Healths(shared=shared)
+        self._healths.declare(config.breaker, providers)
+        self._bases: dict[str, str] = {}
+        self._dead: dict[str, str] = {}
+        for name, declared in providers.items():
+            try:
+                found = resolve(name, declared, os.environ)
+            except ConfigError:
+                self._dead[name] = "its provider cannot be used as it is configured"
+                continue
+            self._bases[name] = f"{found.base.scheme}://{found.base.authority}{found.base.path}"
+            ids = [f"{name}#{key.id}" for key in shared_of(name, stored)]
+            keys = self._healths.keyring(name, found.credentials, ids).credentials
+            if all(key.rests_until > self._healths.clock() for key in keys):
+                self._dead[name] = "every key for its provider rests: it was refused, or its limit is used up"
+
+    def __call__(self, target: str) -> str | None:
+        """Return why a target rests, None where it does not."""
+        health = self._healths(target)
+        if health.resting:
+            return f"it rests for {max(0.0, health.until - self._healths.clock()):.0f} s more: calls to it failed"
+        return self._dead.get(target.partition("/")[0])
+
+    def base(self, target: str) -> str | None:
+        """Return where a target is, without a query."""
+        return self._bases.get(target.partition("/")[0])

@@ -1,0 +1,185 @@
+"""Our objects as LiteLLM's replies have them."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from portico import __version__
+from portico.config.declared import window
+from portico.control.actors import matches, reach
+from portico.control.admin import Look
+from portico.control.litellm.fields import Plain, spent, stamp, theirs
+from portico.state import windows
+from portico.store.entities import rows
+from portico.store.entities.kinds import KINDS
+from portico.store.entities.things import Customer, Key, Membership, Team, Template, Thing, User
+from portico.types import NANO
+
+MOST = 500
+"""Members, and keys, of a team that one reply tells of."""
+
+
+def key_row(look: Look, key: Key, spend: float | None = None) -> Plain:
+    """Return a key."""
+    return {
+        "token": key.id,
+        "key_name": key.prefix,
+        "key_alias": key.name or None,
+        "spend": spent(look, "key", key.id) if spend is None else spend,
+        "expires": stamp(key.expires),
+        "models": list(key.models),
+        "aliases": key.aliases,
+        "config": {},
+        "permissions": {},
+        "model_spend": {},
+        "model_max_budget": {},
+        "user_id": key.user,
+        "team_id": key.team,
+        "organization_id": key.org,
+        "budget_id": key.template,
+        "metadata": key.metadata,
+        "tags": list(key.tags),
+        "blocked": key.blocked,
+        "created_at": stamp(key.created_at),
+        "updated_at": stamp(key.updated_at),
+        **theirs(key),
+        "budget_reset_at": resets(look, key),
+    }
+
+
+def keys_of(look: Look, **where: str) -> list[Plain]:
+    """Return the keys of a team or a user that the actor may see."""
+    within = reach(look.actor, "key")
+    found = rows.page(look.db, KINDS["key"], where, "", MOST)
+    return [key_row(look, cast("Key", key)) for key in found if matches(within, key)]
+
+
+def team_row(look: Look, team: Team) -> Plain:
+    """Return a team with its members."""
+    members = members_of(look, team.id)
+    emails = {one.user: _user(look, one.user) for one in members}
+    return {
+        "team_id": team.id,
+        "team_alias": team.name or None,
+        "organization_id": team.org,
+        "models": list(team.models),
+        "model_aliases": team.aliases,
+        "members_with_roles": [
+            {
+                "user_id": one.user,
+                "user_email": user.email if (user := emails[one.user]) is not None else None,
+                "role": "admin" if one.role == "team_admin" else "user",
+            }
+            for one in members
+        ],
+        "metadata": team.metadata,
+        "blocked": team.blocked,
+        "spend": spent(look, "team", team.id),
+        "created_at": stamp(team.created_at),
+        "updated_at": stamp(team.updated_at),
+        **theirs(team),
+        "budget_reset_at": resets(look, team),
+    }
+
+
+def members_of(look: Look, team: str) -> list[Membership]:
+    """Return the members of a team; a key without a role, and a member, sees itself alone."""
+    where = {"team": team}
+    if look.actor.level in ("user", "key"):
+        if look.actor.user is None:
+            return []
+        where["user"] = look.actor.user
+    return [cast("Membership", one) for one in rows.page(look.db, KINDS["membership"], where, "", MOST)]
+
+
+def membership_row(membership: Membership) -> Plain:
+    """Return a membership with its bounds."""
+    return {
+        "user_id": membership.user,
+        "team_id": membership.team,
+        "budget_id": membership.template,
+        "litellm_budget_table": theirs(membership),
+    }
+
+
+def user_row(look: Look, user: User) -> Plain:
+    """Return a user."""
+    return {
+        "user_id": user.id,
+        "user_alias": user.name or None,
+        "user_email": user.email,
+        "user_role": None,
+        "organization_id": user.org,
+        "models": list(user.models),
+        "metadata": user.metadata,
+        "spend": spent(look, "user", user.id),
+        "created_at": stamp(user.created_at),
+        "updated_at": stamp(user.updated_at),
+        **theirs(user),
+        "budget_reset_at": resets(look, user),
+    }
+
+
+def customer_row(look: Look, customer: Customer) -> Plain:
+    """Return a customer."""
+    has = customer.template is not None or customer.limits or customer.budgets
+    return {
+        "user_id": customer.id,
+        "alias": customer.name or None,
+        "blocked": customer.blocked,
+        "spend": spent(look, "customer", customer.id),
+        "allowed_model_region": None,
+        "default_model": None,
+        "litellm_budget_table": {"budget_id": customer.template, **theirs(customer)} if has else None,
+    }
+
+
+def budget_row(template: Template) -> Plain:
+    """Return bounds by a name."""
+    return {
+        "budget_id": template.id,
+        "created_at": stamp(template.created_at),
+        "updated_at": stamp(template.updated_at),
+        **theirs(template),
+    }
+
+
+def log_row(record: Any) -> Plain:
+    """Return a call, as a row of the log."""
+    usage = record.usage
+    start = rows.time(record.time_ms)
+    return {
+        "request_id": record.id,
+        "call_type": record.operation,
+        "api_key": record.key,
+        "user": record.user,
+        "team_id": record.team,
+        "organization_id": record.org,
+        "end_user": record.customer,
+        "model": record.target or record.model,
+        "model_group": record.model,
+        "custom_llm_provider": (record.target or "").partition("/")[0] or None,
+        "spend": (record.cost_nano_usd or 0) / NANO,
+        "prompt_tokens": usage.input_total if usage is not None else 0,
+        "completion_tokens": usage.output_total if usage is not None else 0,
+        "total_tokens": usage.total if usage is not None else 0,
+        "startTime": stamp(start),
+        "endTime": stamp(start + timedelta(microseconds=record.total_us)),
+        "status": "success" if record.status < 400 else "failure",
+        "cache_hit": "False",
+        "request_tags": list(record.tags),
+        "metadata": {"portico_version": __version__, "basis": record.basis, "pricing": record.pricing},
+    }
+
+
+def resets(look: Look, thing: Thing) -> str | None:
+    """Return when an object's budget of money begins anew, None where there is none or it never does."""
+    for budget in getattr(thing, "budgets", ()):
+        if budget.usd is not None and budget.mode != "soft" and budget.per != "forever" and not budget.rolling:
+            _, end = windows.span(window(budget.per, zone=budget.zone), look.admin.now_ms() * 1_000_000)
+            return stamp(datetime.fromtimestamp(end / 1e9, UTC))
+    return None
+
+
+def _user(look: Look, id: str) -> User | None:  # noqa: A002  # the word of every API
+    found = look.admin.find_any(look.db, "user", id)
+    return found if isinstance(found, User) else None
