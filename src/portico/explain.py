@@ -1,6 +1,7 @@
 """Where a call would go and why, without sending it: the plan as a gateway makes it, with every target that it weighs.
 
-What workers measure is not known here: where a strategy goes by latency or load, all targets stand as never tried.
+What running workers measure is put together (`measures`); without any, where a strategy goes by latency or load, all
+targets stand as never tried.
 """
 
 import asyncio
@@ -16,23 +17,24 @@ from portico.config.wildcard import matches
 from portico.dialects.operations import route
 from portico.dialects.request import peek
 from portico.errors import Forbidden, InvalidRequest, NoTarget, PorticoError
-from portico.plan.asked import Explanation, Question, Weighed
-from portico.plan.branch import Branch
+from portico.measures import Seen, Told
+from portico.plan.asked import Explanation, Measures, Question, Weighed
+from portico.plan.branch import Branch, walked
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.choose import Plan
 from portico.plan.facts import Facts
-from portico.plan.health import Untried
 from portico.plan.wish import first_named
 from portico.providers.resolve import resolve
 from portico.rules import Holder
 from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of
 from portico.stages.plan import Routes, planned, said_of
+from portico.upstream.caches import Caches
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 
 MEASURED = frozenset(("lowest_latency", "highest_throughput", "least_busy", "power_of_two", "score"))
-NOBODY = Holder("nobody", "nobody")
+NOBODY = Holder("master", "nobody")
 
 
 def explain(
@@ -43,13 +45,17 @@ def explain(
     secret: bytes = b"",
     budget_left: float = 1.0,
     own: Collection[str] | None = None,
+    workers: Seen | None = None,
+    caches: Caches | None = None,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], float] = time.time,
 ) -> Explanation:
     """Return the plan of a call under a configuration, for who holds a key. Raises PorticoError.
 
-    `own` are the providers for which the holder's team has keys of its own; None for all that ask for one.
+    `own` are the providers for which the holder's team has keys of its own; None for all that ask for one. `workers`
+    is what running workers say, `caches` what they know of prompts.
     """
+    workers = workers if workers is not None else Seen()
     loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
     try:
         client = Client(loop=loop)
@@ -65,11 +71,12 @@ def explain(
             upstreams,
             config.timeouts,
             config.routing,
-            health=lambda _: Untried(),
+            health=workers.of(holder.team, own),
             secret=secret,
             now=lambda: 0.0,
+            caches=caches if caches is not None else Caches(),
         )
-        return _explained(routes, upstreams, question, holder, budget_left, now())
+        return _explained(routes, upstreams, question, holder, budget_left, now(), workers.workers)
     finally:
         loop.close()
 
@@ -81,6 +88,7 @@ def _explained(
     holder: Holder,
     budget_left: float,
     moment: float,
+    workers: int,
 ) -> Explanation:
     path = question.path.partition("?")[0]
     try:
@@ -134,7 +142,10 @@ def _explained(
         strategy=strategy,
         arm=plan.arm,
         rules=plan.held,
-        measured=strategy in MEASURED,
+        workers=workers,
+        measured=not workers and any(branch.strategy in MEASURED for branch in walked(kid)),
+        conversation=f"{facts.conversation.id:016x}" if facts.conversation is not None else None,
+        kept=plan.kept,
         input_tokens=facts.input_tokens,
         output_tokens=facts.output_tokens,
         has_tools=facts.has_tools,
@@ -167,6 +178,8 @@ def _one(candidate: Candidate | None, name: str, place: int | None, why_not: str
         target=name,
         place=place,
         why_not=why_not,
+        cached_tokens=candidate.cached(facts) if facts.conversation is not None else None,
+        measures=_measures(candidate, facts.size),
         cost_nano_usd=None if cost == UNKNOWN_COST else (cost + 500) // 1000,
         region=candidate.region,
         residency=candidate.residency,
@@ -174,6 +187,24 @@ def _one(candidate: Candidate | None, name: str, place: int | None, why_not: str
         context_window=candidate.context_window,
         capabilities=sorted(candidate.capabilities) if candidate.capabilities is not None else None,
     )
+
+
+def _measures(candidate: Candidate, size: int) -> Measures | None:
+    health = candidate.health
+    if not isinstance(health, Told) or not health.workers:
+        return None
+    return Measures(
+        in_flight=health.in_flight,
+        failure_rate=round(health.failure_rate, 4),
+        resting=health.resting,
+        first_token_ms=_milliseconds(health.first_token[size]),
+        token_ms=_milliseconds(health.per_token[size]),
+        whole_ms=_milliseconds(health.whole[size]),
+    )
+
+
+def _milliseconds(seconds: float) -> float | None:
+    return round(seconds * 1000, 3) if seconds else None
 
 
 def _fields(headers: Mapping[str, str]) -> dict[bytes, bytes]:

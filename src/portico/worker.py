@@ -52,6 +52,7 @@ class Worker:
         self.data_dir = data_dir
         self.link = link
         self.tls: ssl.SSLContext | None = None
+        self.telling: asyncio.AbstractServer | None = None
         self.config: Config
         self.gateway: Gateway
         self.books: Books
@@ -95,6 +96,7 @@ class Worker:
         from portico.books import open_books
         from portico.config.handover import decode
         from portico.gateway import Gateway
+        from portico.measures import tell
         from portico.wire.certificate import tls_context
         from portico.wire.server import Server
 
@@ -114,6 +116,10 @@ class Worker:
         self.books.recover()
         self.books.tend()
         await self.gateway.start()
+        try:
+            self.telling = await tell(Path(self.data_dir), self.slot, self.gateway.healths)
+        except OSError as error:
+            log.warning("what this worker measures cannot be asked for: %s", error.strerror or error)
         self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts)
         self.config = config
         # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest.
@@ -153,6 +159,8 @@ class Worker:
 
     async def _leave(self, seconds: float) -> None:
         self.gateway.ready = False
+        if self.telling is not None:
+            self.telling.close()
         # No new connection begins by now; those under way arrive, and are accepted before the sockets close.
         await asyncio.sleep(min(SETTLE, seconds / 2))
         for descriptors in self._spare.values():

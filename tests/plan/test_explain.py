@@ -8,8 +8,12 @@ from tests.plan.routing import KEY
 from portico.config.load import load_plain
 from portico.errors import Forbidden, InvalidRequest, ModelNotFound
 from portico.explain import explain
+from portico.measures import Measured, Seen
 from portico.plan.asked import Question
+from portico.plan.conversation import Conversation
 from portico.rules import Holder
+from portico.types import Usage
+from portico.upstream.caches import Caches
 
 CONFIG: dict[str, Any] = {
     "providers": {"openai": {**KEY, "region": "us"}, "anthropic": {**KEY, "region": "eu"}, "groq": KEY},
@@ -102,3 +106,43 @@ def test_a_question_about_no_call_is_refused(
 ) -> None:
     with pytest.raises(error):
         asked(body, **question)
+
+
+def worker(name: str, first: float, whole: float, in_flight: int = 0) -> Measured:
+    return Measured(name, "", in_flight, 0.0, False, [first] * 4, [0.01] * 4, [whole] * 4)
+
+
+def test_what_running_workers_measure_puts_targets_in_order_and_is_shown() -> None:
+    config = load_plain(CONFIG, {}).config
+    one = [worker("openai/gpt-4.1", 0.9, 8.0, 2), worker("groq/llama", 0.1, 1.0)]
+    two = [worker("openai/gpt-4.1", 0.7, 6.0, 1)]
+    found = explain(config, Question(body={"model": "fast"}), workers=Seen([one, two]), environ={})
+    assert (found.workers, found.measured) == (2, False)
+    assert [each.target for each in found.targets] == ["groq/llama", "openai/gpt-4.1"]
+    slow = found.targets[1].measures
+    assert slow is not None
+    assert (slow.in_flight, slow.whole_ms, slow.first_token_ms, slow.token_ms) == (3, 7000.0, 800.0, 10.0)
+    inner = {**CONFIG, "models": {**CONFIG["models"], "outer": {"targets": ["fast", "groq/x"]}}}
+    assert explain(load_plain(inner, {}).config, Question(body={"model": "outer"}), environ={}).measured
+
+
+def test_what_is_cached_of_a_conversation_is_shown_and_counted() -> None:
+    models = {"kept": {"strategy": "lowest_cost", "targets": ["openai/gpt-4.1", "groq/llama"]}}
+    prices = {
+        "openai/gpt-4.1": {"input": 1.5, "output": 2, "cache_read": 0.15},
+        "groq/llama": {"input": 1, "output": 2},
+    }
+    config = load_plain({**CONFIG, "models": models, "prices": prices}, {}).config
+    body = {"model": "kept", "messages": [{"role": "user", "content": "x" * 40_000}]}
+    caches = Caches()
+    before = explain(config, Question(body=body), caches=caches, environ={})
+    assert before.conversation is not None
+    assert before.targets[0].target == "groq/llama"
+    caches.note(Conversation(int(before.conversation, 16)), "openai/gpt-4.1", "openai", Usage(input=9_000), 0)
+    after = explain(config, Question(body=body), caches=caches, environ={})
+    assert [(each.target, each.cached_tokens) for each in after.targets] == [
+        ("openai/gpt-4.1", 9_000),
+        ("groq/llama", 0),
+    ]
+    short = explain(config, Question(body={"model": "kept"}), caches=caches, environ={})
+    assert (short.conversation, short.targets[0].cached_tokens) == (None, None)

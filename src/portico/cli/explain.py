@@ -11,13 +11,29 @@ import msgspec
 from portico.cli.admin_client import AdminClient
 from portico.cli.admin_show import Column, as_json, dollars, show_json, table, talks
 
+
+def _measure(item: Any, name: str, form: str) -> str:
+    measures = item.get("measures") or {}
+    if name == "in_flight" and measures.get("resting"):
+        return "rests"
+    return form.format(measures[name]) if measures.get(name) is not None else ""
+
+
 TARGETS: tuple[Column, ...] = (
     ("", lambda item: str(item.get("place") or "-")),
     ("TARGET", lambda item: item["target"]),
     ("COST", lambda item: dollars(item["cost_nano_usd"]) if item.get("cost_nano_usd") is not None else "unknown"),
+    ("CACHED", lambda item: f"{item['cached_tokens']:,}" if item.get("cached_tokens") else ""),
+    ("UNDER WAY", lambda item: _measure(item, "in_flight", "{}")),
+    ("FAILED", lambda item: _measure(item, "failure_rate", "{:.0%}")),
+    ("FIRST TOKEN", lambda item: _measure(item, "first_token_ms", "{:.0f} ms")),
+    ("A TOKEN", lambda item: _measure(item, "token_ms", "{:.1f} ms")),
+    ("WHOLE", lambda item: _measure(item, "whole_ms", "{:.0f} ms")),
     ("REGION", lambda item: item.get("region") or ""),
     ("WHY NOT", lambda item: item.get("why_not") or ""),
 )
+ALWAYS = ("", "TARGET", "COST")
+"""Columns that are shown though they are empty."""
 
 
 @click.command()
@@ -61,11 +77,17 @@ def command(
     click.echo(", ".join(about))
     for rule in plan.get("rules", []):
         click.echo(f"by the rule {rule}")
+    if plan.get("workers"):
+        click.echo(f"as {plan['workers']} running worker{'s' * (plan['workers'] != 1)} measured it")
     if plan.get("measured"):
         click.echo("the order depends on what workers measure, which is not known here")
+    if plan.get("kept"):
+        warm = plan["kept"] == "warm"
+        click.echo("kept where its prompt is cached" if warm else "kept where its conversation belongs")
     if plan.get("refused"):
         click.echo(f"refused: {plan['refused']}")
-    table(plan["targets"], TARGETS, "No target.")
+    shown = [column for column in TARGETS if column[0] in ALWAYS or any(map(column[1], plan["targets"]))]
+    table(plan["targets"], shown, "No target.")
     for bound in found["bounds"]:
         left = "" if bound.get("left") is None else f", {bound['left']:,} left"
         click.echo(f"under {bound['rule']}: {bound['amount']:,} {bound['counts']} per {bound['per']}{left}")

@@ -38,6 +38,7 @@ class Admin:
     """The store, the state that it is published to, and what both are under. One for a control process.
 
     `now_ms` is the wall clock, in milliseconds since the epoch. `counters` reads those of the rows that it is given.
+    `data_dir` is where running workers can be asked, None for nowhere.
     `rests` is the file in which workers tell each other what rests.
     """
 
@@ -51,6 +52,7 @@ class Admin:
         now_ms: Callable[[], int],
         snapshot: Snapshot | None = None,
         counters: Callable[[Sequence[str]], list[Counter]] | None = None,
+        data_dir: Path | None = None,
         rests: Path | None = None,
     ) -> None:
         self.engine = engine
@@ -58,6 +60,7 @@ class Admin:
         self.secret = secret
         self.sealer = sealer
         self.now_ms = now_ms
+        self.data_dir = data_dir
         self.snapshot: Snapshot = snapshot or NoSnapshot()
         self.counters = counters or _no_counters
         self.rests = rests

@@ -1,5 +1,7 @@
 """Where a call would go, for whom: the plan without sending, and the limits that apply."""
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -28,8 +30,21 @@ def plan(look: Look, asked: Asked) -> Answer:
     """Answer where a call would go. With `holder`, as that key's; else as of one that may use everything."""
     # Targets come with connections and prices, which control has no use for at rest.
     from portico.explain import explain
+    from portico.measures import Seen, seen
+    from portico.upstream.caches import Caches
 
     question: Question = asked.body
+    folder = look.admin.data_dir
+    workers = seen(folder) if folder is not None else Seen()
+    prompts = folder / "state" / "prompts" if folder is not None else None
+    caches = Caches(prompts if prompts is not None and prompts.exists() else None)
+    try:
+        return _planned(look, question, partial(explain, workers=workers, caches=caches))
+    finally:
+        caches.close()
+
+
+def _planned(look: Look, question: Question, explain: Callable[..., Explanation]) -> Answer:
     if question.holder is None:
         if look.actor.role not in ALL:
             raise Forbidden("say which key the call is made with, in `holder`")

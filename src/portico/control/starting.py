@@ -37,6 +37,7 @@ def open_admin(data_dir: Path, config: Config, environ: Mapping[str, str] = os.e
         now_ms=lambda: time.time_ns() // 1_000_000,
         snapshot=state,
         counters=state.counters,
+        data_dir=data_dir,
         rests=data_dir / "state" / "rests",
     )
     admin.start()

@@ -8,7 +8,7 @@ target that comes or goes moves only the conversations that are its own (rendezv
 
 from collections.abc import Sequence
 from math import log
-from typing import Final
+from typing import Final, Literal
 
 from portico.plan.candidate import LOW, UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
@@ -33,7 +33,7 @@ _MASK: Final = (1 << 64) - 1
 
 def kept(
     candidates: Sequence[Candidate], ranked: list[int], facts: Facts, strategy: str, weights: Sequence[float]
-) -> str | None:
+) -> Literal["warm", "home"] | None:
     """Put the target of a call's conversation in front, where that is worth it; return why, None where it is not."""
     if facts.conversation is None:
         return None

@@ -1,6 +1,6 @@
 """What is asked of a plan that is not sent, and what it answers."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -22,6 +22,17 @@ class Question(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=
     draw: Annotated[float, Meta(ge=0, lt=1, description="What chance says, where it has a say.")] = 0.5
 
 
+class Measures(msgspec.Struct, kw_only=True, frozen=True):
+    """How a target does for calls of this size, by what the workers say together. Absent times were never measured."""
+
+    in_flight: int
+    failure_rate: float
+    resting: bool
+    first_token_ms: float | None = None
+    token_ms: float | None = None
+    whole_ms: float | None = None
+
+
 class Weighed(msgspec.Struct, kw_only=True, frozen=True):
     """One target: its place in the plan, or why it has none, and what the call would cost there."""
 
@@ -29,6 +40,8 @@ class Weighed(msgspec.Struct, kw_only=True, frozen=True):
     place: int | None = None
     why_not: str | None = None
     cost_nano_usd: int | None = None
+    cached_tokens: Annotated[int | None, Meta(description="Of the prompt, expected in its cache.")] = None
+    measures: Annotated[Measures | None, Meta(description="Absent where no worker has sent it a call.")] = None
     region: str | None = None
     residency: str | None = None
     retention: Retention | None = None
@@ -44,7 +57,16 @@ class Explanation(msgspec.Struct, kw_only=True, frozen=True):
     strategy: str | None = None
     arm: str | None = None
     rules: list[str] = []
+    workers: Annotated[int, Meta(description="Running workers that told what they measure.")] = 0
     measured: Annotated[bool, Meta(description="The order depends on what workers measure, unknown here.")] = False
+    conversation: Annotated[str | None, Meta(description="What it is a turn of, where that counts.")] = None
+    kept: (
+        Annotated[
+            Literal["warm", "home"],
+            Meta(description="The first target has its prompt cached, or is where its conversation belongs."),
+        ]
+        | None
+    ) = None
     input_tokens: int
     output_tokens: int
     has_tools: bool

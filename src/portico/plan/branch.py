@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Literal, Union
 
 import msgspec
 
@@ -36,7 +36,7 @@ class Way(msgspec.Struct):
     aside: dict[str, str] | None = None
     held: list[str] | None = None
     advance: bool = True
-    kept: str | None = None
+    kept: Literal["warm", "home"] | None = None
 
 
 class Branch:

@@ -1,7 +1,7 @@
 """From a model's branch to the targets of one call: what the rules require, what the caller wants, what can serve."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -30,7 +30,7 @@ class Plan(msgspec.Struct):
     held: list[str] = []
     enforced: Mapping[str, Any] = NOTHING
     wish: Wish | None = None
-    kept: str | None = None
+    kept: Literal["warm", "home"] | None = None
 
     @property
     def targets(self) -> list[Any]:

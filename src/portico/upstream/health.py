@@ -292,6 +292,10 @@ class Healths:
                     found.heard(until)
         return found
 
+    def all(self) -> list[Health]:
+        """Return the health of every target that was asked for."""
+        return list(self._known.values())
+
     def keyring(self, provider: str, credentials: Sequence[Auth], stored: Sequence[str] = ()) -> Keyring:
         """Return the keys of a provider; the same ones, tokens and rests with them, as long as it stays as it is.
 
