@@ -1,7 +1,8 @@
 """Routes for tests: a configuration, upstreams that send nothing, and health that is said rather than measured."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,8 +36,13 @@ class Healths(dict[str, Untried]):
 
 
 @contextmanager
-def routes(config: Mapping[str, Any], healths: Healths | None = None, now: float = 100.0) -> Iterator[Routes]:
-    """Yield the routes of a configuration, at a moment of the clock."""
+def routes(
+    config: Mapping[str, Any],
+    healths: Healths | None = None,
+    now: float = 100.0,
+    wall: Callable[[], float] = time.time,
+) -> Iterator[Routes]:
+    """Yield the routes of a configuration, at a moment of the clock; `wall` is that of prices."""
     loop = asyncio.new_event_loop()
     try:
         loaded = load_plain(dict(config), {}).config
@@ -53,6 +59,7 @@ def routes(config: Mapping[str, Any], healths: Healths | None = None, now: float
             health=healths if healths is not None else Healths(),
             secret=b"a secret of the installation",
             now=lambda: now,
+            wall=wall,
         )
     finally:
         loop.close()

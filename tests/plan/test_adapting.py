@@ -7,37 +7,18 @@ import heapq
 import itertools
 import random
 from collections.abc import Callable
-from math import exp
 from typing import Any
 
 import pytest
+from tests.plan.routing import KEY, facts, routes
 
 from portico.plan.branch import Branch, Way
 from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
-from portico.plan.health import Untried, size_class
+from portico.plan.health import size_class
 from portico.providers.prices_schedule import price
 from portico.testing.clock import FakeClock
-
-FADES = 10.0
-
-
-class Measured(Untried):
-    """Health as attempts measure it: a slower time counts at once, a faster one by and by."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first_token, self.per_token, self.whole = [0.0] * 4, [0.0] * 4, [0.0] * 4
-        self.at = [0.0] * 4
-
-    def note(self, now: float, first: float, per_token: float, size: int) -> None:
-        """Take a measurement in."""
-        self.sampled = now
-        weight = min(exp((self.at[size] - now) / FADES), 0.95)
-        for times, took in ((self.first_token, first), (self.per_token, per_token)):
-            assert isinstance(times, list)
-            times[size] = took if took >= times[size] else took + (times[size] - took) * weight
-        self.at[size] = now
+from portico.upstream.health import Health
 
 
 class Provider:
@@ -48,7 +29,7 @@ class Provider:
         self.first = first
         self.per_token = per_token
         self.jitter = jitter
-        self.health = Measured()
+        self.health = Health(name)
 
     def takes(self, now: float, tokens: int, chance: random.Random) -> tuple[float, float]:
         """Return the seconds to the first token and per token of a call that comes now."""
@@ -74,7 +55,8 @@ async def simulate(
         while under_way and under_way[0][0] <= now:
             ended, _, provider, first, per_token, size = heapq.heappop(under_way)
             provider.health.in_flight -= 1
-            provider.health.note(ended, first, per_token, size)
+            provider.health.answered(ended, first, size, streamed=True)
+            provider.health.spoke(ended, per_token, size)
         known = Facts("m", stream=True)
         known.input_tokens = chance.choice((200, 200, 200, 3000))
         known.output_tokens = chance.choice((50, 100, 200))
@@ -167,3 +149,37 @@ def test_the_lowest_cost_is_within_a_twentieth_of_the_best_fixed_choice_and_most
             spent += cost if name == first else 0
     assert spent <= 1.05 * min(fixed.values())
     assert spent < min(fixed.values())
+
+
+MIDNIGHT = 1_796_083_200  # of 2026-12-01, in seconds since the epoch
+
+
+def test_the_lowest_cost_follows_a_price_from_the_second_on_that_it_changes() -> None:
+    config = {
+        "providers": {"openai": KEY, "groq": KEY},
+        "models": {
+            "cheap": {"strategy": "lowest_cost", "targets": ["openai/a", "groq/b"]},
+            "outer": {"strategy": "lowest_cost", "targets": ["cheap", "openai/c"]},
+        },
+        "prices": {
+            "openai/a": {"input": 1, "output": 1, "changes": [{"from": "2026-12-01", "input": 5}]},
+            "groq/b": {"input": 2, "output": 2},
+            "openai/c": {"input": 3, "output": 3, "changes": [{"from": "2026-11-01", "input": 1, "output": 1}]},
+        },
+    }
+    clock = [MIDNIGHT - 60.0]
+    with routes(config, wall=lambda: clock[0]) as made:
+        went: dict[str, list[str]] = {"cheap": [], "outer": []}
+        spent = dict.fromkeys(("openai/a", "groq/b", "chosen"), 0)
+        for _ in range(120):
+            for model, names in went.items():
+                known = facts(model, input_tokens=1000, output_tokens=100, arrived=clock[0])
+                names.append(made.plan(known, lambda: 0.5).candidates[0].name)
+            rate = {"openai/a": 5 if clock[0] >= MIDNIGHT else 1, "groq/b": 2}
+            for name in ("openai/a", "groq/b"):
+                spent[name] += rate[name]
+            spent["chosen"] += rate[went["cheap"][-1]]
+            clock[0] += 1
+    assert went["cheap"] == ["openai/a"] * 60 + ["groq/b"] * 60
+    assert went["outer"] == ["openai/a"] * 60 + ["openai/c"] * 60
+    assert spent["chosen"] < min(spent["openai/a"], spent["groq/b"])

@@ -31,11 +31,12 @@ class Candidate:
     `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `flat` is true where its
     price is the same for every size of a call, `named` where no entry of the configuration holds it: a caller named it
     as `provider/model`. `sent` is when a call of each size class was last to go here first, `passed` how many went by
-    since it should be measured anew. `mark` stands for its name among hashes: 32 bits for what is
-    remembered of it, 64 in all.
+    since it should be measured anew, `awaited` what its times added up to when one was sent for that. `mark` stands for its name among hashes: 32 bits for what is
+    remembered of it, 64 in all. Its price holds `until` a second of the epoch.
     """
 
     __slots__ = (
+        "awaited",
         "cache_rate",
         "capabilities",
         "context_window",
@@ -59,6 +60,7 @@ class Candidate:
         "retention",
         "sent",
         "target",
+        "until",
     )
 
     def __init__(
@@ -75,8 +77,10 @@ class Candidate:
         self.name = name
         self.mark = mark_of(name)
         self.provider, _, self.model = name.partition("/")
+        self.until = float("inf")
         self.sent = [0.0] * 4
         self.passed = [0] * 4
+        self.awaited = [-1.0] * 4
         self.kind = kind or self.provider
         self.named = declared is None
         self.price = price

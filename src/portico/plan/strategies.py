@@ -17,10 +17,12 @@ Draw = Callable[[], float]
 
 STALE: Final = 2.0
 """Seconds after which a measurement is to be taken anew."""
-PROBED: Final = 0.04
+PROBED: Final = 0.02
 """What measuring may add to the time of all calls, as a share."""
-RAREST: Final = 250
+RAREST: Final = 300
 """Calls, at most, of which one goes to a target that is stale only to measure it."""
+PATIENT: Final = 30.0
+"""Seconds in which a call that was sent to measure is waited for before there is another."""
 UNMEASURED: Final = 1e6
 """Seconds that stand for a target that is being measured for the first time."""
 
@@ -206,23 +208,30 @@ def _probing(rivals: Rivals, ranked: Ranked, times: list[float], size: int, now:
     if rivals.checked[size] <= stale:
         oldest = rivals.checked[size] = min([candidate.sent[size] for candidate in candidates])
         if oldest <= stale:
-            _probe(candidates, ranked, times, size, stale)
+            _probe(candidates, ranked, times, size, now)
     candidates[ranked[0]].sent[size] = now
     return ranked
 
 
-def _probe(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], size: int, stale: float) -> None:
+def _probe(candidates: Sequence[Candidate], ranked: Ranked, times: list[float], size: int, now: float) -> None:
     best = times[ranked[0]]
+    stale = now - STALE
     for place in range(1, len(ranked)):
         one = candidates[ranked[place]]
         time = times[ranked[place]]
-        if one.sent[size] > stale or not time or one.health.in_flight or one.health.resting:
+        health = one.health
+        if one.sent[size] > stale or not time or health.resting:
+            continue
+        # What is under way there may be of another size, and says nothing of this one.
+        measured = health.first_token[size] + health.per_token[size] + health.whole[size]
+        if measured == one.awaited[size] and one.sent[size] > now - PATIENT:
             continue
         # The slower it was, the rarer it is asked: what that may cost is bounded.
         one.passed[size] += 1
         worse = time / best - 1 if best else 0.0
         if one.passed[size] >= min(worse / PROBED, RAREST):
             one.passed[size] = 0
+            one.awaited[size] = measured
             ranked.insert(0, ranked.pop(place))
         break
 

@@ -36,6 +36,7 @@ May = Callable[[str], None]
 """Raises Forbidden for a name that the caller may not use."""
 
 MEMO_BOUND = 4096
+ALWAYS: Final = float("inf")
 LONGEST_ROUTE: Final = 2000
 """Characters of the header that says why a call went where it did."""
 ENDLESS: Final = 1 << 62
@@ -68,7 +69,8 @@ class Known(msgspec.Struct, frozen=True):
 
     A request of up to `roomy` bytes fits every target. `fussy` is true where some target is known to lack a capability
     that a call might need. `recalls` is true where it counts which conversation a call belongs to. `fixed` are the
-    targets in order, where that is the same for every call.
+    targets in order, where that is the same for every call. It holds until a second of the epoch: some target costs
+    something else from then on.
     """
 
     kid: Kid
@@ -76,6 +78,7 @@ class Known(msgspec.Struct, frozen=True):
     fussy: bool
     fixed: Sequence[Target] | None
     recalls: bool = False
+    until: float = ALWAYS
 
 
 class Finders(dict[str, Callable[[str], Kid]]):
@@ -98,7 +101,7 @@ class Finders(dict[str, Callable[[str], Kid]]):
 class Routes:
     """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner.
 
-    `health` finds how targets do, `now` is its clock; `secret` keys the arms of splits. `reads_budgets` says whether a
+    `health` finds how targets do, `now` is its clock, `wall` that of prices; `secret` keys the arms of splits. `reads_budgets` says whether a
     rule asks what is left of budgets. Raises ConfigError for rules that are none.
     """
 
@@ -115,6 +118,7 @@ class Routes:
         secret: bytes = b"",
         now: Callable[[], float] = time.monotonic,
         caches: Caches | None = None,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         self._aliases = aliases
         self._patterns = Patterns(aliases)
@@ -124,6 +128,7 @@ class Routes:
         self._health = health
         self._secret = secret
         self._now = now
+        self._wall = wall
         self._caches = caches
         self._kinds = {name: upstream.provider.like for name, upstream in upstreams.items()}
         self._known: dict[tuple[str, str], Known] = {}
@@ -218,7 +223,7 @@ class Routes:
         Raises ModelNotFound for a name that nobody answers to, InvalidRequest when those who do cannot do this.
         """
         known = self._known.get((name, operation))
-        if known is None:
+        if known is None or (known.until is not ALWAYS and known.until <= self._wall()):
             kid = self._found(name, operation)
             leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
             judged = [leaf for leaf in leaves if not leaf.named]
@@ -232,7 +237,8 @@ class Routes:
             if len(self._known) >= self._bound:
                 self._known.clear()
             recalls = self._caches is not None and self._recalls(kid)
-            known = self._known[name, operation] = Known(kid, roomy, fussy, fixed, recalls)
+            until = min((leaf.until for leaf in leaves), default=ALWAYS)
+            known = self._known[name, operation] = Known(kid, roomy, fussy, fixed, recalls, until)
         return known
 
     def plan(
@@ -254,8 +260,10 @@ class Routes:
         operation = facts.operation
         if wish is None and config is None and not explain and not self._rules:
             remembered = self._known.get((facts.model, operation))
-            if remembered is not None and (
-                self._serves_all(remembered, facts) if remembered.fussy else len(facts.body) <= remembered.roomy
+            if (
+                remembered is not None
+                and facts.arrived < remembered.until
+                and (self._serves_all(remembered, facts) if remembered.fussy else len(facts.body) <= remembered.roomy)
             ):
                 if remembered.recalls:
                     self._recall(facts)
@@ -466,7 +474,14 @@ class Routes:
         upstream = target.upstream
         health = self._health(target.name) if self._health is not None else getattr(target, "health", None)
         provider = upstream.provider
-        return Candidate(target, target.name, target.price, health, declared, provider.declared, provider.like)
+        price, until = target.price, ALWAYS
+        if price is not None and price.later:
+            now = self._wall()
+            until = min((one.starts for one in price.later if one.starts > now), default=ALWAYS)
+            price = price.at(now)
+        made = Candidate(target, target.name, price, health, declared, provider.declared, provider.like)
+        made.until = until
+        return made
 
     def _target(self, target: schema.Target, match: Match | None) -> Target:
         provider, _, model = (match.fill(target.model) if match is not None else target.model).partition("/")
