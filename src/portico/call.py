@@ -5,7 +5,9 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, Literal
+from typing import Any, Literal, cast
+
+import msgspec
 
 from portico.dialects.operations import Operation, Route
 from portico.record import AttemptRecord, Basis, Compared, End, Pricing, Record
@@ -31,7 +33,12 @@ def new_id() -> str:
     return f"{_prefix}{next(_ids):08x}"
 
 
-class Call:
+def now_ms() -> int:
+    """Return the milliseconds since the epoch."""
+    return time.time_ns() // 1_000_000
+
+
+class Call(msgspec.Struct, eq=False):
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
@@ -45,9 +52,16 @@ class Call:
     callers of LiteLLM read, where they are asked for.
     """
 
-    received_ns = 0
+    route: Route
+    id: str = msgspec.field(default_factory=new_id)
+    arrived_ms: int = msgspec.field(default_factory=now_ms)
+    began_ns: int = msgspec.field(default_factory=perf_counter_ns)
+    operation: Operation = cast(Operation, None)  # its route's
+    model: str | None = None
+    attempts: list[AttemptRecord] = []
+    received_ns: int = 0
     caller: Holder | None = None
-    stream = False
+    stream: bool = False
     user: str | None = None
     customer: str | None = None
     tags: tuple[str, ...] = ()
@@ -57,45 +71,40 @@ class Call:
     wish: Any = None
     kept: Any = None
     why: str | None = None
-    named_by_list = False
+    named_by_list: bool = False
     permit: Permit | None = None
-    bound = Bound(0, 0, 0)
-    over_bound = False
-    ended = False
+    bound: Bound = Bound(0, 0, 0)
+    over_bound: bool = False
+    ended: bool = False
     end: End = "refused"
     message: str | None = None
     bodies: Literal["all", "errors", "none"] = "none"
     request_body: bytes | None = None
     reply_body: bytes | None = None
-    characters = 0
+    characters: int = 0
     target: str | None = None
     usage: Usage | None = None
     cost: int | None = None
     basis: Basis = "none"
     pricing: Pricing | None = None
     price: str | None = None
-    status = 0
+    status: int = 0
     error: str | None = None
-    delivered = False
+    delivered: bool = False
     litellm: Any = None
-    estimate = False
+    estimate: bool = False
     dropped: Sequence[str] = ()
     refers: Sequence[tuple[str, str]] = ()
-    stores = False
+    stores: bool = False
     shadow: Any = None
     shadow_of: str | None = None
     compared: Compared | None = None
-    first_byte_ns = 0
-    waited_ns = 0
+    first_byte_ns: int = 0
+    waited_ns: int = 0
 
-    def __init__(self, route: Route) -> None:
-        self.id = new_id()
-        self.arrived_ms = time.time_ns() // 1_000_000
-        self.began_ns = perf_counter_ns()
-        self.route = route
-        self.operation: Operation = route.operation
-        self.model: str | None = route.model
-        self.attempts: list[AttemptRecord] = []
+    def __post_init__(self) -> None:
+        self.operation = self.route.operation
+        self.model = self.route.model
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"

@@ -101,14 +101,22 @@ def planned(
         # It goes into headers and records.
         call.model = call.model[:LONGEST_NAME]
         raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
-    outgoing = Outgoing(operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines)
     call.bodies = caller.bodies or snapshot.config.logs.bodies
     if call.bodies != "none" and isinstance(body, bytes):
         call.request_body = body
-    outgoing.stream = call.stream
-    outgoing.call_id = call.id
-    outgoing.model = call.model or ""
-    outgoing.strict = snapshot.config.strict or known.strict
+    outgoing = Outgoing(
+        operation,
+        exchange.headers,
+        known.query,
+        body,
+        asked,
+        snapshot.limits.reply,
+        known.lines,
+        call.stream,
+        call.id,
+        call.model or "",
+        known.strict or snapshot.config.strict,
+    )
     if provider is not None:
         return outgoing, (passed_through(exchange, call, snapshot, outgoing),)
     model = call.model

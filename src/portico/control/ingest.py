@@ -396,7 +396,7 @@ class Ingest:
 def stand_back(took: float, worked: float, behind: float) -> float:
     """Return the seconds to leave to others after a turn that took so long, of which so much was work.
 
-    Calls go before their records: where the core is wanted by somebody else, they wait, until they are too far `behind`.
+    Calls go before their records: where the core is wanted by somebody else, they wait, until too far `behind`.
     """
     if took <= CROWDED * worked or behind >= PATIENCE:
         return 0.0

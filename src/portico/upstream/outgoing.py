@@ -9,6 +9,8 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from portico.dialects import vertex
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.request import Peek, rewrite
@@ -47,7 +49,7 @@ def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
     return crossing, Question, Translation
 
 
-class Outgoing:
+class Outgoing(msgspec.Struct, eq=False):
     """What a caller asked for, as its targets are to get it: as it is, or in the dialect that a target speaks.
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
@@ -57,55 +59,24 @@ class Outgoing:
     which of the headers go on, by where they go: requests with the same headers share it.
     """
 
-    __slots__ = (
-        "_question",
-        "asked",
-        "asks_usage",
-        "body",
-        "bound",
-        "call_id",
-        "headers",
-        "limit",
-        "lines",
-        "model",
-        "operation",
-        "passed",
-        "query",
-        "resumes",
-        "stores",
-        "stream",
-        "strict",
-        "translations",
-    )
-
-    def __init__(
-        self,
-        operation: Operation,
-        headers: Sequence[tuple[bytes, bytes]],
-        query: str,
-        body: bytes | mmap.mmap,
-        asked: Peek | None,
-        limit: int,
-        lines: dict[bytes, bytes] | None = None,
-    ) -> None:
-        self.operation = operation
-        self.headers = headers
-        self.lines = lines if lines is not None else {}
-        self.query = query
-        self.body = body
-        self.asked = asked
-        self.limit = limit
-        self.stream = False
-        self.asks_usage = False
-        self.passed: tuple[str, Endpoint] | None = None
-        self.call_id = ""
-        self.model = ""
-        self.strict = False
-        self.resumes = False
-        self.stores = False
-        self.bound: Bound | None = None
-        self.translations: dict[Target, Translation | Errand] = {}
-        self._question: Question | Task | None = None
+    operation: Operation
+    headers: Sequence[tuple[bytes, bytes]]
+    query: str
+    body: bytes | mmap.mmap
+    asked: Peek | None
+    limit: int
+    lines: dict[bytes, bytes] = {}
+    stream: bool = False
+    call_id: str = ""
+    model: str = ""
+    strict: bool = False
+    asks_usage: bool = False
+    passed: tuple[str, Endpoint] | None = None
+    resumes: bool = False
+    stores: bool = False
+    bound: Bound | None = None
+    translations: dict[Target, "Translation | Errand"] = {}
+    _question: "Question | Task | None" = None
 
     def line_for(self, target: Target, credential: Credential) -> Line:
         """Return the way to a target with a key."""

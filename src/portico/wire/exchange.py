@@ -5,6 +5,8 @@ from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from portico.wire.body import Body
 from portico.wire.head import Head
 
@@ -31,40 +33,37 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]  # keyed by int
 
 
-class Exchange:
+class Exchange(msgspec.Struct, eq=False):
     """A request whose headers are in, and the reply to it.
 
     `headers` and `fields` are those of its `head`. `declared` is the length of its body, None where only its end will
-    tell. `received_ns`
-    is when the last byte of the request came (perf_counter, nanoseconds; 0 before that). `on_pause` and `on_resume`
-    are called when the caller reads too slowly, and when it has caught up. `queued` is true where it came while another
-    was answered.
+    tell. `received_ns` is when the last byte of the request came (perf_counter, nanoseconds; 0 before that).
+    `on_pause` and `on_resume` are called when the caller reads too slowly, and when it has caught up. `queued` is true
+    where it came while another was answered.
     """
 
-    complete = False
-    received_ns = 0
-    started = False
-    finished = False
-    chunked = False
-    queued = False
-    deferred = False
-    bodiless = False
+    _connection: "ServerConnection"
+    head: Head
+    declared: int | None
+    method: str
+    target: bytes
+    headers: list[tuple[bytes, bytes]]
+    fields: dict[bytes, bytes]
+    keep_alive: bool
+    http10: bool
+    complete: bool = False
+    received_ns: int = 0
+    started: bool = False
+    finished: bool = False
+    chunked: bool = False
+    queued: bool = False
+    deferred: bool = False
+    bodiless: bool = False
     piece: bytes | None = None
     on_pause: Callable[[], None] | None = None
     on_resume: Callable[[], None] | None = None
     _body: Body | None = None
     _length_left: int | None = None
-
-    def __init__(self, connection: "ServerConnection", head: Head, declared: int | None) -> None:
-        self._connection = connection
-        self.head = head
-        self.method = head.method
-        self.target = head.target
-        self.headers = head.headers
-        self.fields = head.fields
-        self.keep_alive = head.keep_alive
-        self.http10 = head.http10
-        self.declared = declared
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "started" if self.started else "waiting"

@@ -234,13 +234,23 @@ class ServerConnection(asyncio.BufferedProtocol):
         budget = self.server.budget
         if len(data) != begin + size or size > HELD_BACK or budget.used + size > budget.limit:
             return False
-        assert self._head is not None
-        exchange = Exchange(self, self._head, size)
-        if size:
-            exchange.piece = data[begin:]
-            budget.used += size
-        exchange.complete = True
-        exchange.received_ns = perf_counter_ns()
+        head = self._head
+        assert head is not None
+        exchange = Exchange(
+            self,
+            head,
+            size,
+            head.method,
+            head.target,
+            head.headers,
+            head.fields,
+            head.keep_alive,
+            head.http10,
+            complete=True,
+            received_ns=perf_counter_ns(),
+            piece=data[begin:] if size else None,
+        )
+        budget.used += size
         self._since = self.server.now
         self._tries = 0
         self._enter(exchange)
@@ -403,7 +413,7 @@ class ServerConnection(asyncio.BufferedProtocol):
             if expected.strip().lower() != b"100-continue":
                 raise InvalidRequest(f"the expectation {expected.decode('latin-1')!r} cannot be met")
             head.expects_continue = version == "1.1"
-        exchange = Exchange(self, head, declared)
+        exchange = Exchange(self, head, declared, method, target, headers, fields, keep_alive, head.http10)
         self._reading = exchange
         self._enter(exchange)
 
