@@ -97,6 +97,9 @@ def planned(
     call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
     if caller.aliases and call.model in caller.aliases:
         call.alias, call.model = call.model, caller.aliases[call.model]
+    if call.model and call.model[:3] == "sk-":
+        call.model = "sk-…"
+        raise InvalidRequest("`model` has a key in the place of a model's name", param="model")
     if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
         # It goes into headers and records.
         call.model = call.model[:LONGEST_NAME]
