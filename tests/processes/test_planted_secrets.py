@@ -1,6 +1,7 @@
 """Secrets are planted wherever a whole Portico takes some, and looked for wherever it leaves anything."""
 
 import base64
+import hashlib
 import io
 import json
 import os
@@ -38,7 +39,7 @@ PLANTED = {
     "webhook": "PLANTED0webhook0token0Lg7hush6K",
     "password": "PLANTED0database0password0Ud3hush9L",
 }
-ENCRYPTION = bytes(range(7, 39))
+ENCRYPTION = hashlib.sha256(b"the key of the store that is planted").digest()
 VERBOSE = """
 import logging, os, sys
 # All that anything here logs, and a crash in the middle of a call that names one.
