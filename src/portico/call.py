@@ -47,9 +47,10 @@ class Call(msgspec.Struct, eq=False):
     where it was served (`upstream.caches.Kept`), None where that counts for nothing; `why` says why it goes
     where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
-    keeps the reply. `bodies` says which of its bodies its record is to have. `delivered` is set where the caller hung
-    up after it had the last event of its stream. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that
-    callers of LiteLLM read, where they are asked for.
+    keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`). `markup`
+    is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is to have.
+    `delivered` is set where the caller hung up after it had the last event of its stream. `litellm`
+    (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are asked for.
     """
 
     route: Route
@@ -73,6 +74,9 @@ class Call(msgspec.Struct, eq=False):
     why: str | None = None
     named_by_list: bool = False
     permit: Permit | None = None
+    background: bool = False
+    job: Any = None
+    markup: int | None = None
     bound: Bound = Bound(0, 0, 0)
     over_bound: bool = False
     ended: bool = False
@@ -149,8 +153,9 @@ class Call(msgspec.Struct, eq=False):
                 record.customer = self.customer
             if self.tags:
                 record.tags = self.tags
-            if holder.markup != MILLION and self.cost is not None:
-                record.billed_nano_usd = (self.cost * holder.markup + MILLION // 2) // MILLION
+            markup = holder.markup if self.markup is None else self.markup
+            if markup != MILLION and self.cost is not None:
+                record.billed_nano_usd = (self.cost * markup + MILLION // 2) // MILLION
         if self.alias is not None:
             record.alias = self.alias
         if self.arm is not None:

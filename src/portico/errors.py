@@ -113,6 +113,14 @@ class NoTarget(PorticoError):
         self.aside = aside
 
 
+class Conflict(PorticoError):
+    """What is asked for cannot be done to an object as it stands now."""
+
+    status = 409
+    code = "conflict"
+    fault = "caller"
+
+
 class MethodNotAllowed(PorticoError):
     """The path exists, the method does not."""
 

@@ -4,7 +4,7 @@
     admit    limits and budgets, as for every call
     attempt  at that one place
     note     what was made is remembered before anybody hears of it, what was deleted is forgotten
-    settle   the record, then the permit, then the last byte
+    settle   the record, then the permit, then the last byte; what goes on as a job keeps what it has reserved
 
 Lists are not asked of providers, who would tell of everybody's objects: they are made of what is remembered.
 """
@@ -13,13 +13,17 @@ import asyncio
 import copy
 import mmap
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
+from portico import jobs
 from portico.call import Call
-from portico.dialects.batch import MESSAGES, batched, renamed
+from portico.dialects.batch import MESSAGES, Batched, batched, lines, renamed
+from portico.dialects.jobs import read as read_job
 from portico.dialects.objects import (
+    FAMILIES,
     UPLOAD,
     Found,
+    Thing,
     led_here,
     made_id,
     missing,
@@ -28,20 +32,21 @@ from portico.dialects.objects import (
     page_asked,
     purpose_of,
     render_page,
+    text_of,
 )
 from portico.dialects.references import references
-from portico.dialects.request import Peek, peek
-from portico.errors import BadUpstreamReply, InvalidRequest, NotFound, PorticoError
+from portico.dialects.request import Peek, peek, peek_form
+from portico.errors import BadUpstreamReply, Conflict, InvalidRequest, NotFound, PorticoError
 from portico.known import Known
 from portico.planning import arrived
 from portico.providers.auth.scheme import Fetch
 from portico.replying import Replies, keep, signature
-from portico.rules import Bound
 from portico.snapshot import Snapshot
 from portico.stages import own
 from portico.stages.admit import NOTHING, admit, extender
 from portico.stages.attribute import tags_of
 from portico.stages.settle import Settling, settle
+from portico.stages.weigh import Weight, noted, weigh, weight_of
 from portico.state.contract import Moment, Owned, State
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -53,13 +58,12 @@ from portico.wire.exchange import Exchange
 
 AT_ONCE = 8
 """Objects of one list that are asked for at once."""
-SLICE = 64
-"""Requests of a batch that are looked at before others have a turn."""
+OUTPUT = b"batch_output"
+"""The purpose of a file that a batch or a job has written."""
+COUNTED_WITHIN = 1.0
+"""Seconds after which who wants to delete what is not counted yet may try again."""
 ONE_TRY = Policy()
 """What changes something is tried once."""
-
-UNKNOWN = Bound(0, 0, None, "stored")
-"""What a job can use that runs long after its call."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -97,8 +101,17 @@ class ObjectCalls:
             await self._list(exchange, call, snapshot, known)
             return
         outgoing, target = self._plan(exchange, call, snapshot, known, body, upload)
-        if thing.family == "message_batches" and thing.does == "create":
-            await self._weigh(call, snapshot, outgoing, target)
+        models: Sequence[str] = ()
+        weight: Weight | None = None
+        if thing.does == "create":
+            if thing.family == "message_batches":
+                models = await self._weigh(call, snapshot, outgoing, target)
+            elif thing.family == "batches":
+                models = await self._taken(call, snapshot, outgoing)
+            elif thing.family == "files":
+                weight = await self._looked_into(call, snapshot, known, body, target)
+        elif thing.does == "delete":
+            await self._check_paid(call, thing, found.ids[0])
         self._settling.check()
         await admit(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
         extend = extender(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
@@ -117,7 +130,9 @@ class ObjectCalls:
         if arrival.status < 400:
             if thing.bills:
                 settle(call, None, target.price)
-            headers = await self._note(exchange, call, known, arrival, target, upload, headers)
+            headers = await self._note(exchange, call, known, arrival, target, upload, headers, weight)
+            if thing.family in jobs.FOLLOWED:
+                await self._follow(call, thing, outgoing, target, models, reply)
             reply = led_here(thing, reply, _base(exchange))
             call.end = "served"
         else:
@@ -153,7 +168,7 @@ class ObjectCalls:
             if thing.family == "message_batches":
                 requests = batched(members)
                 call.model = requests[0].model if requests else None
-        if thing.bills:
+        if thing.bills and thing.family != "batches":  # whose models stand in its file
             own.check_models(caller, snapshot.keys.may_use, call.model)
 
         def find(model: str, operation: str) -> Sequence[Target]:
@@ -171,7 +186,7 @@ class ObjectCalls:
             thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines
         )
         outgoing.call_id = call.id
-        outgoing.bound = UNKNOWN if thing.bills else NOTHING
+        outgoing.bound = jobs.UNKNOWN if thing.bills else NOTHING
         there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
         outgoing.passed = (exchange.method, there)
         call.target = target.name if target.model else target.upstream.name
@@ -181,34 +196,115 @@ class ObjectCalls:
                 call.request_body = body
         return outgoing, target
 
-    async def _weigh(self, call: Call, snapshot: Snapshot, outgoing: Outgoing, first: Target) -> None:
+    async def _weigh(self, call: Call, snapshot: Snapshot, outgoing: Outgoing, first: Target) -> Sequence[str]:
         """Find the models of a batch's requests at its provider, and the most that all of them can use."""
         caller = call.caller
         assert caller is not None
         assert outgoing.asked is not None
         assert isinstance(outgoing.body, bytes)
         requests = batched(outgoing.asked.members or {})
-        weighed = bool(snapshot.bounds.scopes(call, first))
-        tokens_in = tokens_out = 0
-        cost: int | None = 0
-        why: str | None = None
         targets: dict[str, Target] = {}
-        for place, request in enumerate(requests):
-            target = targets.get(request.model)
-            if target is None:
-                target = targets[request.model] = self._batch_target(call, snapshot, first, request.model)
-            if not weighed:
-                continue
-            bound = target.ceiling.closely(MESSAGES, request.asked, request.body)
-            tokens_in += bound.input_tokens
-            tokens_out += bound.output_tokens
-            cost = None if cost is None or bound.cost is None else cost + bound.cost
-            why = why or bound.why
-            if place % SLICE == SLICE - 1:
-                await asyncio.sleep(0)  # a large batch is nobody else's wait
-        outgoing.bound = Bound(tokens_in, tokens_out, cost, why) if weighed else UNKNOWN
+        for request in requests:
+            if request.model not in targets:
+                targets[request.model] = self._batch_target(call, snapshot, first, request.model)
+        if snapshot.bounds.scopes(call, first):
+            found = await weigh((targets[request.model], request) for request in requests)
+            outgoing.bound = found.bound
         outgoing.body = renamed(outgoing.body, requests, [targets[request.model].model for request in requests])
         outgoing.asked = None
+        return tuple({target.model: None for target in targets.values()})
+
+    async def _taken(self, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Sequence[str]:
+        """Return the models of the file that a batch is made of; what that can use is the batch's bound."""
+        caller = call.caller
+        assert caller is not None
+        assert outgoing.asked is not None
+        named = text_of(outgoing.asked.members, "input_file_id")
+        file = own.held(self._state, caller, "file", named) if named else None
+        weight = weight_of(file.about) if file is not None else None
+        if file is None or weight is None or not weight.models:
+            own.check_models(caller, snapshot.keys.may_use, None)
+            return ()
+        for model in weight.models:
+            snapshot.keys.check_model(caller, model, f"{file.target}/{model}")
+        if len(weight.models) == 1:
+            (call.model,) = weight.models
+        outgoing.bound = weight.bound
+        return weight.models
+
+    async def _looked_into(
+        self, call: Call, snapshot: Snapshot, known: Known, body: bytes | mmap.mmap, target: Target
+    ) -> Weight | None:
+        """Return what a file holds whose requests may be run in a batch, None for another one.
+
+        What its requests name must be the caller's own. A file that nobody can read is the provider's to refuse.
+        """
+        caller = call.caller
+        assert caller is not None
+        upstream, timeouts = target.upstream, snapshot.config.timeouts
+        try:
+            form = peek_form(body, known.kind).form
+            if form is None or form.text("purpose") != "batch" or "file" not in form.spans:
+                return None
+        except InvalidRequest:
+            return None
+
+        def asked() -> Iterator[tuple[Target, Batched]]:
+            for request in lines(body, *form.spans["file"]):
+                if request.operation is not None:
+                    for family, name in references(request.operation, request.asked.members or {}, request.body):
+                        own.held(self._state, caller, FAMILIES[family].kind, name)
+                yield upstream.target(request.model, timeouts), request
+
+        try:
+            return await weigh(asked())
+        except InvalidRequest:
+            return None
+
+    async def _check_paid(self, call: Call, thing: Thing, name: str) -> None:
+        """Raise Conflict where it would not be known any more what a job has used, were this deleted now."""
+        caller = call.caller
+        assert caller is not None
+        tenant = own.tenant_of(caller)
+        if thing.family in jobs.FOLLOWED:
+            place = jobs.place_of(tenant, thing.family, name)
+            if self._state.owned(place) is not None:
+                await jobs.hurry(self._state, place)
+                raise Conflict(
+                    f"the {thing.kind.replace('_', ' ')} {name!r} goes on, or what it has used is being counted; wait "
+                    "for its end, or cancel it, and try again in a moment",
+                    retry_after=COUNTED_WITHIN,
+                )
+        elif thing.family == "files":
+            file = self._state.owned(own.entry(tenant, "file", name))
+            if file is not None and file.about == OUTPUT and jobs.due_of(self._state, tenant):
+                raise Conflict(
+                    f"what the batch has used that wrote {name!r} is being counted; try again in a moment",
+                    retry_after=COUNTED_WITHIN,
+                )
+
+    async def _follow(
+        self, call: Call, thing: Thing, outgoing: Outgoing, target: Target, models: Sequence[str], reply: bytes
+    ) -> None:
+        """Remember what a call has started that goes on; have what has ended be counted soon."""
+        caller, found = call.caller, call.route.found
+        assert caller is not None
+        assert found is not None
+        tenant = own.tenant_of(caller)
+        if thing.does in ("get", "act"):
+            told = read_job(thing.family, found.ids[0], reply)
+            if told is not None and told.outcome is not None:
+                await jobs.hurry(self._state, jobs.place_of(tenant, thing.family, found.ids[0]))
+        elif thing.does == "create":
+            name = made_id(thing, reply)
+            assert name is not None, "what has no id was refused before"
+            if not models and target.model:
+                models = (target.model,)
+            at = f"{target.upstream.name}/{models[0]}" if len(models) == 1 else target.upstream.name
+            endpoint = text_of(outgoing.asked.members, "endpoint") if outgoing.asked is not None else None
+            bound = outgoing.bound or jobs.UNKNOWN
+            job = jobs.begun(call, thing.family, name, tenant, at, bound, models=models, endpoint=endpoint or "")
+            await jobs.start(self._state, call, job)
 
     def _batch_target(self, call: Call, snapshot: Snapshot, first: Target, model: str) -> Target:
         """Return a model of a batch at the provider of its first one. Raises Forbidden, InvalidRequest."""
@@ -233,6 +329,7 @@ class ObjectCalls:
         target: Target,
         upload: own.Begun | None,
         headers: Headers,
+        weight: Weight | None,
     ) -> Headers:
         """Remember what a reply says was made, and forget what was deleted; return the headers that go back."""
         caller, found = call.caller, call.route.found
@@ -244,7 +341,7 @@ class ObjectCalls:
             await own.forget(self._state, caller, thing.kind, found.ids[0])
         for name in output_files(thing, body):
             if self._state.owned(own.entry(own.tenant_of(caller), "file", name)) is None:
-                await own.remember(self._state, caller, "file", name, upstream, credential)
+                await own.remember(self._state, caller, "file", name, upstream, credential, OUTPUT)
         if thing.does != "create":
             return headers
         if thing is UPLOAD:
@@ -258,7 +355,7 @@ class ObjectCalls:
         made = made_id(thing, body)
         if made is None:
             raise BadUpstreamReply(f"{upstream} does not say what it has made")
-        about = purpose_of(body).encode() if thing.family == "files" else b""
+        about = noted(purpose_of(body), weight) if thing.family == "files" else b""
         await own.remember(self._state, caller, thing.kind, made, upstream, credential, about)
         if upload is not None:
             await self._state.disown(upload[0].id)

@@ -41,7 +41,7 @@ REFERRING = frozenset(
     )
 )
 """Operations whose requests can name what is kept at a provider."""
-NOT = msgspec.Raw(b"false")
+NOT, YES = msgspec.Raw(b"false"), msgspec.Raw(b"true")
 
 Draw = Callable[[], float]
 """Chance: a number from 0 up to 1."""
@@ -89,6 +89,7 @@ def planned(
                 assert isinstance(body, bytes)
                 call.refers = references(operation, asked.members, body)
                 call.stores = operation.name == "responses" and asked.members.get("store") != NOT
+                call.background = call.stores and asked.members.get("background") == YES
             if operation.model_in == "body":
                 call.model = asked.model
     call.customer = known.customer

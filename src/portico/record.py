@@ -11,7 +11,8 @@ Basis = Literal["reported", "counted", "estimated", "assumed", "unknown", "none"
 
 `reported`: its provider said it. `counted`: a stream was cut before its usage came, and what had passed was counted.
 `estimated`: as `counted`, by size alone. `assumed`: the worker died, and the call stands at the bound it had reserved.
-`unknown`: something was served, and nothing is known of its usage. `none`: nothing was served.
+`unknown`: something was served, and nothing is known of its usage. `none`: nothing was served, or what was served goes
+on as a job, which has a record of its own.
 """
 
 Pricing = Literal["provider", "table", "unpriced"]
@@ -84,6 +85,10 @@ class Record(msgspec.Struct, omit_defaults=True):
     `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
     `arm` is the side of a split that the call was given. `shadow_of` is the id of the call that this is a copy of, and
     `compared` what both came to.
+
+    `job` is set on the record of what a call has started at its provider and that went on after it (a batch, a
+    background response): its id there. Such a record has what that used and cost, stands at the time of its call, and
+    ended at `ended_ms`; its `id` is its call's with `-job`.
     """
 
     id: str
@@ -122,3 +127,5 @@ class Record(msgspec.Struct, omit_defaults=True):
     arm: str | None = None
     shadow_of: str | None = None
     compared: Compared | None = None
+    job: str | None = None
+    ended_ms: int | None = None

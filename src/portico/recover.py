@@ -2,8 +2,8 @@
 
 Its permits are settled at their bounds in one step, and what its segments say of these calls then replaces that. A call
 without a record gets one here, in a segment of the dead owner: who holds its lock is its only writer. So whoever dies
-on the way leaves all that is known of a call in one place, and the next one writes nothing twice. The owner's file goes
-last.
+on the way leaves all that is known of a call in one place, and the next one writes nothing twice. A call that had
+started a job leaves it what it has reserved: the job is paid for when it ends. The owner's file goes last.
 """
 
 import logging
@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from portico import jobs
 from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
 from portico.journal.reader import records_of
@@ -55,8 +56,18 @@ def recover(state: LmdbState, owners: Path, journals: str, at: Moment) -> bool:
 def _recover_one(owner: Owner, state: LmdbState, journals: str, at: Moment) -> None:
     orphans = {orphan.call_id: orphan for orphan in state.expire(owner.id, at)}
     recorded = records_of(journals, owner.id, orphans)
+    going_on = set()
+    if orphans:
+        started = {jobs.read(thing).call_id for thing in state.owned_by("", "job", "", jobs.MOST)}
+        going_on = {
+            call_id
+            for call_id in started & orphans.keys()
+            if call_id not in recorded or recorded[call_id].basis == "none"
+        }
     for call_id, record in recorded.items():
-        if record.end != "aborted":  # else it stands at what was assumed, and so do the books
+        if (
+            record.end != "aborted" and call_id not in going_on
+        ):  # else it stands at what was assumed, and so do the books
             state.settle(Permit(call_id, (), orphans[call_id].bound), used_by(record, orphans[call_id].bound), at)
     state.flush()
     if state.waiting:
@@ -65,19 +76,21 @@ def _recover_one(owner: Owner, state: LmdbState, journals: str, at: Moment) -> N
     if lost:
         journal = Journal(journals, owner.id)
         for orphan in lost:
-            journal.append(aborted(orphan))
+            journal.append(aborted(orphan, goes_on=orphan.call_id in going_on))
         if not journal.close():
             raise OSError("the journal has no room for them")
+    for call_id in going_on:
+        state.adopt(call_id, call_id, at)
     discard_reserve(journals, owner.id)
     owner.bury()
     if lost:
         log.warning("a worker died with %d calls under way; they are charged at the most that they can cost", len(lost))
 
 
-def aborted(orphan: Orphan) -> Record:
-    """Return the record of a call that died with its worker."""
+def aborted(orphan: Orphan, *, goes_on: bool = False) -> Record:
+    """Return the record of a call that died with its worker. One that goes on as a job costs nothing itself."""
     arrived, operation, model, alias, stream, key, team, org, user, customer, tags = _told.decode(orphan.about)
-    cost = orphan.reserved
+    cost = None if goes_on else orphan.reserved
     return Record(
         orphan.call_id,
         arrived,
@@ -90,7 +103,7 @@ def aborted(orphan: Orphan) -> Record:
         [],
         None,
         cost,
-        "assumed" if cost is not None else "unknown",
+        "none" if goes_on else "assumed" if cost is not None else "unknown",
         None,
         0,
         0,

@@ -5,9 +5,11 @@ from collections.abc import Awaitable, Sequence
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
+from portico import jobs
 from portico.call import Call, Extend
 from portico.dialects.allowances import render_allowances
 from portico.dialects.errors import render_error
+from portico.dialects.jobs import runs_on
 from portico.dialects.tokens import summed
 from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, PorticoError
@@ -71,6 +73,8 @@ class Replies:
             call.error = "upstream_status"
         if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:
             await self.own(call, target, name)
+            if call.background and runs_on(body):
+                await jobs.start(self._state, call, self._job(call, target, name))
         keep(call, body)
         headers = reply_headers(arrival.headers)
         if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
@@ -90,6 +94,28 @@ class Replies:
         assert caller is not None
         credential = call.attempts[-1].credential
         return own.remember(self._state, caller, "response", name, target.upstream.name, credential)
+
+    async def announce(self, call: Call, target: Target, name: str) -> None:
+        """Remember whose a stored reply is that comes as a stream, and the job that it is where it may outlive that."""
+        await self.own(call, target, name)
+        if call.background:
+            job = self._job(call, target, name)
+            await self._state.own(jobs.remembered(job))
+            call.job = job
+
+    async def outlived(self, call: Call, ended: bool) -> None:
+        """Say whether the job that a stream showed has ended with it; else it keeps what the call has reserved."""
+        if ended:
+            await jobs.drop(self._state, call)
+        else:
+            jobs.hand_over(call)
+
+    @staticmethod
+    def _job(call: Call, target: Target, name: str) -> jobs.Job:
+        """Return the job that a background response is."""
+        assert call.caller is not None
+        models = (target.model,)
+        return jobs.begun(call, "responses", name, own.tenant_of(call.caller), target.name, jobs.UNKNOWN, models=models)
 
     async def others(
         self,

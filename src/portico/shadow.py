@@ -106,7 +106,7 @@ class Shadows:
         self, said: schema.Shadow, call: Call, outgoing: Outgoing, snapshot: Snapshot, head: Said | None
     ) -> Copy | None:
         """Return the copy that a call is to have, None for none: by chance, and where there is room for one more."""
-        if self._draw() >= said.share or call.operation.name not in COPIED or call.refers:
+        if self._draw() >= said.share or call.operation.name not in COPIED or call.refers or call.background:
             return None
         name = call.model or ""
         if not isinstance(outgoing.body, bytes) or len(outgoing.body) > LARGEST:

@@ -52,28 +52,10 @@ class Snapshot:
         self.limits = config.server.limits
         self.policy = Policy(config.retries, config.timeouts.call)
         healths = healths if healths is not None else Healths()
-        prices = _prices(parse_prices(supplies.prices))
-        keys = parse_keys(supplies.keys, secret)
-        teams = TeamKeys(keys, config, healths)
-        providers = {name: with_stored(each, shared_of(name, keys)) for name, each in config.providers.items()}
-        healths.declare(config.breaker, providers)
         said = declared(config)
         self.keys = Keys(said.holders, secret, state.holder)
         self.bounds = Bounds(said.rules, state)
-        self.upstreams = {
-            name: Upstream(
-                resolve(name, provider, os.environ),
-                client,
-                config.prices,
-                healths,
-                prices,
-                [f"{name}#{key.id}" for key in shared_of(name, keys)],
-            )
-            for name, provider in providers.items()
-        }
-        for name, provider in providers.items():
-            if provider.team_keys == "required":
-                self.upstreams[name] = self.upstreams[name].closing(NO_TEAM_KEY % name)
+        self.upstreams, teams = upstreams(config, client, supplies, secret, healths)
         self.routes = Routes(
             config.models,
             self.upstreams,
@@ -116,6 +98,32 @@ class Snapshot:
                     self._known.clear()
                 self._known[(method, target)] = known
         return known
+
+
+def upstreams(
+    config: Config, client: Client, supplies: Supplies, secret: bytes, healths: Healths
+) -> tuple[dict[str, Upstream], TeamKeys]:
+    """Return the providers of a configuration, with prices and keys that were set over the API, and keys of teams."""
+    prices = _prices(parse_prices(supplies.prices))
+    keys = parse_keys(supplies.keys, secret)
+    teams = TeamKeys(keys, config, healths)
+    providers = {name: with_stored(each, shared_of(name, keys)) for name, each in config.providers.items()}
+    healths.declare(config.breaker, providers)
+    found = {
+        name: Upstream(
+            resolve(name, provider, os.environ),
+            client,
+            config.prices,
+            healths,
+            prices,
+            [f"{name}#{key.id}" for key in shared_of(name, keys)],
+        )
+        for name, provider in providers.items()
+    }
+    for name, provider in providers.items():
+        if provider.team_keys == "required":
+            found[name] = found[name].closing(NO_TEAM_KEY % name)
+    return found, teams
 
 
 def _prices(found: Sequence[StoredPrice]) -> dict[str, list[tuple[int, Price]]]:

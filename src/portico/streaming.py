@@ -61,7 +61,7 @@ async def stream(
     write = exchange.writer()
     announced = None
     if call.stores:
-        write = announced = own.Announced(write, lambda name: replies.own(call, target, name))
+        write = announced = own.Announced(write, lambda name: replies.announce(call, target, name))
     passed = Passed()
     consume = watch.relay(passed.through(write))
     kept: list[bytes] = []
@@ -71,9 +71,11 @@ async def stream(
     if resuming is not None:
         consume = resuming.watched(consume, arrival)
 
-    def settle(held: bool = False) -> None:
+    async def settle(held: bool = False) -> None:
         settle_stream(call, watch, passed, target.price, asked, target.model, held=held)
         keep(call, b"".join(kept))
+        if call.job is not None:
+            await replies.outlived(call, watch.finished or watch.failed is not None)
 
     try:
         if exchange.paused:
@@ -91,11 +93,11 @@ async def stream(
             call.error = "upstream_failed" if watch.failed is not None else None
             await last_words(arrival)
         arrival.abandon()
-        settle(held)
+        await settle(held)
         raise
     except BaseException:
         arrival.abandon()
-        settle(exchange.paused)
+        await settle(exchange.paused)
         raise
     failure = arrival.error
     rest = watch.flush() if failure is None else b""
@@ -108,7 +110,7 @@ async def stream(
         failure = await resuming.end(exchange, target, passed, write, failure, keeping)
         keep(call, b"".join(kept))
     else:
-        settle()
+        await settle()
     if failure is None and call.stream and not watch.finished and reported is None:
         failure = ConnectionLost(f"{target.name} ended its stream before the reply was complete")
     if failure is None:

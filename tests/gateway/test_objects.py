@@ -9,13 +9,22 @@ from typing import Any
 
 import openai
 import pytest
-from anthropic import AsyncAnthropic, BadRequestError, NotFoundError, PermissionDeniedError, RateLimitError
+from anthropic import (
+    AsyncAnthropic,
+    BadRequestError,
+    ConflictError,
+    NotFoundError,
+    PermissionDeniedError,
+    RateLimitError,
+)
 from google import genai
 from google.genai import errors, types
 from google.genai.client import AsyncClient
 from openai import AsyncOpenAI
 
 from gateway_in_loop import Running, provider
+from portico import jobs
+from portico.state.clock import moment
 from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]
@@ -174,6 +183,9 @@ async def test_claudes_batches_and_files(portico: Portico, mock: MockProvider) -
                 assert [one.custom_id for one in results] == ["1"]
                 await alice.messages.batches.cancel(batch.id)
             assert len([one async for one in alice.messages.batches.list(limit=1)]) == 2
+            with pytest.raises(ConflictError, match="is being counted"):
+                await alice.messages.batches.delete(batch.id)
+            await gateway.gateway.state.disown(jobs.place_of("team:core", "message_batches", batch.id))
             await alice.messages.batches.delete(batch.id)
             assert len([one async for one in alice.messages.batches.list()]) == 1
 
@@ -392,8 +404,9 @@ async def test_a_job_without_a_bound_needs_an_allowance_under_a_hard_budget(
     declared["keys"]["alice"]["budgets"] = [{"usd": 5}]
     declared["keys"]["carol"] |= {"budgets": [{"usd": 5}], "allowance_usd": 2}
     async with portico(declared) as gateway, client(gateway) as alice, client(gateway, CAROL) as carol:
-        file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
-        asked: Any = {"input_file_id": file.id, "endpoint": "/v1/responses", "completion_window": "24h"}
+        else_ = LINES.replace(b"chat/completions", b"something/else")
+        file = await alice.files.create(file=("a.jsonl", else_), purpose="batch")
+        asked: Any = {"input_file_id": file.id, "endpoint": "/v1/something/else", "completion_window": "24h"}
         with pytest.raises(openai.BadRequestError, match="nobody can say"):
             await alice.batches.create(**asked)
         assert await carol.batches.create(**asked)
@@ -402,9 +415,59 @@ async def test_a_job_without_a_bound_needs_an_allowance_under_a_hard_budget(
             await carol.batches.create(**asked)
         assert (await carol.files.retrieve(file.id)).id == file.id
         records = gateway.records()
-    assert [record["basis"] for record in records if record["operation"] == "batches_create"] == [
-        "none", "unknown", "unknown", "none",
+        (usd,) = gateway.gateway.state.counters(["key:carol"], moment())
+    assert [record.get("bound_nano_usd") for record in records if record["operation"] == "batches_create"] == [
+        None, 2_000_000_000, 2_000_000_000, 2_000_000_000,
     ]  # fmt: skip
+    assert (usd.used, usd.reserved) == (0, 4_000_000_000)
+
+
+async def test_a_batch_file_is_bounded_line_by_line_as_it_comes(portico: Portico, mock: MockProvider) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["budgets"] = [{"usd": 0.10}]
+    many = b"".join(LINES.replace(b'"gpt-4o-mini"', b'"gpt-4o-mini", "max_tokens": 1000') for _ in range(100))
+    async with portico(declared) as gateway, client(gateway) as alice:
+        file = await alice.files.create(file=("a.jsonl", many), purpose="batch")
+        asked: Any = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        # 30 cents for a million tokens of output in a batch: a hundred times 1,000 of them are 3 cents.
+        made = [await alice.batches.create(**asked) for _ in range(2)]
+        with pytest.raises(openai.RateLimitError):
+            await alice.batches.create(**asked)
+        state = gateway.gateway.state
+        (usd,) = state.counters(["key:alice"], moment())
+        assert usd.used == 0
+        assert 60_000_000 < usd.reserved < 75_000_000
+        assert [jobs.read(one).name for one in state.owned_by("", "job")] == [one.id for one in reversed(made)]
+        assert jobs.read(state.owned_by("", "job")[0]).models == ("gpt-4o-mini",)
+        assert [one.id for one in (await alice.files.list(purpose="batch")).data] == [file.id]
+
+
+async def test_a_line_of_a_batch_names_nothing_of_others(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(openai=provider(mock))) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        first = await alice.responses.create(model="gpt-4o-mini", input="Hi")
+        body = {"model": "gpt-4o-mini", "input": "And?", "previous_response_id": first.id}
+        line = {"custom_id": "1", "method": "POST", "url": "/v1/responses", "body": body}
+        content = json.dumps(line).encode() + b"\n"
+        assert (await alice.files.create(file=("a.jsonl", content), purpose="batch")).id
+        calls = len(mock.ledger)
+        with pytest.raises(openai.NotFoundError):
+            await bob.files.create(file=("a.jsonl", content), purpose="batch")
+        assert len(mock.ledger) == calls
+
+
+async def test_a_batch_file_that_nobody_can_read_is_its_providers_to_refuse(
+    portico: Portico, mock: MockProvider
+) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["models"] = ["gpt-4o-mini"]
+    async with portico(declared) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
+        for content in (b"{}", b"[1]\n", b"no JSON\n", b'{"url": "/v1/embeddings", "body": 7}\n', b"\xff\n"):
+            file = await alice.files.create(file=("a.jsonl", LINES + content), purpose="batch")
+            asked: Any = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+            with pytest.raises(openai.PermissionDeniedError):
+                await alice.batches.create(**asked)
+            theirs = await bob.files.create(file=("a.jsonl", LINES + content), purpose="batch")
+            assert (await bob.batches.create(**asked | {"input_file_id": theirs.id})).id
 
 
 async def test_a_key_that_is_limited_to_models_starts_no_job_of_others(portico: Portico, mock: MockProvider) -> None:
@@ -412,8 +475,12 @@ async def test_a_key_that_is_limited_to_models_starts_no_job_of_others(portico: 
     declared["keys"]["alice"]["models"] = ["gpt-4o-mini"]
     async with portico(declared) as gateway, client(gateway) as alice:
         file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch")
-        with pytest.raises(openai.PermissionDeniedError):
-            await alice.batches.create(input_file_id=file.id, endpoint="/v1/responses", completion_window="24h")
+        asked: Any = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
+        assert (await alice.batches.create(**asked)).id
+        other = LINES + LINES.replace(b"gpt-4o-mini", b"gpt-4o")
+        others = await alice.files.create(file=("a.jsonl", other), purpose="batch")
+        with pytest.raises(openai.PermissionDeniedError, match="'gpt-4o'"):
+            await alice.batches.create(**asked | {"input_file_id": others.id})
         with pytest.raises(openai.PermissionDeniedError):
             await alice.fine_tuning.jobs.create(model="gpt-4o", training_file=file.id)
         assert (await alice.fine_tuning.jobs.create(model="gpt-4o-mini", training_file=file.id)).id
@@ -478,16 +545,66 @@ async def test_a_batch_that_is_bounded_fits_a_hard_budget_or_does_not(portico: P
     declared = config(anthropic=provider(mock, "anthropic"))
     declared["keys"]["alice"]["budgets"] = [{"usd": 0.10}]
     async with portico(declared) as gateway, claude(gateway) as alice:
-        # 15 dollars for a million tokens of output: 2,000 of them are 3 cents, and a little for the input.
-        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=1000))
-        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=1000))
+        # 7.50 dollars for a million tokens of output in a batch: 4,000 of them are 3 cents, and a little for the input.
+        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=2000))
+        assert await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 2, limit=2000))
         with pytest.raises(RateLimitError):
-            await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 4, limit=1000))
+            await alice.messages.batches.create(requests=asks(*["claude-sonnet-4-5"] * 4, limit=2000))
         with pytest.raises(BadRequestError):
             await alice.messages.batches.create(requests=asks("claude-sonnet-4-5", "claude-unpriced"))
         records = gateway.records()
     assert [record.get("end", "served") for record in records] == ["served", "served", "refused", "refused"]
     assert 30_000_000 <= records[0]["bound_nano_usd"] < 35_000_000
+    assert [record["basis"] for record in records[:2]] == ["none", "none"]
+
+
+async def test_a_response_in_the_background_keeps_what_it_has_reserved(portico: Portico, mock: MockProvider) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["budgets"] = [{"usd": 1}]
+    mock.defaults = {"job": "1000"}
+    async with portico(declared) as gateway, client(gateway) as alice:
+        state = gateway.gateway.state
+        made = await alice.responses.create(model="gpt-4o-mini", input="Hi", background=True, max_output_tokens=1000)
+        (usd,) = state.counters(["key:alice"], moment())
+        assert (usd.used, usd.reserved) == (0, gateway.records()[0]["bound_nano_usd"])
+        (thing,) = state.owned_by("", "job")
+        assert jobs.read(thing).name == made.id
+        assert state.owned_by("", "due") == []
+        mock.objects.end(made.id)
+        assert (await alice.responses.retrieve(made.id)).status == "completed"
+        assert len(state.owned_by("", "due")) == 1
+        await alice.responses.create(model="gpt-4o-mini", input="Hi", background=False)
+        mock.defaults = {}
+        ended = await alice.responses.create(model="gpt-4o-mini", input="Hi", background=True)
+        assert ended.status == "completed"
+        assert len(state.owned_by("", "job")) == 1, "what has ended with its call is its call's"
+        assert gateway.records()[-1]["basis"] == "reported"
+
+
+async def test_a_stream_of_the_background_that_is_left_goes_on_as_a_job(portico: Portico, mock: MockProvider) -> None:
+    declared = config(openai=provider(mock))
+    declared["keys"]["alice"]["budgets"] = [{"usd": 1}]
+    async with portico(declared) as gateway, client(gateway) as alice:
+        state = gateway.gateway.state
+        asked: Any = {"model": "gpt-4o-mini", "input": "Hi", "background": True, "stream": True}
+        events = [event.type async for event in await alice.responses.create(**asked)]
+        assert events[-1] == "response.completed"
+        assert state.owned_by("", "job") == []
+        mock.defaults = {"pace": "0.01", "tokens": "2000"}
+        stream = await alice.responses.create(**asked)
+        async for event in stream:
+            if event.type == "response.output_text.delta":
+                break
+        await stream.close()
+        while len(gateway.records()) < 2:
+            await asyncio.sleep(0)
+        whole, left = gateway.records()
+        assert (whole["basis"], whole.get("end", "served")) == ("reported", "served")
+        assert (left["basis"], left["end"]) == ("none", "cut")
+        assert left.get("cost_nano_usd") is None
+        (usd,) = state.counters(["key:alice"], moment())
+        assert (usd.used, usd.reserved) == (whole["cost_nano_usd"], left["bound_nano_usd"])
+        assert [jobs.read(one).call_id for one in state.owned_by("", "job")] == [left["id"]]
 
 
 async def test_a_key_that_is_limited_to_models_may_batch_those(portico: Portico, mock: MockProvider) -> None:

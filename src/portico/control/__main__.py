@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, Scope
 
     from portico.control.admin import Admin
+    from portico.jobs import Job
 
 OPEN = ("/api/v1/health", "/api/v1/version")
 """Paths that are answered without the store."""
@@ -35,6 +36,8 @@ NO_WEBHOOK = b"\xa7webhook\xc0"
 """How a configuration is handed over that has no webhook: looked for as bytes, since reading it takes memory."""
 ALERT, ALERT_AT_MOST = 2.0, 60.0
 """Seconds between two looks for events to send on; the second while nobody takes them."""
+KEEP = 1.0
+"""Seconds between two looks for jobs."""
 LATER = 1.0
 """Seconds until what could not be done is tried again."""
 
@@ -70,6 +73,8 @@ class OnDemand:
         self._admin: Admin | None = None
         self._config: bytes | None = None
         self._making = asyncio.Lock()
+        self.jobs: Callable[[], Sequence[Job]] = tuple
+        """What tells the jobs that go on at providers."""
         self._behind = False
         self._trouble: str | None = None
         self._unsent: str | None = None
@@ -131,6 +136,19 @@ class OnDemand:
         self._unsent = None
         return True
 
+    async def opened(self) -> "Admin":
+        """Return the admin of this installation, opened if need be. Raises what hinders that."""
+        async with self._making:
+            if self._admin is None:
+                await asyncio.to_thread(self._open)
+        assert self._admin is not None
+        return self._admin
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is a configuration to go by."""
+        return self._config is not None
+
     def _wanted(self) -> Path:
         assert self._data_dir is not None
         return self._data_dir / "state" / WANTED
@@ -146,7 +164,7 @@ class OnDemand:
         owners = self._data_dir / "state" / "owners"
         log.warning("the state of this machine is new: what budgets had counted is put back from the store")
         try:
-            charged = rebuild(self._admin, self._admin.snapshot, owners, ingest, go_on)
+            charged = rebuild(self._admin, self._admin.snapshot, owners, ingest, go_on, self.jobs)
         except Interrupted:
             return
         self._wanted().unlink(missing_ok=True)
@@ -234,12 +252,14 @@ async def _serve(given: dict[str, str]) -> int:
         leaving = tasks.create_task(_listen(link, server, app))
         looking = tasks.create_task(_look_after(app, ingest, leave))
         alerting = tasks.create_task(_alert(app))
+        keeping = tasks.create_task(_keep(app, Path(given["--data-dir"])))
         try:
             await serving
         finally:
             leave.set()
         looking.cancel()
         alerting.cancel()
+        keeping.cancel()
         leaving.cancel()
     await asyncio.to_thread(ingest.stop, CLOSE_WITHIN)
     link.close()
@@ -252,6 +272,21 @@ async def _alert(app: OnDemand) -> None:
     while True:
         await asyncio.sleep(pause)
         pause = ALERT if await app.alert() else min(pause * 2, ALERT_AT_MOST)
+
+
+async def _keep(app: OnDemand, data_dir: Path) -> None:
+    """Follow jobs to their end, and let go of objects that are at no provider any more."""
+    from portico.control.keeping import Keeping
+
+    keeping = Keeping(data_dir, app.opened)
+    app.jobs = keeping.jobs
+    try:
+        while True:
+            await asyncio.sleep(KEEP)
+            if app.configured:
+                await keeping.turn()
+    finally:
+        await keeping.close()
 
 
 async def _look_after(app: OnDemand, ingest: Ingest, leave: threading.Event) -> None:

@@ -5,21 +5,25 @@ into the store, where each call is once; then every record whose time a budget's
 the scopes that its call was under. Limits begin anew with the machine. Calls under a budget are refused meanwhile, so
 nothing is counted twice; and whoever is cut off begins again from zero.
 
+Jobs that go on are reserved for again, unless the store has their records already.
+
 A record says what its call cost. Where nothing was known of its usage it stands at the cost that it had reserved; the
 tokens that it had reserved are not recorded, and are not put back.
 """
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
 
+import msgspec
 from sqlalchemy import Connection, select
 
 from portico.config.declared import declared, rules_of
 from portico.control.admin import Admin
 from portico.control.state import OnState
+from portico.jobs import Job, record_of, unknown
 from portico.journal.entries import decode_record
 from portico.record import Record
 from portico.recover import used_by
@@ -42,6 +46,7 @@ SUMS: Final = 50_000
 """Sums that are held before they are charged."""
 AT_HAND: Final = 10_000
 """Calls told apart whose scopes are remembered."""
+NOTHING: Final = Used(0, 0, 0, 0)
 MINUTE_NS: Final = 60 * windows.SECOND
 
 log = logging.getLogger("portico.rebuild")
@@ -63,10 +68,18 @@ class Reading(Protocol):
         """Whether all that was in the journal at this time is in the store."""
 
 
-def rebuild(admin: Admin, state: OnState, owners: Path, reading: Reading, go_on: Callable[[], bool]) -> int:
+def rebuild(
+    admin: Admin,
+    state: OnState,
+    owners: Path,
+    reading: Reading,
+    go_on: Callable[[], bool],
+    jobs: Callable[[], Sequence[Job]] = tuple,
+) -> int:
     """Put back what budgets had counted, and let calls go on; return how many calls were charged. Blocks: for a thread.
 
-    `go_on` is asked again and again, and may sleep: False gives up. Raises Interrupted, Unavailable, StateUnavailable.
+    `go_on` is asked again and again, and may sleep: False gives up. `jobs` are those that go on. Raises Interrupted,
+    Unavailable, StateUnavailable.
     """
     with state.money() as ledger:
         if ledger is None or ledger.rebuilt:
@@ -80,7 +93,7 @@ def rebuild(admin: Admin, state: OnState, owners: Path, reading: Reading, go_on:
     while True:
         with admin.reading() as db:
             seen, config = audit.last(db), admin.config
-            charged = _charge(admin, db, state, tag, go_on)
+            charged = _charge(admin, db, state, tag, go_on, jobs)
         with admin.reading() as db:
             if (audit.last(db), admin.config) == (seen, config):
                 break
@@ -98,7 +111,14 @@ def _wait(until: Callable[[], bool], go_on: Callable[[], bool]) -> None:
             raise Interrupted
 
 
-def _charge(admin: Admin, db: Connection, state: OnState, tag: str, go_on: Callable[[], bool]) -> int:
+def _charge(
+    admin: Admin,
+    db: Connection,
+    state: OnState,
+    tag: str,
+    go_on: Callable[[], bool],
+    jobs: Callable[[], Sequence[Job]],
+) -> int:
     under = _Under(admin, db)
     with state.money() as ledger:
         if ledger is None or ledger.tag != tag:
@@ -109,7 +129,7 @@ def _charge(admin: Admin, db: Connection, state: OnState, tag: str, go_on: Calla
     since = under.since(time.time_ns())
     for record in _records(db, since):
         used = used_for(record)
-        if not (used.requests or used.cost):
+        if used == NOTHING:
             continue
         when = record.time_ms * 1_000_000
         charged += 1
@@ -127,6 +147,14 @@ def _charge(admin: Admin, db: Connection, state: OnState, tag: str, go_on: Calla
         if len(sums) >= SUMS:
             _put(state, tag, sums, go_on)
     _put(state, tag, sums, go_on)
+    for job in jobs():
+        record = record_of(job, "lost", unknown(job), 0)
+        if db.execute(select(calls.c.seq).where(calls.c.id == record.id)).first() is not None:
+            continue  # it was charged by that
+        with state.money() as ledger:
+            if ledger is None or ledger.tag != tag:
+                raise Interrupted
+            ledger.carry(job.call_id, under.scopes(record), job.bound, job.time_ms * 1_000_000, moment())
     return charged
 
 
@@ -148,10 +176,11 @@ def _put(state: OnState, tag: str, sums: dict[tuple[Scope, int], _Sum], go_on: C
 
 
 def used_for(record: Record) -> Used:
-    """Return what a recorded call is charged in its scopes."""
+    """Return what a recorded call is charged in its scopes. A job is no call: that which has started it is."""
     if record.basis == "assumed":
-        return Used(0, 0, record.cost_nano_usd or 0, 1)
-    return used_by(record, Bound(0, 0, record.bound_nano_usd))
+        return Used(0, 0, record.cost_nano_usd or 0, int(record.job is None))
+    used = used_by(record, Bound(0, 0, record.bound_nano_usd))
+    return used if record.job is None else msgspec.structs.replace(used, requests=0)
 
 
 def _records(db: Connection, since_ms: int) -> Iterator[Record]:

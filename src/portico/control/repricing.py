@@ -18,7 +18,7 @@ from portico.control.observed import Name, seconds_of
 from portico.control.problems import Unprocessable
 from portico.control.routing import Answer, Asked
 from portico.errors import Forbidden
-from portico.providers.prices import charge, stored, with_overrides
+from portico.providers.prices import charge, sized, stored, with_overrides
 from portico.record import Pricing, Record
 from portico.store import reprice
 from portico.store.entities import rows
@@ -145,6 +145,8 @@ def prices_of(admin: Admin) -> PriceOf:
         changes = dated.get(record.target)
         if changes is not None and (found is not None or at >= changes[0][0]):
             found = stored(found, record.target, changes)
+        if record.job is not None and found is not None and sized(found):
+            return None  # its requests were priced by the size of each, which nobody knows any more
         charged = charge(found, record.usage, at)
         pricing: Pricing = charged.pricing
         return reprice.Repriced(charged.cost, pricing, charged.row)

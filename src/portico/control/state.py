@@ -83,6 +83,10 @@ class OnState:
             sealed = render_keys(keys, secret)
         self._keys.put_supplies(Supplies(render_prices(prices), sealed))
 
+    def supplies(self) -> Supplies:
+        """Return the prices and keys of providers that are in state."""
+        return self._keys.supplies()
+
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys."""
         return (digest for digest in self._keys.digests() if digest != _HERE)

@@ -1,13 +1,17 @@
-"""The requests in a batch of Anthropic's: which models they name, and the batch with other names for them.
+"""The requests in a batch: which models they name, and a batch of Anthropic's with other names for them.
 
-A request is `{"custom_id", "params"}`, its params a request to Messages
-(docs.anthropic.com/en/api/creating-message-batches, read 2026-11-20).
+A request of Anthropic's is `{"custom_id", "params"}`, its params a request to Messages
+(docs.anthropic.com/en/api/creating-message-batches); OpenAI's are the lines of a file,
+`{"custom_id", "method", "url", "body"}` (platform.openai.com/docs/guides/batch); both read 2026-11-20.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
+from portico.dialects.jobs import ENDPOINTS
+from portico.dialects.multipart import Buffer
+from portico.dialects.operation import Operation
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.request import Peek, peek, rewrite
 from portico.dialects.tokens import UNREADABLE
@@ -18,15 +22,22 @@ class _Entry(msgspec.Struct):
     params: msgspec.Raw
 
 
+class _Line(msgspec.Struct):
+    url: str
+    body: msgspec.Raw
+
+
 MESSAGES = OPERATIONS["messages"]
+_lines = msgspec.json.Decoder(_Line)
 _entries = msgspec.json.Decoder(list[_Entry])
 
 
 class Batched(msgspec.Struct, frozen=True):
-    """One request of a batch: its bytes, and what they say."""
+    """One request of a batch: its bytes, and what they say. `operation` is None where nobody knows what it asks for."""
 
     body: bytes
     asked: Peek
+    operation: Operation | None = MESSAGES
 
     @property
     def model(self) -> str:
@@ -63,3 +74,29 @@ def renamed(body: bytes, requests: Sequence[Batched], models: Sequence[str]) -> 
         pieces += [body[at:start], told]
         at = start + len(request.body)
     return b"".join([*pieces, body[at:]])
+
+
+def lines(file: Buffer, start: int, end: int) -> Iterator[Batched]:
+    """Read the requests of a batch file, which stands from `start` to `end`. Raises InvalidRequest, naming the line."""
+    number = 0
+    while start < end:
+        stop = file.find(b"\n", start, end)
+        stop = end if stop < 0 else stop
+        text = file[start:stop]
+        start = stop + 1
+        number += 1
+        if not text.strip():
+            continue
+        try:
+            line = _lines.decode(text)
+        except UNREADABLE as error:
+            raise InvalidRequest(
+                f"line {number} of the file is no object with `url` and `body`", param="file"
+            ) from error
+        operation = OPERATIONS.get(ENDPOINTS.get(line.url, ""))
+        body = bytes(line.body)
+        try:
+            asked = peek(operation or OPERATIONS["chat"], body, b"application/json")
+        except InvalidRequest as error:
+            raise InvalidRequest(f"line {number} of the file: {error.message}", param="file") from error
+        yield Batched(body, asked, operation)

@@ -392,8 +392,12 @@ def purpose_of(body: bytes) -> str:
 
 def model_named(members: Mapping[str, msgspec.Raw]) -> str | None:
     """Return the model that a body names for what is to be made, without Gemini's `models/`."""
-    raw = members.get("model")
-    if raw is None:
-        return None
-    found = _value(bytes(raw))
-    return found.removeprefix("models/") if isinstance(found, str) else None
+    found = text_of(members, "model")
+    return found.removeprefix("models/") if found is not None else None
+
+
+def text_of(members: Mapping[str, msgspec.Raw] | None, name: str) -> str | None:
+    """Return a member that is a text, None where it is none."""
+    raw = (members or {}).get(name)
+    found = _value(bytes(raw)) if raw is not None else None
+    return found if isinstance(found, str) else None

@@ -15,7 +15,17 @@ import msgspec
 from portico.config import schema
 from portico.providers import prices_table
 from portico.providers.prices_names import free, spellings
-from portico.providers.prices_schedule import FALLBACKS, TOKEN_RATES, UNIT_RATES, Price, Rates, Schedule, Tier, price
+from portico.providers.prices_schedule import (
+    FALLBACKS,
+    TOKEN_RATES,
+    UNIT_RATES,
+    Price,
+    Rates,
+    Schedule,
+    Tier,
+    Variant,
+    price,
+)
 from portico.providers.prices_terms import PER_MILLE, chained, picos, with_terms
 from portico.record import Pricing
 from portico.types import Usage
@@ -27,10 +37,12 @@ __all__ = [
     "Rates",
     "Schedule",
     "Tier",
+    "at_tier",
     "charge",
     "cost",
     "marked_up",
     "price_of",
+    "sized",
     "stored",
     "with_overrides",
 ]
@@ -123,6 +135,19 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
 def marked_up(nano: int, millionths: int) -> int:
     """Return what is billed on for a cost: times a markup or discount in millionths, rounded half up."""
     return (nano * millionths + 500_000) // 1_000_000
+
+
+def at_tier(price: Price, tier: Variant) -> Price:
+    """Return the price of a service tier alone, where all calls are of that; the standard one where it has none."""
+    schedule: Price | Schedule = price.variants.get(tier, price)
+    later = tuple(at_tier(one, tier) for one in price.later)
+    return msgspec.structs.replace(price, rates=schedule.rates, tiers=schedule.tiers, variants={}, later=later)
+
+
+def sized(price: Price) -> bool:
+    """Return whether a price depends on the size of a call's input."""
+    every = (price, *price.later)
+    return any(one.tiers for one in every) or any(each.tiers for one in every for each in one.variants.values())
 
 
 def _rates_for(price: Price, usage: Usage) -> Rates:

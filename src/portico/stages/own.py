@@ -194,7 +194,7 @@ def listed(state: State, holder: Holder, thing: Thing, page: Page, provider: str
         one
         for one in every[start:end]
         if provider in (None, one.target)
-        and (not page.purpose or one.about == page.purpose.encode())
+        and (not page.purpose or one.about.partition(b"\n")[0] == page.purpose.encode())
         and (not page.only or id_of(one) in page.only)
     ]
     return (fit[-page.size :] if page.before else fit[: page.size]), len(fit) > page.size

@@ -301,9 +301,8 @@ class Ledger:
 
     def _keep_job(self, job: str, bound: Bound, hold: books.Hold) -> None:
         assert self._tx is not None
-        if hold.plan.rows:
-            kept = _kept(Permit(job, (), bound), hold)
-            self._tx.put(job.encode(), _encode(kept), db=self._jobs)
+        kept = _kept(Permit(job, (), bound), hold)
+        self._tx.put(job.encode(), _encode(kept), db=self._jobs)
 
     def finish(self, job: str, used: Used, at: Moment) -> Settled:
         """Settle what is reserved under a job's name, once."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from itertools import islice
 from pathlib import Path
 from struct import Struct
 
@@ -125,6 +126,19 @@ class Objects:
                 found.append(_decode(value))
                 here = cursor.prev()
         return found
+
+    @property
+    def changes(self) -> int:
+        """A number that is another one after every change, by whomever."""
+        return self._env.info()["last_txnid"]
+
+    def some(self, after: str = "", limit: int = 100) -> list[Owned]:
+        """Return objects in no order that means anything, from the one after `after` on: to look at all of them."""
+        with self._env.begin(self._by_id) as tx:
+            cursor = tx.cursor()
+            if not (cursor.set_range(_key(after) + b"\0") if after else cursor.first()):
+                return []
+            return [_decode(value) for value in islice(cursor.iternext(keys=False), limit)]
 
     def tidy(self) -> None:
         """Give back the places of readers that died."""

@@ -123,15 +123,22 @@ def facts(record: Record) -> Facts:
     first = record.first_byte_us
     failed = status >= 400
     unpriced = cost is None and usage is not None
-    sums = (1, failed, *tokens, cost or 0, unpriced, record.total_us, record.overhead_us, first or 0, first is not None)
+    call = record.job is None  # what a call has started is paid for, and no call of its own
+    failed = failed and call
+    sums = (
+        int(call), failed, *tokens, cost or 0, unpriced, record.total_us, record.overhead_us, first or 0,
+        first is not None,
+    )  # fmt: skip
     if min(sums) < 0 or max(sums) > MOST:
         sums = tuple(min(max(each, 0), MOST) for each in sums)
         tokens = sums[2:12]
     tokens_in, tokens_out = sum(tokens[:6]), sum(tokens[6:])
-    whole = int.from_bytes(_PACK_SUMS(*sums), "little") + _IN_TIME[slot_of(record.total_us)]
+    whole = int.from_bytes(_PACK_SUMS(*sums), "little")
+    if call:
+        whole += _IN_TIME[slot_of(record.total_us)]
     if first is not None:
         whole += _IN_FIRST[slot_of(first)]
-    parts = int.from_bytes(_PACK_PARTS(1, failed, tokens_in, tokens_out, sums[12]), "little")
+    parts = int.from_bytes(_PACK_PARTS(int(call), failed, tokens_in, tokens_out, sums[12]), "little")
     return Facts(record, single, tags, record.time_ms // 60_000 * 60, whole, parts, tokens_in, tokens_out)
 
 

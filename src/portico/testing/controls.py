@@ -52,6 +52,9 @@ class Controls(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     overrun: Natural = 0  # output tokens reported, and billed, beyond those of the answer, whatever its limit
     chunk: Positive = 1  # tokens in one streamed event
     rare: bool = False  # write streams in grammar that is real and seldom: empty deltas, padding, calls without ids
+    # how long it goes on, for what outlives its call
+    job: Seconds | None = None  # until a batch, a fine-tuning job or a background response has ended
+    ends: Literal["completed", "failed", "cancelled", "expired"] = "completed"  # and how
     # how it comes
     latency: Seconds = 0.0  # to the first byte
     pace: Seconds = 0.0  # between two chunks

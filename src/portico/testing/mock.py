@@ -31,6 +31,7 @@ from portico.testing.shapes import SHAPES, bedrock
 from portico.testing.shapes.errors import Refusal, message_for, refuse, stream_error
 from portico.testing.shapes.lines import EVENT_STREAM, JSON, Shape, encode
 from portico.testing.shapes.models import listed, single, speaks
+from portico.types import Usage
 from portico.wire.exchange import Exchange
 from portico.wire.server import Server
 
@@ -73,6 +74,7 @@ class MockProvider:
         self.limits = RateLimits()
         self.objects = ObjectStore()
         self.clock: Clock = LoopClock() if clock is None else clock
+        self.objects.serve(self.clock.now, self._batched)
         self.ledger = Ledger(keep=keep, price=price, record=record)
         self.host = host
         self.port = port
@@ -176,12 +178,14 @@ class MockProvider:
     def _object(self, request: Request, found: Route, thing: Found, entry: Entry) -> Reply:
         """Return the reply to a call about what is kept here; a script of statuses is for these calls too."""
         told = self.script.told("")
+        say = PLAIN
         if not isinstance(told, Canned):
-            say = controls({**self.defaults, **told}) if told or self.defaults else PLAIN
+            headed = in_headers(request.headers)
+            say = controls({**self.defaults, **headed, **told}) if told or headed or self.defaults else PLAIN
             if say.status is not None and say.status >= 300:
                 return self._refused(found, entry, Refusal(say.status, message_for(say.status)), say)
         try:
-            answered = self.objects.answer(request, thing, entry.key, self.url)
+            answered = self.objects.answer(request, thing, entry.key, self.url, say)
         except (ValueError, TypeError, AttributeError, KeyError) as error:
             raise InvalidRequest(f"The request is not what this operation takes: {error}") from None
         if isinstance(answered, Refusal):
@@ -228,8 +232,18 @@ class MockProvider:
                 return self._refused(found, entry, missing)
         said = answer(ask, say)
         if found.operation == "responses":
-            self.objects.store(request, entry.key, said.id("resp_"), shape.whole(ask, said))
+            going_on = self.objects.store(request, entry.key, said.id("resp_"), shape.whole(ask, said), say)
+            if going_on is not None and not ask.stream:
+                return Reply(200, [(b"content-type", JSON), *_marks(found, entry)], [Piece(going_on)])
         return self._answered(found, shape, ask, said, say, entry, limit)
+
+    def _batched(self, operation: str, request: Request) -> tuple[bytes, Usage]:
+        """Answer a request of a batch."""
+        shape = SHAPES[operation]
+        ask = _read(shape, request, None)
+        ask.model, suffix = named(ask.model)
+        said = answer(ask, controls({**self.defaults, **pairs(suffix), **pairs(in_prompt(ask.prompt))}))
+        return shape.whole(ask, said), said.usage
 
     def _controls(
         self, request: Request, ask: Ask, suffix: str, told: dict[str, str], entry: Entry, sent: str

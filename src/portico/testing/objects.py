@@ -1,11 +1,12 @@
 """What the mock keeps: files, batches, jobs, stored replies, each for the key that made it, as accounts do.
 
-A key sees its own and nothing else; what is another's is not there. Batches and jobs stay as they were made until a
-test says otherwise, by `ObjectStore.of`.
+A key sees its own and nothing else; what is another's is not there. Batches and jobs stay as they were made until
+their time is up, or a test says otherwise, by `ObjectStore.end` or `of`.
 """
 
 import itertools
 import re
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -13,7 +14,19 @@ import msgspec
 from portico.dialects.models import style
 from portico.dialects.objects import FAMILIES, Found, Thing, find, heard
 from portico.testing.ask import CREATED, Request
+from portico.testing.controls import PLAIN, Controls
 from portico.testing.forms import fields
+from portico.testing.jobs import (
+    Answered,
+    Ends,
+    Pending,
+    batch_of_messages,
+    batch_of_openai,
+    in_background,
+    response,
+    tuning,
+    unanswered,
+)
 from portico.testing.shapes.errors import Refusal
 
 Stored = dict[str, Any]
@@ -33,12 +46,37 @@ class ObjectStore:
         self._contents: dict[tuple[str, str, str], bytes] = {}
         self._uploads: dict[str, dict[str, Any]] = {}
         self._count = itertools.count(1)
+        self._pending: dict[tuple[str, str, str], Pending] = {}
+        self._now: Callable[[], float] = lambda: 0.0
+        self._answered: Answered = unanswered
+
+    def serve(self, now: Callable[[], float], answered: Answered) -> None:
+        """Take the time by this clock, and answer the requests of batches so."""
+        self._now, self._answered = now, answered
+
+    def end(self, name: str, ends: Ends = "completed") -> None:
+        """End a batch, a job or a background response, whosever it is."""
+        (where,) = [where for where in self._pending if where[2] == name]
+        self._pending.pop(where).finish(ends)
+
+    def _run(self, key: str | None, family: str, name: str, pending: Pending, say: Controls) -> None:
+        pending.at = None if say.job is None else self._now() + say.job
+        pending.ends = say.ends
+        self._pending[key or "", family, name] = pending
+
+    def _ripen(self) -> None:
+        now = self._now()
+        for where, pending in list(self._pending.items()):
+            if pending.at is not None and pending.at <= now:
+                del self._pending[where]
+                pending.finish(pending.ends)
 
     def clear(self) -> None:
         """Forget all of them."""
         self._kept.clear()
         self._contents.clear()
         self._uploads.clear()
+        self._pending.clear()
 
     def of(self, key: str | None, family: str) -> dict[str, Stored]:
         """Return what a key has of a family, by id; a test may change it."""
@@ -61,19 +99,29 @@ class ObjectStore:
                 return Refusal(404, f"{member} {name!r} not found.", member)
         return None
 
-    def store(self, request: Request, key: str | None, name: str, body: bytes) -> None:
-        """Keep a reply of Responses, unless it was asked not to be."""
+    def store(self, request: Request, key: str | None, name: str, body: bytes, say: Controls = PLAIN) -> bytes | None:
+        """Keep a reply of Responses, unless it was asked not to be; return what is said of one in the background."""
         asked = _body(request.body)
-        if asked.get("store") is not False:
-            self.of(key, "responses")[name] = _body(body)
+        if asked.get("store") is False:
+            return None
+        whole = _body(body)
+        kept = self.of(key, "responses")[name] = whole
+        if asked.get("background") is not True or say.job is None:
+            return None
+        kept = self.of(key, "responses")[name] = in_background(whole)
+        self._run(key, "responses", name, response(kept, whole), say)
+        return msgspec.json.encode(kept)
 
     def called(self, request: Request) -> Found | None:
         """Return which call about objects a request is, None for another one."""
         found = find(request.method, request.path)
         return None if found is None else heard(found, style(request.path, dict(request.headers)))
 
-    def answer(self, request: Request, found: Found, key: str | None, base: str) -> Reply | Refusal:
+    def answer(
+        self, request: Request, found: Found, key: str | None, base: str, say: Controls = PLAIN
+    ) -> Reply | Refusal:
         """Answer a call about objects. `base` is the mock's own URL."""
+        self._ripen()
         thing = found.thing
         if thing.operation.name == "gemini_files_create":
             return self._upload(request, key, base)
@@ -81,15 +129,15 @@ class ObjectStore:
         if not found.ids:
             if thing.does == "list":
                 return [_JSON], msgspec.json.encode(_page(thing, mine))
-            return self._create(request, thing, key)
+            return self._create(request, thing, key, base, say)
         name = found.ids[0]
         stored = mine.get(name)
         if stored is None:
             status = 403 if thing.family == "cached_contents" else 404
             return Refusal(status, f"No such {thing.kind.replace('_', ' ')}: {name}", "id")
-        return self._about(request, found, key, stored)
+        return self._about(request, found, key, stored, say)
 
-    def _about(self, request: Request, found: Found, key: str | None, stored: Stored) -> Reply | Refusal:
+    def _about(self, request: Request, found: Found, key: str | None, stored: Stored, say: Controls) -> Reply | Refusal:
         thing, name = found.thing, found.ids[0]
         mine = self.of(key, thing.family)
         call = thing.operation.name
@@ -104,6 +152,9 @@ class ObjectStore:
             return [_JSON], msgspec.json.encode(_deleted(thing, name))
         if call.endswith("_cancel"):
             stored["processing_status" if thing.family == "message_batches" else "status"] = "canceling"
+            pending = self._pending.get((key or "", thing.family, name))
+            if pending is not None and (pending.at is not None or say.job is not None):
+                pending.at, pending.ends = self._now() + (say.job or 0.0), "cancelled"
             return [_JSON], msgspec.json.encode(stored)
         if thing.does == "act":
             stored.update(_body(request.body))
@@ -117,7 +168,7 @@ class ObjectStore:
         inner = stored.get("_input", [])
         return [_JSON], msgspec.json.encode({"object": "list", "data": inner, "has_more": False})
 
-    def _create(self, request: Request, thing: Thing, key: str | None) -> Reply | Refusal:
+    def _create(self, request: Request, thing: Thing, key: str | None, base: str, say: Controls) -> Reply | Refusal:
         number = next(self._count)
         if thing.operation.body == "multipart":
             return self._file(request, thing, key, number)
@@ -146,7 +197,35 @@ class ObjectStore:
         elif thing.family == "conversations":
             made = {"id": name, "object": "conversation", "created_at": CREATED, "metadata": asked.get("metadata", {})}
         self.of(key, thing.family)[name] = made
+        pending = self._job(thing, key, name, made, asked, base)
+        if pending is not None:
+            self._run(key, thing.family, name, pending, say)
         return [_JSON], msgspec.json.encode(made)
+
+    def _job(self, thing: Thing, key: str | None, name: str, made: Stored, asked: Stored, base: str) -> Pending | None:
+        """Return what a new object goes on as, None for what is as it is."""
+        whose = key or ""
+
+        def put(file: str, content: bytes) -> None:
+            told: Stored = {"id": file, "object": "file", "bytes": len(content), "created_at": CREATED}
+            told |= {"filename": f"{file}.jsonl", "purpose": "batch_output", "status": "processed"}
+            self.of(key, "files")[file] = told
+            self._contents[whose, "files", file] = content
+
+        def put_results(content: bytes) -> None:
+            self._contents[whose, "message_batches", name] = content
+
+        if thing.family == "batches":
+            lines = self._contents[whose, "files", asked["input_file_id"]]
+            return batch_of_openai(made, lines, put, lambda *what: self._answered(*what))
+        if thing.family == "message_batches":
+            results = f"{base}/v1/messages/batches/{name}/results"
+            return batch_of_messages(
+                made, asked.get("requests", []), results, put_results, lambda *what: self._answered(*what)
+            )
+        if thing.family == "fine_tuning":
+            return tuning(made, self._contents.get((whose, "files", asked["training_file"]), b""))
+        return None
 
     def _file(self, request: Request, thing: Thing, key: str | None, number: int) -> Reply:
         form = fields(request.header(b"content-type"), request.body)
