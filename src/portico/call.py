@@ -49,7 +49,8 @@ class Call(msgspec.Struct, eq=False):
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
     keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`). `markup`
     is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is to have.
-    `delivered` is set where the caller hung up after it had the last event of its stream. `litellm`
+    `delivered` is set where the caller hung up after it had the last event of its stream. `ticket`
+    (`queueing.waiting.Ticket`) is what it waits with, None where it may not. `litellm`
     (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are asked for.
     """
 
@@ -95,6 +96,7 @@ class Call(msgspec.Struct, eq=False):
     status: int = 0
     error: str | None = None
     delivered: bool = False
+    ticket: Any = None
     litellm: Any = None
     estimate: bool = False
     dropped: Sequence[str] = ()
@@ -168,6 +170,9 @@ class Call(msgspec.Struct, eq=False):
             record.over_bound = True
         if self.dropped:
             record.dropped = tuple(self.dropped)
+        ticket = self.ticket
+        if ticket is not None and ticket.position is not None:
+            record.queued_ms, record.queue_position = ticket.queued_ns // 1_000_000, ticket.position
         if self.shadow_of is not None:
             record.shadow_of, record.compared = self.shadow_of, self.compared
         record.message = self.message

@@ -203,6 +203,13 @@ class Overloaded(PorticoError):
     code = "overloaded"
 
 
+class AtCapacity(PorticoError):
+    """All targets of a call have as many calls as they may have for now."""
+
+    status = 503
+    code = "at_capacity"
+
+
 class JournalFull(PorticoError):
     """The disk is full: a call that could not be recorded is not taken."""
 

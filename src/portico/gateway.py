@@ -36,6 +36,7 @@ from portico.known import Known
 from portico.objects import ObjectCalls
 from portico.planning import arrived, elsewhere, planned
 from portico.probes import READY, probe, without_control
+from portico.queues import Queues
 from portico.records import Records
 from portico.replying import Replies, signature
 from portico.rules import Bound
@@ -103,6 +104,7 @@ class Gateway:
         self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
         if rests is not None:
             self.healths.caches = Caches(rests.with_name("prompts"))
+        self._queues = Queues(rests.with_name("slots") if rests is not None else None)
         self.snapshot = self._made(config, version)
         self._descriptor = records
         self._lines: Records | None = None
@@ -121,6 +123,8 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to say that calls can be served."""
+        if self.snapshot.terms is not None:
+            self.snapshot.terms.adopt()
         if self.snapshot.bounds.any():
             # The first call under a limit need not wait for what bounds it.
             import portico.providers.bounds as bounds
@@ -131,6 +135,8 @@ class Gateway:
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
         self.snapshot = self._made(config, version or self.snapshot.version + 1)
+        if self.snapshot.terms is not None:
+            self.snapshot.terms.adopt()
         self.settling.records = self._records_for(config)
         if self.settling.durable != (config.logs.fsync == "group"):
             log.warning("logs.fsync changed, which takes a restart; the value in force stays until then")
@@ -139,12 +145,15 @@ class Gateway:
         """Return a configuration made ready for calls, with the prices and keys of providers that state has now."""
         seen = self.state.version
         supplies = self.state.supplies()
+        given = (self.client, self.state, self._secret, version, self.healths)
         try:
-            made = Snapshot(config, self.client, self.state, self._secret, version, self.healths, supplies)
+            made = Snapshot(
+                config, self.client, self.state, self._secret, version, self.healths, supplies, self._queues
+            )
         except StateUnavailable as error:
             log.error("%s; they are not used", error)
             known = Supplies(supplies.prices)
-            made = Snapshot(config, self.client, self.state, self._secret, version, self.healths, known)
+            made = Snapshot(config, *given, known, self._queues)
             made.supplies = supplies
         self._seen = seen
         return made
@@ -168,6 +177,10 @@ class Gateway:
             self._lines = Records(self._descriptor)
         return self._lines
 
+    def drain(self, seconds: float) -> None:
+        """Let no call wait for its turn past the end of this worker, in so many seconds."""
+        self._queues.drain(seconds)
+
     async def close(self) -> None:
         """Close the connections to providers and write the last records."""
         self.ready = False
@@ -175,6 +188,7 @@ class Gateway:
             await self._shadows.close()
         await self.client.close()
         self.settling.close()
+        self._queues.close()
         if self._lines is not None:
             self._lines.close()
 
@@ -209,6 +223,8 @@ class Gateway:
             raise
         finally:
             self.settling.end(call)
+            if call.ticket is not None:
+                call.ticket.ended(call.permit)
             if call.shadow is not None:
                 self._shadowing().follow(call.shadow, call)
 
@@ -240,6 +256,8 @@ class Gateway:
         if call.refers:
             targets = own.continued(self.state, call.caller, call.refers, targets)
 
+        if snapshot.terms is not None:
+            call.ticket = snapshot.terms.ticket(call, known.priority, outgoing.body, snapshot.policy.deadline)
         self.settling.check()
         await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
         extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)

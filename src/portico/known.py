@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from portico.dialects.operations import Route
 from portico.errors import InvalidRequest
-from portico.stages.attribute import customer_named, tags_named
+from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
 from portico.wire.head import Head
@@ -15,7 +15,8 @@ class Known:
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
     is what they say of where the call is to go, None for nothing. `lines` are the headers that go on, by where they go
-    (see `Outgoing`). With `litellm`, the reply is to have LiteLLM's headers.
+    (see `Outgoing`). With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to
+    have where it has to wait, None where nothing is said.
     """
 
     __slots__ = (
@@ -25,6 +26,7 @@ class Known:
         "kind",
         "lines",
         "litellm",
+        "priority",
         "query",
         "route",
         "said",
@@ -40,6 +42,7 @@ class Known:
         self.kind = b""
         self.strict = False
         self.litellm = False
+        self.priority: int | None = None
         self.customer: str | None = None
         self.said: Said | None = None
         self.tags: Sequence[tuple[str, str]] = ()
@@ -63,6 +66,7 @@ class Known:
         self.kind = fields.get(b"content-type", b"")
         self.strict = fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")
         self.litellm = fields.get(b"x-portico-litellm-headers", b"").lower() in (b"true", b"1")
+        self.priority = priority_named(fields)
         self.customer = customer_named(fields)
         self.tags = tags_named(fields)
         self.said = said_of(fields, readable)

@@ -1,7 +1,7 @@
 """Who a key belongs to, and what bounds its calls: the snapshot's words, shared by configuration, state and control."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -13,6 +13,12 @@ Dimension = Literal["org", "team", "user", "key", "customer", "tag", "model", "p
 
 Mode = Literal["hard", "clamp", "soft"]
 """`hard` refuses what might not fit; `clamp` cuts the output to what is left; `soft` only says that it is passed."""
+
+Priority = Literal["low", "normal", "high"]
+"""Which of a team's calls go first, of those that wait."""
+
+RANKS: Final[Mapping[str, int]] = {"low": 0, "normal": 1, "high": 2}
+"""Priorities by their words; a higher number goes first."""
 
 Every = Literal["minute", "hour", "day", "week", "month", "forever"]
 
@@ -82,9 +88,9 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     CIDR form. `defaults` are fields of a request body where it lacks them, `enforced` where it has others. `aliases`
     are this key's own names for models. `allowance` is what a call without a finite bound reserves, in nano-dollars;
     absent refuses such a call where there is a hard budget. `bodies` says which bodies are kept: None for as the
-    configuration says. `markup` multiplies what its calls cost, in millionths, for re-billing. `rules` are those of
-    this key and of its user that the store holds, besides the ones in `State.rules`: there may be a hundred thousand
-    keys, and a change of one must not make anybody read the rules of all.
+    configuration says. `markup` multiplies what its calls cost, in millionths, for re-billing. `priority` is the most
+    that its calls may have. `rules` are those of this key and of its user that the store holds, besides the ones in
+    `State.rules`: there may be a hundred thousand keys, and a change of one must not make anybody read all rules.
     """
 
     id: str
@@ -107,6 +113,7 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     bodies: Literal["all", "errors", "none"] | None = None
     markup: int = 1_000_000
     master: bool = False
+    priority: Priority = "normal"
     rules: tuple[Applied, ...] = ()
 
 

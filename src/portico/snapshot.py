@@ -10,6 +10,7 @@ from portico.config.declared import declared
 from portico.config.schema import Config, Price
 from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
+from portico.queues import Queues
 from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
 from portico.stages.own import kept
@@ -32,7 +33,8 @@ class Snapshot:
 
     `version` is that of the configuration, `edition` is no other snapshot's. `supplies` are prices and keys of
     providers that were set over the API; such keys join those of the configuration. `teams` are the keys of single
-    teams, None where no team has any: `of` has what a team's calls go by.
+    teams, None where no team has any: `of` has what a team's calls go by. `terms` say how calls wait that
+    a limit refuses, None where they do not.
     """
 
     def __init__(
@@ -44,6 +46,7 @@ class Snapshot:
         version: int,
         healths: Healths | None = None,
         supplies: Supplies = NOTHING,
+        queues: Queues | None = None,
     ) -> None:
         self.config = config
         self.version = version
@@ -56,6 +59,10 @@ class Snapshot:
         self.keys = Keys(said.holders, secret, state.holder)
         self.bounds = Bounds(said.rules, state)
         self.upstreams, teams = upstreams(config, client, supplies, secret, healths)
+        self.terms = queues.terms(config) if queues is not None else None
+        gating = queues.gating(config, self.edition) if queues is not None else None
+        for upstream in self.upstreams.values():
+            upstream.gating = gating
         self.routes = Routes(
             config.models,
             self.upstreams,

@@ -81,4 +81,6 @@ def _owned(team: str, shared: Upstream, declared: Provider, keys: Sequence[Store
         return shared.closing(why)
     provider = copy.copy(shared.provider)
     provider.credentials = credentials
-    return shared.owned(provider, part, [f"{name}#{key.id}" for key in keys if key.secret], NAMES)
+    found = shared.owned(provider, part, [f"{name}#{key.id}" for key in keys if key.secret], NAMES)
+    found.whose = team
+    return found

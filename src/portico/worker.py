@@ -166,6 +166,7 @@ class Worker:
         for descriptors in self._spare.values():
             for descriptor in descriptors:
                 os.close(descriptor)  # or the kernel goes on taking connections that nobody accepts
+        self.gateway.drain(seconds)
         await self.server.drain(seconds)
         await self.gateway.close()
         self.books.close()

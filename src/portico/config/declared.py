@@ -74,6 +74,7 @@ def holder(name: str, key: Key, config: Config) -> Holder:
         allowance=None if allowance is None else nano(allowance),
         bodies=key.bodies or team.bodies,
         markup=millionths(key.markup if key.markup is not None else team.markup),
+        priority=key.priority,
     )
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta, inspect
 
-from portico.rules import Dimension, Mode
+from portico.rules import Dimension, Mode, Priority
 
 Seconds = Annotated[float, Meta(ge=0, extra_json_schema={"x-portico": "duration"})]
 Bytes = Annotated[int, Meta(ge=0, extra_json_schema={"x-portico": "size"})]
@@ -30,6 +30,7 @@ Dollars = Annotated[float, Meta(ge=0, le=1_000_000_000)]
 Amount = Annotated[int, Meta(ge=0)]
 Tokens = Annotated[int, Meta(ge=1)]
 Factor = Annotated[float, Meta(ge=0, le=1000)]
+AtOnce = Annotated[int, Meta(ge=1)]
 
 
 Retention = Literal["none", "limited", "training"]
@@ -263,6 +264,17 @@ class Provider(Closed, frozen=True):
         Retention | None,
         said("What it keeps of calls: `none`; `limited`, for a while and not to learn from; `training`."),
     ] = None
+    max_concurrency: Annotated[
+        AtOnce | None,
+        said("Calls that are there at once at most, of all workers; others go elsewhere, wait or fail."),
+    ] = None
+    adaptive: Annotated[
+        bool | None,
+        said(
+            "Send as many calls at once, and as many a second, as each model turns out to bear: fewer after a 429, an "
+            "overload or a time-out, and more again by and by. By default where calls may wait (`queue`)."
+        ),
+    ] = None
     proxy: Annotated[
         str | None, said("HTTP(S) proxy; by default HTTPS_PROXY, HTTP_PROXY and NO_PROXY apply. `none` for no proxy.")
     ] = None
@@ -327,6 +339,12 @@ class Target(Closed, frozen=True):
     ] = None
     context_window: Annotated[
         Tokens | None, said("Tokens that fit, in and out together; by default as the price table says.")
+    ] = None
+    max_concurrency: Annotated[
+        AtOnce | None,
+        said(
+            "Calls that are there at once at most, of all workers and by whatever name; the least that is said counts."
+        ),
     ] = None
 
 
@@ -400,6 +418,34 @@ class Shadow(Closed, frozen=True):
     ] = 8
 
 
+class Queue(Closed, frozen=True):
+    """Calls that a limit refuses wait for their turn instead: in turn by team, within a team by priority.
+
+    They wait for limits on requests, tokens and calls at once, for `max_concurrency`, and for providers that take no
+    more calls for now. Nobody waits for a budget.
+    """
+
+    wait: Annotated[Seconds, said("How long a call waits at most, all its waits together; 0 is not at all.")] = 30.0
+    calls: Annotated[
+        int,
+        said("Calls that wait in one worker at most. Then the team with most of them for its weight gives way.", ge=1),
+    ] = 1000
+    bytes: Annotated[Bytes, said("Bytes of their bodies at most.")] = 256 * 1024 * 1024
+
+
+class ModelQueue(Closed, frozen=True):
+    """How calls to a model wait that a limit refuses."""
+
+    wait: Annotated[Seconds, said("How long, in place of what `queue` says; 0 is not at all.")]
+
+
+class TeamQueue(Closed, frozen=True):
+    """How the calls of a team wait that a limit refuses."""
+
+    weight: Annotated[float, said("Its share of what others wait for as well.", ge=0.01, le=1000)] = 1.0
+    wait: Annotated[Seconds | None, said("How long, whatever model they ask for; 0 is not at all.")] = None
+
+
 class Model(Closed, frozen=True):
     """A model name of your own, and where calls to it go.
 
@@ -425,6 +471,7 @@ class Model(Closed, frozen=True):
     ] = False
     fallbacks: Annotated[Fallbacks, said("Other targets, by why these could not serve a call.")] = Fallbacks()
     hedge: Annotated[Hedge | None, said("Ask a second target where the first is slow to answer.")] = None
+    queue: Annotated[ModelQueue | None, said("How calls to it wait that a limit refuses.")] = None
     shadow: Annotated[Shadow | None, said("Copy a share of its calls to another target, to compare.")] = None
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
     sticky: Annotated[
@@ -559,6 +606,7 @@ class Team(Bounded, frozen=True):
         Literal["all", "errors", "none"] | None, said("Which bodies are kept, for its keys that do not say.")
     ] = None
     markup: Annotated[Factor, said("Multiplies what its calls cost, for re-billing.")] = 1.0
+    queue: Annotated[TeamQueue | None, said("How its calls wait that a limit refuses.")] = None
 
 
 class User(Bounded, frozen=True):
@@ -601,6 +649,10 @@ class Key(Bounded, frozen=True, kw_only=True):
     markup: Annotated[Factor | None, said("Multiplies what its calls cost, for re-billing; by default its team's.")] = (
         None
     )
+    priority: Annotated[
+        Priority,
+        said("Which of its team's waiting calls go first; a call may say less by `x-portico-priority`, and not more."),
+    ] = "normal"
 
 
 class Backoff(Closed, frozen=True):
@@ -698,6 +750,9 @@ class Config(Closed, frozen=True):
     ] = ()
     retries: Annotated[Retries, said("How often one target is tried before the next.")] = Retries()
     breaker: Annotated[Breaker, said("When a target that fails is passed over for a while.")] = Breaker()
+    queue: Annotated[
+        Queue | None, said("Calls that a limit refuses wait for their turn; without it they are refused at once.")
+    ] = None
     timeouts: Annotated[Timeouts, said("How long one attempt at a provider may take.")] = Timeouts()
     strict: Annotated[
         bool, said("Refuse a call whose provider cannot be told all of it, instead of dropping what cannot cross.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from time import monotonic
 from typing import Final
 
 import msgspec
@@ -21,6 +22,8 @@ from portico.upstream.target import Target
 
 MEMO_BOUND: Final = 10_000
 NOTHING: Final = Bound(0, 0, 0)
+OFTEN: Final = 0.1
+"""Seconds after which it is worth asking again for what calls under way may give back."""
 SHORTEST: Final = 16
 """Tokens of an answer that is worth asking for, where one is cut to what is left."""
 
@@ -107,13 +110,35 @@ class Bounds:
 async def admit(
     call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
 ) -> None:
-    """Open the call's permit, or raise LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable."""
+    """Open the call's permit, or raise LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable.
+
+    A call that may wait (`call.ticket`) waits for limits, and for no budget.
+    """
     target = targets[0]
     under, measured = bounds.under(call, target)
     if under and not state.rebuilt:
         _require_counts(under)
     bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound
+    if call.ticket is not None and under:
+        call.permit = await _in_turn(call, outgoing, targets, under, state, now)
+        return
+    answer = await _asked(call, outgoing, targets, under, state, now)
+    if not isinstance(answer, Permit):
+        raise refused(answer, call.caller, now().wall_ns)
+    call.permit = answer
+
+
+async def _asked(
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    under: tuple[Scope, ...],
+    state: State,
+    now: Callable[[], Moment],
+) -> Permit | Refusal:
+    """Ask for a permit at the call's bound; where that is too much, at what a closer look finds, or clamps it to."""
+    bound = call.bound
     answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     if not isinstance(answer, Permit) and answer.rule.counts not in ("requests", "in_flight"):
         # Before a call is refused for its size, it is looked at closely.
@@ -124,9 +149,52 @@ async def admit(
         if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
             bound = call.bound = _bound(call, outgoing, targets)
             answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
-    if not isinstance(answer, Permit):
-        raise refused(answer, call.caller, now().wall_ns)
-    call.permit = answer
+    return answer
+
+
+async def _in_turn(
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    under: tuple[Scope, ...],
+    state: State,
+    now: Callable[[], Moment],
+) -> Permit:
+    """Ask for a permit, and wait where a limit refuses it, behind those who wait for the same."""
+    from portico.queueing.waiting import Closed, Ticket
+
+    ticket: Ticket = call.ticket
+
+    async def attempt(_: object) -> Permit | Closed:
+        answer = await _asked(call, outgoing, targets, under, state, now)
+        if isinstance(answer, Permit):
+            return answer
+        error = refused(answer, call.caller, now().wall_ns)
+        rule, wait = answer.rule, answer.retry_after
+        if rule.kind == "budget" or wait is None:
+            raise error
+        if rule.counts != "requests":
+            # What calls under way had reserved and did not use comes back before that.
+            wait = min(wait, OFTEN)
+        return Closed([((answer.row, rule.id), monotonic() + wait)], error, float(max(answer.asked or 1, 1)))
+
+    limits = [(scope.row, rule) for scope in under for rule in scope.rules if rule.kind == "limit"]
+    taken = ticket.busy((row, rule.id) for row, rule in limits)
+    if taken is None:
+        answer = await attempt(None)
+        if isinstance(answer, Permit):
+            return answer
+    else:
+        row, rule = next((row, rule) for row, rule in limits if (row, rule.id) == taken)
+        asked = {"requests": 1, "in_flight": 1, "input_tokens": call.bound.input_tokens}
+        cost = asked.get(rule.counts, call.bound.input_tokens + call.bound.output_tokens)
+        message = f"the limit of {_amount(rule, rule.amount)} of {_whose(row, call.caller)} is used up, and others wait"
+        answer = Closed([(taken, monotonic())], LimitExceeded(message, retry_after=1), float(max(cost, 1)))
+    before = ticket.queued_ns
+    try:
+        return await ticket.wait(answer, attempt)
+    finally:
+        call.waited_ns += ticket.queued_ns - before
 
 
 def extender(

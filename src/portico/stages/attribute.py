@@ -2,7 +2,8 @@
 
 A customer is the end user: `x-portico-customer`, else the `user` of the request (Anthropic's `metadata.user_id`). Tags
 are `name:value`: `x-portico-tags` lists them, `x-portico-metadata` (or Portkey's header) is a JSON object of them, and
-members of the W3C header `baggage` whose names begin with `portico.` are tags as well.
+members of the W3C header `baggage` whose names begin with `portico.` are tags as well. `x-portico-priority` says how
+urgent it is where it has to wait.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ import msgspec
 
 from portico.errors import InvalidRequest
 from portico.hashing import blake2b
+from portico.rules import RANKS
 
 MOST_TAGS = 16
 LONGEST = 256
@@ -32,6 +34,17 @@ def customer_of(user: str) -> str:
     return (
         user if _told(user) else "blake2b:" + blake2b(user.encode("utf-8", "surrogatepass"), digest_size=32).hexdigest()
     )
+
+
+def priority_named(fields: Mapping[bytes, bytes]) -> int | None:
+    """Return the priority that `x-portico-priority` asks for, None for none. Raises InvalidRequest for another word."""
+    said = fields.get(b"x-portico-priority")
+    if said is None:
+        return None
+    rank = RANKS.get(said.strip().decode("latin-1").lower())
+    if rank is None:
+        raise InvalidRequest(f"x-portico-priority is one of {', '.join(RANKS)}")
+    return rank
 
 
 def tags_named(fields: Mapping[bytes, bytes]) -> Sequence[tuple[str, str]]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from portico.errors import PorticoError
 from portico.types import Usage
@@ -11,6 +12,9 @@ from portico.upstream.health import Health
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import begun
 from portico.wire.client import Connection, Headers
+
+if TYPE_CHECKING:
+    from portico.upstream.gate import Gate
 
 WHOLE = (b"application/json", b"text/", b"application/xml")
 STREAMED = (b"text/event-stream", b"application/stream+json")
@@ -23,10 +27,10 @@ class Arrival:
     """The sink of one attempt.
 
     `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
-    (The first piece of a stream where it is not `judged`.) `health`, and `credential` where there are several, count it
-    as under way until it ends. `question` is the class of the request's size. `usage` is what a whole reply used, where
-    it has been read. From then on `forward` sends the pieces of a stream to a consumer, and `over` completes at its
-    end.
+    (The first piece of a stream where it is not `judged`.) `health`, `credential` where there are several, and `gate`
+    where there is one, count it as under way until it ends. `question` is the class of the request's size. `usage` is
+    what a whole reply used, where it has been read. From then on `forward` sends the pieces of a stream to a consumer,
+    and `over` completes at its end.
     """
 
     connection: Connection | None = None
@@ -41,6 +45,7 @@ class Arrival:
     usage: Usage | None = None
     health: Health | None = None
     credential: Credential | None = None
+    gate: "Gate | None" = None
     error: PorticoError | None = None
     head_ns = 0
     here_ns = 0
@@ -115,6 +120,8 @@ class Arrival:
             self.health = None
             if self.credential is not None:
                 self.credential.in_flight -= 1
+            if self.gate is not None:
+                self.gate.give_back()
         if not self.here_ns:
             self._wake()
         if self._over is not None and not self._over.done():
@@ -189,6 +196,8 @@ class Arrival:
             self.health = None
             if self.credential is not None:
                 self.credential.in_flight -= 1
+            if self.gate is not None:
+                self.gate.give_back()
         if connection is not None:
             connection.abort()
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import perf_counter_ns
 
 from portico.call import Call, Extend
-from portico.errors import InvalidRequest, PorticoError
+from portico.errors import AtCapacity, InvalidRequest, PorticoError
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
 from portico.upstream.causes import REFUSALS
+from portico.upstream.entering import Elsewhere, bear, entered
 from portico.upstream.hedge import Hedging, Race
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import ANY_BODY
@@ -31,9 +32,6 @@ from portico.upstream.trial import (
     within,
 )
 
-Elsewhere = Callable[[str], Sequence[Target]]
-"""Told why the targets of a call cannot serve it (a field of `schema.Fallbacks`), returns others that may."""
-
 
 async def attempt_all(
     targets: Sequence[Target],
@@ -51,7 +49,9 @@ async def attempt_all(
     target is tried as often as `policy` says, and as often again as it has other keys when a key was refused; a kept
     connection that turns out to be stale costs no try, once. When nothing stands, the last failure is returned, in the
     arrival's `error` or with its status. Every attempt adds its record to the call. `extend` is asked before any but
-    the first; what it raises ends the attempts. `elsewhere` has targets for calls that these cannot serve.
+    the first; what it raises ends the attempts. `elsewhere` has targets for calls that these cannot serve. A target
+    that has as many calls as it may have is passed over too; where all have, they are waited for, as far as the call
+    may wait: else AtCapacity is raised.
     """
     loop = asyncio.get_running_loop()
     operation = outgoing.operation
@@ -69,27 +69,58 @@ async def attempt_all(
     asked: Sequence[Target] = ()
     tried: Sequence[Credential] = ()
     spare = True
+    gated = last.upstream.gating is not None
+    limited: Sequence[Target] = ()
+    gate = None
     while True:
-        target = targets[place]
-        health, keyring = target.health, target.upstream.keyring
-        credential = keyring.only or keyring.pick(time.monotonic(), tried)
-        if credential is None:
-            tried = ()
-            continue
-        line = outgoing.line_for(target, credential)
         left = policy.deadline
         if arrival is not None:
             arrival.abandon()  # an error too long to be held is still coming
             left -= (perf_counter_ns() - call.began_ns) * 1e-9
             if left <= 0:
                 return arrival, last
+        passed = False
+        if gated:
+            wanted = targets[place]
             try:
-                await extend(target, billed)
-            except PorticoError:
-                # There is no room for another attempt: what the last one came to stands.
+                targets, there, elsewhere = await entered(targets, place, asked, call, elsewhere)
+            except AtCapacity:
+                if arrival is None:
+                    raise
                 return arrival, last
-            billed = False
+            passed = targets[there] is not wanted
+            if passed:
+                tries, tried, spare = 0, (), True
+            place = there
+            gate = targets[place].gate
+            if call.ticket is not None and call.ticket.queued_ns:
+                left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
+        target = targets[place]
+        health, keyring = target.health, target.upstream.keyring
+        credential = keyring.only or keyring.pick(time.monotonic(), tried)
+        if credential is None:
+            tried = ()
+            credential = keyring.pick(time.monotonic())
+            assert credential is not None, "a keyring of which no key was tried has one"
+        try:
+            line = outgoing.line_for(target, credential)
+            if arrival is not None or passed:
+                try:
+                    await extend(target, billed)
+                except PorticoError:
+                    if arrival is None:
+                        raise
+                    # There is no room for another attempt: what the last one came to stands.
+                    if gate is not None:
+                        gate.give_back()
+                    return arrival, last
+                billed = False
+        except BaseException:
+            if gate is not None:
+                gate.give_back()
+            raise
         arrival, note = begin(loop, target, credential, outgoing, call, judged)
+        arrival.gate = gate
         try:
             if hedging is not None and place + 1 < len(targets) and not asked:
                 race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
@@ -99,7 +130,7 @@ async def attempt_all(
                     asked = (*asked, each[1])
                     billed = after_loss(each, call, outgoing) or billed
                 arrival, target, credential, note = won
-                health, keyring = target.health, target.upstream.keyring
+                health, keyring, gate = target.health, target.upstream.keyring, target.gate
             elif left >= target.deadlines.total:
                 if not send_at_once(arrival, line, credential, target, outgoing):
                     await send(arrival, line, credential, target, outgoing, fetch)
@@ -135,6 +166,8 @@ async def attempt_all(
                 arrival.error = unfit(arrival, target, outgoing)
                 if arrival.error is None:
                     health.served(now)
+                    if gate is not None:
+                        gate.served(now)
                     if arrival.here_ns > health.due_ns or health.spread is not None:
                         took = (arrival.here_ns - arrival.sent_ns) * 1e-9
                         health.answered(now, took, arrival.question, streamed=arrival.streaming)
@@ -155,6 +188,11 @@ async def attempt_all(
             spare = False
             continue
         another = blame(cause, arrival, target, credential, retry_after, now)
+        waits = False
+        if gate is not None:
+            waits = bear(gate, cause, arrival, retry_after, another, keyring.wakes, now) and call.ticket is not None
+            if waits:
+                limited = (*limited, target)
         if another:
             tried = (*tried, credential)
             if len(tried) < len(keyring.credentials):
@@ -164,7 +202,7 @@ async def attempt_all(
         if is_deadline(arrival):
             return arrival, target
         if policy.may(cause):
-            if tries < policy.attempts(cause):
+            if tries < policy.attempts(cause) and not waits:
                 pause = policy.pause(cause, tries, retry_after)
                 alone = place + 1 >= len(targets) or not able(targets[place + 1 :], now)
                 worth = pause is not None and (alone or pause <= PATIENCE) and fits(pause, call, policy)
@@ -191,6 +229,10 @@ async def attempt_all(
             if more:
                 targets = more
                 found = following(targets, asked, policy)
+        if found is None and limited and policy.may(cause):
+            # Those whose limits alone were in the way are asked again, in their turn.
+            asked, limited = tuple(each for each in asked if each not in limited), ()
+            found = next(at for at, each in enumerate(targets) if each not in asked)
         if found is None:
             return arrival, target
         place, tries, spare = found, 0, True

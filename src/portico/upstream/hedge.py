@@ -136,7 +136,7 @@ class Race:
             await asyncio.gather(*runs, return_exceptions=True)
 
     async def _second(self, target: Target) -> tuple[Try, Line] | None:
-        """Open an attempt at a second target, None where there is no room for what it may cost."""
+        """Open an attempt at a second target, None where there is no room for what it may cost, or there."""
         keyring = target.upstream.keyring
         credential = keyring.only or keyring.pick(monotonic())
         assert credential is not None, "a keyring of which no key was tried has one"
@@ -145,7 +145,11 @@ class Race:
             await self._extend(target, True)
         except PorticoError:
             return None
+        gate = target.gate
+        if gate is not None and gate.take(monotonic()) is not None:
+            return None
         arrival, note = begin(self._loop, target, credential, self._outgoing, self._call, self._judged)
+        arrival.gate = gate
         return (arrival, target, credential, note), line
 
     async def _go(self, entry: Try, line: Line) -> None:

@@ -24,6 +24,7 @@ from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 if TYPE_CHECKING:
     from portico.providers.bounds import Ceiling
+    from portico.upstream.gate import Gating
 
 MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
@@ -61,9 +62,12 @@ class Upstream:
 
     `later` are prices by `provider/model`, each with the second from which on it counts; `stored_keys` are the ids of
     its last keys, which are of the store. `closed` says why no call goes here, None where calls do.
+    `gating` is what bounds the calls that are here at once, `whose` the team whose own keys are used.
     """
 
     closed: str | None = None
+    gating: "Gating | None" = None
+    whose = ""
     _bound = MEMO_BOUND
     _shared: "Upstream | None" = None
 
@@ -183,7 +187,8 @@ class Upstream:
 class Target:
     """One model at one provider.
 
-    `asks_usage` is false where a stream reports its usage unasked, or where being asked was refused.
+    `gate` bounds the calls that are here at once, None where nothing does. `asks_usage` is false where a stream reports
+    its usage unasked, or where being asked was refused.
     """
 
     __slots__ = (
@@ -193,6 +198,7 @@ class Target:
         "asks_usage",
         "body_version",
         "deadlines",
+        "gate",
         "health",
         "model",
         "name",
@@ -208,6 +214,8 @@ class Target:
         self.timeouts = timeouts
         self.name = f"{upstream.name}/{model}" if model else upstream.name
         self.health = upstream.healths(self.name)
+        gating = upstream.gating
+        self.gate = gating.gate(upstream.name, model, upstream.whose) if gating is not None else None
         self.price = upstream.price_of(model)
         self.quirks = upstream.provider.quirks(model)
         self.asks_usage = "usage_always" not in self.quirks

@@ -1,0 +1,65 @@
+"""Who may wait, how long and with what weight: what a configuration, a key and a call say of it."""
+
+import time
+
+from portico.call import Call
+from portico.config.schema import Config
+from portico.config.wildcard import Patterns
+from portico.queueing.waiting import Ticket, Waiting
+from portico.rules import RANKS
+
+
+class Terms:
+    """What one configuration says of calls that wait."""
+
+    def __init__(self, config: Config, waiting: Waiting) -> None:
+        self.waiting = waiting
+        self._wait = config.queue.wait if config.queue is not None else 0.0
+        self._models = {name: model.queue.wait for name, model in config.models.items() if model.queue is not None}
+        self._patterns = Patterns(config.models) if self._models else None
+        self._teams = {name: team.queue for name, team in config.teams.items() if team.queue is not None}
+        self._room = (config.queue.calls, config.queue.bytes) if config.queue is not None else None
+
+    def __repr__(self) -> str:
+        return f"<Terms of {self._wait:g} s, {len(self._models)} models, {len(self._teams)} teams>"
+
+    def adopt(self) -> None:
+        """Put the bounds of the room in force, and let who waits look again by what is in force now."""
+        if self._room is not None:
+            self.waiting.resize(*self._room)
+
+    def ticket(self, call: Call, said: int | None, body: object, deadline: float) -> Ticket | None:
+        """Return what a call waits with, None where it may not.
+
+        `said` is the priority that it asks for, `body` what is held for it; it has `deadline` seconds in all.
+        """
+        holder = call.caller
+        assert holder is not None
+        team = self._teams.get(holder.team) if holder.team is not None else None
+        wait = self._wait
+        if team is not None and team.wait is not None:
+            wait = team.wait
+        elif self._patterns is not None and call.model is not None:
+            wait = self._of(call.model)
+        if not wait:
+            return None
+        if call.wish is not None and call.wish.timeout is not None:
+            deadline = min(deadline, call.wish.timeout)
+        most = RANKS[holder.priority]
+        spent = (time.perf_counter_ns() - call.began_ns) * 1e-9
+        return Ticket(
+            self.waiting,
+            f"key:{holder.id}" if holder.team is None else holder.team,
+            time.monotonic() + min(wait, deadline - spent),
+            weight=team.weight if team is not None else 1.0,
+            priority=most if said is None else min(said, most),
+            size=len(body) if isinstance(body, bytes) else 0,
+        )
+
+    def _of(self, model: str) -> float:
+        assert self._patterns is not None
+        found = self._models.get(model)
+        if found is None:
+            match = self._patterns.find(model)
+            found = self._models.get(match.pattern) if match is not None else None
+        return self._wait if found is None else found
