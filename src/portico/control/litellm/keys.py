@@ -3,6 +3,7 @@
 from typing import cast
 
 from portico.control import keys
+from portico.control.actors import reach
 from portico.control.admin import Change, Look
 from portico.control.litellm.fields import Does, Plain, ours, seconds
 from portico.control.litellm.rows import key_row
@@ -40,8 +41,9 @@ def delete(change: Change, said: Plain) -> Plain:
     names = list(said.get("keys") or [])
     aliases = set(said.get("key_aliases") or [])
     found = {key.id: key for key in (named_key(change, name) for name in names)}
-    if aliases:
-        every = (cast("Key", one) for one in rows.every(change.db, KEY))
+    within = reach(change.actor, "key")
+    if aliases and within is not None:
+        every = (cast("Key", one) for one in rows.every(change.db, KEY, within))
         found |= {one.id: one for one in every if one.name in aliases}
     if not found:
         raise NotFound("there are no such keys")
