@@ -20,6 +20,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
     "shadows": ("portico.cli.shadows", "Set copies of calls beside the calls that they are of."),
     "audit": ("portico.cli.audit", "Show who changed what, and check the chain of changes."),
+    "backup": ("portico.cli.backup", "Copy all that Portico keeps, while it serves."),
+    "restore": ("portico.cli.restore", "Put such a copy in the place of a data directory."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),
     "bench": ("portico.cli.bench", "Measure a running gateway, or Portico beside its peers."),

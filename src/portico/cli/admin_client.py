@@ -5,7 +5,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import click
@@ -128,6 +128,12 @@ def tell(error: Exception) -> int:
 def fail(error: Exception) -> None:
     """Say what went wrong, and leave."""
     sys.exit(tell(error))
+
+
+def leave(why: str, code: int) -> NoReturn:
+    """Say why, and leave with this exit code."""
+    click.echo(f"portico: {why}", err=True)
+    sys.exit(code)
 
 
 def _plain(data: bytes) -> Any:

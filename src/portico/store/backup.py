@@ -1,58 +1,85 @@
-"""A copy of the data directory while everything serves: the store on SQLite, the journal, the secret.
+"""A copy of the data directory while everything serves: store, journal, objects at providers, the secret and the key.
 
 A copy holds every call that was journaled when the store was copied: its segments go at least as far as its store has
-read. With a store on PostgreSQL, that is backed up by PostgreSQL's own means, and before the journal.
+read. Counters are in neither: they are put together from store and journal where the copy is restored.
 """
 
 import os
 import shutil
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+import msgspec
+
 from portico.errors import ConfigError
 
+KEPT = ("secret", "master_key")
+"""Files of the data directory that are copied as they are."""
+MANIFEST = "backup.json"
 
-def backup(data_dir: Path, to: Path) -> None:
+
+class Manifest(msgspec.Struct, frozen=True):
+    """What a backup is; written last. `store` is whether the store is in it, as a file of SQLite."""
+
+    portico: str
+    store: bool
+    segments: int
+
+
+def backup(data_dir: Path, to: Path, store: "Path | Callable[[], None] | None" = None) -> Manifest:
     """Copy the data directory into an empty one. Raises ConfigError where that is not empty, OSError.
 
+    `store` is a file of SQLite that stands elsewhere, or what backs up a store that is none; what it raises is raised.
     The store's own locks keep the copy whole. Segments are held open before the store is copied, so that none that it
     had not read yet is gone when they are.
     """
+    from portico import __version__
+
     to.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(to.iterdir()):
         raise ConfigError(f"{str(to)!r} is not empty: a backup goes into a directory of its own")
+    if not data_dir.is_dir():
+        raise ConfigError(f"there is no data directory {str(data_dir)!r}")
     journal = data_dir / "journal"
-    held = {path.name: path.open("rb") for path in journal.glob("*.seg")} if journal.is_dir() else {}
+    held = _held(journal, {})
     try:
-        store = data_dir / "portico.db"
-        if store.exists():
-            copy_sqlite(store, to / "portico.db")
-        for path in journal.glob("*.seg") if journal.is_dir() else ():
-            if path.name not in held:
-                held[path.name] = path.open("rb")
+        file = store if isinstance(store, Path) else data_dir / "portico.db"
+        within = not callable(store) and file.exists()
+        if callable(store):
+            store()
+        elif within:
+            copy_sqlite(file, to / "portico.db")
+        _held(journal, held)
         (to / "journal").mkdir(mode=0o700)
-        for name, file in held.items():
-            with _create(to / "journal" / name) as copy:
-                shutil.copyfileobj(file, copy, 1 << 20)
-                os.fsync(copy.fileno())
+        for name, source in held.items():
+            _copy(source, to / "journal" / name)
     finally:
-        for file in held.values():
-            file.close()
-    secret = data_dir / "secret"
-    if secret.exists():
-        with _create(to / "secret") as copy:
-            copy.write(secret.read_bytes())
+        for source in held.values():
+            source.close()
+    _copy_objects(data_dir / "state" / "objects", to / "state" / "objects")
+    for name in KEPT:
+        if (data_dir / name).exists():
+            with (data_dir / name).open("rb") as source:
+                _copy(source, to / name)
+    made = Manifest(__version__, within, len(held))
+    with _create(to / MANIFEST) as manifest:
+        manifest.write(msgspec.json.encode(made))
+        os.fsync(manifest.fileno())
+    return made
 
 
-def restore(copy: Path, data_dir: Path) -> None:
+def restore(copy: Path, data_dir: Path) -> Manifest:
     """Put a backup in the place of a data directory, which must be empty or not exist. Raises ConfigError, OSError."""
     if data_dir.exists() and any(data_dir.iterdir()):
         raise ConfigError(f"{str(data_dir)!r} is not empty: move it away, or restore to another directory")
-    if not (copy / "journal").is_dir():
-        raise ConfigError(f"{str(copy)!r} is no backup of a data directory")
+    try:
+        made = msgspec.json.decode((copy / MANIFEST).read_bytes(), type=Manifest)
+    except (FileNotFoundError, NotADirectoryError, msgspec.DecodeError) as error:
+        raise ConfigError(f"{str(copy)!r} is no backup of a data directory, or one that was broken off") from error
     store = copy / "portico.db"
-    if store.exists():
+    if made.store:
         found = sqlite3.connect(store)
         try:
             (state,) = found.execute("PRAGMA quick_check(1)").fetchone()
@@ -62,8 +89,9 @@ def restore(copy: Path, data_dir: Path) -> None:
             found.close()
         if state != "ok":
             raise ConfigError(f"the store in {str(copy)!r} is damaged: {state}")
-    shutil.copytree(copy, data_dir, dirs_exist_ok=True)
+    shutil.copytree(copy, data_dir, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
     data_dir.chmod(0o700)
+    return made
 
 
 def copy_sqlite(store: Path, to: Path) -> None:
@@ -81,6 +109,37 @@ def copy_sqlite(store: Path, to: Path) -> None:
     finally:
         target.close()
         source.close()
+
+
+def _held(journal: Path, held: dict[str, IO[bytes]]) -> dict[str, IO[bytes]]:
+    """Open the segments that are not open yet: what is removed meanwhile can still be read."""
+    for path in journal.glob("*.seg") if journal.is_dir() else ():
+        if path.name not in held:
+            try:
+                held[path.name] = path.open("rb")
+            except FileNotFoundError:  # removed since it was listed: all of it is in the store
+                continue
+    return held
+
+
+def _copy_objects(folder: Path, to: Path) -> None:
+    """Copy what says whose the objects at providers are, as it is at one moment."""
+    if not (folder / "data.mdb").exists():
+        return
+    import lmdb
+
+    to.parent.mkdir(mode=0o700)
+    to.mkdir(mode=0o700)
+    with lmdb.open(str(folder), readonly=True, create=False) as objects:
+        objects.copy(str(to), compact=True)
+    (to / "data.mdb").chmod(0o600)
+
+
+def _copy(source: IO[bytes], to: Path) -> None:
+    with _create(to) as copy:
+        shutil.copyfileobj(source, copy, 1 << 20)
+        copy.flush()
+        os.fsync(copy.fileno())
 
 
 def _create(path: Path) -> IO[bytes]:

@@ -5,7 +5,7 @@ where to go on: that is how far it has looked.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Engine, Select, select
@@ -86,11 +86,9 @@ def page(connection: Connection, asked: Filter, before: int | None = None, limit
         return Page((), None, None)
     lead, rest = shape
     order = _order(lead)
-    within = _within(order, asked, before)
+    within = _Within.of(asked).below(before)
     floor = _at(connection, lead, within, order.desc()) if rest else None
-    if floor is not None:
-        within.append(order >= floor)
-    rows = connection.execute(_query(lead, rest, within).order_by(order.desc()).limit(limit + 1)).all()
+    rows = connection.execute(_query(lead, rest, within.above(floor)).order_by(order.desc()).limit(limit + 1)).all()
     more = rows[limit - 1].seq if len(rows) > limit else floor
     return Page(_found(connection, rows[:limit]), more, None if more is None else time_of(more))
 
@@ -103,20 +101,19 @@ def find(connection: Connection, id_: str) -> Found | None:
 
 def each(engine: Engine, asked: Filter, chunk: int = 2_000) -> Iterator[list[Found]]:
     """Yield the calls that match, oldest first, in chunks; no transaction is open between two of them."""
-    after: int | None = -1
-    while after is not None:
+    begin: int | None = 0
+    while begin is not None:
         with engine.connect() as connection:
             shape = _shape(connection, asked)
             if shape is None:
                 return
             lead, rest = shape
             order = _order(lead)
-            within = [*_within(order, asked, None), order > after]
+            within = _Within.of(asked).above(begin)
             ceiling = _at(connection, lead, within, order) if rest else None
-            if ceiling is not None:
-                within.append(order <= ceiling)
-            rows = connection.execute(_query(lead, rest, within).order_by(order).limit(chunk)).all()
-            after = rows[-1].seq if len(rows) == chunk else ceiling
+            end = None if ceiling is None else ceiling + 1
+            rows = connection.execute(_query(lead, rest, within.below(end)).order_by(order).limit(chunk)).all()
+            begin = rows[-1].seq + 1 if len(rows) == chunk else end
             found = list(_found(connection, rows))
         if found:
             yield found
@@ -171,15 +168,37 @@ def _order(lead: _Part | None) -> ColumnElement[int]:
     return call_tags.c.seq if lead is not None and lead[0] == "tag" else calls.c.seq
 
 
-def _within(order: ColumnElement[int], asked: Filter, before: int | None) -> list[ColumnElement[bool]]:
-    within: list[ColumnElement[bool]] = []
-    if before is not None:
-        within.append(order < before)
-    if asked.since_ms is not None:
-        within.append(order >= first_seq(asked.since_ms))
-    if asked.until_ms is not None:
-        within.append(order < first_seq(asked.until_ms))
-    return within
+class _Within(NamedTuple):
+    """A range of `seq`, from `begin` to before `end`: one bound of each kind, as of two SQLite would look up one alone
+    and walk on to the other."""
+
+    begin: int | None = None
+    end: int | None = None
+
+    @classmethod
+    def of(cls, asked: Filter) -> Self:
+        """Return the range of the times that are asked for."""
+        return cls(
+            None if asked.since_ms is None else first_seq(asked.since_ms),
+            None if asked.until_ms is None else first_seq(asked.until_ms),
+        )
+
+    def above(self, begin: int | None) -> "_Within":
+        """Return what of the range is from here on."""
+        return self if begin is None else _Within(begin if self.begin is None else max(begin, self.begin), self.end)
+
+    def below(self, end: int | None) -> "_Within":
+        """Return what of the range is before this."""
+        return self if end is None else _Within(self.begin, end if self.end is None else min(end, self.end))
+
+    def holds(self, order: ColumnElement[int]) -> list[ColumnElement[bool]]:
+        """Return the conditions on a column."""
+        found: list[ColumnElement[bool]] = []
+        if self.begin is not None:
+            found.append(order >= self.begin)
+        if self.end is not None:
+            found.append(order < self.end)
+        return found
 
 
 def _led(lead: _Part | None) -> list[ColumnElement[bool]]:
@@ -195,17 +214,17 @@ def _led(lead: _Part | None) -> list[ColumnElement[bool]]:
     return led
 
 
-def _at(
-    connection: Connection, lead: _Part | None, within: list[ColumnElement[bool]], order: ColumnElement[int]
-) -> int | None:
+def _at(connection: Connection, lead: _Part | None, within: _Within, order: ColumnElement[int]) -> int | None:
     """Return where the last call stands that is looked at; None where all can be. Only an index is read for it."""
     table = call_tags if lead is not None and lead[0] == "tag" else calls
-    far = select(table.c.seq).where(*_led(lead), *within).order_by(order).offset(LOOK_AT - 1).limit(1)
+    far = (
+        select(table.c.seq).where(*_led(lead), *within.holds(table.c.seq)).order_by(order).offset(LOOK_AT - 1).limit(1)
+    )
     return connection.execute(far).scalar()
 
 
-def _query(lead: _Part | None, rest: list[_Part], within: list[ColumnElement[bool]]) -> Select[Any]:
-    query = select(*_SHOWN).where(*_led(lead), *within, *map(_also, rest))
+def _query(lead: _Part | None, rest: list[_Part], within: _Within) -> Select[Any]:
+    query = select(*_SHOWN).where(*_led(lead), *within.holds(_order(lead)), *map(_also, rest))
     if lead is not None and lead[0] == "tag":
         query = query.join(call_tags, call_tags.c.seq == calls.c.seq)
     return query

@@ -124,8 +124,14 @@ def by(
 ) -> list[Share]:
     """Return the values of a dimension that sum up to most over a range."""
     chosen = [rollups.c.dimension == KINDS[dimension]]
-    found = _rows(rollups, chosen, spans(start, end, finest), {*measures, "requests", largest}, "value")
-    return _shares(connection, _largest(connection, found, measures, largest, limit), measures)
+    covered = spans(start, end, finest)
+    # first who, then what: sorting all that is asked for by value took twice as long
+    first = _rows(rollups, chosen, covered, {"requests", largest}, "value")
+    order = {row[0]: at for at, row in enumerate(_largest(connection, first, (), largest, limit))}
+    chosen.append(_few(connection, rollups.c.value.in_(order)))
+    found = _rows(rollups, chosen, covered, measures, "value")
+    rows = connection.execute(select(found.c.value, *_summed(found, measures)).group_by(found.c.value)).all()
+    return _shares(connection, sorted(rows, key=lambda row: order[row[0]]), measures)
 
 
 def broken_down(
@@ -204,7 +210,12 @@ def _of(connection: Connection, dimension: Dimension | None, value: str | None) 
     number = number_of(connection, dimension, value or "")
     if number is None:
         return None
-    return [rollups.c.dimension == KINDS[dimension], rollups.c.value == number]
+    return [rollups.c.dimension == KINDS[dimension], _few(connection, rollups.c.value == number)]
+
+
+def _few(connection: Connection, condition: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Say that few rows meet a condition: SQLite keeps no statistics by itself, and would not look it up."""
+    return func.unlikely(condition) if connection.dialect.name == "sqlite" else condition
 
 
 def _within(table: Table, span: Span) -> ColumnElement[bool]:
