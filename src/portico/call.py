@@ -49,6 +49,8 @@ class Call(msgspec.Struct, eq=False):
     `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
     keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`). `markup`
     is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is to have.
+    `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to have
+    (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to.
     `delivered` is set where the caller hung up after it had the last event of its stream. `ticket`
     (`queueing.waiting.Ticket`) is what it waits with, None where it may not. `litellm`
     (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are asked for.
@@ -102,6 +104,7 @@ class Call(msgspec.Struct, eq=False):
     dropped: Sequence[str] = ()
     refers: Sequence[tuple[str, str]] = ()
     stores: bool = False
+    trial: Any = None
     shadow: Any = None
     shadow_of: str | None = None
     compared: Compared | None = None

@@ -8,6 +8,8 @@ import asyncio
 import os
 import time
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
+from pathlib import Path
 
 import msgspec
 
@@ -18,8 +20,9 @@ from portico.dialects.operations import route
 from portico.dialects.request import peek
 from portico.errors import Forbidden, InvalidRequest, NoTarget, PorticoError
 from portico.measures import Seen, Told
-from portico.plan.asked import Explanation, Measures, Question, Weighed
+from portico.plan.asked import Canarying, Explanation, Measures, Question, Weighed
 from portico.plan.branch import Branch, walked
+from portico.plan.canary import Canaried
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.choose import Plan
 from portico.plan.facts import Facts
@@ -30,6 +33,7 @@ from portico.stages.attribute import customer_named, customer_of, tags_named, ta
 from portico.stages.plan import Routes, planned, said_of
 from portico.upstream.caches import Caches
 from portico.upstream.outgoing import Outgoing
+from portico.upstream.rollouts import Rollout, standing
 from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 
@@ -47,13 +51,14 @@ def explain(
     own: Collection[str] | None = None,
     workers: Seen | None = None,
     caches: Caches | None = None,
+    canaries: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     now: Callable[[], float] = time.time,
 ) -> Explanation:
     """Return the plan of a call under a configuration, for who holds a key. Raises PorticoError.
 
     `own` are the providers for which the holder's team has keys of its own; None for all that ask for one. `workers`
-    is what running workers say, `caches` what they know of prompts.
+    is what running workers say, `caches` what they know of prompts, `canaries` the folder of what they know of those.
     """
     workers = workers if workers is not None else Seen()
     loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
@@ -75,6 +80,7 @@ def explain(
             secret=secret,
             now=lambda: 0.0,
             caches=caches if caches is not None else Caches(),
+            rollouts=partial(standing, canaries),
         )
         return _explained(routes, upstreams, question, holder, budget_left, now(), workers.workers)
     finally:
@@ -136,6 +142,8 @@ def _explained(
         plan.aside = error.aside
     leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
     strategy = kid.strategy if isinstance(kid, Branch) else None
+    if isinstance(kid, Canaried):
+        strategy = kid.plain.strategy
     return Explanation(
         model=call.model,
         operation=operation.name,
@@ -151,6 +159,7 @@ def _explained(
         has_tools=facts.has_tools,
         has_images=facts.has_images,
         targets=_weighed(plan, leaves, facts),
+        canaries=[_canary(branch.rollout) for branch in walked(kid) if isinstance(branch, Canaried)],
         refused=refused,
         retries=plan.wish.retries if plan.wish is not None else None,
         timeout=plan.wish.timeout if plan.wish is not None else None,
@@ -200,6 +209,24 @@ def _measures(candidate: Candidate, size: int) -> Measures | None:
         first_token_ms=_milliseconds(health.first_token[size]),
         token_ms=_milliseconds(health.per_token[size]),
         whole_ms=_milliseconds(health.whole[size]),
+    )
+
+
+def _canary(rollout: object) -> Canarying:
+    assert isinstance(rollout, Rollout)
+    found = rollout.progress()
+    return Canarying(
+        to=rollout.said.to,
+        state=found.state,
+        share=found.share,
+        since=round(found.since, 1),
+        calls=found.canary.calls,
+        failed=found.canary.failed,
+        p95_ms=_milliseconds(found.canary.p95() or 0.0),
+        others_calls=found.others.calls,
+        others_failed=found.others.failed,
+        others_p95_ms=_milliseconds(found.others.p95() or 0.0),
+        why=found.why,
     )
 
 

@@ -34,6 +34,7 @@ from portico.errors import (
 from portico.journal.journal import Journal
 from portico.known import Known
 from portico.objects import ObjectCalls
+from portico.plan.canary import judge
 from portico.planning import arrived, elsewhere, planned
 from portico.probes import READY, probe, without_control
 from portico.queues import Queues
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from portico.litellm_headers import LiteLLMHeaders
     from portico.resuming import Resuming
     from portico.shadow import Shadows
+    from portico.upstream.rollouts import Rollouts
 
 ONE_TRY = Policy()
 """A request that passes through is tried once."""
@@ -78,7 +80,8 @@ log = logging.getLogger("portico.gateway")
 class Gateway:
     """Answers calls. `relay` is the path of the control process's socket, None for no control.
 
-    `rests` is the path of what the workers of this machine tell each other of targets and keys that rest.
+    `rests` is the path of what the workers of this machine tell each other of targets and keys that rest; what they
+    know of canaries is in the folder `canaries` beside it.
     """
 
     def __init__(
@@ -102,6 +105,8 @@ class Gateway:
         self._now = now
         self._seen = -1
         self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
+        self._canaries = rests.with_name("canaries") if rests is not None else None
+        self._rollouts: Rollouts | None = None
         if rests is not None:
             self.healths.caches = Caches(rests.with_name("prompts"))
         self._queues = Queues(rests.with_name("slots") if rests is not None else None)
@@ -145,18 +150,29 @@ class Gateway:
         """Return a configuration made ready for calls, with the prices and keys of providers that state has now."""
         seen = self.state.version
         supplies = self.state.supplies()
+        rollouts = self._rolling() if any(model.canary for model in config.models.values()) else None
         given = (self.client, self.state, self._secret, version, self.healths)
         try:
-            made = Snapshot(
-                config, self.client, self.state, self._secret, version, self.healths, supplies, self._queues
-            )
+            made = Snapshot(config, *given, supplies, self._queues, rollouts)
         except StateUnavailable as error:
             log.error("%s; they are not used", error)
             known = Supplies(supplies.prices)
-            made = Snapshot(config, *given, known, self._queues)
+            made = Snapshot(config, *given, known, self._queues, rollouts)
             made.supplies = supplies
         self._seen = seen
         return made
+
+    def _rolling(self) -> "Rollouts":
+        """Return the canaries of this machine, loaded where there is one."""
+        if self._rollouts is None:
+            from portico.journal.entries import Event
+            from portico.upstream.rollouts import Rollouts
+
+            def note(name: str, about: dict[str, str | int | float | bool | None]) -> None:
+                self.settling.note(Event(name, self._now().wall_ns // 1_000_000, about))
+
+            self._rollouts = Rollouts(self._canaries, note)
+        return self._rollouts
 
     def _look_again(self) -> Snapshot:
         """Return what the next calls go by, once something was put into state."""
@@ -225,6 +241,8 @@ class Gateway:
             self.settling.end(call)
             if call.ticket is not None:
                 call.ticket.ended(call.permit)
+            if call.trial is not None:
+                judge(call, call.trial)
             if call.shadow is not None:
                 self._shadowing().follow(call.shadow, call)
 

@@ -14,7 +14,7 @@ from portico.queues import Queues
 from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
 from portico.stages.own import kept
-from portico.stages.plan import Routes
+from portico.stages.plan import RolloutOf, Routes
 from portico.state.contract import State
 from portico.state.supplies import NOTHING, StoredPrice, Supplies, parse_keys, parse_prices, shared_of, with_stored
 from portico.team_keys import NAMES, TEAMS, TeamKeys
@@ -47,6 +47,7 @@ class Snapshot:
         healths: Healths | None = None,
         supplies: Supplies = NOTHING,
         queues: Queues | None = None,
+        rollouts: RolloutOf | None = None,
     ) -> None:
         self.config = config
         self.version = version
@@ -70,6 +71,7 @@ class Snapshot:
             config.routing,
             health=healths,
             secret=secret,
+            rollouts=rollouts,
             caches=healths.caches if any(model.recalls for model in config.models.values()) else None,
         )
         detours = Detours(config.models)

@@ -314,6 +314,22 @@ MISTAKES = [
         2,
         "copies of calls are charged to a key of this name",
     ),
+    (
+        "providers: {openai: }\nmodels: {m: {targets: [openai/x], canary: {to: openia/y}}}",
+        2,
+        "models.m.canary.to: no provider is called 'openia'",
+    ),
+    (
+        "providers: {openai: }\nmodels: {m: {targets: [openai/x], canary: {to: openai/y, steps: [5%, 1%]}}}",
+        2,
+        "each share is larger than the one before it",
+    ),
+    (
+        "providers: {openai: }\nmodels: {m: {targets: [openai/x], canary: {to: openai/y, steps: [0, 1]}}}",
+        2,
+        "the first larger than 0",
+    ),
+    ("providers: {openai: }\nmodels: {m: {targets: [openai/x], canary: {to: m}}}", 2, "it leads back to itself: m → m"),
     ("providers: {openai: }\nmodels: {m: {targets: []}}", 2, "models.m.targets: at least one is needed"),
     ("providers: {openai: }\nmodels: {m: }", 2, "models.m: expected a table"),
     ("providers: {openai: }\nmodels: {m: {strategy: wieghted, targets: [openai/x]}}", 2, "did you mean 'weighted'?"),

@@ -14,6 +14,7 @@ from portico.control.app import make_app
 from portico.store.engine import make_engine
 from portico.store.entities.sealing import sealer
 from portico.store.migrate import upgrade
+from portico.upstream.rollouts import Rollouts
 
 CONFIG: dict[str, Any] = {
     "server": {"master_key": MASTER},
@@ -71,3 +72,50 @@ def test_a_provider_for_keys_of_teams_is_in_the_plan_of_teams_that_have_one(api:
     credential = {"provider": "mistral", "team": "core", "secret": "a-key-of-the-team-core"}
     assert api.post("/api/v1/credentials", json=credential).status_code == 201
     assert targets() == ["mistral/mistral-large-latest", "openai/gpt-4o"]
+
+
+def test_a_canary_is_told_as_workers_know_it(tmp_path: Path) -> None:
+    """Those of this machine count in files of the data directory."""
+    plain = CONFIG | {
+        "models": {"smart": {"targets": ["openai/gpt-4.1"], "canary": {"to": "openai/gpt-4o", "steps": [0.25, 1]}}}
+    }
+    engine = make_engine(f"sqlite:///{tmp_path}/portico.db")
+    upgrade(engine)
+    config = load_plain(plain, {}).config
+    said = config.models["smart"].canary
+    assert said is not None
+    admin = Admin(engine, config=config, secret=SECRET, sealer=sealer({}, SECRET), now_ms=Clock(), data_dir=tmp_path)
+    with TestClient(make_app(admin), headers={"authorization": f"Bearer {MASTER}"}) as client:
+
+        def told(draw: float) -> dict[str, Any]:
+            asked = {"body": {"model": "smart", "messages": []}, "draw": draw}
+            plan: dict[str, Any] = client.post("/api/v1/explain", json=asked).json()["plan"]
+            return plan
+
+        plan = told(0.3)
+        assert plan["arm"] == "stable"
+        assert [one["target"] for one in plan["targets"] if one["place"]] == ["openai/gpt-4.1"]
+        [why] = [one["why_not"] for one in plan["targets"] if not one["place"]]
+        assert why == "the canary gets 0.25 of the calls, and not this one"
+        [canary] = plan["canaries"]
+        assert (canary["state"], canary["share"], canary["calls"]) == ("rising", 0.25, 0)
+        assert not (tmp_path / "state" / "canaries").exists()  # who only looks begins nothing
+
+        workers = Rollouts(tmp_path / "state" / "canaries", lambda _name, _about: None)
+        rollout = workers("smart", said)
+        for _ in range(30):
+            rollout.count(chosen=False, failed=False, took=0.1)
+        plan = told(0.2)
+        assert (plan["arm"], plan["strategy"]) == ("canary", "fallback")
+        assert [one["target"] for one in plan["targets"]] == ["openai/gpt-4o", "openai/gpt-4.1"]
+        assert plan["canaries"][0]["others_calls"] == 30
+        assert 90 < plan["canaries"][0]["others_p95_ms"] < 130
+
+        for _ in range(9):
+            rollout.count(chosen=True, failed=True, took=None)
+        rollout.decide(rollout._clock())
+        plan = told(0.1)
+        assert [one["target"] for one in plan["targets"] if one["place"]] == ["openai/gpt-4.1"]
+        assert plan["canaries"][0]["state"] == "back"
+        assert {one["why_not"] for one in plan["targets"]} == {None, "the canary was taken back"}
+    engine.dispose()

@@ -84,6 +84,8 @@ def command(
     if plan.get("kept"):
         warm = plan["kept"] == "warm"
         click.echo("kept where its prompt is cached" if warm else "kept where its conversation belongs")
+    for canary in plan.get("canaries", []):
+        click.echo(_canary(canary))
     if plan.get("refused"):
         click.echo(f"refused: {plan['refused']}")
     shown = [column for column in TARGETS if column[0] in ALWAYS or any(map(column[1], plan["targets"]))]
@@ -91,6 +93,19 @@ def command(
     for bound in found["bounds"]:
         left = "" if bound.get("left") is None else f", {bound['left']:,} left"
         click.echo(f"under {bound['rule']}: {bound['amount']:,} {bound['counts']} per {bound['per']}{left}")
+
+
+def _canary(found: dict[str, Any]) -> str:
+    """Say how far a canary is, and by what it is judged."""
+    states = {
+        "rising": f"gets {found['share']:.4g} of the calls",
+        "done": f"is done, with {found['share']:.4g} of the calls",
+        "back": "was taken back",
+    }
+    did = f"{found['failed']:,} of {found['calls']:,} calls failed"
+    others = f"{found['others_failed']:,} of {found['others_calls']:,} of the others"
+    told = f"the canary {found['to']} {states[found['state']]}, for {found['since']:,.0f} s"
+    return f"{told}: {did}, {others}; {found['why']}"
 
 
 def _question(

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -194,6 +195,15 @@ class _Meaning:
             self._rule(rule, (*path, "rules", index))
         if model.get("shadow") is not None:
             self._shadow(model["shadow"], (*path, "shadow"))
+        if model.get("canary") is not None:
+            self._canary(name, model["canary"], (*path, "canary"))
+
+    def _canary(self, name: str, canary: Data, path: Path) -> None:
+        if canary.get("to") is not None:
+            self._target(name, canary["to"], (*path, "to"))
+        steps = [step for step in canary.get("steps", ()) if step is not None]
+        if any(one >= other for one, other in pairwise([0.0, *steps])):
+            self._error((*path, "steps"), "each share is larger than the one before it, and the first larger than 0")
 
     def _shadow(self, shadow: Data, path: Path) -> None:
         self._leads(shadow.get("to"), (*path, "to"))
@@ -228,6 +238,8 @@ class _Meaning:
         for name, model in self.models.items():
             named = [t["model"] for t in model.get("targets", ()) if t is not None and "model" in t]
             named += [r["use"] for r in model.get("rules", ()) if r is not None and r.get("use") is not None]
+            if (to := (model.get("canary") or {}).get("to")) is not None:
+                named.append(to)
             leads[name] = [one for one in named if self._nested(one)]
         done: set[str] = set()
         for name in leads:

@@ -418,6 +418,25 @@ class Shadow(Closed, frozen=True):
     ] = 8
 
 
+class Canary(Closed, frozen=True):
+    """Give a new target a share of the calls that grows by itself while it does well, and falls to nothing if not.
+
+    It is set beside the other targets over the same time. Whatever is changed here begins anew.
+    """
+
+    to: Annotated[str, said("The new target: a name of `models` or `provider/model`.")]
+    steps: Annotated[tuple[Share, ...], said("Its shares of the calls, one after another.", min_length=1)] = (
+        0.01, 0.05, 0.25, 0.5, 1.0,
+    )  # fmt: skip
+    hold: Annotated[Seconds, said("How long each share is held at least.")] = 600.0
+    calls: Annotated[int, said("And for how many calls to it at least.", ge=1)] = 50
+    error_rate: Annotated[Share, said("How much more of its calls may fail than of those to the others.")] = 0.02
+    latency: Annotated[
+        Factor, said("How many times as long as the others it may take until answers begin, 95 of 100 of them.")
+    ] = 1.5
+    release: Annotated[str, said("What is tried, in a word; with another word it begins anew.")] = ""
+
+
 class Queue(Closed, frozen=True):
     """Calls that a limit refuses wait for their turn instead: in turn by team, within a team by priority.
 
@@ -473,6 +492,7 @@ class Model(Closed, frozen=True):
     hedge: Annotated[Hedge | None, said("Ask a second target where the first is slow to answer.")] = None
     queue: Annotated[ModelQueue | None, said("How calls to it wait that a limit refuses.")] = None
     shadow: Annotated[Shadow | None, said("Copy a share of its calls to another target, to compare.")] = None
+    canary: Annotated[Canary | None, said("A new target, whose share of the calls grows while it does well.")] = None
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
     sticky: Annotated[
         Literal["key", "user", "session", "customer"],

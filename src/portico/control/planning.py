@@ -39,7 +39,8 @@ def plan(look: Look, asked: Asked) -> Answer:
     prompts = folder / "state" / "prompts" if folder is not None else None
     caches = Caches(prompts if prompts is not None and prompts.exists() else None)
     try:
-        return _planned(look, question, partial(explain, workers=workers, caches=caches))
+        canaries = folder / "state" / "canaries" if folder is not None else None
+        return _planned(look, question, partial(explain, workers=workers, caches=caches, canaries=canaries))
     finally:
         caches.close()
 

@@ -49,6 +49,25 @@ class Weighed(msgspec.Struct, kw_only=True, frozen=True):
     capabilities: list[str] | None = None
 
 
+class Canarying(msgspec.Struct, kw_only=True, frozen=True):
+    """How far a canary is, and by what it is judged: calls of this step, and those of the other targets.
+
+    `state` is `rising`, `done` (held at its last share) or `back` (taken back); `since` is in seconds.
+    """
+
+    to: str
+    state: Literal["rising", "done", "back"]
+    share: float
+    since: float
+    calls: int
+    failed: int
+    p95_ms: float | None = None
+    others_calls: int
+    others_failed: int
+    others_p95_ms: float | None = None
+    why: str
+
+
 class Explanation(msgspec.Struct, kw_only=True, frozen=True):
     """Where a call would go and why. `refused` says why it goes nowhere."""
 
@@ -72,6 +91,7 @@ class Explanation(msgspec.Struct, kw_only=True, frozen=True):
     has_tools: bool
     has_images: bool
     targets: list[Weighed]
+    canaries: list[Canarying] = []
     refused: str | None = None
     retries: int | None = None
     timeout: float | None = None

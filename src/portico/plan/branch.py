@@ -13,6 +13,7 @@ from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
 
 if TYPE_CHECKING:
+    from portico.plan.canary import Trial
     from portico.plan.rules import Rule
 
 Kid = Union["Branch", Candidate]
@@ -23,8 +24,8 @@ class Way(msgspec.Struct):
 
     `now` is the clock of `Health.sampled`; `secret` keys the arms of splits. `find` finds what a rule sends a call to.
     `kept` says why a target stands before the first of its strategy: it has the conversation's prompt in its cache
-    (`warm`), or is where the conversation belongs (`home`). `aside` is where a target is noted that is left out, by
-    name; None where nobody asks.
+    (`warm`), or is where the conversation belongs (`home`). `trial` is the side of a canary that the call was given.
+    `aside` is where a target is noted that is left out, by name; None where nobody asks.
     """
 
     draw: Callable[[], float]
@@ -37,6 +38,7 @@ class Way(msgspec.Struct):
     held: list[str] | None = None
     advance: bool = True
     kept: Literal["warm", "home"] | None = None
+    trial: "Trial | None" = None
 
 
 class Branch:

@@ -1,7 +1,7 @@
 """From a model's branch to the targets of one call: what the rules require, what the caller wants, what can serve."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
 
@@ -12,6 +12,9 @@ from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
 from portico.plan.wish import Wish
 
+if TYPE_CHECKING:
+    from portico.plan.canary import Trial
+
 PICO_PER_DOLLAR_A_MILLION: Final = 1_000_000
 NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -21,7 +24,7 @@ class Plan(msgspec.Struct):
 
     `aside` are the targets that it does not go to, with the reason. `held` are the rules that held. `enforced` are
     fields of the body that a Portkey config puts in place of the call's. `wish` is what else the caller wants. `kept`
-    is that of `Way`.
+    and `trial` are those of `Way`.
     """
 
     candidates: list[Candidate]
@@ -31,6 +34,7 @@ class Plan(msgspec.Struct):
     enforced: Mapping[str, Any] = NOTHING
     wish: Wish | None = None
     kept: Literal["warm", "home"] | None = None
+    trial: "Trial | None" = None
 
     @property
     def targets(self) -> list[Any]:
@@ -68,7 +72,7 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
         raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
-    return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish, way.kept)
+    return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish, way.kept, way.trial)
 
 
 def unfit(

@@ -16,6 +16,7 @@ from portico.dialects.request import Peek
 from portico.errors import ConfigError, Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
+from portico.plan.canary import Canaried, Rollout
 from portico.plan.candidate import Candidate
 from portico.plan.choose import NOTHING, Plan, choose
 from portico.plan.conversation import conversation_of
@@ -34,6 +35,9 @@ Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 May = Callable[[str], None]
 """Raises Forbidden for a name that the caller may not use."""
+
+RolloutOf = Callable[[str, schema.Canary], Rollout]
+"""Returns how far the canary of a name is."""
 
 MEMO_BOUND = 4096
 ALWAYS: Final = float("inf")
@@ -101,8 +105,9 @@ class Finders(dict[str, Callable[[str], Kid]]):
 class Routes:
     """All names for a model that a call may use: aliases and patterns, `provider/model`, bare names of one owner.
 
-    `health` finds how targets do, `now` is its clock, `wall` that of prices; `secret` keys the arms of splits. `reads_budgets` says whether a
-    rule asks what is left of budgets. Raises ConfigError for rules that are none.
+    `health` finds how targets do, `now` is its clock, `wall` that of prices; `secret` keys the arms of splits.
+    `rollouts` has canaries, which get no call without it. `reads_budgets` says whether a rule asks what is left of
+    budgets. Raises ConfigError for rules that are none.
     """
 
     _bound = MEMO_BOUND
@@ -117,10 +122,12 @@ class Routes:
         health: HealthOf | None = None,
         secret: bytes = b"",
         now: Callable[[], float] = time.monotonic,
+        rollouts: RolloutOf | None = None,
         caches: Caches | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self._aliases = aliases
+        self._rollouts = rollouts
         self._patterns = Patterns(aliases)
         self._upstreams = upstreams
         self._resuming = any(alias.resume for alias in aliases.values())
@@ -271,7 +278,7 @@ class Routes:
                 found = ordered(remembered.kid, facts, way, None)
                 if found:
                     found = resting_last(found) if found[0].health.resting else found
-                    return Plan(found, way.arm, {}, [], NOTHING, None, way.kept)
+                    return Plan(found, way.arm, {}, [], NOTHING, None, way.kept, way.trial)
         held: list[str] = []
         way = Way(draw, self._now(), self._secret, self._find[operation])
         way.advance, way.held = not explain, held
@@ -284,7 +291,7 @@ class Routes:
             if not requires and self._serves_all(known, facts):
                 found = ordered(known.kid, facts, way, None)
                 if found:
-                    return Plan(resting_last(found), way.arm, {}, held, NOTHING, None, way.kept)
+                    return Plan(resting_last(found), way.arm, {}, held, NOTHING, None, way.kept, way.trial)
         enforced: Mapping[str, object] = {}
         if used is not None:
             kids = [self.known(used, operation).kid]
@@ -458,17 +465,38 @@ class Routes:
             raise closed or _no_endpoint(name, lacking, operation)
         if not any(weights):
             weights = [1.0] * len(kids)
-        return Branch(
-            name,
-            kids,
-            alias.strategy,
-            weights=weights,
-            arms=arms,
-            sticky=alias.sticky,
-            scoring=alias.score,
-            rules=self._rules_of[entry],
-            affinity=alias.affinity,
-        )
+
+        def branch(rules: "Sequence[Rule]") -> Branch:
+            return Branch(
+                name,
+                kids,
+                alias.strategy,
+                weights=weights,
+                arms=arms,
+                sticky=alias.sticky,
+                scoring=alias.score,
+                rules=rules,
+                affinity=alias.affinity,
+            )
+
+        plain = branch(self._rules_of[entry])
+        if alias.canary is None or self._rollouts is None:
+            return plain
+        canary = self._canary(alias.canary, match, operation)
+        if canary is None:
+            return plain
+        return Canaried(plain, branch(()) if plain.rules else plain, canary, self._rollouts(entry, alias.canary))
+
+    def _canary(self, said: schema.Canary, match: Match | None, operation: str) -> Kid | None:
+        """Return where a canary leads; None where that has not the operation."""
+        try:
+            if said.to in self._aliases and said.to.partition("/")[0] not in self._upstreams:
+                return self.known(said.to, operation).kid
+            declared = schema.Target(model=said.to)
+            target = self._target(declared, match)
+        except (InvalidRequest, Forbidden):
+            return None
+        return self._candidate(target, declared) if target.serves(operation) else None
 
     def _candidate(self, target: Target, declared: schema.Target | None) -> Candidate:
         upstream = target.upstream
@@ -578,7 +606,7 @@ def plan_call(
 ) -> Sequence[Target]:
     """Return where a call goes of which more is known than its model, best first; note on it what that comes to."""
     plan, facts = planned(call, outgoing, routes, said, path, draw, may, budget_left)
-    call.arm, call.wish = plan.arm, plan.wish
+    call.arm, call.wish, call.trial = plan.arm, plan.wish, plan.trial
     if facts.conversation is not None:
         call.kept = routes.kept(facts)
     if said is not None and said.why:

@@ -20,7 +20,7 @@ ROWS: Final = 1024
 TRIES: Final = 16
 """Rows that a name may stand in, from its own place on."""
 _HEAD: Final = 2
-_BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
+BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class SharedRests:
@@ -89,7 +89,7 @@ def mapped(path: Path, count: int) -> tuple[mmap.mmap, memoryview]:
     finally:
         os.close(descriptor)
     words = memoryview(made).cast("Q")
-    boot = hashed(_BOOT.read_text() if _BOOT.exists() else "")
+    boot = hashed(BOOT.read_text() if BOOT.exists() else "")
     if words[0] != boot:
         words[1:] = memoryview(bytes((count - 1) * 8)).cast("Q")
         words[0] = boot
