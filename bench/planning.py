@@ -28,7 +28,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Upstream
 from portico.wire.client import Client
 
-KINDS: Final = (*sorted(STRATEGIES), "score", "split", "weighted")
+KINDS: Final = (*sorted(STRATEGIES), "complexity", "score", "split", "weighted")
 """All strategies."""
 PATH: Final = "/v1/chat/completions"
 SYSTEM: Final = "You answer questions about the weather. "

@@ -42,18 +42,18 @@ class Call(msgspec.Struct, eq=False):
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
-    cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here.
-    `arm` is its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `kept` is told
-    where it was served (`upstream.caches.Kept`), None where that counts for nothing; `why` says why it goes
-    where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a list.
-    `refers` are the families and ids of what its request names of a provider's; `stores` is set where the provider
-    keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`). `markup`
-    is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is to have.
-    `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to have
-    (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to.
-    `delivered` is set where the caller hung up after it had the last event of its stream. `ticket`
-    (`queueing.waiting.Ticket`) is what it waits with, None where it may not. `litellm`
-    (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are asked for.
+    cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here. `arm` is
+    its side of a split; `wish` what its caller wants of attempts (`plan.wish.Wish`); `kept` is told where it was served
+    (`upstream.caches.Kept`), None where that counts for nothing; `traits` are what a scorer saw of it; `why` says why
+    it goes where it does, where its caller wants to know; `named_by_list` is set where its model is the first of a
+    list. `refers` are the families and ids of what its request names of a provider's; `stores` is set where the
+    provider keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`).
+    `markup` is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is
+    to have. `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to
+    have (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to. `delivered` is
+    set where the caller hung up after it had the last event of its stream. `ticket` (`queueing.waiting.Ticket`) is what
+    it waits with, None where it may not. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of
+    LiteLLM read, where they are asked for.
     """
 
     route: Route
@@ -74,6 +74,7 @@ class Call(msgspec.Struct, eq=False):
     session: str | None = None
     wish: Any = None
     kept: Any = None
+    traits: tuple[int, ...] | None = None
     why: str | None = None
     named_by_list: bool = False
     permit: Permit | None = None
@@ -165,6 +166,8 @@ class Call(msgspec.Struct, eq=False):
             record.alias = self.alias
         if self.arm is not None:
             record.arm = self.arm
+        if self.traits is not None:
+            record.traits = self.traits
         if self.session is not None:
             record.session = self.session
         if self.bound.cost:

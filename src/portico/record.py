@@ -84,8 +84,9 @@ class Record(msgspec.Struct, omit_defaults=True):
     `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
     `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
     `arm` is the side of a split that the call was given. `shadow_of` is the id of the call that this is a copy of, and
-    `compared` what both came to. `queued_ms` is how long it waited for its turn, and `queue_position` its place when it
-    first did, from 1; absent where it never waited.
+    `compared` what both came to. `traits` are what a scorer saw of the request (`plan.traits`): numbers of its form.
+    `queued_ms` is how long it waited for its turn, and `queue_position` its place when it first did, from 1; absent
+    where it never waited.
 
     `job` is set on the record of what a call has started at its provider and that went on after it (a batch, a
     background response): its id there. Such a record has what that used and cost, stands at the time of its call, and
@@ -132,3 +133,4 @@ class Record(msgspec.Struct, omit_defaults=True):
     ended_ms: int | None = None
     queued_ms: int | None = None
     queue_position: int | None = None
+    traits: tuple[int, ...] | None = None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from gateway_in_loop import chat, provider
+from portico.plan.traits import NAMES
 from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]
@@ -147,3 +148,17 @@ async def test_a_call_that_nothing_can_serve_is_told_so_and_nothing_is_asked(
     assert status == 400
     assert json.loads(body)["error"]["code"] == "no_target"
     assert not mock.ledger.entries
+
+
+async def test_a_call_of_a_model_that_a_scorer_decides_on_keeps_its_traits(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    said = both(mock, other)
+    said["models"] = {"either": {"strategy": "complexity", "targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}}
+    async with portico(said) as gateway:
+        _, headers, _ = await gateway.call("/v1/chat/completions", chat("either"))
+        await gateway.call("/v1/chat/completions", chat("one/gpt-4o-mini"))
+        scored, plain = gateway.records()
+    assert headers["x-portico-target"] == "two/gpt-4o-mini"
+    assert len(scored["traits"]) == len(NAMES)
+    assert "traits" not in plain

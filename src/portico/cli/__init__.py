@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "backup": ("portico.cli.backup", "Copy all that Portico keeps, while it serves."),
     "restore": ("portico.cli.restore", "Put such a copy in the place of a data directory."),
     "models": ("portico.cli.models", "List known models with their prices and context sizes."),
+    "complexity": ("portico.cli.complexity", "Train a scorer that tells which calls a small model does for."),
     "mock": ("portico.cli.mock", "Run a stand-in provider, to try things without a key."),
     "bench": ("portico.cli.bench", "Measure a running gateway, or Portico beside its peers."),
     "version": ("portico.cli.version", "Say which version this is."),

@@ -30,7 +30,7 @@ def command(file: str | None, *, as_json: bool) -> None:
     path = named(file)
     try:
         loaded = load(path, os.environ, catalog=CATALOG)
-        unusable = [*unusable_providers(loaded, os.environ), *unusable_rules(loaded)]
+        unusable = [*unusable_providers(loaded, os.environ), *unusable_rules(loaded), *unusable_scorers(loaded)]
         if unusable:
             raise RejectedConfigError(unusable, loaded.files)
     except RejectedConfigError as error:
@@ -68,11 +68,22 @@ def unusable_rules(loaded: Loaded) -> list[Problem]:
     """Return why rules cannot be used as they are: an expression that is none, or nothing that evaluates it."""
     from portico.plan.rules import wrong_rules
 
+    return _problems(loaded, wrong_rules(loaded.config))
+
+
+def unusable_scorers(loaded: Loaded) -> list[Problem]:
+    """Return why scorers cannot be used: a file that is none, or a report that misses what is demanded."""
+    from portico.plan.scorer import wrong_scorers
+
+    return _problems(loaded, wrong_scorers(loaded.config))
+
+
+def _problems(loaded: Loaded, wrong: Sequence[tuple[tuple[str | int, ...], str]]) -> list[Problem]:
     return [
         Problem(
             place=loaded.lines.get(path, Place(loaded.files[0])), path=".".join(str(step) for step in path), message=why
         )
-        for path, why in wrong_rules(loaded.config)
+        for path, why in wrong
     ]
 
 

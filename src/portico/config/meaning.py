@@ -178,6 +178,12 @@ class _Meaning:
             self._warn((*path, "sticky"), "it has no effect without `strategy: split`")
         if "score" in model and strategy != "score":
             self._warn((*path, "score"), "it has no effect without `strategy: score`")
+        if "complexity" in model and strategy != "complexity":
+            self._warn((*path, "complexity"), "it has no effect without `strategy: complexity`")
+        if strategy == "complexity" and len(targets) < 2:
+            self._error(
+                path, "`strategy: complexity` chooses between a small target, the first, and at least one other"
+            )
         seen: set[str] = set()
         for index, target in targets:
             where = (*path, "targets", index)

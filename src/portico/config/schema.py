@@ -45,6 +45,7 @@ Strategy = Literal[
     "power_of_two",
     "score",
     "split",
+    "complexity",
 ]
 Expression = Annotated[str, Meta(min_length=1, max_length=4096)]
 """An expression of CEL (cel.dev) over what `portico.plan.facts.TYPES` names, that is true or false."""
@@ -418,6 +419,23 @@ class Shadow(Closed, frozen=True):
     ] = 8
 
 
+class Complexity(Closed, frozen=True):
+    """What decides, for the strategy `complexity`, whether the first target does for a call, and how well it must.
+
+    Without a scorer every call goes to the other targets, and its record keeps what one could be trained by.
+    """
+
+    scorer: Annotated[
+        str | None, said("Path of a file that `portico complexity train` wrote; used if its report meets what follows.")
+    ] = None
+    calls: Annotated[int, said("Calls that it was tried on at least, without having learnt from them.", ge=50)] = 200
+    accuracy: Annotated[Share, said("The share of them that it sent where they belong, at least.")] = 0.75
+    harm: Annotated[
+        Share, said("The share of them that it sent to the first target though that did not do, at most.")
+    ] = 0.05
+    saving: Annotated[Share, said("The share of their cost that it saved, at least.")] = 0.05
+
+
 class Canary(Closed, frozen=True):
     """Give a new target a share of the calls that grows by itself while it does well, and falls to nothing if not.
 
@@ -478,7 +496,8 @@ class Model(Closed, frozen=True):
             "`fallback` tries targets in order; `weighted` draws one by weight, then tries the others in order; "
             "`round_robin` takes turns; `least_busy`, `lowest_latency`, `lowest_cost` and `highest_throughput` take "
             "the best first; `power_of_two` the better of two drawn; `score` mixes; `split` gives each of `sticky` "
-            "its arm, by weight, for good."
+            "its arm, by weight, for good; `complexity` takes the first, small, target where a scorer says that it "
+            "does, else the others."
         ),
     ] = "fallback"
     resume: Annotated[
@@ -493,6 +512,9 @@ class Model(Closed, frozen=True):
     queue: Annotated[ModelQueue | None, said("How calls to it wait that a limit refuses.")] = None
     shadow: Annotated[Shadow | None, said("Copy a share of its calls to another target, to compare.")] = None
     canary: Annotated[Canary | None, said("A new target, whose share of the calls grows while it does well.")] = None
+    complexity: Annotated[Complexity, said("The scorer of the strategy `complexity`, and what it must have shown.")] = (
+        Complexity()
+    )
     score: Annotated[Scoring, said("What counts how much, for the strategy `score`.")] = Scoring()
     sticky: Annotated[
         Literal["key", "user", "session", "customer"],

@@ -11,6 +11,8 @@ from portico.plan import strategies
 from portico.plan.affinity import KEEPING, kept
 from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
+from portico.plan.scorer import Scorer
+from portico.plan.traits import traits_of
 
 if TYPE_CHECKING:
     from portico.plan.canary import Trial
@@ -60,6 +62,7 @@ class Branch:
         "name",
         "recalls",
         "rules",
+        "scorer",
         "scoring",
         "sticky",
         "strategy",
@@ -78,6 +81,7 @@ class Branch:
         scoring: schema.Scoring | None = None,
         rules: Sequence["Rule"] = (),
         affinity: bool | None = None,
+        scorer: Scorer | None = None,
     ) -> None:
         self.name = name
         self.kids = tuple(kids)
@@ -87,6 +91,7 @@ class Branch:
         self.sticky = sticky
         self.scoring = scoring if scoring is not None else schema.Scoring()
         self.rules = tuple(rules)
+        self.scorer = scorer
         self.affine = affinity is True and strategy in KEEPING
         counts = strategy == "lowest_cost" or (strategy == "score" and self.scoring.cost > 0)
         self.recalls = self.affine or (counts and affinity is not False)
@@ -181,12 +186,22 @@ class Branch:
             return strategies.weighted(weights, way.draw)
         if strategy == "least_busy":
             return strategies.least_busy(rivals)
+        if strategy == "complexity":
+            return self._complexity(places, facts)
         if strategy == "round_robin":
             turn = next(self._turn) if way.advance else 0
             first = turn % len(places)
             return [*range(first, len(places)), *range(first)]
         assert strategy == "fallback", f"no such strategy: {strategy!r}"
         return list(rivals.places)
+
+    def _complexity(self, places: Sequence[int], facts: Facts) -> list[int]:
+        """Return the first target in front where its scorer says that it does, else behind all others."""
+        traits = facts.traits = traits_of(facts)
+        ranked = list(range(len(places)))
+        if places[0] == 0 and (self.scorer is None or not self.scorer.suffices(traits)):
+            ranked.append(ranked.pop(0))
+        return ranked
 
     def _split(
         self, rivals: strategies.Rivals, weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way

@@ -31,8 +31,9 @@ class Candidate:
     `capabilities` is None where nothing is known. `kind` is the catalog's row of its provider. `flat` is true where its
     price is the same for every size of a call, `named` where no entry of the configuration holds it: a caller named it
     as `provider/model`. `sent` is when a call of each size class was last to go here first, `passed` how many went by
-    since it should be measured anew, `awaited` what its times added up to when one was sent for that. `mark` stands for its name among hashes: 32 bits for what is
-    remembered of it, 64 in all. Its price holds `until` a second of the epoch.
+    since it should be measured anew, `awaited` what its times added up to when one was sent for that. `mark` stands for
+    its name among hashes: 32 bits for what is remembered of it, 64 in all. Its price holds `until` a second of the
+    epoch.
     """
 
     __slots__ = (

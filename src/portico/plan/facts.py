@@ -93,6 +93,8 @@ class Facts:
     `conversation` is what it is a turn of, where that counts; `warm` the target that has its prompt in a cache,
     `cached` how many of its tokens, by target: both by the lower half of their marks (see `Candidate`).
 
+    `traits` are what a scorer sees of it, where there is one to be asked or trained.
+
     An attribute that is found out of the body is read at its first use; whoever knows it may set it instead. What most
     calls lack stands at the class, and costs a call nothing.
     """
@@ -100,6 +102,7 @@ class Facts:
     members: Members | None
     budget_left = 1.0
     cached: Mapping[int, int] | None = None
+    traits: tuple[int, ...] | None = None
     conversation: "Conversation | None" = None
     warm: int | None = None
     customer = ""

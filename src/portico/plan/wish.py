@@ -18,7 +18,7 @@ FIELDS: Final = frozenset(("models", "provider", "route", "fallbacks"))
 HEADERS: Final = (b"x-portico-fallbacks", b"x-portico-retries", b"x-portico-timeout", b"x-portico-strategy")
 MOST_MODELS: Final = 10
 MOST_RETRIES: Final = 9
-STRATEGIES: Final = frozenset(get_args(Strategy)) - {"weighted", "split", "score"}
+STRATEGIES: Final = frozenset(get_args(Strategy)) - {"weighted", "split", "score", "complexity"}
 """Those that a caller may choose: the others need what only the configuration says."""
 SORTS: Final[Mapping[str, str]] = {
     "price": "lowest_cost",

@@ -22,6 +22,7 @@ from portico.plan.choose import NOTHING, Plan, choose
 from portico.plan.conversation import conversation_of
 from portico.plan.facts import BYTES_PER_TOKEN, Facts, tagged
 from portico.plan.health import HealthOf
+from portico.plan.scorer import Scorer, scorer_of
 from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
 from portico.upstream.caches import Caches, Kept
@@ -150,6 +151,7 @@ class Routes:
         self.headers = tuple(name.lower().encode("latin-1") for name in routing.headers)
         self._rules = compiled(routing.rules, "routing")
         self._rules_of = {name: compiled(model.rules, f"models.{name}") for name, model in aliases.items()}
+        self._scorers = scorers(aliases)
         rules = [*self._rules, *(rule for rules in self._rules_of.values() for rule in rules)]
         self.reads_budgets = any("budget_left" in rule.condition.names for rule in rules)
 
@@ -477,6 +479,7 @@ class Routes:
                 scoring=alias.score,
                 rules=rules,
                 affinity=alias.affinity,
+                scorer=self._scorers.get(entry),
             )
 
         plain = branch(self._rules_of[entry])
@@ -565,6 +568,19 @@ def compiled(rules: Sequence[schema.RoutingRule], where: str) -> "tuple[Rule, ..
     return tuple(made)
 
 
+def scorers(aliases: Mapping[str, schema.Model]) -> dict[str, Scorer]:
+    """Return the scorers of names. Raises ConfigError, which says which one is not to be used, and why."""
+    found = {}
+    for name, model in aliases.items():
+        try:
+            scorer = scorer_of(model, name)
+        except ConfigError as error:
+            raise ConfigError(f"models.{name}.complexity.scorer: {error.message}") from None
+        if scorer is not None:
+            found[name] = scorer
+    return found
+
+
 def merged(first: Wish, other: Wish | None) -> Wish:
     """Return what either wants; where both say something, the other does."""
     if other is None:
@@ -606,7 +622,7 @@ def plan_call(
 ) -> Sequence[Target]:
     """Return where a call goes of which more is known than its model, best first; note on it what that comes to."""
     plan, facts = planned(call, outgoing, routes, said, path, draw, may, budget_left)
-    call.arm, call.wish, call.trial = plan.arm, plan.wish, plan.trial
+    call.arm, call.wish, call.trial, call.traits = plan.arm, plan.wish, plan.trial, facts.traits
     if facts.conversation is not None:
         call.kept = routes.kept(facts)
     if said is not None and said.why:

@@ -49,6 +49,7 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
         files += [server.tls.cert, server.tls.key]
     check_providers(config, environ)
     check_rules(config)
+    check_scorers(config)
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(server, master_key=key))
     workers = _option("workers", options.workers, environ, server.workers)
     plan = Plan(
@@ -69,6 +70,17 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
         keys=len(config.keys),
     )
     return Resolved(plan, tuple(str(Path(file).absolute()) for file in files))
+
+
+def check_scorers(config: Config) -> None:
+    """Raise ConfigError for scorers that cannot be used, or do not meet what is demanded of them."""
+    if all(model.complexity.scorer is None for model in config.models.values()):
+        return
+    from portico.plan.scorer import wrong_scorers
+
+    wrong = [f"{'.'.join(str(step) for step in path)}: {why}" for path, why in wrong_scorers(config)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
 
 
 def check_rules(config: Config) -> None:
