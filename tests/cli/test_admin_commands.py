@@ -157,3 +157,11 @@ def test_a_row_of_copies_says_how_often_both_agree_and_what_they_cost() -> None:
     }  # fmt: skip
     shown = ["smart", "one/m", "two/m", "1,200", "100", "99.5%", "0.0%", "$3.00", "", "1,235 ms", ""]
     assert [text(item) for _, text in shadows.COLUMNS] == shown
+
+
+def test_the_records_of_a_gateway_are_planned_anew(run: Any, data_dir: Path) -> None:
+    (data_dir / "new.json").write_text(json.dumps({"providers": {"openai": {"api_key": "sk-0123456789"}}}))
+    found = run("replay", "--config", "new.json", "--since", "2026-01-01T00:00:00Z")
+    assert found.exit_code == 0, found.output
+    assert found.output.startswith("0 calls planned anew")
+    assert run("replay", "--config", "new.json", "--from", "new.json", "--since", "2026-01-01").exit_code == 2
