@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from time import monotonic
 from typing import Final
 
@@ -210,34 +211,43 @@ def extender(
 
     `rest` is the most that the attempt can use, where it is known: that of the rest of an answer.
     """
+    return partial(_extend, call, outgoing, targets, bounds, state, now, rest, call.bound)
+
+
+async def _extend(
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    bounds: Bounds,
+    state: State,
+    now: Callable[[], Moment],
+    rest: Bound | None,
+    reserved: Bound,
+    target: Target,
+    billed: bool,
+) -> None:
+    """Reserve what rules ask for that are for this target alone, and what may be billed again."""
     permit = call.permit
     assert permit is not None
-    first = targets[0]
-    reserved = call.bound
-
-    async def extend(target: Target, billed: bool) -> None:
-        # Rules that are for this target alone join the call's scopes; what may be billed again is reserved again.
-        more: tuple[Scope, ...] = ()
-        if target is not first:
-            rows = {scope.row for scope in permit.scopes}
-            more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
-        bound, dearer = (call.bound if rest is None else rest), False
-        if rest is None and target not in targets and _measured((*permit.scopes, *more)):
-            # A target that was not in the plan may be dearer than what was reserved for those that were.
-            own = _bound(call, outgoing, (target,))
-            bound = _dearer(reserved, own)
-            dearer = bound != reserved
-        if not more and not dearer and not (billed and permit.scopes):
-            return
-        if more and not state.rebuilt:
-            _require_counts(more)
-        refusal = await state.extend(permit, bound, now(), more)
-        if refusal is not None:
-            raise refused(refusal, call.caller, now().wall_ns)
-        if dearer:
-            call.bound = bound
-
-    return extend
+    more: tuple[Scope, ...] = ()
+    if target is not targets[0]:
+        rows = {scope.row for scope in permit.scopes}
+        more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
+    bound, dearer = (call.bound if rest is None else rest), False
+    if rest is None and target not in targets and _measured((*permit.scopes, *more)):
+        # A target that was not in the plan may be dearer than what was reserved for those that were.
+        own = _bound(call, outgoing, (target,))
+        bound = _dearer(reserved, own)
+        dearer = bound != reserved
+    if not more and not dearer and not (billed and permit.scopes):
+        return
+    if more and not state.rebuilt:
+        _require_counts(more)
+    refusal = await state.extend(permit, bound, now(), more)
+    if refusal is not None:
+        raise refused(refusal, call.caller, now().wall_ns)
+    if dearer:
+        call.bound = bound
 
 
 def bound_of(call: Call, operation: Operation, body: bytes, target: Target) -> Bound:

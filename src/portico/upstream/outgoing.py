@@ -81,12 +81,10 @@ class Outgoing(msgspec.Struct, eq=False):
     def line_for(self, target: Target, credential: Credential) -> Line:
         """Return the way to a target with a key."""
         if self.passed is None:
-            own = self.operation.name
-            name = target.stands_in(own, self.stream)
+            own, stream = self.operation.name, self.stream
+            name = target.stands_in(own, stream)
             assert name is not None, "a plan has targets that serve"
-            if name == own:
-                return target.line(own, credential, self.query, self.stream)
-            return target.line(name, credential, "", self.stream)
+            return target.line(name, credential, self.query if name == own else "", stream)
         method, address = self.passed
         return target.upstream.line(method, credential, address, address.query)
 
@@ -115,10 +113,11 @@ class Outgoing(msgspec.Struct, eq=False):
         It speaks another dialect, or the caller gives back what was sealed for it on its way through another one, or
         a stream is listened to, so that another target can go on with it.
         """
-        if self.goes_on(target):
+        own = self.operation.name
+        name = target.stands_in(own, self.stream)
+        if self.resumes and self.goes_on(target):
             return True
-        name = target.stands_in(self.operation.name, self.stream)
-        if name != self.operation.name:
+        if name != own:
             return self.passed is None
         if name in CONVERSATIONS:
             return isinstance(self.body, bytes) and holds_seal(self.body)

@@ -30,6 +30,7 @@ MEMO_BOUND = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
 NO_TEAM_KEY = "calls to %r need a key for it that belongs to the caller's own team, and there is none"
 """What is said of a provider that asks for keys of teams, with its name."""
+UNKNOWN = "not looked up yet"
 LONGEST_QUERY = 128
 """Characters of a query with which an address is remembered."""
 
@@ -228,7 +229,7 @@ class Target:
         )
         self._ceiling: Ceiling | None = None
         self._lines: dict[tuple[str, str, str, bool], Line] = {}
-        self._stand_ins: dict[tuple[str, bool], str | None] = {}
+        self._stand_ins: tuple[dict[str, str | None], dict[str, str | None]] = ({}, {})  # of whole replies, of streams
 
     def __repr__(self) -> str:
         return f"<Target {self.name}>"
@@ -254,14 +255,15 @@ class Target:
 
     def stands_in(self, operation: str, stream: bool) -> str | None:
         """Return the provider's operation for a caller's: the same, or one of another dialect; None for none."""
-        key = (operation, stream)
-        if key not in self._stand_ins:
+        known = self._stand_ins[stream]
+        name = known.get(operation, UNKNOWN)
+        if name is UNKNOWN:
             provider = self.upstream.provider
             name = upstream_operation(operation, provider.operations, stream=stream, model=self.model)
             if name is not None and provider.endpoint(name, self.model, stream=stream) is None:
                 name = None
-            self._stand_ins[key] = name
-        return self._stand_ins[key]
+            known[operation] = name
+        return name
 
     def line(self, operation: str, credential: Credential, query: str, stream: bool) -> Line:
         """Return the way to an operation of this model, with the caller's query."""

@@ -2,7 +2,8 @@
 
 httptools (llhttp) parses. It lets pass what a server must not: request lines without a version, no Host, two Hosts,
 headers of any size; those are checked here, before a handler runs. A head that was checked is remembered for its
-connection, and a request that repeats it byte for byte, its length apart, is not parsed again.
+connection, and a request that repeats it byte for byte, its length apart, is not parsed again; where connections carry
+the heads of many callers in turn, `heads` does the same for all of them.
 """
 
 import asyncio
@@ -44,7 +45,7 @@ ONCE = (b"host", b"transfer-encoding", b"authorization", b"content-type")
 REMEMBERED = 8 * 1024
 """Bytes of a head that is remembered."""
 TRIES = 3
-"""A caller whose heads differ this often is not worth remembering."""
+"""Where heads differ this often, the connection is not one caller's: `heads` has those of all."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 
@@ -165,6 +166,10 @@ class ServerConnection(asyncio.BufferedProtocol):
         """Parse what came in."""
         if self._before and data.startswith(self._before) and self._repeats(data):
             return
+        if self._tries >= TRIES and self._free() and (found := self.server.heads.find(data)) is not None:
+            head, begin, size = found
+            if self._takes(data, head, begin, size):
+                return
         if self._linger_until:
             self._linger_bytes += len(data)
             if self._linger_bytes > LINGER_BYTES:
@@ -198,8 +203,11 @@ class ServerConnection(asyncio.BufferedProtocol):
                 if self._waste > self.server.limits.header_bytes + READ_SIZE:
                     self._refuse(self._headers_too_large())
             elif between and self.current is not None:
-                if self.current.complete and self._tries < TRIES:
-                    self._remember(whole, self.current)
+                if self.current.complete:
+                    if self._tries < TRIES:
+                        self._remember(whole, self.current)
+                    else:
+                        self.server.heads.learn(whole, self.current.head)
             elif self.current is None and self._refusal is None and not self.lost and data.strip(b"\r\n"):
                 # The first bytes of a request, up to its target at most: its time runs from here. Line ends before it
                 # are none of it (RFC 9112, 2.2).
@@ -220,22 +228,30 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _repeats(self, data: bytes) -> bool:
         """Take a request that begins as the last one did, if all else but its length and body is the same too."""
-        if self.current is not None or self._reading is not None or self._in_headers:
-            return False
-        if self._refusal is not None or self._linger_until or self.lost:
+        if not self._free():
             return False
         start = len(self._before)
         end = data.find(b"\r", start, start + 10)
         digits = data[start:end]
         if not digits.isdigit() or not data.startswith(self._after, end):
             return False
-        size = int(digits)
-        begin = end + len(self._after)
+        assert self._head is not None
+        if not self._takes(data, self._head, end + len(self._after), int(digits)):
+            return False
+        self._tries = 0
+        return True
+
+    def _free(self) -> bool:
+        """Return whether a request can be taken as a whole: nothing is under way, and nothing went wrong."""
+        if self.current is not None or self._reading is not None or self._in_headers:
+            return False
+        return self._refusal is None and not self._linger_until and not self.lost
+
+    def _takes(self, data: bytes, head: Head, begin: int, size: int) -> bool:
+        """Take a request whose head is known, if all of it is here and there is room for it."""
         budget = self.server.budget
         if len(data) != begin + size or size > HELD_BACK or budget.used + size > budget.limit:
             return False
-        head = self._head
-        assert head is not None
         exchange = Exchange(
             self,
             head,
@@ -252,7 +268,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         )
         budget.used += size
         self._since = self.server.now
-        self._tries = 0
         self._enter(exchange)
         return True
 

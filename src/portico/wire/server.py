@@ -15,6 +15,7 @@ from portico.config.schema import Limits, ServerTimeouts
 from portico.errors import PorticoError
 from portico.wire.body import Budget
 from portico.wire.exchange import Exchange
+from portico.wire.heads import Heads
 from portico.wire.incoming import READ_SIZE, SWEEP, PlainServerConnection, ServerConnection
 from portico.wire.refusal import plain_refusal
 
@@ -58,6 +59,7 @@ class Server:
         """Hold callers to these limits from now on."""
         self.limits = limits
         self.timeouts = timeouts
+        self.heads = Heads()  # what was checked by other limits is checked anew
         self.budget.limit = limits.body_budget
         self.room = min(limits.connections, room_of(descriptors()))
 
