@@ -21,7 +21,7 @@ from portico.dialects.request import peek
 from portico.errors import Forbidden, InvalidRequest, NoTarget, PorticoError
 from portico.measures import Seen, Told
 from portico.plan.asked import Canarying, Explanation, Measures, Question, Weighed
-from portico.plan.branch import Branch, walked
+from portico.plan.branch import Branch, Kid, walked
 from portico.plan.canary import Canaried
 from portico.plan.candidate import UNKNOWN_COST, Candidate
 from portico.plan.choose import Plan
@@ -153,6 +153,7 @@ def _explained(
         workers=workers,
         measured=not workers and any(branch.strategy in MEASURED for branch in walked(kid)),
         conversation=f"{facts.conversation.id:016x}" if facts.conversation is not None else None,
+        likelihood=_likelihood(kid, facts),
         kept=plan.kept,
         input_tokens=facts.input_tokens,
         output_tokens=facts.output_tokens,
@@ -164,6 +165,13 @@ def _explained(
         retries=plan.wish.retries if plan.wish is not None else None,
         timeout=plan.wish.timeout if plan.wish is not None else None,
     )
+
+
+def _likelihood(kid: Kid, facts: Facts) -> float | None:
+    for branch in walked(kid):
+        if branch.scorer is not None and facts.traits is not None:
+            return round(branch.scorer.likelihood(facts.traits), 4)
+    return None
 
 
 def _weighed(plan: Plan, leaves: tuple[Candidate, ...], facts: Facts) -> list[Weighed]:

@@ -93,3 +93,22 @@ async def test_the_lowest_cost_is_of_what_is_not_cached(
         _, headers, _ = await gateway.call(path, turn(1, "rain", path))
     assert fresh["x-portico-target"] == "one/gpt-4o-mini"
     assert headers["x-portico-target"] == "two/gpt-4o-mini"
+
+
+async def test_a_conversation_keeps_to_one_key_of_its_provider(portico: Portico, mock: MockProvider) -> None:
+    path = "/v1/chat/completions"
+    keys = [f"sk-upstream-of-account-{number}" for number in range(3)]
+    said = {**provider(mock), "api_keys": keys}
+    del said["api_key"]
+    models = {"spread": {"targets": ["one/gpt-4o-mini"], "affinity": True}, "plain": ["one/gpt-4o-mini"]}
+    async with portico({"providers": {"one": said}, "models": models}) as gateway:
+        for about in ("rain", "snow", "wind", "hail", "fog", "sun"):
+            for number in range(3):
+                assert (await gateway.call(path, turn(number, about, path)))[0] == 200
+        for number in range(3):
+            await gateway.call(path, {**turn(number, "rain", path), "model": "plain"})
+        used = [record["attempts"][0]["credential"] for record in gateway.records()]
+    conversations = [set(used[place : place + 3]) for place in range(0, 18, 3)]
+    assert all(len(each) == 1 for each in conversations)
+    assert len(set().union(*conversations)) > 1
+    assert len(set(used[18:])) == 3

@@ -12,7 +12,9 @@ from tests.plan.routing import KEY, facts, routes
 from portico.config.load import load_plain
 from portico.config.schema import Complexity
 from portico.errors import ConfigError
+from portico.explain import explain
 from portico.learning import LEAST, Example, chosen, examples, fitted, train
+from portico.plan.asked import Question
 from portico.plan.branch import Branch, Way
 from portico.plan.candidate import Candidate
 from portico.plan.scorer import LARGEST, Scorer, missed, read, sealed, wrong_scorers
@@ -289,6 +291,16 @@ def test_a_scorer_sends_what_the_small_target_does_for_to_it(tmp_path: Path) -> 
         long = built.plan(facts("smart", said("word " * 3000, tools=TOOLS)), lambda: 0.5).candidates
     assert [one.name for one in short] == [SMALL, LARGE, "openai/spare"]
     assert [one.name for one in long] == [LARGE, "openai/spare", SMALL]
+
+
+def test_how_likely_the_small_target_is_to_do_is_explained(tmp_path: Path) -> None:
+    path = written(tmp_path / "s.json", made())
+    body = said("word " * 20)
+    switched = explain(load_plain(config(scorer=str(path)), {}).config, Question(body=body), environ={})
+    assert switched.likelihood == pytest.approx(made().likelihood(traits_of(facts("smart", body))), abs=1e-4)
+    assert switched.likelihood > 0.8
+    assert switched.targets[0].target == SMALL
+    assert explain(load_plain(config(), {}).config, Question(body=body), environ={}).likelihood is None
 
 
 def test_a_configuration_with_a_scorer_that_is_not_to_be_used_is_refused(tmp_path: Path) -> None:

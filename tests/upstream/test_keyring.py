@@ -18,6 +18,23 @@ def test_keys_are_used_in_turn() -> None:
     assert picks(keyring(3), 6) == ["p#1", "p#2", "p#3", "p#1", "p#2", "p#3"]
 
 
+def test_the_calls_of_a_conversation_have_the_same_key_while_it_is_awake_and_take_nobodys_turn() -> None:
+    ring = keyring(3)
+
+    def pick(turn: int, now: float = 0.0, tried: Sequence[Credential] = ()) -> str:
+        found = ring.pick(now, tried, turn)
+        assert found is not None
+        return found.id
+
+    assert [pick(7) for _ in range(3)] == ["p#2", "p#2", "p#2"]
+    assert [pick(6), pick(8)] == ["p#1", "p#3"]
+    assert picks(ring, 3) == ["p#1", "p#2", "p#3"]
+    ring.refused(ring.credentials[1], 429, None, 0.0)
+    assert pick(7) == "p#3"
+    assert pick(7, 0.0, (ring.credentials[2],)) == "p#1"
+    assert pick(7, 6.0) == "p#2"
+
+
 def test_a_refused_key_rests_and_comes_back() -> None:
     ring = keyring(2)
     first = ring.credentials[0]

@@ -81,6 +81,8 @@ def command(
         click.echo(f"as {plan['workers']} running worker{'s' * (plan['workers'] != 1)} measured it")
     if plan.get("measured"):
         click.echo("the order depends on what workers measure, which is not known here")
+    if plan.get("likelihood") is not None:
+        click.echo(f"the small target is {plan['likelihood']:.1%} likely to do")
     if plan.get("kept"):
         warm = plan["kept"] == "warm"
         click.echo("kept where its prompt is cached" if warm else "kept where its conversation belongs")

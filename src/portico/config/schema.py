@@ -523,9 +523,10 @@ class Model(Closed, frozen=True):
     affinity: Annotated[
         bool | None,
         said(
-            "Whether calls of one conversation stay where its prompt is cached, as long as that is worth it, under the "
-            "strategies `weighted`, `round_robin`, `least_busy`, `power_of_two`, `lowest_latency` and "
-            "`highest_throughput`. `lowest_cost` and `score` count what is cached in the price unless it is false."
+            "Whether calls of one conversation keep to one key of a provider, and stay where its prompt is cached, as "
+            "long as that is worth it, under the strategies `weighted`, `round_robin`, `least_busy`, `power_of_two`, "
+            "`lowest_latency` and `highest_throughput`. `lowest_cost` and `score` count what is cached in the price "
+            "unless it is false."
         ),
     ] = None
     rules: Annotated[tuple[RoutingRule, ...], said("What holds for certain calls to it.")] = ()

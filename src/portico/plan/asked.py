@@ -79,6 +79,9 @@ class Explanation(msgspec.Struct, kw_only=True, frozen=True):
     workers: Annotated[int, Meta(description="Running workers that told what they measure.")] = 0
     measured: Annotated[bool, Meta(description="The order depends on what workers measure, unknown here.")] = False
     conversation: Annotated[str | None, Meta(description="What it is a turn of, where that counts.")] = None
+    likelihood: (
+        Annotated[float, Meta(description="How likely the small target is to do, by the scorer of its model.")] | None
+    ) = None
     kept: (
         Annotated[
             Literal["warm", "home"],

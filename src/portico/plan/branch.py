@@ -94,7 +94,7 @@ class Branch:
         self.scorer = scorer
         self.affine = affinity is True and strategy in KEEPING
         counts = strategy == "lowest_cost" or (strategy == "score" and self.scoring.cost > 0)
-        self.recalls = self.affine or (counts and affinity is not False)
+        self.recalls = affinity is True or (counts and affinity is not False and len(self.kids) > 1)
         self.flat = all(isinstance(kid, Candidate) for kid in self.kids)
         found: dict[str, Candidate] = {}
         for kid in self.kids:

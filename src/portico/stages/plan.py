@@ -240,12 +240,12 @@ class Routes:
             fussy = any(
                 leaf.capabilities is not None and not {"tools", "vision"} <= leaf.capabilities for leaf in judged
             )
+            recalls = self._caches is not None and self._recalls(kid)
             fixed: Sequence[Target] | None = None
-            if isinstance(kid, Candidate) or kid.fixed:
+            if isinstance(kid, Candidate) or (kid.fixed and not recalls):
                 fixed = [leaf.target for leaf in leaves]
             if len(self._known) >= self._bound:
                 self._known.clear()
-            recalls = self._caches is not None and self._recalls(kid)
             until = min((leaf.until for leaf in leaves), default=ALWAYS)
             known = self._known[name, operation] = Known(kid, roomy, fussy, fixed, recalls, until)
         return known

@@ -97,7 +97,7 @@ async def attempt_all(
                 left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
         target = targets[place]
         health, keyring = target.health, target.upstream.keyring
-        credential = keyring.only or keyring.pick(time.monotonic(), tried)
+        credential = keyring.only or keyring.pick(time.monotonic(), tried, call.kept and call.kept.turn)
         if credential is None:
             tried = ()
             credential = keyring.pick(time.monotonic())

@@ -63,6 +63,11 @@ class Kept:
     def __repr__(self) -> str:
         return f"<Kept {self.conversation.id:016x}>"
 
+    @property
+    def turn(self) -> int:
+        """A number that is the same for all calls of the conversation."""
+        return self.conversation.id
+
     def served(self, target: str, usage: Usage) -> None:
         """Note where it was served, and what that leaves in the cache."""
         expected = self._expected.get(mark_of(target) & LOW, 0) if self._expected is not None else 0

@@ -48,19 +48,24 @@ class Keyring:
     def __repr__(self) -> str:
         return f"<Keyring {[credential.id for credential in self.credentials]}>"
 
-    def pick(self, now: float, tried: Sequence[Credential] = ()) -> Credential | None:
-        """Return the key whose turn it is: awake and not tried yet; else the one not tried that wakes first."""
+    def pick(self, now: float, tried: Sequence[Credential] = (), turn: int | None = None) -> Credential | None:
+        """Return the key whose turn it is: awake and not tried yet; else the one not tried that wakes first.
+
+        With `turn`, any number, it is the turn of the one that this always gives: prompts are cached for one account.
+        """
         credentials = self.credentials
         if len(credentials) == 1:
             return None if tried else credentials[0]
         count = len(credentials)
         sleeping: Credential | None = None
+        first = self._next if turn is None else turn % count
         for step in range(count):
-            candidate = credentials[(self._next + step) % count]
+            candidate = credentials[(first + step) % count]
             if candidate in tried:
                 continue
             if candidate.rests_until <= now:
-                self._next = (self._next + step + 1) % count
+                if turn is None:
+                    self._next = (first + step + 1) % count
                 if candidate.refusals:
                     candidate.rests_until = now + PROBATION
                 return candidate
