@@ -19,29 +19,24 @@ import httptools
 from portico.errors import (
     HeadersTooLarge,
     InvalidRequest,
-    MethodNotAllowed,
     NotImplementedHere,
     Overloaded,
     PorticoError,
     RequestTimeout,
     UrlTooLong,
-    VersionNotSupported,
 )
 from portico.wire.exchange import HELD_BACK, Exchange, status_line
-from portico.wire.head import Head
+from portico.wire.head import Head, checked
 
 if TYPE_CHECKING:
     from portico.wire.server import Server
 
-METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
 READ_SIZE = 256 * 1024
 SWEEP = 0.5
 """Seconds between two looks at all time limits."""
 LINGER = 2.0
 """Seconds that a refused caller has to read its answer."""
 LINGER_BYTES = 1024 * 1024
-ONCE = (b"host", b"transfer-encoding", b"authorization", b"content-type")
-"""Headers of which a request must not have two: whoever reads it next might believe the other one."""
 REMEMBERED = 8 * 1024
 """Bytes of a head that is remembered."""
 TRIES = 3
@@ -383,52 +378,25 @@ class ServerConnection(asyncio.BufferedProtocol):
         self._in_headers = False
         parser = self._parser
         headers = self._headers
-        fields = dict(headers)
         keep_alive = parser.should_keep_alive()
+        fields = dict(headers)
         # Only HTTP/1.1 keeps a connection without a word about it, so for nearly all requests that is the version.
         version = "1.1" if keep_alive and b"connection" not in fields else parser.get_http_version()
-        if version != "1.1" and version != "1.0":
-            raise VersionNotSupported(f"HTTP/{version} is not spoken here; use HTTP/1.1")
-        method = METHODS.get(parser.get_method())
-        if method is None:
-            raise MethodNotAllowed(f"the method {parser.get_method().decode('latin-1')} is not allowed here")
         self._check_size(headers)
-        if b"host" not in fields:
-            if version == "1.1":
-                raise InvalidRequest("the request has no Host header")
-        elif len(fields) != len(headers):
-            for once in ONCE:
-                if sum(name == once for name, _ in headers) > 1:
-                    raise InvalidRequest(f"the request has more than one {once.decode().title()} header")
-        declared: int | None = 0
-        if b"content-length" in fields:
-            declared = int(fields[b"content-length"])
-        elif b"transfer-encoding" in fields:
-            coding = fields[b"transfer-encoding"]
-            if coding.strip().lower() != b"chunked":
-                raise NotImplementedHere(f"transfer-encoding {coding.decode('latin-1')!r} is not supported")
-            if version == "1.0":
-                raise InvalidRequest("HTTP/1.0 has no transfer-encoding")
-            declared = None
+        head, declared = checked(parser.get_method(), self._target, headers, fields, version, keep_alive=keep_alive)
         if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
-        target = self._target
-        if target[:1] != b"/":
-            target = origin_form(target)
-        if 0x23 in target:
-            raise InvalidRequest("the request target has a fragment, which is for the caller alone")
-        if b"content-length" in fields:
-            headers = [field for field in headers if field[0] != b"content-length"]
-            del fields[b"content-length"]
-        head = Head(method, target, headers, fields)
-        head.http10 = version == "1.0"
-        head.keep_alive = keep_alive
-        if b"expect" in fields:
-            expected = fields[b"expect"]
-            if expected.strip().lower() != b"100-continue":
-                raise InvalidRequest(f"the expectation {expected.decode('latin-1')!r} cannot be met")
-            head.expects_continue = version == "1.1"
-        exchange = Exchange(self, head, declared, method, target, headers, fields, keep_alive, head.http10)
+        exchange = Exchange(
+            self,
+            head,
+            declared,
+            head.method,
+            head.target,
+            head.headers,
+            head.fields,
+            keep_alive,
+            head.http10,
+        )
         self._reading = exchange
         self._enter(exchange)
 
@@ -659,20 +627,6 @@ class PlainServerConnection(ServerConnection, asyncio.Protocol):
     """A connection without TLS. Loops give a Protocol its reads as bytes, which costs less than lending a buffer."""
 
     __slots__ = ()
-
-
-def origin_form(target: bytes) -> bytes:
-    """Return the path and query of a target in absolute form, which a server must take as well (RFC 9112, 3.2.2)."""
-    if target == b"*":
-        return target
-    scheme, found, rest = target.partition(b"://")
-    if not found or scheme.lower() not in (b"http", b"https"):
-        raise InvalidRequest("the request target is neither a path nor a URL")
-    host, query, asked = rest.partition(b"?")
-    host, _, path = host.partition(b"/")
-    if not host:
-        raise InvalidRequest("the request target is a URL without a host")
-    return b"/" + path + query + asked
 
 
 def _plain(error: httptools.HttpParserError) -> str:
