@@ -9,6 +9,7 @@ from tests.state.desk import Desk, budget, limit
 
 from portico.errors import StateUnavailable
 from portico.rules import Applied, Holder
+from portico.state import keys as module
 from portico.state.keys import Keys
 from portico.state.memory import MemoryState
 
@@ -45,6 +46,24 @@ def test_the_holder_of_a_key_is_decoded_once_for_a_version(desk: Desk) -> None:
 
 REVOKES = "import sys; from pathlib import Path; from portico.state.keys import Keys; \
 k = Keys(Path(sys.argv[1])); k.put_holders({b'w' * 16: None}); k.close()"
+
+
+def test_more_keys_than_are_kept_are_found_and_those_asked_for_last_are_kept_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_HAND", 10)
+    monkeypatch.setattr(module, "_PASSED", 30)
+    keys = module.Keys(tmp_path)
+    holders = {bytes([number]) * 16: Holder(f"key-{number}", "") for number in range(25)}
+    keys.put_holders(holders)
+    for _ in range(3):
+        assert {digest: keys.holder(digest) for digest in holders} == holders
+    late = bytes([24]) * 16
+    for _ in range(30):
+        assert keys.holder(late) == holders[late]
+    assert keys.holder(late) is keys.holder(late)
+    assert len(keys._cached) <= 10
+    keys.close()
 
 
 def test_a_key_that_another_process_revoked_is_refused_on_its_next_use(tmp_path: Path) -> None:
