@@ -27,7 +27,7 @@ LIMITS: dict[str, int] = {
     "body_budget": 64 * 1024 * 1024,
     "connections": 400,
 }
-TIMEOUTS = {"header": "1s", "body": "1s", "idle": "1s", "write": "1s"}
+TIMEOUTS = {"header": "4s", "body": "4s", "idle": "1s", "write": "1s"}
 
 GONE = 0
 """Stands among statuses for a connection that is closed without a reply."""
