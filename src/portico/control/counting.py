@@ -40,6 +40,9 @@ class Asking:
         self._client = client
         self._upstreams, self._teams = upstreams(config, client, supplies, secret, Healths())
         self._timeouts = config.timeouts
+        for upstream in self._upstreams.values():
+            # A provider that takes keys of teams alone by now may have begun a job with another one.
+            upstream.closed = None
 
     async def ended(self, job: Job, thing: Owned) -> tuple[Outcome, Cost] | None:
         """Return how a job has ended and what it has cost, None while it goes on.
