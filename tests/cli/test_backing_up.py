@@ -83,6 +83,13 @@ def test_a_store_on_postgresql_needs_a_command(run: Run, tmp_path: Path, monkeyp
     assert (tmp_path / "copy" / "portico.dump").read_text() == "postgresql://portico:hunter2@db/portico\n"
 
 
+def test_a_journal_without_a_store_is_no_backup(run: Run, data_dir: Path, tmp_path: Path) -> None:
+    (data_dir / "portico.db").unlink()
+    done = run("backup", tmp_path / "copy")
+    assert done.exit_code == 2
+    assert "PORTICO_STORE_URL" in done.output
+
+
 def test_a_command_that_fails_leaves_no_copy_that_could_be_restored(run: Run, tmp_path: Path) -> None:
     done = run("backup", tmp_path / "copy", "--store-with", "exit 3")
     assert done.exit_code == 1

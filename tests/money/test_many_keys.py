@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from sqlalchemy import insert, select
 
 from money.callers import call, question
 from money.house import House, configuration
@@ -22,6 +23,7 @@ from portico.state.keys import Keys
 from portico.store.engine import make_engine, writing
 from portico.store.entities import rows, tokens
 from portico.store.entities.kinds import KINDS
+from portico.store.entities.tables import KEY_HASHES, TABLES
 from portico.store.entities.things import Key
 from portico.store.migrate import upgrade
 from portico.testing.mock import MockProvider
@@ -39,12 +41,23 @@ def put_keys(data_dir: Path, count: int) -> None:
     engine = make_engine(f"sqlite:///{data_dir}/portico.db")
     upgrade(engine)
     secret = installation_secret(data_dir)
+    table = TABLES["key"]
     with writing(engine).begin() as db:
-        for number in range(count):
-            key = Key(id=f"key-{number:08d}", prefix=tokens.shown(secret_of(number)), models=("first/plain",))
-            rows.make(db, KINDS["key"], key, 1_770_000_000_000)
-            tokens.remember(db, key.id, digest(secret_of(number).encode(), secret), key.prefix)
-    engine.dispose()
+        first = Key(id="key-first", prefix="", models=("first/plain",))
+        rows.make(db, KINDS["key"], first, 1_770_000_000_000)
+        alike = dict(db.execute(select(table)).mappings().one())
+        ids = [(number, f"key-{number:08d}", tokens.shown(secret_of(number))) for number in range(count)]
+        # as `rows.make` and `tokens.remember` would, many at once
+        db.execute(
+            insert(table),
+            [{**alike, "id": id_, "body": alike["body"].replace('"prefix":""', f'"prefix":"{prefix}"')}
+             for _, id_, prefix in ids],
+        )  # fmt: skip
+        db.execute(
+            insert(KEY_HASHES),
+            [{"digest": digest(secret_of(number).encode(), secret), "key": id_, "prefix": prefix, "until_ms": None}
+             for number, id_, prefix in ids],
+        )  # fmt: skip
 
 
 async def served_after(home: House, number: int) -> tuple[float, float, set[int]]:

@@ -43,10 +43,15 @@ def backup(data_dir: Path, to: Path, store: "Path | Callable[[], None] | None" =
     if not data_dir.is_dir():
         raise ConfigError(f"there is no data directory {str(data_dir)!r}")
     journal = data_dir / "journal"
+    file = store if isinstance(store, Path) else data_dir / "portico.db"
+    within = not callable(store) and file.exists()
     held = _held(journal, {})
     try:
-        file = store if isinstance(store, Path) else data_dir / "portico.db"
-        within = not callable(store) and file.exists()
+        if held and not within and not callable(store):
+            raise ConfigError(
+                f"there is a journal in {str(data_dir)!r} and no store at {str(file)!r}: where it is on PostgreSQL, "
+                "PORTICO_STORE_URL says so, and --store-with how it is backed up"
+            )
         if callable(store):
             store()
         elif within:
