@@ -52,6 +52,7 @@ class Branch:
 
     __slots__ = (
         "_all",
+        "_plain",
         "_rivals",
         "_turn",
         "affine",
@@ -104,6 +105,7 @@ class Branch:
         self._turn = itertools.count()
         self._rivals = strategies.Rivals([kid for kid in self.kids if isinstance(kid, Candidate)])
         self._all = tuple(range(len(self.kids)))
+        self._plain = self.flat and not self.rules and len(self.kids) > 1 and strategy != "drawn"
 
     def __repr__(self) -> str:
         return f"<Branch {self.name!r} {self.strategy} of {len(self.leaves)}>"
@@ -117,6 +119,13 @@ class Branch:
 
     def order(self, facts: Facts, way: Way, keep: Callable[[Candidate], bool] | None) -> list[Candidate]:
         """Return its targets for a call, best first, each once; without those that `keep` does not."""
+        if self._plain and keep is None:
+            # Nothing but its strategy has a say, as for most calls.
+            ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
+            if self.affine:
+                way.kept = kept(self._rivals.candidates, ranked, facts, self.strategy, self.weights)
+            leaves = self._rivals.candidates
+            return [leaves[index] for index in ranked]
         requires: list[schema.Require] = []
         for rule in self.rules:
             held = rule.condition.holds(facts)

@@ -11,10 +11,14 @@ from portico.config.schema import Scoring
 from portico.hashing import blake2b
 from portico.plan.candidate import LOW, UNKNOWN_COST, Candidate
 from portico.plan.facts import Facts
+from portico.plan.health import Health
 
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 
+LOOKED: Final = 0.05
+"""Seconds for which the fastest of several is taken to be the fastest, where its time is what others are set against:
+their times themselves are those of the moment."""
 STALE: Final = 2.0
 """Seconds after which a measurement is to be taken anew."""
 PROBED: Final = 0.02
@@ -41,20 +45,25 @@ def share(secret: bytes, name: str, who: str) -> float:
 
 
 class Rivals:
-    """Candidates that are put in order, and at hand what that reads of each. Nothing is changed but `checked`.
+    """Candidates that are put in order, and at hand what that reads of each.
 
     `rates` are what a token in and out costs at each, None where that depends on more; `least` those of them that are
-    the cheapest of all for some call. `checked` is for each size class a moment before which none of them was last sent
-    a call.
+    the cheapest of all for some call; `trios` has them with the health of each. `checked` is for each size class a
+    moment before which none of them was last sent a call. `fastest` is the health of the fastest for calls of each size
+    class, whole ones and then streams, as it was found when it was last `looked` for; where some time is not known,
+    that is at every call.
     """
 
-    __slots__ = ("candidates", "checked", "healths", "least", "places", "rates")
+    __slots__ = ("candidates", "checked", "fastest", "healths", "least", "looked", "places", "rates", "trios")
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
         self.places = tuple(range(len(candidates)))
         self.healths = tuple(candidate.health for candidate in candidates)
         self.checked = [0.0] * 4
+        self.looked = [float("-inf")] * 8
+        self.fastest: list[Health] = [*self.healths[:1]] * 8
+        self.trios: Sequence[tuple[float, float, Health]] = ()
         self.rates: Sequence[tuple[float, float]] | None = None
         self.least: Sequence[tuple[float, float]] = ()
         if all(candidate.flat for candidate in candidates):
@@ -64,6 +73,7 @@ class Rivals:
                 for into, out in sorted(set(self.rates))
                 if not any(a <= into and b <= out and (a, b) != (into, out) for a, b in self.rates)
             )
+            self.trios = tuple((*rates, health) for rates, health in zip(self.rates, self.healths, strict=True))
 
 
 def least_busy(rivals: Rivals) -> Ranked:
@@ -132,27 +142,17 @@ def scored(rivals: Rivals, facts: Facts, scoring: Scoring, now: float) -> Ranked
 
     What is not known of a target, a price or a time, counts as the worst that is known.
     """
-    healths, weight = rivals.healths, scoring.failures
-    times: Sequence[float] = (0.0,) * len(healths)
-    by_time = 0.0
-    if scoring.latency:
-        times = _times(rivals, facts)
-        best = min(times)
-        if not best:
-            times = _known(_streamed_for(rivals, facts, times), 0.0)
-            best = min(times)
-        by_time = scoring.latency / best
-    if rivals.rates is not None and facts.cached is None:
-        into, out = facts.input_tokens, facts.output_tokens
-        by_cost = scoring.cost / (min([into * one + out * other for one, other in rivals.least]) or 1e-9)
-        by_input, by_output = by_cost * into, by_cost * out
-        totals = [
-            by_input * one + by_output * other + by_time * time + weight * health.failure_rate
-            for (one, other), time, health in zip(rivals.rates, times, healths)  # noqa: B905  # made alike, and often
-        ]
-    else:
+    healths = rivals.healths
+    totals = _at_once(rivals, facts, scoring, now) if rivals.trios and facts.cached is None else None
+    if totals is None:
+        times: Sequence[float] = (0.0,) * len(healths)
+        by_time = 0.0
+        if scoring.latency:
+            times = _known(_streamed_for(rivals, facts, _times(rivals, facts)), 0.0)
+            by_time = scoring.latency / min(times)
         priced = _known(costs(rivals, facts), UNKNOWN_COST)
         by_cost = scoring.cost / (min(priced) or 1e-9)
+        weight = scoring.failures
         totals = [
             by_cost * cost + by_time * time + weight * health.failure_rate
             for cost, time, health in zip(priced, times, healths, strict=True)
@@ -163,6 +163,44 @@ def scored(rivals: Rivals, facts: Facts, scoring: Scoring, now: float) -> Ranked
         totals = [total + by_load * load for total, load in zip(totals, loads, strict=True)]
     ranked = sorted(rivals.places, key=totals.__getitem__)
     return _probing(rivals, ranked, totals, facts.size, now) if scoring.latency else ranked
+
+
+def _at_once(rivals: Rivals, facts: Facts, scoring: Scoring, now: float) -> list[float] | None:
+    """Return scores of what all targets have at hand, None where something is not known: each is looked at once."""
+    size, into, out = facts.size, facts.input_tokens, facts.output_tokens
+    stream, weight = facts.stream, scoring.failures
+    kind = size + 4 if stream else size
+    if now >= rivals.looked[kind]:
+        times = _times(rivals, facts)
+        best = min(times)
+        if not best:
+            return None
+        rivals.fastest[kind] = rivals.healths[times.index(best)]
+        rivals.looked[kind] = now + LOOKED
+    fastest = rivals.fastest[kind]
+    best = fastest.first_token[size] + fastest.per_token[size] * out if stream else fastest.whole[size]
+    by_time = scoring.latency / best
+    if len(rivals.least) == 1:
+        one, other = rivals.least[0]
+        least = into * one + out * other
+    else:
+        least = min([into * one + out * other for one, other in rivals.least])
+    by_cost = scoring.cost / (least or 1e-9)
+    by_input, by_output = by_cost * into, by_cost * out
+    if not stream:
+        return [
+            by_input * one + by_output * other + by_time * health.whole[size] + weight * health.failure_rate
+            for one, other, health in rivals.trios
+        ]
+    by_token = by_time * out
+    return [
+        by_input * one
+        + by_output * other
+        + by_time * health.first_token[size]
+        + by_token * health.per_token[size]
+        + weight * health.failure_rate
+        for one, other, health in rivals.trios
+    ]
 
 
 def _times(rivals: Rivals, facts: Facts) -> list[float]:

@@ -25,6 +25,7 @@ WINDOW: Final = 4096
 LAST: Final = 1024
 _TALK: Final = ("messages", "contents", "input")
 _TOOLS: Final = ("tools", "functions", "toolConfig")
+_COUNTS: Final = tuple(round(100 * log2(1 + number)) for number in range(64))
 _DIGITS: Final = b"0123456789"
 _MARKS: Final = b"{}[]()<>=;+*/|&^%$#@~_`"
 
@@ -58,4 +59,4 @@ def traits_of(facts: Facts) -> tuple[int, ...]:
 
 
 def _sized(number: int) -> int:
-    return round(100 * log2(1 + number))
+    return _COUNTS[number] if number < len(_COUNTS) else round(100 * log2(1 + number))
