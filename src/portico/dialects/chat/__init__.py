@@ -1,11 +1,10 @@
 """OpenAI's chat completions, completions and embeddings, as OpenAI and the many that follow it speak them."""
 
-# What reads and writes conversations is loaded when a call crosses; most pass, and a worker stays small without it.
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 from portico.dialects import media, openai
 from portico.dialects.chat.watch import ChatObserver, read_usage, stream_error
+from portico.dialects.later import later
 from portico.dialects.operation import Operation
 from portico.dialects.spoken import Spoken
 
@@ -64,24 +63,4 @@ SPOKEN = Spoken(
     },
 )
 
-_LATER = {
-    "brief_reply": "brief",
-    "completions": "completions",
-    "parse_error": "errors",
-    "parse_reply": "reply",
-    "render_reply": "reply",
-    "parse_request": "request",
-    "render_request": "request",
-    "Decoder": "stream",
-    "Encoder": "stream",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load what a name stands for."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_LATER[name]}")
-    found: object = module if name == _LATER[name] else getattr(module, name)
-    globals()[name] = found
-    return found
+__getattr__ = later(__name__, {"brief_reply": "brief", "completions": "completions"})

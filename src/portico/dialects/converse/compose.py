@@ -12,11 +12,12 @@ from typing import Any
 import msgspec
 
 from portico.dialects import emulate
+from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit
 from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, Block
 from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
-from portico.dialects.converse.writing import parsed_arguments, point
+from portico.dialects.converse.writing import point
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.toolbox import told
 from portico.dialects.turns import HOISTED, Turns

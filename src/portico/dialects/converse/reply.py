@@ -11,10 +11,11 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge, parsed_arguments
 from portico.dialects.converse import watch
 from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, Block, MalformedError, parse_content, sealed_call
 from portico.dialects.converse.ids import legal
-from portico.dialects.converse.writing import merge, parsed_arguments, render_citation, render_content
+from portico.dialects.converse.writing import render_citation, render_content
 from portico.dialects.crossing import Given
 from portico.dialects.seal import seal
 from portico.dialects.tokens import UNREADABLE

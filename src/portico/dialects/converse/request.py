@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge
 from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, MalformedError, cache_of, parse_content, signed
 from portico.dialects.converse.compose import compose
 from portico.dialects.converse.fields import parse_fields
-from portico.dialects.converse.writing import merge, point, render_content
+from portico.dialects.converse.writing import point, render_content
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, Toolbox, box, opened

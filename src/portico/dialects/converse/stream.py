@@ -10,10 +10,11 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge
 from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, MalformedError, parse_block, parse_citation
 from portico.dialects.converse.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.converse.voice import Speaker, event
-from portico.dialects.converse.writing import merge, render_citation
+from portico.dialects.converse.writing import render_citation
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, UpstreamError

@@ -2,12 +2,10 @@
 
 from typing import cast
 
-import msgspec
-
+from portico.dialects.arguments import merge, written_arguments
 from portico.dialects.converse.blocks import DOCUMENTS, LOCATIONS, Block
 from portico.dialects.seal import seal
 from portico.ir import (
-    JSON,
     Audio,
     CacheMark,
     Citation,
@@ -25,15 +23,7 @@ from portico.ir import (
     Video,
 )
 
-_json = msgspec.json.Decoder()
 _LOCATION_OF = {kind: name for name, kind in LOCATIONS.items()}
-
-
-def merge(block: Block, extra: Extra) -> None:
-    """Add what only this dialect knows; what is said by a field of ours stays as that says it."""
-    for name, value in extra.items():
-        if name[:1] != "$" and name not in block:
-            block[name] = value
 
 
 def point(cache: CacheMark, extra: Extra | None = None) -> Block:
@@ -42,17 +32,6 @@ def point(cache: CacheMark, extra: Extra | None = None) -> Block:
     if cache.ttl == "1h" or (extra and "$ttl" in extra):
         inner["ttl"] = cache.ttl
     return {"cachePoint": inner}
-
-
-def parsed_arguments(arguments: str) -> JSON:
-    """Return a call's arguments as an object; what is no object, or no JSON, stands in one."""
-    if not arguments or arguments == "{}":
-        return {}
-    try:
-        value = _json.decode(arguments)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return {"raw_arguments": arguments}
-    return value if type(value) is dict else {"raw_arguments": value}
 
 
 def render_content(parts: tuple[Part, ...]) -> list[Block]:
@@ -81,7 +60,7 @@ def render_block(part: Part) -> Block:
         case Text():
             return _render_text(part)
         case ToolCall():
-            use: Block = {"toolUseId": part.id, "name": part.name, "input": _input(part.arguments)}
+            use: Block = {"toolUseId": part.id, "name": part.name, "input": written_arguments(part.arguments)}
             merge(use, part.extra)
             return {"toolUse": use}
         case ToolResult():
@@ -102,18 +81,10 @@ def render_block(part: Part) -> Block:
             return {"text": part.text}
 
 
-def _input(arguments: str) -> JSON:
-    """Return the input as its own dialect wrote it, whatever JSON that was."""
-    try:
-        return _json.decode(arguments) if arguments else {}
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return {"raw_arguments": arguments}
-
-
 def _render_text(part: Text) -> Block:
     extra = part.extra
     if "$json" in extra:
-        return {"json": _input(part.text)}
+        return {"json": written_arguments(part.text)}
     if "$guard" in extra:
         return {"guardContent": {"text": {"text": part.text, **extra["$guard"]}}}
     if part.citations or "$cited" in extra:

@@ -1,9 +1,8 @@
 """Anthropic's Messages."""
 
-# What reads and writes conversations is loaded when a call crosses; most pass, and a worker stays small without it.
-from importlib import import_module
 from typing import TYPE_CHECKING
 
+from portico.dialects.later import later
 from portico.dialects.messages.watch import MessagesObserver, error_body, read_usage, stream_error, usage
 from portico.dialects.operation import Operation
 from portico.dialects.spoken import Spoken
@@ -58,22 +57,4 @@ SPOKEN = Spoken(
     observers={"messages": MessagesObserver},
 )
 
-_LATER = {
-    "parse_error": "errors",
-    "parse_reply": "reply",
-    "render_reply": "reply",
-    "parse_request": "request",
-    "render_request": "request",
-    "Decoder": "stream",
-    "Encoder": "stream",
-}
-
-
-def __getattr__(name: str) -> object:
-    """Load what a name stands for."""
-    if name not in _LATER:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    module = import_module(f"{__name__}.{_LATER[name]}")
-    found: object = module if name == _LATER[name] else getattr(module, name)
-    globals()[name] = found
-    return found
+__getattr__ = later(__name__)

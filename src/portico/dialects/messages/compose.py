@@ -12,12 +12,13 @@ from typing import Any
 import msgspec
 
 from portico.dialects import emulate
+from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, sampling, think
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
-from portico.dialects.messages.writing import mark, parsed_arguments, render_file, render_source, sniff
+from portico.dialects.messages.writing import mark, render_file, render_source, sniff
 from portico.dialects.turns import HOISTED, Turns
 from portico.ir import (
     Audio,

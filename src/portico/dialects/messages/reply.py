@@ -10,11 +10,12 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge, parsed_arguments
 from portico.dialects.crossing import Given
 from portico.dialects.messages import watch
 from portico.dialects.messages.blocks import Block, MalformedError, parse_content
 from portico.dialects.messages.ids import legal
-from portico.dialects.messages.writing import merge, parsed_arguments, render_block, render_citation, render_source
+from portico.dialects.messages.writing import render_block, render_citation, render_source
 from portico.dialects.observer import failure
 from portico.dialects.seal import seal, seal_call
 from portico.dialects.tokens import UNREADABLE

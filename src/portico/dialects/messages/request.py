@@ -8,10 +8,11 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import PLAIN, Block, MalformedError, parse_content, take_cache
 from portico.dialects.messages.compose import compose
-from portico.dialects.messages.writing import mark, merge, render_block
+from portico.dialects.messages.writing import mark, render_block
 from portico.dialects.seal import unseal_call
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, Toolbox, box, opened

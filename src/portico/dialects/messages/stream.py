@@ -9,10 +9,11 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.arguments import merge
 from portico.dialects.messages.blocks import Block, MalformedError, parse_block, parse_citation
 from portico.dialects.messages.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.messages.voice import Speaker
-from portico.dialects.messages.writing import merge, render_block
+from portico.dialects.messages.writing import render_block
 from portico.dialects.messages.writing import render_citation as own_citation
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE, Table

@@ -2,8 +2,7 @@
 
 from typing import cast
 
-import msgspec
-
+from portico.dialects.arguments import merge, written_arguments
 from portico.dialects.messages.blocks import LOCATIONS, Block
 from portico.dialects.seal import seal
 from portico.ir import (
@@ -25,15 +24,7 @@ from portico.ir import (
     Video,
 )
 
-_json = msgspec.json.Decoder()
 _LOCATION_OF = {kind: (name, first, last) for name, (kind, first, last) in LOCATIONS.items()}
-
-
-def merge(block: Block, extra: Extra) -> None:
-    """Add what only this dialect knows; what is said by a field of ours stays as that says it."""
-    for name, value in extra.items():
-        if name[:1] != "$" and name not in block:
-            block[name] = value
 
 
 def mark(block: Block, cache: CacheMark | None, extra: Extra | None = None) -> None:
@@ -43,17 +34,6 @@ def mark(block: Block, cache: CacheMark | None, extra: Extra | None = None) -> N
         if cache.ttl == "1h" or (extra and "$ttl" in extra):
             control["ttl"] = cache.ttl
         block["cache_control"] = control
-
-
-def parsed_arguments(arguments: str) -> JSON:
-    """Return a call's arguments as an object; what is no object, or no JSON, stands in one."""
-    if not arguments or arguments == "{}":
-        return {}
-    try:
-        value = _json.decode(arguments)
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return {"raw_arguments": arguments}
-    return value if type(value) is dict else {"raw_arguments": value}
 
 
 def render_source(source: Source) -> Block:
@@ -159,7 +139,7 @@ def render_block(part: Part) -> Block:
             cache = part.cache
         case ToolCall():
             kind = "tool_use" if part.kind == "function" else part.extra.get("type", "server_tool_use")
-            block = {"type": kind, "id": part.id, "name": part.name, "input": _input(part.arguments)}
+            block = {"type": kind, "id": part.id, "name": part.name, "input": written_arguments(part.arguments)}
             cache = part.cache
         case ToolResult():
             block = _render_result(part)
@@ -186,14 +166,6 @@ def render_block(part: Part) -> Block:
     elif cache is not None:
         mark(block, cache)
     return block
-
-
-def _input(arguments: str) -> JSON:
-    """Return the input as its own dialect wrote it, whatever JSON that was."""
-    try:
-        return _json.decode(arguments) if arguments else {}
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
-        return {"raw_arguments": arguments}
 
 
 def _render_result(part: ToolResult) -> Block:
