@@ -76,6 +76,34 @@ async def test_a_reply_says_where_it_is_from_and_what_it_cost(
         assert float(again["key-spend"]) == pytest.approx(2 * cost / 1e9)
 
 
+async def test_what_callers_say_of_a_call_in_its_words_is_heard(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    said = {
+        "x-litellm-customer-id": "c-1",
+        "x-litellm-tags": "prod, jobID:214590",
+        "x-litellm-num-retries": "2",
+        "x-litellm-timeout": "30",
+        "x-litellm-session-id": "s-1",
+    }
+    settings = config(mock, other, litellm_headers=True) | {"retries": {"backoff": {"first": 0.001}, "budget": 1.0}}
+    async with portico(settings) as gateway:
+        mock.script("status=500", "status=500")
+        found = await told(gateway, chat("smart"), **said)
+        (record,) = gateway.records()
+        assert (found["attempted-retries"], found["attempted-fallbacks"]) == ("2", "0")
+        assert (record["customer"], record["tags"]) == ("c-1", ["jobID:214590", "tag:prod"])
+        await told(gateway, chat("smart"), **{"x-litellm-end-user-id": "c-2", "x-portico-tags": "env:prod"})
+        assert gateway.records()[1]["customer"] == "c-2"
+        await told(gateway, chat("smart"), **{"x-portico-customer": "c-3", **said})
+        assert gateway.records()[2]["customer"] == "c-3"
+        status, _, body = await gateway.call(
+            "/v1/chat/completions", chat("smart"), key=KEY, headers={"x-litellm-num-retries": "many"}
+        )
+        assert (status, b"x-litellm-num-retries is a number" in body) == (400, True)
+    assert not any(name.startswith(b"x-litellm") for entry in mock.ledger.entries for name, _ in entry.headers)
+
+
 async def test_tries_and_fall_backs_are_told_apart(portico: Portico, mock: MockProvider, other: MockProvider) -> None:
     settings = config(mock, other, litellm_headers=True) | {
         "retries": {"attempts": 3, "backoff": {"first": 0.001}, "budget": 1.0}

@@ -15,7 +15,9 @@ from portico.errors import InvalidRequest
 
 FIELDS: Final = frozenset(("models", "provider", "route", "fallbacks"))
 """Members of a body that are for a gateway; they do not go on to a provider that does not know them."""
-HEADERS: Final = (b"x-portico-fallbacks", b"x-portico-retries", b"x-portico-timeout", b"x-portico-strategy")
+RETRIES: Final = (b"x-portico-retries", b"x-litellm-num-retries")
+TIMEOUTS: Final = (b"x-portico-timeout", b"x-litellm-timeout")
+HEADERS: Final = (b"x-portico-fallbacks", b"x-portico-strategy", *RETRIES, *TIMEOUTS)
 MOST_MODELS: Final = 10
 MOST_RETRIES: Final = 9
 STRATEGIES: Final = frozenset(get_args(Strategy)) - {"weighted", "split", "score", "complexity"}
@@ -98,16 +100,16 @@ _listed = msgspec.json.Decoder(list[Any])
 
 
 def of_headers(fields: Mapping[bytes, bytes]) -> Wish | None:
-    """Return what the headers `x-portico-…` ask for, None for nothing. Raises InvalidRequest."""
+    """Return what the headers `x-portico-…` ask for, or LiteLLM's; None for nothing. Raises InvalidRequest."""
     if not any(name in fields for name in HEADERS):
         return None
     wish = Wish()
     if (said := fields.get(b"x-portico-fallbacks")) is not None:
         wish.models = _bounded([name.strip() for name in _text(said).split(",") if name.strip()], "x-portico-fallbacks")
-    if (said := fields.get(b"x-portico-retries")) is not None:
-        wish.retries = _count(_text(said))
-    if (said := fields.get(b"x-portico-timeout")) is not None:
-        wish.timeout = _seconds(_text(said))
+    if (name := next((name for name in RETRIES if name in fields), None)) is not None:
+        wish.retries = _count(_text(fields[name]), name.decode())
+    if (name := next((name for name in TIMEOUTS if name in fields), None)) is not None:
+        wish.timeout = _seconds(_text(fields[name]), name.decode())
     if (said := fields.get(b"x-portico-strategy")) is not None:
         wish.strategy = _text(said).strip()
         if wish.strategy not in STRATEGIES:
@@ -215,17 +217,17 @@ def _text(value: bytes) -> str:
     return value.decode("latin-1")
 
 
-def _count(said: str) -> int:
+def _count(said: str, header: str) -> int:
     if not said.strip().isdigit() or int(said) > MOST_RETRIES:
-        raise InvalidRequest(f"x-portico-retries is a number up to {MOST_RETRIES}")
+        raise InvalidRequest(f"{header} is a number up to {MOST_RETRIES}")
     return int(said)
 
 
-def _seconds(said: str) -> float:
+def _seconds(said: str, header: str) -> float:
     try:
         seconds = duration(said.strip())
     except ValueError:
         seconds = 0.0
     if not 0 < seconds <= 86_400:
-        raise InvalidRequest("x-portico-timeout is a number of seconds, or a duration such as `30s` or `2m`")
+        raise InvalidRequest(f"{header} is a number of seconds, or a duration such as `30s` or `2m`")
     return seconds

@@ -2,8 +2,9 @@
 
 A customer is the end user: `x-portico-customer`, else the `user` of the request (Anthropic's `metadata.user_id`). Tags
 are `name:value`: `x-portico-tags` lists them, `x-portico-metadata` (or Portkey's header) is a JSON object of them, and
-members of the W3C header `baggage` whose names begin with `portico.` are tags as well. `x-portico-priority` says how
-urgent it is where it has to wait.
+members of the W3C header `baggage` whose names begin with `portico.` are tags as well. LiteLLM's headers are read too:
+`x-litellm-customer-id` or `-end-user-id`, and `x-litellm-tags`. `x-portico-priority` says how urgent it is where it has
+to wait.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +19,18 @@ from portico.rules import RANKS
 MOST_TAGS = 16
 LONGEST = 256
 """Characters of a customer, of a tag's name and of its value."""
-SOURCES = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage")
+SOURCES = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage", b"x-litellm-tags")
+CUSTOMERS = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
 
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 
 
 def customer_named(fields: Mapping[bytes, bytes]) -> str | None:
     """Return the customer that a header names. Raises InvalidRequest for one that cannot be told."""
-    named = fields.get(b"x-portico-customer")
-    return _checked(_text(named, "x-portico-customer"), "customer") if named is not None else None
+    for header in CUSTOMERS:
+        if (named := fields.get(header)) is not None:
+            return _checked(_text(named, header.decode()), "customer")
+    return None
 
 
 def customer_of(user: str) -> str:
@@ -75,6 +79,11 @@ def _pairs(header: bytes, text: str) -> Iterator[tuple[str, str]]:
             name, found, value = member.partition(";")[0].partition("=")
             if found and name.strip().startswith("portico."):
                 yield name.strip().removeprefix("portico."), unquote(value.strip())
+    elif header == b"x-litellm-tags":
+        for tag in filter(None, (part.strip() for part in text.split(","))):
+            name, found, value = tag.partition(":")
+            # Its tags need no name: those that have none are all told apart by `tag`.
+            yield (name.strip(), value.strip()) if found else ("tag", tag)
     elif header == b"x-portico-tags":
         for tag in filter(None, (part.strip() for part in text.split(","))):
             name, found, value = tag.partition(":")

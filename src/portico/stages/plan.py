@@ -45,7 +45,7 @@ ALWAYS: Final = float("inf")
 LONGEST_ROUTE: Final = 2000
 """Characters of the header that says why a call went where it did."""
 ENDLESS: Final = 1 << 62
-SESSIONS: Final = (b"x-portico-session", b"x-session-id")
+SESSIONS: Final = (b"x-portico-session", b"x-session-id", b"x-litellm-session-id", b"x-litellm-trace-id")
 USUAL: Mapping[tuple[str, str], str] = {
     ("openai", "moderations"): "omni-moderation-latest",
     ("mistral", "moderations"): "mistral-moderation-latest",
