@@ -51,9 +51,10 @@ class Call(msgspec.Struct, eq=False):
     `markup` is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is
     to have. `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to
     have (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to. `delivered` is
-    set where the caller hung up after it had the last event of its stream. `ticket` (`queueing.waiting.Ticket`) is what
-    it waits with, None where it may not. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of
-    LiteLLM read, where they are asked for.
+    set where the caller hung up after it had the last event of its stream. `waits` (`queueing.terms.Waits`) says by
+    what it may wait for its turn, None where it may not; `ticket` (`queueing.waiting.Ticket`) is what it waits with,
+    once it does. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are
+    asked for.
     """
 
     route: Route
@@ -99,6 +100,7 @@ class Call(msgspec.Struct, eq=False):
     status: int = 0
     error: str | None = None
     delivered: bool = False
+    waits: Any = None
     ticket: Any = None
     litellm: Any = None
     estimate: bool = False

@@ -239,8 +239,8 @@ class Gateway:
             raise
         finally:
             self.settling.end(call)
-            if call.ticket is not None:
-                call.ticket.ended(call.permit)
+            if call.waits is not None:
+                call.waits.terms.ended(call)
             if call.trial is not None:
                 judge(call, call.trial)
             if call.shadow is not None:
@@ -275,7 +275,7 @@ class Gateway:
             targets = own.continued(self.state, call.caller, call.refers, targets)
 
         if snapshot.terms is not None:
-            call.ticket = snapshot.terms.ticket(call, known.priority, outgoing.body, snapshot.policy.deadline)
+            call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
         self.settling.check()
         await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
         extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)

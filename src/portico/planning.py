@@ -20,8 +20,8 @@ from portico.snapshot import Snapshot
 from portico.stages.attribute import customer_of, tags_of
 from portico.stages.plan import asks, plan_call, plan_elsewhere
 from portico.state.contract import Moment
+from portico.upstream.attempt import Elsewhere
 from portico.upstream.detour import Detour
-from portico.upstream.entering import Elsewhere
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 from portico.wire.exchange import Exchange

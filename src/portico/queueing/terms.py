@@ -1,6 +1,7 @@
 """Who may wait, how long and with what weight: what a configuration, a key and a call say of it."""
 
 import time
+from typing import NamedTuple
 
 from portico.call import Call
 from portico.config.schema import Config
@@ -18,6 +19,7 @@ class Terms:
         self._models = {name: model.queue.wait for name, model in config.models.items() if model.queue is not None}
         self._patterns = Patterns(config.models) if self._models else None
         self._teams = {name: team.queue for name, team in config.teams.items() if team.queue is not None}
+        self._known: dict[int | None, Waits] = {}
         self._room = (config.queue.calls, config.queue.bytes) if config.queue is not None else None
 
     def __repr__(self) -> str:
@@ -28,11 +30,20 @@ class Terms:
         if self._room is not None:
             self.waiting.resize(*self._room)
 
-    def ticket(self, call: Call, said: int | None, body: object, deadline: float) -> Ticket | None:
-        """Return what a call waits with, None where it may not.
+    def waits(self, said: int | None, deadline: float) -> "Waits":
+        """Return what a call may wait by: `said` is the priority that it asks for; it has `deadline` seconds in all."""
+        found = self._known.get(said)
+        if found is None or found.deadline != deadline:
+            found = self._known[said] = Waits(self, said, deadline)
+        return found
 
-        `said` is the priority that it asks for, `body` what is held for it; it has `deadline` seconds in all.
-        """
+    def ended(self, call: Call) -> None:
+        """Note that a call has ended: what limits counted of it is free."""
+        if self.waiting.lobby.lines and call.permit is not None:
+            self.waiting.open_rows([scope.row for scope in call.permit.scopes])
+
+    def ticket(self, call: Call, said: int | None, deadline: float, body: object) -> Ticket | None:
+        """Return what a call waits with, None where it may not; `body` is what is held for it."""
         holder = call.caller
         assert holder is not None
         team = self._teams.get(holder.team) if holder.team is not None else None
@@ -63,3 +74,25 @@ class Terms:
             match = self._patterns.find(model)
             found = self._models.get(match.pattern) if match is not None else None
         return self._wait if found is None else found
+
+
+class Waits(NamedTuple):
+    """By what a call may wait, and the priority that it asks for, None where it says nothing; `deadline` in seconds."""
+
+    terms: Terms
+    said: int | None
+    deadline: float
+
+    @property
+    def busy(self) -> bool:
+        """Whether anybody waits for anything: who comes now may have to wait behind."""
+        return bool(self.terms.waiting.lobby.lines)
+
+
+def ticket_of(call: Call, body: object) -> Ticket | None:
+    """Return what a call waits with, made when it is first needed; None where it may not wait."""
+    ticket: Ticket | None = call.ticket
+    if ticket is None and call.waits is not None:
+        terms, said, deadline = call.waits
+        ticket = call.ticket = terms.ticket(call, said, deadline, body)
+    return ticket

@@ -12,9 +12,9 @@ from typing import Final, Generic, TypeVar
 from portico.errors import PorticoError, ShuttingDown
 from portico.queueing.line import Key, Waiter
 from portico.queueing.lobby import Door, Lobby
-from portico.state.contract import Permit
 
 T = TypeVar("T")
+K = TypeVar("K", bound=Key)
 
 FINEST: Final = 0.002
 """Seconds between two looks at the lines."""
@@ -67,7 +67,7 @@ class Ticket:
     def __repr__(self) -> str:
         return f"<Ticket of {self.flow}>"
 
-    def busy(self, keys: Iterable[Key]) -> Key | None:
+    def busy(self, keys: Iterable[K]) -> K | None:
         """Return which of these others wait for already, None for none."""
         lines = self.waiting.lobby.lines
         return next((key for key in keys if key in lines), None) if lines else None
@@ -83,11 +83,6 @@ class Ticket:
             return await self.waiting.wait(self, closed, attempt)
         finally:
             self.queued_ns += time.perf_counter_ns() - began
-
-    def ended(self, permit: Permit | None) -> None:
-        """Note that the call has ended: what limits counted of it is free."""
-        if permit is not None:
-            self.waiting.open_rows([scope.row for scope in permit.scopes])
 
 
 class Asleep(Waiter, Generic[T]):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -20,6 +20,9 @@ from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, St
 from portico.state.scopes import Dimensions, Ruled
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
+
+if TYPE_CHECKING:
+    from portico.queueing.waiting import Closed
 
 MEMO_BOUND: Final = 10_000
 NOTHING: Final = Bound(0, 0, 0)
@@ -113,7 +116,7 @@ async def admit(
 ) -> None:
     """Open the call's permit, or raise LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable.
 
-    A call that may wait (`call.ticket`) waits for limits, and for no budget.
+    A call that may wait (`call.waits`) waits for limits, and for no budget.
     """
     target = targets[0]
     under, measured = bounds.under(call, target)
@@ -121,16 +124,22 @@ async def admit(
         _require_counts(under)
     bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound
-    if call.ticket is not None and under:
-        call.permit = await _in_turn(call, outgoing, targets, under, state, now)
-        return
-    answer = await _asked(call, outgoing, targets, under, state, now)
+    answer: Permit | Refusal
+    if under and call.waits is not None and call.waits.busy:
+        answer = await _in_turn(None, call, outgoing, targets, under, state, now)
+    else:
+        answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
+        if not isinstance(answer, Permit):
+            answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
+            if not isinstance(answer, Permit) and call.waits is not None:
+                answer = await _in_turn(answer, call, outgoing, targets, under, state, now)
     if not isinstance(answer, Permit):
         raise refused(answer, call.caller, now().wall_ns)
     call.permit = answer
 
 
-async def _asked(
+async def _looked_at(
+    refusal: Refusal,
     call: Call,
     outgoing: Outgoing,
     targets: Sequence[Target],
@@ -138,22 +147,23 @@ async def _asked(
     state: State,
     now: Callable[[], Moment],
 ) -> Permit | Refusal:
-    """Ask for a permit at the call's bound; where that is too much, at what a closer look finds, or clamps it to."""
+    """Ask again for a call that was refused for its size: at what a closer look finds, or at what it is clamped to."""
+    if refusal.rule.counts in ("requests", "in_flight"):
+        return refusal
+    answer: Permit | Refusal = refusal
     bound = call.bound
-    answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
-    if not isinstance(answer, Permit) and answer.rule.counts not in ("requests", "in_flight"):
-        # Before a call is refused for its size, it is looked at closely.
-        closer = _closely(call, outgoing, targets)
-        if closer != bound:
-            bound = call.bound = closer
-            answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
-        if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
-            bound = call.bound = _bound(call, outgoing, targets)
-            answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
+    closer = _closely(call, outgoing, targets)
+    if closer != bound:
+        bound = call.bound = closer
+        answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
+    if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
+        bound = call.bound = _bound(call, outgoing, targets)
+        answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     return answer
 
 
 async def _in_turn(
+    refusal: Refusal | None,
     call: Call,
     outgoing: Outgoing,
     targets: Sequence[Target],
@@ -161,41 +171,59 @@ async def _in_turn(
     state: State,
     now: Callable[[], Moment],
 ) -> Permit:
-    """Ask for a permit, and wait where a limit refuses it, behind those who wait for the same."""
-    from portico.queueing.waiting import Closed, Ticket
+    """Wait for the limit that refused a call, None for none yet, behind those who wait for the same.
 
-    ticket: Ticket = call.ticket
+    Raises the refusal where waiting does not help, the call may not wait, or it waited in vain.
+    """
+    from portico.queueing.terms import ticket_of
+    from portico.queueing.waiting import Closed
 
     async def attempt(_: object) -> Permit | Closed:
-        answer = await _asked(call, outgoing, targets, under, state, now)
-        if isinstance(answer, Permit):
-            return answer
+        answer = await ask(state, Admission(call.id, under, call.bound, now(), _about(call)))
+        if not isinstance(answer, Permit):
+            answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
+        return answer if isinstance(answer, Permit) else closed(answer)
+
+    def closed(answer: Refusal) -> Closed:
         error = refused(answer, call.caller, now().wall_ns)
         rule, wait = answer.rule, answer.retry_after
-        if rule.kind == "budget" or wait is None:
+        if ticket is None or rule.kind == "budget" or wait is None:
             raise error
         if rule.counts != "requests":
             # What calls under way had reserved and did not use comes back before that.
             wait = min(wait, OFTEN)
         return Closed([((answer.row, rule.id), monotonic() + wait)], error, float(max(answer.asked or 1, 1)))
 
-    limits = [(scope.row, rule) for scope in under for rule in scope.rules if rule.kind == "limit"]
-    taken = ticket.busy((row, rule.id) for row, rule in limits)
-    if taken is None:
-        answer = await attempt(None)
-        if isinstance(answer, Permit):
-            return answer
+    ticket = ticket_of(call, outgoing.body)
+    answer: Permit | Closed
+    if refusal is not None:
+        answer = closed(refusal)
     else:
-        row, rule = next((row, rule) for row, rule in limits if (row, rule.id) == taken)
-        asked = {"requests": 1, "in_flight": 1, "input_tokens": call.bound.input_tokens}
-        cost = asked.get(rule.counts, call.bound.input_tokens + call.bound.output_tokens)
-        message = f"the limit of {_amount(rule, rule.amount)} of {_whose(row, call.caller)} is used up, and others wait"
-        answer = Closed([(taken, monotonic())], LimitExceeded(message, retry_after=1), float(max(cost, 1)))
+        limits = {(scope.row, rule.id): rule for scope in under for rule in scope.rules if rule.kind == "limit"}
+        taken = ticket.busy(limits) if ticket is not None else None
+        answer = await attempt(None) if taken is None else _behind(call, taken, limits[taken])
+    if isinstance(answer, Permit):
+        return answer
+    assert ticket is not None
     before = ticket.queued_ns
     try:
         return await ticket.wait(answer, attempt)
     finally:
         call.waited_ns += ticket.queued_ns - before
+
+
+def _behind(call: Call, key: tuple[str, str], rule: Rule) -> "Closed":
+    """Return why a call cannot go on that comes while others wait for a rule of one of its rows."""
+    from portico.queueing.waiting import Closed
+
+    bound = call.bound
+    asked = {"requests": 1, "in_flight": 1, "input_tokens": bound.input_tokens, "output_tokens": bound.output_tokens}
+    cost = asked.get(rule.counts, bound.input_tokens + bound.output_tokens)
+    whose = _whose(key[0], call.caller)
+    error = LimitExceeded(
+        f"the limit of {_amount(rule, rule.amount)} of {whose} is used up, and others wait", retry_after=1
+    )
+    return Closed([(key, monotonic())], error, float(max(cost, 1)))
 
 
 def extender(

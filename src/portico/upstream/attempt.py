@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import Call, Extend
@@ -11,7 +11,6 @@ from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
 from portico.upstream.causes import REFUSALS
-from portico.upstream.entering import Elsewhere, bear, entered
 from portico.upstream.hedge import Hedging, Race
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import ANY_BODY
@@ -19,6 +18,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import PATIENCE, Policy
 from portico.upstream.target import Target
 from portico.upstream.trial import (
+    bear,
     begin,
     blame,
     describe,
@@ -31,6 +31,9 @@ from portico.upstream.trial import (
     was_stale,
     within,
 )
+
+Elsewhere = Callable[[str], Sequence[Target]]
+"""Told why the targets of a call cannot serve it (a field of `schema.Fallbacks`), returns others that may."""
 
 
 async def attempt_all(
@@ -70,6 +73,7 @@ async def attempt_all(
     tried: Sequence[Credential] = ()
     spare = True
     gated = last.upstream.gating is not None
+    waits = False
     limited: Sequence[Target] = ()
     gate = None
     while True:
@@ -82,19 +86,23 @@ async def attempt_all(
         passed = False
         if gated:
             wanted = targets[place]
-            try:
-                targets, there, elsewhere = await entered(targets, place, asked, call, elsewhere)
-            except AtCapacity:
-                if arrival is None:
-                    raise
-                return arrival, last
-            passed = targets[there] is not wanted
-            if passed:
-                tries, tried, spare = 0, (), True
-            place = there
-            gate = targets[place].gate
-            if call.ticket is not None and call.ticket.queued_ns:
-                left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
+            gate = wanted.gate
+            waits = call.waits is not None
+            if gate is not None and ((waits and call.waits.busy) or gate.take(time.monotonic()) is not None):
+                from portico.upstream.entering import entered  # what waits is loaded where something has to
+
+                try:
+                    targets, place, elsewhere = await entered(targets, place, asked, call, outgoing, elsewhere)
+                except AtCapacity:
+                    if arrival is None:
+                        raise
+                    return arrival, last
+                passed = targets[place] is not wanted
+                if passed:
+                    tries, tried, spare = 0, (), True
+                gate = targets[place].gate
+                if waits:
+                    left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
         target = targets[place]
         health, keyring = target.health, target.upstream.keyring
         credential = keyring.only or keyring.pick(time.monotonic(), tried, call.kept and call.kept.turn)
@@ -120,7 +128,8 @@ async def attempt_all(
                 gate.give_back()
             raise
         arrival, note = begin(loop, target, credential, outgoing, call, judged)
-        arrival.gate = gate
+        if gate is not None:
+            arrival.gate = gate
         try:
             if hedging is not None and place + 1 < len(targets) and not asked:
                 race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
@@ -188,11 +197,10 @@ async def attempt_all(
             spare = False
             continue
         another = blame(cause, arrival, target, credential, retry_after, now)
-        waits = False
-        if gate is not None:
-            waits = bear(gate, cause, arrival, retry_after, another, keyring.wakes, now) and call.ticket is not None
-            if waits:
-                limited = (*limited, target)
+        queued = False
+        if gate is not None and bear(gate, cause, arrival, retry_after, another, keyring.wakes, now) and waits:
+            queued = True
+            limited = (*limited, target)
         if another:
             tried = (*tried, credential)
             if len(tried) < len(keyring.credentials):
@@ -202,7 +210,7 @@ async def attempt_all(
         if is_deadline(arrival):
             return arrival, target
         if policy.may(cause):
-            if tries < policy.attempts(cause) and not waits:
+            if tries < policy.attempts(cause) and not queued:
                 pause = policy.pause(cause, tries, retry_after)
                 alone = place + 1 >= len(targets) or not able(targets[place + 1 :], now)
                 worth = pause is not None and (alone or pause <= PATIENCE) and fits(pause, call, policy)

@@ -1,23 +1,22 @@
 """Which target has room for a call, and waiting for room where none has."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 from typing import TYPE_CHECKING
 
 from portico.call import Call
 from portico.errors import AtCapacity
-from portico.queueing.waiting import Closed
-from portico.upstream.causes import Cause
+from portico.queueing.terms import ticket_of
+from portico.queueing.waiting import Closed, Ticket
 
 if TYPE_CHECKING:
     from portico.queueing.line import Key
-    from portico.queueing.waiting import Ticket, Waiting
-    from portico.upstream.arrival import Arrival
+    from portico.queueing.waiting import Waiting
+    from portico.upstream.attempt import Elsewhere
     from portico.upstream.gate import Gate
+    from portico.upstream.outgoing import Outgoing
     from portico.upstream.target import Target
 
-Elsewhere = Callable[[str], "Sequence[Target]"]
-"""Told why the targets of a call cannot serve it (a field of `schema.Fallbacks`), returns others that may."""
 Doors = dict[int, tuple[str, float]]
 """What is in the way of targets, by their places: the name of a gate, and when it is worth trying again."""
 
@@ -47,13 +46,18 @@ def enter(
 
 
 async def entered(
-    targets: "Sequence[Target]", place: int, asked: "Sequence[Target]", call: Call, elsewhere: "Elsewhere | None"
+    targets: "Sequence[Target]",
+    place: int,
+    asked: "Sequence[Target]",
+    call: Call,
+    outgoing: "Outgoing",
+    elsewhere: "Elsewhere | None",
 ) -> "tuple[Sequence[Target], int, Elsewhere | None]":
     """Take a place for a call at one of its targets, else at one for calls that these have no room for, or wait.
 
     Returns the targets, the place among them, and what still has others. Raises AtCapacity.
     """
-    ticket: Ticket | None = call.ticket
+    ticket = ticket_of(call, outgoing.body)
     waiting = ticket.waiting if ticket is not None else None
     found, doors = enter(targets, place, asked, waiting)
     if found is None and elsewhere is not None:
@@ -63,7 +67,7 @@ async def entered(
             if there is not None:
                 return more, there, None
     if found is None:
-        found = await wait(targets, doors, call)
+        found = await wait(targets, doors, call, ticket)
     return targets, found, elsewhere
 
 
@@ -76,12 +80,11 @@ def taken_by(gate: "Gate", waiting: "Waiting", now: float) -> tuple[str, float] 
     return None
 
 
-async def wait(targets: "Sequence[Target]", doors: Doors, call: Call) -> int:
+async def wait(targets: "Sequence[Target]", doors: Doors, call: Call, ticket: Ticket | None) -> int:
     """Wait until one of the targets has a place for a call, take it and return which. Raises AtCapacity.
 
     A call whose turn it is at one gate goes through that one alone: at the others are those who came before.
     """
-    ticket: Ticket | None = call.ticket
     if ticket is None:
         raise full(targets, doors)
 
@@ -118,29 +121,3 @@ def full(targets: "Sequence[Target]", doors: Doors) -> AtCapacity:
     names = ", ".join(sorted({targets[at].name for at in doors}))
     wait = max(min(at for _, at in doors.values()) - monotonic(), 0.0)
     return AtCapacity(f"{names}: as many calls are there as there may be for now", retry_after=max(1.0, wait))
-
-
-def bear(
-    gate: "Gate",
-    cause: Cause,
-    arrival: "Arrival",
-    retry_after: float | None,
-    another: bool,
-    wakes: float,
-    now: float,
-) -> bool:
-    """Note at a gate what a failure says of how much its target bears; return whether that was a limit of its provider.
-
-    With `another`, the provider has several keys, and this one was refused: as long as one of them is awake, which is
-    from `wakes` on, nothing is said of the target.
-    """
-    if cause == "rate_limit":
-        if another:
-            if wakes <= now:
-                return False
-            retry_after = wakes - now
-        gate.refused(now, arrival.sent_ns * 1e-9, retry_after)
-        return True
-    if cause == "timeout" or arrival.status in (503, 529):
-        gate.refused(now, arrival.sent_ns * 1e-9, None)
-    return False

@@ -56,6 +56,8 @@ LONGEST: Final = 60.0
 FIRST: Final = 0.25
 """Seconds that a provider is left alone that takes not even one call, and does not say for how long; then doubled."""
 PATIENT: Final = 8.0
+OFTEN: Final = 0.05
+"""Seconds between two times that served calls are counted where nothing is bounded."""
 POLL: Final = 0.02
 """Seconds after which it is worth looking whether another worker has given something back."""
 SECOND: Final = 1_000_000_000
@@ -67,7 +69,7 @@ class Gate:
     `cap` is the most calls at once, 0 for none; with `adaptive` the window counts too.
     """
 
-    __slots__ = ("_at", "_edition", "_slots", "adaptive", "cap", "name", "outer")
+    __slots__ = ("_at", "_edition", "_noted", "_served", "_slots", "adaptive", "cap", "name", "outer")
 
     def __init__(self, name: str, slots: Slots, at: int, outer: "Gate | None" = None) -> None:
         self.name = name
@@ -77,6 +79,8 @@ class Gate:
         self._slots = slots
         self._at = at
         self._edition = 0
+        self._noted = 0.0
+        self._served = 0
 
     def __repr__(self) -> str:
         limit = self.limit
@@ -100,9 +104,11 @@ class Gate:
 
     def take(self, now: float) -> tuple[str, float] | None:
         """Count a call in, and return None; or what is in its way, and when it is worth trying again."""
-        slots, at, words = self._slots, self._at, self._slots.words
+        slots, at, words, outer = self._slots, self._at, self._slots.words, self.outer
+        if not self.cap and outer is None and not (words[at + LIMIT] or words[at + GAP] or words[at + UNTIL]):
+            words[at + OWN + slots.column] += 1  # nothing is to be decided: its provider has never had too much
+            return None
         with slots.locked():
-            outer = self.outer
             if outer is not None and outer.cap and slots.count(outer._at) >= outer.cap:
                 slots.doubt(now)
                 return outer.name, now + POLL
@@ -140,12 +146,16 @@ class Gate:
         if not self.adaptive:
             return
         words, at = self._slots.words, self._at
+        self._served += 1
+        if now < self._noted + OFTEN and not words[at + LIMIT]:
+            return
+        count, self._served, self._noted = self._served, 0, now
         with self._slots.locked():
             passed = max(now - words[at + LAST] / SECOND, 0.0)
             words[at + LAST] = int(now * SECOND)
             if passed > SPAN:
                 words[at + BUSY] = int(now * SECOND)
-            rate = words[at + SERVED] / 1e6 * exp(-passed / SPAN) + 1 / SPAN
+            rate = words[at + SERVED] / 1e6 * exp(-passed / SPAN) + count / SPAN
             words[at + SERVED] = int(rate * 1e6)
             words[at + TURNED_AWAY] = 0
             limit = words[at + LIMIT]

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from time import perf_counter_ns
+from typing import TYPE_CHECKING
 
 from portico.call import Call
 from portico.dialects.usage import read_usage
@@ -19,6 +20,9 @@ from portico.upstream.keyring import Credential
 from portico.upstream.opening import flaw
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Line, Target
+
+if TYPE_CHECKING:
+    from portico.upstream.gate import Gate
 
 LIMITED = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
@@ -137,6 +141,32 @@ def blame(
         health.left()  # it was not asked
     else:
         health.served(now)
+    return False
+
+
+def bear(
+    gate: "Gate",
+    cause: Cause,
+    arrival: Arrival,
+    retry_after: float | None,
+    another: bool,
+    wakes: float,
+    now: float,
+) -> bool:
+    """Note at a gate what a failure says of how much its target bears; return whether that was a limit of its provider.
+
+    With `another`, the provider has several keys, and this one was refused: as long as one of them is awake, which is
+    from `wakes` on, nothing is said of the target.
+    """
+    if cause == "rate_limit":
+        if another:
+            if wakes <= now:
+                return False
+            retry_after = wakes - now
+        gate.refused(now, arrival.sent_ns * 1e-9, retry_after)
+        return True
+    if cause == "timeout" or arrival.status in (503, 529):
+        gate.refused(now, arrival.sent_ns * 1e-9, None)
     return False
 
 
