@@ -26,7 +26,7 @@ from portico.testing.running import RunningPortico, eventually, running_portico
 
 DOCS = machine.ROOT / "docs" / "explanation"
 MASTER = "sk-master-0123456789"
-PATIENCE = 20.0
+PATIENCE = 60.0
 """Seconds after which a call that has no answer has failed."""
 LATE = 0.5
 """Seconds that a target takes that is slow."""
@@ -70,7 +70,7 @@ class Mock:
             reply.read()
 
 
-def configuration(mocks: list[Mock]) -> dict[str, object]:
+def configuration(mocks: list[Mock], drill: Drill) -> dict[str, object]:
     """Return what the gateway is given: three targets under one name."""
     return {
         "server": {"master_key": MASTER},
@@ -79,8 +79,8 @@ def configuration(mocks: list[Mock]) -> dict[str, object]:
             for mock in mocks
         },
         "prices": {f"{mock.name}/m": {"input": 1.0, "output": 2.0} for mock in mocks},
-        # Where all that stand are at their limits, a call waits until the first is not.
-        "retries": {"by": {"429": {"attempts": 4}}},
+        # Where all that stand are at their limits, a call waits for its turn.
+        "queue": {"wait": drill.wait},
         "models": {
             "drill": {
                 "strategy": "power_of_two",
@@ -141,7 +141,7 @@ class Callers:
             raise
         self._idle.append(line)
         if status != 200:
-            return f"status {status}"
+            return f"{status} {json.loads(reply)['error']['code']}"
         if streamed:
             return "served" if reply.rstrip().endswith(b"data: [DONE]") and b'"error"' not in reply else "cut stream"
         return "served" if json.loads(reply)["choices"][0]["finish_reason"] == "stop" else "no whole answer"
@@ -208,7 +208,7 @@ def run(drill: Drill, seed: int, say: Callable[[str], None]) -> drilled.Outcome:
     with (
         tempfile.TemporaryDirectory(prefix="portico-drill-") as name,
         targets(Path(name), drill) as mocks,
-        running_portico(configuration(mocks), arguments=("--workers", "2")) as portico,
+        running_portico(configuration(mocks, drill), arguments=("--workers", "2")) as portico,
     ):
 
         async def both() -> tuple[Callers, float, float]:
@@ -228,7 +228,7 @@ def main(arguments: list[str]) -> int:
     """Run the drill, write plot and figures, and say whether what is promised was kept."""
     parser = argparse.ArgumentParser(prog="make drill", description=__doc__)
     parser.add_argument("--rate", type=float, default=200.0, help="calls a second")
-    parser.add_argument("--limit", type=int, default=110, help="calls a second that each target takes")
+    parser.add_argument("--limit", type=int, default=95, help="calls a second that each target takes")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long each phase lasts")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--into", type=Path, default=DOCS, help="the folder for drill.svg and drill.json")

@@ -1,7 +1,7 @@
 """What an outage drill came to: the share of calls that was served, how soon a target was used again, what it cost."""
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -25,12 +25,16 @@ BIN = 0.25
 
 
 class Drill(msgspec.Struct, frozen=True):
-    """A rate of calls, what each of three targets takes at most (both a second), and what happens when (seconds)."""
+    """A rate of calls, what each of three targets takes at most (both a second), and what happens when (seconds).
+
+    `wait` is how long a call waits at most for room.
+    """
 
     rate: float
     limit: int
     seconds: float
     steps: tuple[tuple[float, str], ...]
+    wait: float = 30.0
 
     def capacity(self, at: float) -> int:
         """Return the calls a second that the targets take at this time."""
@@ -103,15 +107,25 @@ class Outcome(msgspec.Struct, frozen=True):
 
 
 def allowed(drill: Drill, heard: Sequence[Heard]) -> int:
-    """Return how many of the calls there was capacity for, second by second; what waits may use the next second's."""
+    """Return how many of the calls there was capacity for, second by second, first come first served.
+
+    A call that waits may use the capacity of later seconds, for as long as a call waits at most.
+    """
     offered = Counter(int(call.at) for call in heard)
-    total = waiting = 0
-    for second in range(math.ceil(drill.seconds)):
-        wanted = offered[second] + waiting
-        room = min(wanted, min(drill.capacity(second), drill.capacity(second + 0.999)))
-        total += room
-        waiting = min(wanted - room, offered[second])  # nobody waits for longer
-    return total + min(waiting, drill.capacity(drill.seconds))
+    waiting: deque[list[int]] = deque()
+    total = 0
+    for second in range(math.ceil(drill.seconds + drill.wait)):
+        waiting.append([second, offered[second]])
+        room = min(drill.capacity(second), drill.capacity(second + 0.999))
+        while waiting and room:
+            came, count = waiting[0]
+            served = min(count, room) if second - came <= drill.wait else 0
+            total += served
+            room -= served
+            waiting[0][1] -= served
+            if not waiting[0][1] or second - came > drill.wait:
+                waiting.popleft()
+    return total
 
 
 def outcome(drill: Drill, heard: Sequence[Heard], tried: Sequence[Tried], back: float) -> Outcome:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from typing import Any
 
+import msgspec
 import pytest
 from bench.drilled import Drill, Heard, Tried
 
@@ -192,7 +193,16 @@ def test_capacity_is_what_the_targets_that_stand_take() -> None:
 
 def test_what_no_target_has_room_for_is_not_asked_of_the_gateway() -> None:
     crowd = [Heard(12.0 + number / 1000, 0.1, "served") for number in range(100)]
-    assert drilled.allowed(DRILL, crowd) == 40  # 20 in its own second, and 20 that wait for the next
+    assert drilled.allowed(msgspec.structs.replace(DRILL, wait=1.0), crowd) == 40  # its own second, and the next
+    assert drilled.allowed(msgspec.structs.replace(DRILL, wait=2.0), crowd) == 60
+    assert drilled.allowed(DRILL, crowd) == 100
+
+
+def test_who_came_first_has_the_capacity_first() -> None:
+    drill = msgspec.structs.replace(DRILL, wait=1.0)
+    calls = [Heard(12.0 + number // 100, 0.1, "served") for number in range(200)]
+    # Of those of the second second, 20 find room in the third.
+    assert drilled.allowed(drill, calls) == 60
 
 
 @pytest.mark.parametrize(
