@@ -57,7 +57,7 @@ class Snapshot:
         self.policy = Policy(config.retries, config.timeouts.call)
         healths = healths if healths is not None else Healths()
         said = declared(config)
-        self.keys = Keys(said.holders, secret, state.holder)
+        self.keys = Keys(said.holders, secret, state.holder, lambda: state.rebuilt)
         self.bounds = Bounds(said.rules, state)
         self.upstreams, teams = upstreams(config, client, supplies, secret, healths)
         self.terms = queues.terms(config) if queues is not None else None

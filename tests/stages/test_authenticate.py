@@ -7,7 +7,7 @@ import pytest
 
 from portico.config.declared import declared
 from portico.config.schema import Config, Key, Server
-from portico.errors import Forbidden, Unauthenticated
+from portico.errors import Forbidden, StateUnavailable, Unauthenticated
 from portico.rules import Holder
 from portico.stages.authenticate import Keys, authenticate, identify, token_of
 
@@ -127,3 +127,15 @@ def test_a_key_may_be_held_to_some_addresses(peer: str) -> None:
 def test_a_key_is_refused_from_other_addresses(peer: str) -> None:
     with pytest.raises(Forbidden, match="from this address"):
         holder({b"x-api-key": b"sk-office"}, peer=peer)
+
+
+def test_a_key_that_is_not_known_yet_is_told_to_come_again() -> None:
+    complete = False
+    keys = Keys({}, SECRET, lambda _: None, lambda: complete)
+    exchange: Any = SimpleNamespace(peer="10.1.2.3")
+    with pytest.raises(StateUnavailable, match="try again") as told:
+        authenticate(keys.digest(b"sk-stored"), keys, "chat", exchange, 0.0)
+    assert (told.value.status, told.value.retry_after) == (503, 1)
+    complete = True
+    with pytest.raises(Unauthenticated):
+        authenticate(keys.digest(b"sk-stored"), keys, "chat", exchange, 0.0)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import unquote_to_bytes
 
 from portico.config.wildcard import matches
-from portico.errors import Forbidden, Unauthenticated
+from portico.errors import Forbidden, StateUnavailable, Unauthenticated
 from portico.rules import Holder
 from portico.secret import digest
 from portico.wire.exchange import Exchange
@@ -24,8 +24,12 @@ Find = Callable[[bytes], Holder | None]
 class Keys:
     """All keys in force, by their keyed hashes: those of the configuration first, then what `find` knows."""
 
-    def __init__(self, declared: Mapping[str, Holder], secret: bytes, find: Find) -> None:
+    def __init__(
+        self, declared: Mapping[str, Holder], secret: bytes, find: Find, complete: Callable[[], bool] = lambda: True
+    ) -> None:
+        """`complete` says whether `find` knows all that the store does: a new machine has to be told first."""
         self._secret = secret
+        self.complete = complete
         self._find = find
         self._declared = {self.digest(key.encode()): holder for key, holder in declared.items()}
         self._permits: dict[tuple[int, str], tuple[Holder, bool]] = {}
@@ -101,9 +105,14 @@ def identify(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> bytes:
 
 
 def authenticate(hashed: bytes, keys: Keys, operation: str, exchange: Exchange, now: float) -> Holder:
-    """Return who holds a key, or raise Unauthenticated or Forbidden. `now` is in seconds since the epoch."""
+    """Return who holds a key. Raises Unauthenticated, Forbidden, StateUnavailable. `now` is in seconds of the epoch."""
     holder = keys.holder(hashed)
     if holder is None:
+        if not keys.complete():
+            raise StateUnavailable(
+                "this machine does not know all keys yet; they are read from the store: try again in a moment",
+                retry_after=1,
+            )
         raise Unauthenticated("the API key is not one of this gateway's")
     if holder.blocked:
         raise Forbidden(f"the key {holder.name!r} is blocked")
