@@ -53,8 +53,8 @@ class Call(msgspec.Struct, eq=False):
     have (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to. `delivered` is
     set where the caller hung up after it had the last event of its stream. `waits` (`queueing.terms.Waits`) says by
     what it may wait for its turn, None where it may not; `ticket` (`queueing.waiting.Ticket`) is what it waits with,
-    once it does. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they are
-    asked for.
+    once it does. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they
+    are asked for.
     """
 
     route: Route

@@ -48,6 +48,8 @@ if TYPE_CHECKING:
 
 LARGEST: Final = 1024 * 1024
 """Bytes of a request, and of an answer, up to which calls are copied and answers compared."""
+MOST: Final = 4 * LARGEST
+"""Bytes of a copy's answer that are held: a longer one has failed."""
 COPIED: Final = CONVERSATIONS - {"completions"}
 """Operations that are copied: conversations."""
 QUIET: Final = 60.0
@@ -123,6 +125,10 @@ class Shadows:
         if call.end != "served" or call.status >= 400 or copy.reply is None:
             self._under_way[copy.name] -= 1
             return
+        if len(copy.reply) > LARGEST:
+            self._under_way[copy.name] -= 1
+            self._leave_out(copy.name, "large")
+            return
         task = asyncio.get_running_loop().create_task(self._run(copy, call))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -174,6 +180,9 @@ class Shadows:
         if not targets[0].health.admits(perf_counter_ns() * 1e-9):
             self._leave_out(copy.name, "resting")
             return None
+        if not spare(targets[0]):
+            self._leave_out(copy.name, "full")
+            return None
         return targets[0]
 
     def _call(self, copy: Copy, call: Call) -> Call:
@@ -224,7 +233,8 @@ class Shadows:
         body, asked = first.body, first.asked
         if own.operation.name == "responses" and asked is not None and asked.members is not None:
             body, asked = overlaid(own.operation, asked, {}, {"store": NOT})
-        outgoing = Outgoing(own.operation, first.headers, first.query, body, asked, first.limit, first.lines)
+        limit = min(first.limit, MOST)
+        outgoing = Outgoing(own.operation, first.headers, first.query, body, asked, limit, first.lines)
         outgoing.stream, outgoing.asks_usage, outgoing.strict = first.stream, first.asks_usage, first.strict
         outgoing.call_id, outgoing.model = own.id, own.model or ""
         return outgoing
@@ -294,6 +304,17 @@ class Kept:
     def body(self) -> bytes:
         """All that was kept."""
         return b"".join(self._pieces)
+
+
+def spare(target: Target) -> bool:
+    """Return whether a target has room to spare: copies take at most half of what bounds its callers."""
+    gate = target.gate
+    while gate is not None:
+        limit = gate.limit
+        if limit is not None and 2 * (gate.under_way + 1) > limit:
+            return False
+        gate = gate.outer
+    return True
 
 
 def payer(team: str | None, config: schema.Config, caller: Holder | None) -> Holder:

@@ -240,3 +240,29 @@ async def test_embeddings_and_what_names_stored_answers_are_not_copied(portico, 
         await running.call("/v1/embeddings", {"model": "smart", "input": "Hello"})
         await over(running)
     assert other.ledger.totals.calls == 0
+
+
+async def test_copies_take_at_most_half_of_what_bounds_their_target(portico, mock, other, monkeypatch):
+    other.script("fault=stall&at=0", times=9)
+    async with portico(config(mock, other, second={"max_concurrency": 5})) as running:
+        events = noted(running, monkeypatch)
+        gate = running.gateway.snapshot.upstreams["two"].target("m", running.gateway.snapshot.config.timeouts).gate
+        for _ in range(5):
+            assert (await running.call("/v1/chat/completions", chat("smart")))[0] == 200
+            while len(running.gateway._shadows._tasks) > gate.under_way:
+                await asyncio.sleep(0)  # a copy comes to its place, or is left out
+        assert gate.under_way == 2
+    assert sum(int(event.about["full"]) for event in events) == 3
+
+
+async def test_a_call_with_an_answer_that_is_too_long_is_not_copied(portico, mock, other, monkeypatch):
+    monkeypatch.setattr("portico.shadow.LARGEST", 1000)
+    async with portico(config(mock, other)) as running:
+        events = noted(running, monkeypatch)
+        for tokens in (1, 500):
+            message = [{"role": "user", "content": f"[mock tokens={tokens}]"}]
+            await running.call("/v1/chat/completions", chat("smart", messages=message))
+            await over(running)
+        assert not sum(running.gateway._shadows._under_way.values())
+    assert [event.about for event in events] == [{"model": "smart", "large": 1}]
+    assert other.ledger.totals.calls == 1
