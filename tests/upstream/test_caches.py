@@ -127,3 +127,10 @@ def test_a_target_that_does_not_keep_what_it_should_is_counted_on_less_and_wins_
     tokens = caches.expected(TURN)[1]
     assert tokens is not None
     assert tokens[half("openai/m")] > 4_900
+
+
+def test_the_documentation_says_for_how_long_each_provider_is_counted_on() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "route-calls.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| `")]
+    for name, cache in PROMPT_CACHES.items():
+        assert any(f"`{name}`" in row and f"{cache.seconds:.0f}" in row for row in rows), name

@@ -1,37 +1,38 @@
 """Which conversation a call belongs to: a fingerprint of what does not change in it from turn to turn.
 
-A conversation's requests begin alike: instructions and tools, then what was said up to the first answer. Of each part
-the length, the start and the end are hashed, found by marks and without decoding anything; a caller that names its
-conversation spares it that.
-Where a mark misleads, as in messages whose role stands behind their content, the first turn counts as another
-conversation and those after it as one.
+A conversation's requests begin alike: with instructions and tools, and with its first question. Of each part the
+length, the start and the end are hashed. The question is found by marks, and only it is decoded, for where it ends; a
+caller that names its conversation spares it that.
 """
 
-from typing import Final, NamedTuple
+import re
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
 from portico.hashing import blake2b
 from portico.plan.facts import BYTES_PER_TOKEN, Facts, Members
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SMALLEST: Final = 1024 * BYTES_PER_TOKEN
 """Bytes of a request below which no provider caches its prompt."""
-WINDOW: Final = 4096
-"""Bytes of the first question, and of what follows it, that are looked at."""
+WINDOW: Final = 8192
+"""Bytes of the first question that are looked at."""
 FARTHEST: Final = 256 * 1024
-"""Bytes in which the first question is looked for."""
+"""Bytes in which it is looked for."""
 HEAD: Final = 2048
 TAIL: Final = 256
 """Bytes at the start and at the end of each part that are hashed, and how long it is."""
 _STEMS: Final = (
     "instructions", "system", "systemInstruction", "system_instruction", "tools", "functions", "toolConfig",
 )  # fmt: skip
+_TALKS: Final = ("messages", "contents", "input")
 _ASKS: Final = b'"user"'
-_ANSWERS: Final = (
-    ("messages", (b'"assistant"',)),
-    ("contents", (b'"model"',)),
-    ("input", (b'"assistant"', b'"function_call"', b'"reasoning"')),
-)
+_INSTRUCTS: Final = (b'"system"', b'"developer"')
+_ROLE_FIRST: Final = re.compile(rb'\s*\[\s*\{\s*"(?:role|type)"')
 
 
 class Conversation(NamedTuple):
@@ -66,17 +67,14 @@ def conversation_of(facts: Facts, secret: bytes) -> Conversation | None:
             whole = memoryview(raw)
             size += len(whole)
             hashed.update(_part(name, whole))
-    for name, answers in _ANSWERS:
+    for name in _TALKS:
         raw = members.get(name)
         if raw is not None:
-            before, said = _asked(memoryview(raw))
-            end = min((place for place in map(said.find, answers) if place > 0), default=0)
-            if end:
-                said = _whole(said[: max(said.rfind(b"{", 0, end), 0)])
+            before, question = _asked(memoryview(raw))
             size += len(before)
             hashed.update(_part(name, before))
             stem = hashed.digest()
-            hashed.update(_part(name, said))
+            hashed.update(_part(name, question))
             if facts.user:
                 hashed.update(b"\0" + facts.user.encode("utf-8", "surrogatepass"))
             tokens = size // BYTES_PER_TOKEN
@@ -90,15 +88,34 @@ def _part(name: str, whole: bytes | memoryview) -> bytes:
 
 
 def _asked(said: memoryview) -> tuple[bytes, bytes]:
-    """Return what stands before the first question, and the question with what is looked at behind it."""
+    """Return what stands before the first question, and the question, or as much of it as is looked at."""
     start = bytes(said[:WINDOW])
     place = start.find(_ASKS)
     if place < 0 and len(said) > WINDOW:
         start = bytes(said[:FARTHEST])
         place = start.find(_ASKS, WINDOW - len(_ASKS))
-    begin = max(start.rfind(b"{", 0, place), 0) if place > 0 else 0
-    asked = bytes(said[begin : begin + WINDOW])
-    return _whole(start[:begin]), asked if len(said) > begin + WINDOW else _whole(asked)
+    if place < 0:
+        return b"", _whole(start[:WINDOW])
+    if _ROLE_FIRST.match(start) is None:
+        # Who speaks stands behind what is said: the question ends there.
+        instructed = max(start.rfind(mark, 0, place) for mark in _INSTRUCTS)
+        begin = start.find(b"}", instructed) + 1 if instructed > 0 else 0
+        return _whole(start[:begin]), start[begin : start.find(b"}", place) + 1]
+    begin = max(start.rfind(b"{", 0, place), 0)
+    text = bytes(said[begin : begin + WINDOW]).decode("utf-8", "replace")
+    try:
+        end = _scanner()(text, 0)[1]
+    except (ValueError, RecursionError):
+        end = len(text)  # it is longer than what is looked at
+    return _whole(start[:begin]), text[:end].encode()
+
+
+@cache
+def _scanner() -> "Callable[[str, int], tuple[Any, int]]":
+    """Return what decodes one value and says where it ended: not loaded before a conversation is asked for."""
+    from json.decoder import JSONDecoder
+
+    return JSONDecoder().raw_decode
 
 
 def _whole(said: bytes) -> bytes:
