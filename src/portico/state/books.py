@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Admission, Allowance, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
@@ -34,21 +36,18 @@ NOTHING: Spent = (0,) * 9
 _KNOWN = 8_192
 
 
-class Hold:
+class Hold(msgspec.Struct, eq=False):
     """What a permit reserved, where, and in which windows. `more` is what extensions reserved elsewhere or later."""
 
-    __slots__ = ("about", "asks", "at", "ended", "id", "keys", "more", "plan", "room")
-
-    def __init__(self, plan: Plan, asks: Asks, keys: list[int], room: list[int], at: Moment) -> None:
-        self.plan = plan
-        self.asks = asks
-        self.keys = keys
-        self.room = room
-        self.at = at
-        self.more: list[tuple[Plan, Asks, list[int]]] | None = None
-        self.ended = False
-        self.id = b""
-        self.about = b""
+    plan: Plan
+    asks: Asks
+    keys: list[int]
+    room: list[int]
+    at: Moment
+    id: bytes = b""
+    about: bytes = b""
+    more: list[tuple[Plan, Asks, list[int]]] | None = None
+    ended: bool = False
 
     def reserved(self) -> int | None:
         """Return the cost that is reserved where the call was admitted, extensions and all."""
@@ -218,6 +217,8 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mom
     """Put true usage in the place of what a hold reserved."""
     if hold.more is not None:
         return _settle_all(rows, fetch, hold, now, at)
+    if not hold.plan.rows:
+        return QUIET
     wanted, keys = hold.asks, hold.keys
     over = exceeds(now, wanted)
     passed: list[Passed] | None = None

@@ -45,6 +45,9 @@ _SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
 _encode = msgspec.msgpack.Encoder().encode
 
+UNCOUNTED = asks(Bound(0, 0, 0))
+"""What a call reserves that no rule counts."""
+
 
 Slots = list[tuple[bytes, list[bytes]]]
 
@@ -218,7 +221,7 @@ class Ledger:
     def prepare(self, admission: Admission) -> Asked:
         """Do for an admission what can be done before the lock is held."""
         plan = self._planner.plan(admission.scopes)
-        wanted = asks(admission.bound)
+        wanted = asks(admission.bound) if plan.rows else UNCOUNTED
         at = admission.at
         bound = _within_reason(admission.bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
@@ -506,9 +509,7 @@ def permit(asked: Asked, booked: Admitted) -> Permit:
     """Return the permit of a call that was admitted."""
     admission, plan, wanted, _ = asked
     name, keys, room = booked
-    hold = books.Hold(plan, wanted, keys, room, admission.at)
-    hold.id = name
-    hold.about = admission.about
+    hold = books.Hold(plan, wanted, keys, room, admission.at, name, admission.about)
     return Permit(admission.call_id, admission.scopes, admission.bound, hold)
 
 
