@@ -64,6 +64,7 @@ class Queues:
         """Let what is given back be known to those who wait for it."""
         if self.gates is not None and self.waiting is not None:
             self.gates.slots.freed = self.waiting.open
+            self.waiting.share(self.gates.slots)
 
 
 def asks_to_wait(config: Config) -> bool:

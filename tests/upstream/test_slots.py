@@ -76,6 +76,23 @@ def test_a_table_of_another_boot_begins_anew(tmp_path: Path) -> None:
     two.close()
 
 
+def test_workers_know_what_the_calls_of_others_wait_for(tmp_path: Path) -> None:
+    one, two = Slots(tmp_path / "slots"), Slots(tmp_path / "slots")
+    assert not one.others_wait()
+    one.line(("team:core", "rule"), 1)
+    assert two.others_wait(("team:core", "rule"))
+    assert two.others_wait()
+    assert not one.others_wait(("team:core", "rule"))
+    assert not two.others_wait("one/model")
+    one.line(("team:core", "rule"), -1)
+    assert not two.others_wait(("team:core", "rule"))
+    one.line("one/model", 1)
+    one.close()
+    assert not two.others_wait()
+    assert not two.others_wait("one/model")
+    two.close()
+
+
 def test_names_that_hash_alike_have_rows_of_their_own() -> None:
     slots = Slots()
     rows = {slots.row(f"name-{number}") for number in range(1000)}

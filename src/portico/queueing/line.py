@@ -22,8 +22,8 @@ FORGET: Final = 64
 class Waiter:
     """A call that waits. Times are seconds of one clock; `size` is bytes that are held for it, `cost` what it takes.
 
-    `number` is in the order of arrival, and stays when it changes lines. `trying` is the line whose turn it has.
-    `error` is what it is told if nothing comes of it.
+    `number` is in the order of arrival, and stays when it changes lines or has to wait once more. `trying` is the line
+    whose turn it has. `error` is what it is told if nothing comes of it.
     """
 
     __slots__ = (
@@ -65,6 +65,9 @@ class Waiter:
 
     def __repr__(self) -> str:
         return f"<Waiter {self.number} of {self.flow}>"
+
+    def __lt__(self, other: "Waiter") -> bool:
+        return False  # several parts of one call have one number
 
 
 class Flow:

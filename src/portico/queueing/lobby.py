@@ -9,7 +9,7 @@ The room is bounded, by calls and by bytes. Where it is full, the flow that has 
 its calls of the least priority the one whose deadline is the nearest.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
@@ -48,6 +48,8 @@ class Lobby:
         self.room = size
         self.lines: dict[Key, Line] = {}
         self.held = 0
+        self.told: Callable[[Key, int], None] | None = None
+        """Told that a line has begun (1), or that it is no more (-1)."""
         self._waiters: set[Waiter] = set()
         self._crowds: dict[str, Crowd] = {}
         self._wakes: list[tuple[float, int, Key]] = []
@@ -69,8 +71,9 @@ class Lobby:
 
         Its position is what is served before it in the line where that is the least, and one.
         """
-        self._numbers += 1
-        waiter.number = self._numbers
+        if not waiter.number:
+            self._numbers += 1
+            waiter.number = self._numbers
         if all(at >= waiter.deadline for _, at in doors):
             return [waiter]
         self._waiters.add(waiter)
@@ -115,8 +118,8 @@ class Lobby:
             found.append((waiter, key))
         return found
 
-    def granted(self, waiter: Waiter, now: float) -> None:
-        """Let a call go that got through: the next one of its line tries at once."""
+    def granted(self, waiter: Waiter, now: float, pause: float = 0.0) -> None:
+        """Let a call go that got through: the next one of its line tries after a pause, for others to try too."""
         line = self.lines.get(waiter.trying)
         if line is not None:
             if line.grants:
@@ -125,8 +128,8 @@ class Lobby:
             line.granted_at = now
             line.grants += 1
             line.granted(waiter)
-            line.at = now
-        self.leave(waiter, now)
+            line.at = now + pause
+        self.leave(waiter, now + pause)
 
     def again(self, waiter: Waiter, doors: Sequence[Door], now: float) -> None:
         """Keep a call waiting that was refused once more: where it is refused now, and with its place among its own."""
@@ -175,13 +178,13 @@ class Lobby:
             self._wake(each)
         waiter.keys = []
 
-    def open(self, key: Key, now: float) -> bool:
-        """Note that something was given back; return whether somebody waits for it."""
+    def open(self, key: Key, at: float) -> bool:
+        """Note that something was given back, to be tried for from then on; return whether somebody waits for it."""
         line = self.lines.get(key)
         if line is None:
             return False
-        if line.at > now:
-            line.at = now
+        if line.at > at:
+            line.at = at
             self._wake(key)
         return True
 
@@ -227,6 +230,8 @@ class Lobby:
             line = self.lines.get(key)
             if line is None:
                 line = self.lines[key] = Line(at)
+                if self.told is not None:
+                    self.told(key, 1)
             line.join(waiter)
             waiter.keys.append(key)
             self._wake(key)
@@ -236,6 +241,8 @@ class Lobby:
         line.leave(waiter)
         if not line:
             del self.lines[key]
+            if self.told is not None:
+                self.told(key, -1)
 
     def _wake(self, key: Key | None) -> None:
         line = self.lines.get(key)

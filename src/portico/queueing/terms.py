@@ -86,7 +86,7 @@ class Waits(NamedTuple):
     @property
     def busy(self) -> bool:
         """Whether anybody waits for anything: who comes now may have to wait behind."""
-        return bool(self.terms.waiting.lobby.lines)
+        return self.terms.waiting.anybody
 
 
 def ticket_of(call: Call, body: object) -> Ticket | None:

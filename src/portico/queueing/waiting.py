@@ -5,9 +5,10 @@ done on its behalf, so that a caller who hangs up leaves nothing behind.
 """
 
 import asyncio
+import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, Protocol, TypeVar
 
 from portico.errors import PorticoError, ShuttingDown
 from portico.queueing.line import Key, Waiter
@@ -16,10 +17,26 @@ from portico.queueing.lobby import Door, Lobby
 T = TypeVar("T")
 K = TypeVar("K", bound=Key)
 
+SHARED: Final = 0.005
+"""Seconds between two tries for what several workers wait for, about; each tries at random, so that none is ahead."""
+SOON: Final = 0.1
+"""What is to be tried for in so many seconds is tried for again and again."""
+MANY: Final = 8
+"""Lines beyond which each is tried for less often, so that all together cost what so many do."""
 FINEST: Final = 0.002
 """Seconds between two looks at the lines."""
 LAST: Final = 0.9
 """The part of the time to drain in which calls may still wait: those who are served last need some of it."""
+
+
+class Neighbours(Protocol):
+    """What workers tell each other of what their calls wait for."""
+
+    def line(self, key: object, change: int) -> None:
+        """Tell that a line has begun here (1), or that it is no more (-1)."""
+
+    def others_wait(self, key: object = None) -> bool:
+        """Return whether calls of another worker wait for something; None for anything at all."""
 
 
 class Closed:
@@ -50,7 +67,7 @@ class Ticket:
     in all, and its place when it first came; None where it never had to wait.
     """
 
-    __slots__ = ("flow", "position", "priority", "queued_ns", "size", "until", "waiting", "weight")
+    __slots__ = ("flow", "number", "position", "priority", "queued_ns", "size", "until", "waiting", "weight")
 
     def __init__(
         self, waiting: "Waiting", flow: str, until: float, *, weight: float = 1.0, priority: int = 0, size: int = 0
@@ -61,6 +78,7 @@ class Ticket:
         self.weight = weight
         self.priority = priority
         self.size = size
+        self.number = 0
         self.queued_ns = 0
         self.position: int | None = None
 
@@ -69,8 +87,7 @@ class Ticket:
 
     def busy(self, keys: Iterable[K]) -> K | None:
         """Return which of these others wait for already, None for none."""
-        lines = self.waiting.lobby.lines
-        return next((key for key in keys if key in lines), None) if lines else None
+        return next((key for key in keys if self.waiting.busy(key)), None)
 
     async def wait(self, closed: Closed, attempt: Try[T]) -> T:
         """Wait until an attempt gets through, and return what it got.
@@ -97,11 +114,17 @@ class Waiting:
     """Who waits in this worker. It outlives configurations: `calls` and `size` are those of the last one."""
 
     def __init__(
-        self, calls: int = 1000, size: int = 256 * 1024 * 1024, clock: Callable[[], float] = time.monotonic
+        self,
+        calls: int = 1000,
+        size: int = 256 * 1024 * 1024,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
     ) -> None:
         self.lobby = Lobby(calls, size)
         self.clock = clock
         self.served = self.shed = self.expired = 0
+        self._draw = draw
+        self._neighbours: Neighbours | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._leaves: float | None = None
@@ -109,9 +132,26 @@ class Waiting:
     def __repr__(self) -> str:
         return f"<Waiting {self.lobby!r}, {self.served} served, {self.shed} shed, {self.expired} too late>"
 
+    def share(self, slots: Neighbours) -> None:
+        """Let other workers know what is waited for here, and wait with them for what they wait for."""
+        self.lobby.told = slots.line
+        self._neighbours = slots
+
+    @property
+    def anybody(self) -> bool:
+        """Whether somebody waits for anything, in any worker."""
+        return bool(self.lobby.lines) or (self._neighbours is not None and self._neighbours.others_wait())
+
     def busy(self, key: Key) -> bool:
-        """Return whether somebody waits for this: who comes now has to wait behind."""
-        return key in self.lobby.lines
+        """Return whether somebody waits for this, in any worker: who comes now has to wait behind."""
+        return key in self.lobby.lines or self._contested(key)
+
+    def _contested(self, key: Key) -> bool:
+        return self._neighbours is not None and self._neighbours.others_wait(key)
+
+    def _pause(self, key: Key) -> float:
+        """Return how long a line stands back before it tries again, so that those of other workers get their share."""
+        return self._draw() * SHARED if self._contested(key) else 0.0
 
     def resize(self, calls: int, size: int) -> None:
         """Bound the room anew, and let everybody try again by what is in force now; nobody is sent away for it."""
@@ -121,7 +161,7 @@ class Waiting:
 
     def open(self, key: Key) -> None:
         """Note that something was given back."""
-        if self.lobby.lines and self.lobby.open(key, self.clock()):
+        if self.lobby.lines and self.lobby.open(key, self.clock() + self._pause(key)):
             self._look_soon()
 
     def open_rows(self, rows: Sequence[str]) -> None:
@@ -151,7 +191,9 @@ class Waiting:
             size=ticket.size,
         )
         waiter.turn = loop.create_future()
-        shed = self.lobby.join(waiter, closed.doors, self.clock())
+        waiter.number = ticket.number
+        shed = self.lobby.join(waiter, self._doors(closed.doors), self.clock())
+        ticket.number = waiter.number
         if ticket.position is None:
             ticket.position = waiter.position or None
         try:
@@ -170,16 +212,28 @@ class Waiting:
                 now = self.clock()
                 if not isinstance(result, Closed):
                     self.served += 1
-                    self.lobby.granted(waiter, now)
+                    self.lobby.granted(waiter, now, self._pause(key))
                     return result
                 waiter.error, waiter.cost = result.error, result.cost
-                self.lobby.again(waiter, result.doors, now)
+                self.lobby.again(waiter, self._doors(result.doors), now)
                 self._look_soon()
         finally:
             self.lobby.leave(waiter, self.clock())
             if waiter.turn.done() and not waiter.turn.cancelled():
                 waiter.turn.exception()  # it is told, or its caller has left
             self._look_soon()
+
+    def _doors(self, doors: Sequence[Door]) -> list[Door]:
+        """Return when each is to be tried again: what other workers wait for sooner, and later where lines are many."""
+        now = self.clock()
+        crowd = max(1.0, len(self.lobby.lines) / MANY)
+        found: list[Door] = []
+        for key, at in doors:
+            wait = at - now
+            if wait <= SOON:
+                wait = ((0.5 + self._draw()) * SHARED if self._contested(key) else wait) * crowd
+            found.append((key, now + wait))
+        return found
 
     def _look_soon(self) -> None:
         """See that the lines are looked at when there is something to be done."""

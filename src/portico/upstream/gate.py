@@ -105,8 +105,12 @@ class Gate:
     def take(self, now: float) -> tuple[str, float] | None:
         """Count a call in, and return None; or what is in its way, and when it is worth trying again."""
         slots, at, words, outer = self._slots, self._at, self._slots.words, self.outer
-        if not self.cap and outer is None and not (words[at + LIMIT] or words[at + GAP] or words[at + UNTIL]):
-            words[at + OWN + slots.column] += 1  # nothing is to be decided: its provider has never had too much
+        free = not self.cap and (outer is None or not outer.cap)
+        if free and not (words[at + LIMIT] or words[at + GAP] or words[at + UNTIL]):
+            # Nothing is to be decided: its provider has never had too much.
+            words[at + OWN + slots.column] += 1
+            if outer is not None:
+                words[outer._at + OWN + slots.column] += 1
             return None
         with slots.locked():
             if outer is not None and outer.cap and slots.count(outer._at) >= outer.cap:
@@ -258,19 +262,16 @@ class Gating:
         most = said.max_concurrency or 0
         if not (cap or most or adaptive):
             return None
-        outer = None
-        if most:
-            outer = self._gates.gate(provider)
-            if outer is None:
-                raise Overloaded(f"too many names of models are bounded to count the calls to {provider!r}")
+        # The provider is counted whether it is bounded or not: what is given back later has been taken then.
+        outer = self._gates.gate(provider)
+        if outer is not None:
             outer.bind(most, False, self._edition)
             if not model:
-                return outer
+                return outer if most else None
         found = self._gates.gate(f"{name} {whose}" if whose else name, outer, bounded=bool(cap or most))
-        if found is None:
+        if found is None or outer is None:
             if cap or most:
                 raise Overloaded(f"too many names of models are bounded to count the calls to {name!r}")
             return None
-        found.outer = outer
         found.bind(cap, adaptive, self._edition)
         return found

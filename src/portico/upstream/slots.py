@@ -3,7 +3,8 @@
 Each row is a name's hash, a few words of its own, and a column for each worker: how many calls it has there. Only its
 worker writes a column. What is decided on the sum of a row is decided under the file's lock, so that a bound holds
 exactly over all workers. A column is its process's by a lock that goes with it, however it ends; the column of one that
-died is emptied by whoever finds it. Without a path, the table is in this process alone.
+died is emptied by whoever finds it. Beside that, workers tell each other for what their calls wait. Without a path,
+the table is in this process alone.
 """
 
 import contextlib
@@ -18,13 +19,17 @@ from typing import Final
 from portico.upstream.shared import hashed
 
 ROWS: Final = 1024
-COLUMNS: Final = 256
+COLUMNS: Final = 128
 OWN: Final = 11
 """Words of a row before its columns."""
 WORDS: Final = OWN + COLUMNS
 SWEEP: Final = 1.0
 """Seconds between two looks for workers that died."""
+BUCKETS: Final = 512
+"""Of what is waited for, by a hash: that two things share one makes workers a little more polite than they need be."""
 _HEAD: Final = 8
+_ROWS: Final = _HEAD + COLUMNS + BUCKETS * COLUMNS
+"""Where the rows begin: behind the lines that each worker has, in all and by what is waited for."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -32,7 +37,7 @@ class Slots:
     """The table. Words are signed and of 64 bits; the first of a row is its name."""
 
     def __init__(self, path: Path | None = None) -> None:
-        size = (_HEAD + ROWS * WORDS) * 8
+        size = (_ROWS + ROWS * WORDS) * 8
         self._path = path
         self._file = self._column_file = -1
         self._map: mmap.mmap | bytearray
@@ -79,7 +84,7 @@ class Slots:
         key = hashed(name) >> 1 or 1  # 63 bits: words have a sign
         with self.locked():
             for step in range(ROWS):
-                at = _HEAD + ((key + step) % ROWS) * WORDS
+                at = _ROWS + ((key + step) % ROWS) * WORDS
                 if words[at] == key:
                     return at
                 if not words[at]:
@@ -95,6 +100,17 @@ class Slots:
         """Return how many calls are under way by a row, of all workers."""
         start = at + OWN
         return sum(self.words[start : start + self.words[1]])
+
+    def line(self, key: object, change: int) -> None:
+        """Tell the others that a line for something has begun here (1), or that there is none any more (-1)."""
+        self.words[_bucket(key) + self.column] += change
+        self.words[_HEAD + self.column] += change
+
+    def others_wait(self, key: object = None) -> bool:
+        """Return whether calls of another worker wait for something; None for anything at all."""
+        start = _HEAD if key is None else _bucket(key)
+        words = self.words
+        return sum(words[start : start + words[1]]) != words[start + self.column]
 
     def doubt(self, now: float) -> None:
         """See whether those who died hold what is missing; each second at most."""
@@ -129,9 +145,10 @@ class Slots:
         words = self.words
         if words[0] != boot:
             # The clock that times are of has begun anew with the machine, and nobody of before lives.
-            for at in range(_HEAD, len(words), WORDS):
+            for at in range(_ROWS, len(words), WORDS):
                 if words[at]:
                     words[at : at + WORDS] = memoryview(bytes(WORDS * 8)).cast("q")
+            words[_HEAD:_ROWS] = memoryview(bytes((_ROWS - _HEAD) * 8)).cast("q")
             words[0], words[1], words[2] = boot, 1, 0
         self._used = words[2]
 
@@ -148,7 +165,9 @@ class Slots:
 
     def _empty(self, column: int) -> None:
         words = self.words
-        for at in range(_HEAD, len(words), WORDS):
+        for at in range(_HEAD + column, _ROWS, COLUMNS):
+            words[at] = 0
+        for at in range(_ROWS, len(words), WORDS):
             if words[at]:
                 words[at + OWN + column] = 0
 
@@ -161,3 +180,7 @@ def _lock(path: Path, column: int) -> int | None:
         os.close(descriptor)
         return None
     return descriptor
+
+
+def _bucket(key: object) -> int:
+    return _HEAD + COLUMNS + hashed(repr(key)) % BUCKETS * COLUMNS
