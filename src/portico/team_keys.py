@@ -56,7 +56,7 @@ class TeamKeys:
         A provider for which its keys cannot be used is closed to it: its calls do not go out in others' name.
         """
         keys = self._keys[team]
-        declared = {name: _with(self._declared[name], own) for name, own in keys.items()}
+        declared = {name: with_own(self._declared[name], own) for name, own in keys.items()}
         part = self._healths.part(team, NAMES, TEAMS)
         part.declare(self._breaker, declared)
         return {
@@ -65,7 +65,8 @@ class TeamKeys:
         }
 
 
-def _with(provider: Provider, keys: Sequence[StoredKey]) -> Provider:
+def with_own(provider: Provider, keys: Sequence[StoredKey]) -> Provider:
+    """Return a provider with these keys and no others."""
     return msgspec.structs.replace(provider, api_key=None, api_keys=tuple(key.secret for key in keys if key.secret))
 
 

@@ -201,7 +201,7 @@ def test_requests_to_objects_that_are_there_are_answered_as_it_says(
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("route", THERE, ids=lambda route: route.name)
 def test_many_requests_to_objects_that_are_there_are(api_document: Any, house: House, route: Route) -> None:
-    on_what_is_there(api_document, house, route, settings(QUIET, max_examples=150))
+    on_what_is_there(api_document, house, route, settings(QUIET, max_examples=40))
 
 
 @pytest.mark.prove

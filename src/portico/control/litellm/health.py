@@ -5,16 +5,17 @@ fails again and again rests, and so does a key that a provider refuses; workers 
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from portico.config.schema import Provider
 from portico.config.wildcard import matches
 from portico.control.admin import Look
 from portico.control.litellm.fields import Plain
 from portico.control.litellm.said import named_key
 from portico.control.supplies import stored_keys
 from portico.errors import ConfigError, NotFound
-from portico.state.supplies import shared_of, with_stored
+from portico.state.supplies import StoredKey, shared_of, with_stored
 from portico.types import NANO
 
 
@@ -98,40 +99,59 @@ def _deployments(look: Look) -> Iterator[Deployment]:
 
 
 class _Resting:
-    """What rests, as the workers tell each other: nothing that a worker has not tried is said to."""
+    """What rests, as the workers tell each other: nothing that a worker has not tried is said to.
+
+    To a key of a team that has keys of its own at a provider, it is said of these.
+    """
 
     def __init__(self, look: Look) -> None:
         # The catalog, and how keys are sent, are read by those who ask.
-        from portico.providers.resolve import resolve
+        from portico.team_keys import NAMES, TEAMS, with_own
         from portico.upstream.health import Healths
         from portico.upstream.shared import SharedRests
 
-        config, rests = look.admin.config, look.admin.rests
+        config, rests, team = look.admin.config, look.admin.rests, look.actor.team
         stored = stored_keys(look.db, look.admin.sealer)
-        providers = {name: with_stored(one, shared_of(name, stored)) for name, one in config.providers.items()}
-        shared = SharedRests(rests) if rests is not None and rests.exists() else None
-        self._healths = Healths(shared=shared)
-        self._healths.declare(config.breaker, providers)
+        shared = {name: shared_of(name, stored) for name in config.providers}
+        providers = {name: with_stored(one, shared[name]) for name, one in config.providers.items()}
+        told = SharedRests(rests) if rests is not None and rests.exists() else None
+        everybody = Healths(shared=told)
+        everybody.declare(config.breaker, providers)
+        theirs = {name: [key for key in stored if key.team == team and key.provider == name] for name in providers}
+        theirs = {name: keys for name, keys in theirs.items() if keys and team is not None}
+        own = {name: with_own(config.providers[name], keys) for name, keys in theirs.items()}
+        part = everybody.part(team or "", NAMES, TEAMS)
+        part.declare(config.breaker, own)
+        self._healths = {name: part if name in own else everybody for name in providers}
         self._bases: dict[str, str] = {}
         self._dead: dict[str, str] = {}
-        for name, declared in providers.items():
-            try:
-                found = resolve(name, declared, os.environ)
-            except ConfigError:
-                self._dead[name] = "its provider cannot be used as it is configured"
-                continue
-            self._bases[name] = f"{found.base.scheme}://{found.base.authority}{found.base.path}"
-            ids = [f"{name}#{key.id}" for key in shared_of(name, stored)]
-            keys = self._healths.keyring(name, found.credentials, ids).credentials
-            if all(key.rests_until > self._healths.clock() for key in keys):
-                self._dead[name] = "every key for its provider rests: it was refused, or its limit is used up"
+        for name, declared in (providers | own).items():
+            if declared.team_keys == "required" and name not in own and look.actor.level != "all":
+                self._dead[name] = "its provider takes keys of teams alone, and there is none of this team"
+            self._look_at(name, declared, theirs.get(name, shared[name]))
+
+    def _look_at(self, name: str, declared: Provider, stored: Sequence[StoredKey]) -> None:
+        from portico.providers.resolve import resolve
+
+        try:
+            found = resolve(name, declared, os.environ)
+        except ConfigError:
+            self._dead[name] = "its provider cannot be used as it is configured"
+            return
+        self._bases[name] = f"{found.base.scheme}://{found.base.authority}{found.base.path}"
+        healths = self._healths[name]
+        keys = healths.keyring(name, found.credentials, [f"{name}#{key.id}" for key in stored]).credentials
+        if all(key.rests_until > healths.clock() for key in keys):
+            self._dead[name] = "every key for its provider rests: it was refused, or its limit is used up"
 
     def __call__(self, target: str) -> str | None:
         """Return why a target rests, None where it does not."""
-        health = self._healths(target)
+        name = target.partition("/")[0]
+        healths = self._healths[name]
+        health = healths(target)
         if health.resting:
-            return f"it rests for {max(0.0, health.until - self._healths.clock()):.0f} s more: calls to it failed"
-        return self._dead.get(target.partition("/")[0])
+            return f"it rests for {max(0.0, health.until - healths.clock()):.0f} s more: calls to it failed"
+        return self._dead.get(name)
 
     def base(self, target: str) -> str | None:
         """Return where a target is, without a query."""
