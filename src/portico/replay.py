@@ -85,7 +85,8 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
 
     `compared_with` is `records`, what happened, or `configuration`, what another one would have done. `left_out` are
     calls that were not planned, by the reason. `unknown_targets` were asked by no recorded call: how fast or reliable
-    they are, nobody knows. `unseen` is what rules ask that no record tells: such rules count as if it were not there.
+    they are, nobody knows. `unseen` is what rules ask that no record tells, which count as if it were not there, and
+    `traits` where a scorer is asked of calls whose records have none.
     """
 
     calls: int
@@ -192,7 +193,7 @@ def replay(
         return sums.report(
             "records" if base is None else "configuration",
             sorted(planner.asked - evidence.targets),
-            unseen(config),
+            unseen(config, told),
         )
 
 
@@ -237,6 +238,7 @@ def facts_of(record: Record) -> Facts:
     facts.key, facts.team, facts.org = record.key or "", record.team or "", record.org or ""
     facts.user, facts.customer = record.user or "", record.customer or ""
     facts.session, facts.tags = record.session or "", tagged(record.tags)
+    facts.traits = record.traits
     return facts
 
 
@@ -340,14 +342,16 @@ class _Sums:
         )
 
 
-def unseen(config: Config) -> list[str]:
-    """Return what the rules of a configuration ask that no record tells."""
+def unseen(config: Config, records: Sequence[Record]) -> list[str]:
+    """Return what the rules and scorers of a configuration ask that records do not tell."""
+    scored = any(model.strategy == "complexity" for model in config.models.values())
+    untold = ["traits"] if scored and any(record.traits is None for record in records) else []
     rules = [*config.routing.rules, *(rule for model in config.models.values() for rule in model.rules)]
     if not rules:
-        return []
+        return untold
     from portico.plan.rules import names  # what reads expressions takes 10 MB
 
-    return sorted({name for rule in rules for name in names(rule.when)} & UNSEEN)
+    return [*untold, *sorted({name for rule in rules for name in names(rule.when)} & UNSEEN)]
 
 
 @contextmanager

@@ -165,6 +165,20 @@ async def test_a_canary_of_a_nested_name_is_counted_there(portico, mock, other):
         assert found.counted()[0].calls == 1
 
 
+async def test_a_caller_who_wants_another_order_of_all_targets_does_not_get_a_canary_into_it(portico, mock, other):
+    plain = config(mock, other)
+    plain["prices"] = {"one/m": {"input": 9, "output": 9}, "two/m": {"input": 1, "output": 1}}
+    async with portico(plain) as running:
+        found = rollout(running)
+        drawing(running, *[0.9] * 3)
+        sort = {"by": "price", "partition": "none"}
+        _, headers, _ = await running.call("/v1/chat/completions", chat("smart", provider={"sort": sort}))
+        assert headers["x-portico-target"] == "one/m"
+        found._words[1] = 1 << 32  # taken back
+        _, headers, _ = await running.call("/v1/chat/completions", chat("smart", provider={"sort": sort}))
+        assert headers["x-portico-target"] == "one/m"
+
+
 async def test_an_operation_that_the_canary_has_not_is_left_to_the_others(portico, mock, other):
     plain = config(mock, other)
     plain["providers"]["two"]["operations"] = ["chat"]

@@ -211,6 +211,13 @@ def test_rules_go_by_what_a_record_tells_and_what_it_does_not_is_said() -> None:
     assert found.unseen == ["budget_left", "has_tools"]
 
 
+def test_a_scorer_is_asked_of_the_traits_that_a_record_has() -> None:
+    models = {"smart": {"strategy": "complexity", "targets": ["one/m", "two/m"]}}
+    told = [record(number, ("two/m", 200), traits=(0,) * 15) for number in range(3)]
+    assert replay(told, config(models), environ={}).unseen == []
+    assert replay([*told, record(9, ("two/m", 200))], config(models), environ={}).unseen == ["traits"]
+
+
 def test_calls_that_cannot_be_planned_are_counted_by_the_reason() -> None:
     calls = [
         record(1, ("one/m", 200)),

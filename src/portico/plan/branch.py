@@ -111,6 +111,11 @@ class Branch:
         return f"<Branch {self.name!r} {self.strategy} of {len(self.leaves)}>"
 
     @property
+    def steady(self) -> "Branch":
+        """The same name, without what is only tried under it."""
+        return self
+
+    @property
     def fixed(self) -> bool:
         """Whether its order is the same for every call."""
         if self.rules or (self.strategy != "fallback" and len(self.kids) > 1):
@@ -206,7 +211,7 @@ class Branch:
 
     def _complexity(self, places: Sequence[int], facts: Facts) -> list[int]:
         """Return the first target in front where its scorer says that it does, else behind all others."""
-        traits = facts.traits = traits_of(facts)
+        traits = facts.traits = facts.traits or traits_of(facts)
         ranked = list(range(len(places)))
         if places[0] == 0 and (self.scorer is None or not self.scorer.suffices(traits)):
             ranked.append(ranked.pop(0))
@@ -237,7 +242,7 @@ def under(name: str, kids: Sequence[Kid], strategy: str) -> Branch:
     """Return a branch over all targets of others, in a strategy that a caller asked for."""
     leaves: dict[str, Candidate] = {}
     for kid in kids:
-        for leaf in (kid,) if isinstance(kid, Candidate) else kid.leaves:
+        for leaf in (kid,) if isinstance(kid, Candidate) else kid.steady.leaves:
             leaves.setdefault(leaf.name, leaf)
     return Branch(name, tuple(leaves.values()), strategy)
 

@@ -53,6 +53,11 @@ class Canaried(Branch):
         self._others = Trial(rollout, False, frozenset(leaf.name for leaf in plain.leaves) - self._canary.targets)
 
     @property
+    def steady(self) -> Branch:
+        """The same name without the canary: where all targets are put in another order, none has a share."""
+        return self.plain
+
+    @property
     def fixed(self) -> bool:
         """Whether its order is the same for every call: never, for the share changes."""
         return False
