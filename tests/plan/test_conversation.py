@@ -105,6 +105,15 @@ def test_who_names_a_conversation_is_believed_whatever_else_is_said() -> None:
     assert known({**fixed, where: first, "prompt_cache_key": 7}) == known({**fixed, where: first})
 
 
+def test_a_prompt_that_is_asked_to_be_kept_for_a_day_is_known_to_be() -> None:
+    fixed, where, first, _ = DIALECTS["chat"]
+    for more, extended in (({"prompt_cache_retention": "24h"}, True), ({"prompt_cache_retention": "in_memory"}, False)):
+        for name in ({}, {"prompt_cache_key": "c1"}):
+            found = known({**fixed, where: first, **more, **name})
+            assert found is not None
+            assert found.extended is extended
+
+
 def test_the_users_of_one_key_are_told_apart() -> None:
     fixed, where, first, _ = DIALECTS["chat"]
     assert known({**fixed, where: first}, user="a") != known({**fixed, where: first}, user="b")

@@ -56,6 +56,18 @@ def test_what_is_marked_for_an_hour_is_kept_for_one() -> None:
     assert caches.expected(TURN)[0] == half("anthropic/m")
 
 
+def test_what_is_asked_to_be_kept_for_a_day_is_counted_on_for_one_where_that_can_be_asked() -> None:
+    clock = Clock()
+    caches = Caches(clock=clock)
+    long = TURN._replace(extended=True)
+    caches.note(long, "openai/m", "openai", USED, 0)
+    clock.now += 86_399
+    assert caches.expected(long)[0] == half("openai/m")
+    caches.note(long, "groq/m", "groq", USED, 0)
+    clock.now += 7_201
+    assert caches.expected(long) == (None, None)
+
+
 QUIET: list[tuple[str, str, Usage]] = [
     ("nothing was marked", "anthropic", USED),
     ("it is too short", "openai", Usage(input=900, output=5)),

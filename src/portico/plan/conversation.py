@@ -38,12 +38,13 @@ _ROLE_FIRST: Final = re.compile(rb'\s*\[\s*\{\s*"(?:role|type)"')
 class Conversation(NamedTuple):
     """A conversation: hashes of all that begins it, and of its `stem` alone, instructions and tools; 0 for none.
 
-    `stem_tokens` is about how long the stem is.
+    `stem_tokens` is about how long the stem is. `extended` says that its prompt is asked to be kept for long.
     """
 
     id: int
     stem: int = 0
     stem_tokens: int = 0
+    extended: bool = False
 
 
 def conversation_of(facts: Facts, secret: bytes) -> Conversation | None:
@@ -56,10 +57,11 @@ def conversation_of(facts: Facts, secret: bytes) -> Conversation | None:
     if members is None or len(facts.body) < SMALLEST:
         return None
     hashed = blake2b(f"{facts.team or facts.org or facts.key}\0".encode(), digest_size=8, key=secret[:64])
+    extended = "prompt_cache_retention" in members and bytes(members["prompt_cache_retention"]) == b'"24h"'
     named = facts.session or _key(members)
     if named:
         hashed.update(b"named " + named.encode("utf-8", "surrogatepass"))
-        return Conversation(_number(hashed.digest()))
+        return Conversation(_number(hashed.digest()), extended=extended)
     size = 0
     for name in _STEMS:
         raw = members.get(name)
@@ -78,7 +80,7 @@ def conversation_of(facts: Facts, secret: bytes) -> Conversation | None:
             if facts.user:
                 hashed.update(b"\0" + facts.user.encode("utf-8", "surrogatepass"))
             tokens = size // BYTES_PER_TOKEN
-            return Conversation(_number(hashed.digest()), _number(stem) if tokens else 0, tokens)
+            return Conversation(_number(hashed.digest()), _number(stem) if tokens else 0, tokens, extended)
     return None
 
 

@@ -13,12 +13,16 @@ import msgspec
 
 
 class PromptCache(msgspec.Struct, frozen=True):
-    """What a provider does with prompts: kept for `seconds`, from so many tokens on (`least`)."""
+    """What a provider does with prompts: kept for `seconds`, from so many tokens on (`least`).
+
+    `extended` is for how long where a request asks for that (`prompt_cache_retention: 24h`), 0 where none can.
+    """
 
     seconds: float
     source: str
     marked: bool = False
     least: int = 1024
+    extended: float = 0.0
 
 
 USUAL: Final = 300.0
@@ -34,9 +38,9 @@ _XAI: Final = "docs.x.ai/developers/advanced-api-usage/prompt-caching/best-pract
 
 PROMPT_CACHES: Mapping[str, PromptCache] = MappingProxyType(
     {
-        "openai": PromptCache(300, _OPENAI),
-        "azure": PromptCache(300, _AZURE),
-        "azure_ai": PromptCache(300, _AZURE),
+        "openai": PromptCache(300, _OPENAI, extended=86_400),
+        "azure": PromptCache(300, _AZURE, extended=86_400),
+        "azure_ai": PromptCache(300, _AZURE, extended=86_400),
         "anthropic": PromptCache(300, _ANTHROPIC, marked=True),
         "azure_anthropic": PromptCache(300, _ANTHROPIC, marked=True),
         "bedrock": PromptCache(300, _BEDROCK, marked=True),

@@ -145,6 +145,8 @@ class Caches:
         if tokens < least:
             return
         seconds = cache.seconds if cache is not None else USUAL
+        if conversation.extended and cache is not None and cache.extended:
+            seconds = cache.extended
         if usage.cache_write_1h > usage.cache_write_5m:
             seconds = max(seconds, HOUR)
         until = self._clock() + seconds
