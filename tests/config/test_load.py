@@ -397,6 +397,10 @@ def test_the_excerpt_has_a_caret_under_the_mistake(tmp_path: Path) -> None:
 
 WARNINGS = [
     ("providers: {a: {like: x}}\nmodels: {m: [{model: a/x, weight: 2}]}", "no effect without `strategy: weighted`"),
+    (
+        "providers: {a: {like: x}}\nmodels: {m: [a/x], n: [{model: m, max_concurrency: 2}]}",
+        "no effect on a name of `models`",
+    ),
     ("providers: {a: {like: x}}\nmodels: {m: [a/x, a/x]}", "this target stands twice"),
     ("keys: {a: short}", "can be guessed"),
     ("keys: {a: {key: sk-one-two-three-four, models: [opnai/*]}}\nproviders: {openai: }", "it allows nothing"),

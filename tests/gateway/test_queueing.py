@@ -490,3 +490,15 @@ async def test_a_call_that_its_provider_refuses_keeps_its_place(portico: Portico
         await asyncio.gather(*calls)
         assert ended == ["first", "second", "third"]
     assert sum(len(record["attempts"]) == 2 for record in running.records()) == 1
+
+
+@pytest.mark.parametrize(("share", "bounded"), [(20, False), (2, True)])
+async def test_overloads_bound_a_target_once_they_are_no_exception(
+    portico: Portico, mock: MockProvider, share: int, bounded: bool
+) -> None:
+    async with portico(config(mock, queue={})) as running:
+        for number in range(40):
+            mock.script("status=503" if number % share == share - 1 else "status=200")
+            await running.call(PATH, chat("one/gpt-4o-mini"))
+        gate = running.gateway._queues.gates.gate("one/gpt-4o-mini")
+        assert (gate.limit is not None) == bounded

@@ -197,6 +197,10 @@ class _Meaning:
                 )
             seen.add(target["model"])
             self._target(name, target["model"], (*where, "model"))
+            if "max_concurrency" in target and self._nested(target["model"]):
+                self._warn(
+                    (*where, "max_concurrency"), "it has no effect on a name of `models`; its own targets have theirs"
+                )
         for index, rule in enumerate(model.get("rules", ())):
             self._rule(rule, (*path, "rules", index))
         if model.get("shadow") is not None:

@@ -253,19 +253,25 @@ class Lobby:
     def _least(self) -> Waiter | None:
         """Return who gives way where there is no room."""
         by_size = self.held > self.room
-        for crowd in sorted(
-            self._crowds.values(), key=lambda each: (each.size if by_size else each.calls) / each.weight, reverse=True
-        ):
-            kept = []
-            found = None
-            while crowd.heap and found is None:
-                entry = heappop(crowd.heap)
-                if entry[3] in self._waiters:
-                    kept.append(entry)
-                    if entry[3].trying is None:
-                        found = entry[3]
-            for entry in kept:
-                heappush(crowd.heap, entry)
-            if found is not None:
-                return found
-        return None
+
+        def part(crowd: Crowd) -> float:
+            return (crowd.size if by_size else crowd.calls) / crowd.weight
+
+        crowds = self._crowds.values()
+        found = self._least_of(max(crowds, key=part))
+        if found is None:  # all that it has is a call that tries
+            found = next(filter(None, map(self._least_of, sorted(crowds, key=part, reverse=True))), None)
+        return found
+
+    def _least_of(self, crowd: Crowd) -> Waiter | None:
+        kept = []
+        found = None
+        while crowd.heap and found is None:
+            entry = heappop(crowd.heap)
+            if entry[3] in self._waiters:
+                kept.append(entry)
+                if entry[3].trying is None:
+                    found = entry[3]
+        for entry in kept:
+            heappush(crowd.heap, entry)
+        return found

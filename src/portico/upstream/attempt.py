@@ -198,7 +198,7 @@ async def attempt_all(
             continue
         another = blame(cause, arrival, target, credential, retry_after, now)
         queued = False
-        if gate is not None and bear(gate, cause, arrival, retry_after, another, keyring.wakes, now) and waits:
+        if gate is not None and bear(gate, cause, arrival, retry_after, another, target, now) and waits:
             queued = True
             limited = (*limited, target)
         if another:

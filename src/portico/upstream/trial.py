@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 LIMITED = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
 LONGEST_LIMIT = 60.0
+OVERLOADED = 0.1
+"""The share of recent attempts that fail from which on a time-out or a 503 says that it is too much."""
 
 
 def begin(
@@ -150,22 +152,23 @@ def bear(
     arrival: Arrival,
     retry_after: float | None,
     another: bool,
-    wakes: float,
+    target: Target,
     now: float,
 ) -> bool:
     """Note at a gate what a failure says of how much its target bears; return whether that was a limit of its provider.
 
-    With `another`, the provider has several keys, and this one was refused: as long as one of them is awake, which is
-    from `wakes` on, nothing is said of the target.
+    With `another`, the provider has several keys, and this one was refused: as long as one of them is awake, nothing is
+    said of the target. That it is overloaded, or too slow, counts where that is no exception.
     """
     if cause == "rate_limit":
         if another:
+            wakes = target.upstream.keyring.wakes
             if wakes <= now:
                 return False
             retry_after = wakes - now
         gate.refused(now, arrival.sent_ns * 1e-9, retry_after)
         return True
-    if cause == "timeout" or arrival.status in (503, 529):
+    if (cause == "timeout" or arrival.status in (503, 529)) and target.health.failure_rate >= OVERLOADED:
         gate.refused(now, arrival.sent_ns * 1e-9, None)
     return False
 
