@@ -10,13 +10,10 @@ from typing import Any, Literal, cast
 import msgspec
 
 from portico.dialects.operations import Operation, Route
-from portico.record import AttemptRecord, Basis, Compared, End, Pricing, Record
+from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing, Record
 from portico.rules import Bound, Holder
 from portico.state.contract import Permit
 from portico.types import Usage
-
-MILLION = 1_000_000
-"""A markup of nothing."""
 
 Extend = Callable[[Any, bool], Awaitable[None]]
 """Told the `upstream.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
@@ -162,8 +159,8 @@ class Call(msgspec.Struct, eq=False):
             if self.tags:
                 record.tags = self.tags
             markup = holder.markup if self.markup is None else self.markup
-            if markup != MILLION and self.cost is not None:
-                record.billed_nano_usd = (self.cost * markup + MILLION // 2) // MILLION
+            if markup != MILLION:
+                record.costing(self.cost, markup)
         if self.alias is not None:
             record.alias = self.alias
         if self.arm is not None:

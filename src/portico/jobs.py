@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from portico.call import MILLION, Call
-from portico.record import AttemptRecord, Basis, End, Pricing, Record
+from portico.call import Call
+from portico.record import MILLION, AttemptRecord, Basis, End, Pricing, Record
 from portico.rules import Bound
 from portico.state.contract import Owned, State, Used
 from portico.types import Usage
@@ -201,10 +201,7 @@ def record_of(job: Job, outcome: str, cost: Cost, now_ms: int) -> Record:
     It stands at the time of its call, whose budgets it is charged in.
     """
     status, error, end = OUTCOMES[outcome]
-    billed = None
-    if job.markup != MILLION and cost.cost is not None:
-        billed = (cost.cost * job.markup + MILLION // 2) // MILLION
-    return Record(
+    record = Record(
         f"{job.call_id}-job",
         job.time_ms,
         job.key,
@@ -233,10 +230,11 @@ def record_of(job: Job, outcome: str, cost: Cost, now_ms: int) -> Record:
         price=cost.price,
         bound_nano_usd=job.bound.cost or None,
         over_bound=_over(job.bound, cost),
-        billed_nano_usd=billed,
         job=job.name,
         ended_ms=now_ms,
     )
+    record.costing(cost.cost, job.markup)
+    return record
 
 
 def _over(bound: Bound, cost: Cost) -> bool:

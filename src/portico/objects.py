@@ -95,6 +95,8 @@ class ObjectCalls:
         body = await arrived(exchange, call, snapshot)
         call.received_ns = exchange.received_ns
         call.customer = known.customer
+        if snapshot.markups is not None and call.customer is not None:
+            call.markup = snapshot.markups.get(call.customer)
         call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
         thing = found.thing
         if thing.does == "list":

@@ -95,6 +95,8 @@ def planned(
     call.customer = known.customer
     if call.user and call.customer is None:
         call.customer = customer_of(call.user)
+    if snapshot.markups is not None and call.customer is not None:
+        call.markup = snapshot.markups.get(call.customer)
     call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
     if caller.aliases and call.model in caller.aliases:
         call.alias, call.model = call.model, caller.aliases[call.model]

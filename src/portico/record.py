@@ -23,6 +23,15 @@ End = Literal["served", "refused", "failed", "cut", "aborted"]
 aborted with the worker that ran it."""
 
 
+MILLION = 1_000_000
+"""A markup of nothing, in millionths."""
+
+
+def marked_up(nano: int, millionths: int) -> int:
+    """Return what is billed on for a cost: times a markup or discount in millionths, rounded half up."""
+    return (nano * millionths + MILLION // 2) // MILLION
+
+
 class AttemptRecord(msgspec.Struct, omit_defaults=True):
     """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came.
 
@@ -82,7 +91,8 @@ class Record(msgspec.Struct, omit_defaults=True):
     it came, in milliseconds since the epoch; the other times are in microseconds. `overhead_us` is the whole call less
     the wait for providers. `key`, `team`, `org` and `user` are ids (for a key of the configuration, its name);
     `customer` is the end user whom the caller names. `tags` are `name:value`. `bound_nano_usd` is what was reserved;
-    `over_bound` says that the call used more. `billed_nano_usd` is the cost with its key's markup, where it has one.
+    `over_bound` says that the call used more. `billed_nano_usd` is the cost times `markup` (in millionths), rounded
+    half up: the markup of its customer, or else of its key or team. Both are absent where the cost itself is billed.
     `arm` is the side of a split that the call was given. `shadow_of` is the id of the call that this is a copy of, and
     `compared` what both came to. `traits` are what a scorer saw of the request (`plan.traits`): numbers of its form.
     `queued_ms` is how long it waited for its turn, and `queue_position` its place when it first did, from 1; absent
@@ -126,6 +136,7 @@ class Record(msgspec.Struct, omit_defaults=True):
     dropped: tuple[str, ...] = ()
     message: str | None = None
     billed_nano_usd: int | None = None
+    markup: int | None = None
     arm: str | None = None
     shadow_of: str | None = None
     compared: Compared | None = None
@@ -134,3 +145,17 @@ class Record(msgspec.Struct, omit_defaults=True):
     queued_ms: int | None = None
     queue_position: int | None = None
     traits: tuple[int, ...] | None = None
+
+    @property
+    def billed(self) -> int | None:
+        """What is billed on for the call, in nano-dollars; None where nobody knows what it cost."""
+        return self.cost_nano_usd if self.billed_nano_usd is None else self.billed_nano_usd
+
+    def costing(self, nano: int | None, markup: int) -> None:
+        """Put a cost on the record, and what is billed for it at a markup in millionths."""
+        self.cost_nano_usd = nano
+        self.billed_nano_usd = self.markup = None
+        if markup != MILLION:
+            self.markup = markup
+            if nano is not None:
+                self.billed_nano_usd = marked_up(nano, markup)

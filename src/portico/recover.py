@@ -9,6 +9,7 @@ started a job leaves it what it has reserved: the job is paid for when it ends. 
 import logging
 from contextlib import ExitStack
 from pathlib import Path
+from typing import cast
 
 import msgspec
 
@@ -17,7 +18,7 @@ from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
 from portico.journal.reader import records_of
 from portico.journal.segments import discard_reserve
-from portico.record import Record
+from portico.record import MILLION, Record
 from portico.rules import Bound
 from portico.state.contract import Moment, Orphan, Permit, Used
 from portico.state.on_lmdb import LmdbState
@@ -30,7 +31,14 @@ _Told = tuple[
 ]
 """What `stages.admit` keeps with a permit."""
 
+_Marked = tuple[
+    int, str, str | None, str | None, bool, str, str | None, str | None, str | None, str | None, tuple[str, ...], int
+]
+"""The same of a call that is billed on at another amount than its cost: its markup is the last."""
+_MARKED_LENGTH = b"\x9c"  # what an array of twelve begins with
+
 _told = msgspec.msgpack.Decoder(_Told)
+_marked = msgspec.msgpack.Decoder(_Marked)
 
 
 def recover(state: LmdbState, owners: Path, journals: str, at: Moment) -> bool:
@@ -89,9 +97,14 @@ def _recover_one(owner: Owner, state: LmdbState, journals: str, at: Moment) -> N
 
 def aborted(orphan: Orphan, *, goes_on: bool = False) -> Record:
     """Return the record of a call that died with its worker. One that goes on as a job costs nothing itself."""
-    arrived, operation, model, alias, stream, key, team, org, user, customer, tags = _told.decode(orphan.about)
+    markup = MILLION
+    if orphan.about[:1] == _MARKED_LENGTH:
+        *told, markup = _marked.decode(orphan.about)
+    else:
+        told = list(_told.decode(orphan.about))
+    arrived, operation, model, alias, stream, key, team, org, user, customer, tags = cast("_Told", tuple(told))
     cost = None if goes_on else orphan.reserved
-    return Record(
+    record = Record(
         orphan.call_id,
         arrived,
         key,
@@ -118,6 +131,8 @@ def aborted(orphan: Orphan, *, goes_on: bool = False) -> Record:
         bound_nano_usd=cost,
         pricing="table" if cost is not None else None,
     )
+    record.costing(cost, markup)
+    return record
 
 
 def used_by(record: Record, bound: Bound) -> Used:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 from typing import Final
 
-from portico.config.declared import declared
+from portico.config.declared import declared, markups
 from portico.config.schema import Config, Price
 from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
@@ -16,7 +16,16 @@ from portico.stages.authenticate import Keys
 from portico.stages.own import kept
 from portico.stages.plan import RolloutOf, Routes
 from portico.state.contract import State
-from portico.state.supplies import NOTHING, StoredPrice, Supplies, parse_keys, parse_prices, shared_of, with_stored
+from portico.state.supplies import (
+    NOTHING,
+    StoredPrice,
+    Supplies,
+    parse_keys,
+    parse_markups,
+    parse_prices,
+    shared_of,
+    with_stored,
+)
 from portico.team_keys import NAMES, TEAMS, TeamKeys
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
@@ -33,8 +42,8 @@ class Snapshot:
 
     `version` is that of the configuration, `edition` is no other snapshot's. `supplies` are prices and keys of
     providers that were set over the API; such keys join those of the configuration. `teams` are the keys of single
-    teams, None where no team has any: `of` has what a team's calls go by. `terms` say how calls wait that
-    a limit refuses, None where they do not.
+    teams, None where no team has any: `of` has what a team's calls go by. `markups` are those of customers, in
+    millionths, None where none has any. `terms` say how calls wait that a limit refuses, None where they do not.
     """
 
     def __init__(
@@ -60,6 +69,7 @@ class Snapshot:
         self.keys = Keys(said.holders, secret, state.holder, lambda: state.rebuilt)
         self.bounds = Bounds(said.rules, state)
         self.upstreams, teams = upstreams(config, client, supplies, secret, healths)
+        self.markups = {**parse_markups(supplies.markups), **markups(config)} or None
         self.terms = queues.terms(config) if queues is not None else None
         gating = queues.gating(config, self.edition) if queues is not None else None
         for upstream in self.upstreams.values():

@@ -318,6 +318,7 @@ async def test_killed_at_any_moment_each_job_is_settled_once(tmp_path: Path) -> 
 
 
 @pytest.mark.prove
+@pytest.mark.timeout(3600)
 async def test_killed_many_times_each_job_is_settled_once(tmp_path: Path) -> None:
     await rounds(tmp_path, count=40, seed=11)
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, Select, Table, inspect, select
 
 from portico.journal.entries import Entry, Event, Kind, decode_record, encode
 from portico.record import AttemptRecord, Record
@@ -100,18 +100,27 @@ def kept(engine: Engine) -> dict[str, Record]:
 
 
 def sums_of(engine: Engine) -> tuple[dict[tuple[Any, ...], list[int]], dict[tuple[Any, ...], list[int]]]:
-    """Return all sums in the store, by names instead of numbers; those that are nothing at all are left out."""
+    """Return all sums in the store, by names instead of numbers; those that are nothing at all are left out.
+
+    A store of an older schema has the columns of that.
+    """
+    there = inspect(engine)
+
+    def rows_of(table: Table) -> Select[Any]:
+        known = {column["name"] for column in there.get_columns(table.name)}
+        return select(*(column for column in table.columns if column.name in known))
+
     with engine.connect() as connection:
         named = {row.id: row.value for row in connection.execute(select(names))}
         kinds = {row.id: row.kind for row in connection.execute(select(names))}
         whole = {
             (row.grain, row.dimension, row.bucket, named.get(row.value, "")): list(row[4:])
-            for row in connection.execute(select(rollups))
+            for row in connection.execute(rows_of(rollups))
             if any(row[4:])
         }
         parts = {
             (row.grain, kinds[row.scope], named[row.scope], row.dimension, row.bucket, named[row.value]): list(row[5:])
-            for row in connection.execute(select(breakdowns))
+            for row in connection.execute(rows_of(breakdowns))
             if any(row[5:])
         }
     return whole, parts
@@ -146,11 +155,12 @@ def expected(records: Sequence[Record]) -> tuple[dict[tuple[Any, ...], list[int]
             "overhead_us": record.overhead_us,
             "first_byte_us": record.first_byte_us or 0,
             "answered": int(record.first_byte_us is not None),
+            "billed_nano_usd": record.billed or 0,
         }
         amounts[f"t{slot_of(record.total_us)}"] = 1
         if record.first_byte_us is not None:
             amounts[f"f{slot_of(record.first_byte_us)}"] = 1
-        part = [1, amounts["errors"], usage.input_total, usage.output_total, cost]
+        part = [1, amounts["errors"], usage.input_total, usage.output_total, cost, record.billed or 0]
         assert len(part) == len(PARTS)
         values: dict[str, list[str]] = {
             name: [getattr(record, name)] for name in KINDS if getattr(record, name, None) and name != "status"

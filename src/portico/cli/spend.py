@@ -23,6 +23,7 @@ SUMS: tuple[Column, ...] = (
     ("TOKENS OUT", _count("output_tokens")),
     ("UNPRICED", _count("unpriced")),
     ("COST", lambda item: dollars(item["cost_nano_usd"])),
+    ("BILLED", lambda item: dollars(item["billed_nano_usd"])),
 )
 
 
@@ -44,7 +45,9 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Sum up what calls used and cost. Calls whose price nobody knows are counted as unpriced, never as free.
+    """Sum up what calls used, what they cost, and what is billed on for them with the markups of teams and customers.
+
+    Calls whose price nobody knows are counted as unpriced, never as free.
 
     \b
       portico spend --by team

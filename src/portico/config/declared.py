@@ -78,6 +78,13 @@ def holder(name: str, key: Key, config: Config) -> Holder:
     )
 
 
+def markups(config: Config) -> dict[str, int]:
+    """Return the customers that have a markup or discount of their own, in millionths."""
+    return {
+        name: millionths(customer.markup) for name, customer in config.customers.items() if customer.markup is not None
+    }
+
+
 def within(*levels: Sequence[str]) -> tuple[str, ...]:
     """Return the patterns that every level allows; an empty level allows all.
 

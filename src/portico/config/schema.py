@@ -622,6 +622,9 @@ class Customer(Bounded, frozen=True):
     """An end user, as callers name them: by `user`, a header, or Anthropic's `metadata.user_id`."""
 
     blocked: Annotated[bool, said("Refuse calls for this customer.")] = False
+    markup: Annotated[
+        Factor | None, said("Multiplies what its calls cost, for re-billing; by default their key's or its team's.")
+    ] = None
 
 
 class Organization(Bounded, frozen=True):

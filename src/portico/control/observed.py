@@ -30,7 +30,7 @@ Grain = Literal["minute", "hour", "day", "month"]
 GRAINS: Final = {"minute": MINUTE, "hour": HOUR, "day": DAY, "month": MONTH}
 MOST_POINTS: Final = 2000
 DAYS: Final = 30
-MEASURES: Final = ("requests", "errors", "cost_nano_usd", "unpriced", *TOKENS)
+MEASURES: Final = ("requests", "errors", "cost_nano_usd", "billed_nano_usd", "unpriced", *TOKENS)
 
 
 class Calls(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
@@ -68,7 +68,10 @@ class CallsPage(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Sums(msgspec.Struct, kw_only=True, frozen=True):
-    """What calls sum up to. Calls whose cost nobody knows are in `unpriced`, and cost nothing here."""
+    """What calls sum up to. Calls whose cost nobody knows are in `unpriced`, and cost nothing here.
+
+    `cost` is what providers take, and what budgets count; `billed` is that with the markup of each call.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -76,6 +79,8 @@ class Sums(msgspec.Struct, kw_only=True, frozen=True):
     output_tokens: int = 0
     cost_nano_usd: int = 0
     cost_usd: float = 0.0
+    billed_nano_usd: int = 0
+    billed_usd: float = 0.0
     unpriced: int = 0
 
 
@@ -258,6 +263,8 @@ def _sums(amounts: rollups.Amounts) -> dict[str, Any]:
         "output_tokens": have("output_tokens", sum(have(name, 0) for name in TOKENS[6:])),
         "cost_nano_usd": have("cost_nano_usd", 0),
         "cost_usd": have("cost_nano_usd", 0) / NANO,
+        "billed_nano_usd": have("billed_nano_usd", 0),
+        "billed_usd": have("billed_nano_usd", 0) / NANO,
         "unpriced": have("unpriced", 0),
     }
 

@@ -35,6 +35,9 @@ class Snapshot(Protocol):
     def put_supplies(self, prices: Sequence[StoredPrice], keys: Sequence[StoredKey], secret: bytes) -> None:
         """Put prices and keys of providers in the place of those before, the keys sealed by the secret."""
 
+    def put_markups(self, markups: Mapping[str, int]) -> None:
+        """Put the markups of customers, in millionths, in the place of those before."""
+
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes of all keys that are here."""
 
@@ -66,6 +69,7 @@ class NoSnapshot:
         self.rules: tuple[Applied, ...] = ()
         self.prices: tuple[StoredPrice, ...] = ()
         self.provider_keys: tuple[StoredKey, ...] = ()
+        self.markups: dict[str, int] = {}
         self._certain = False
 
     @property
@@ -100,6 +104,10 @@ class NoSnapshot:
         """Keep both here."""
         self.prices, self.provider_keys = tuple(prices), tuple(keys)
 
+    def put_markups(self, markups: Mapping[str, int]) -> None:
+        """Keep the markups here."""
+        self.markups = dict(markups)
+
     def digests(self) -> Iterable[bytes]:
         """Yield the hashes kept here."""
         return list(self.holders)
@@ -119,6 +127,7 @@ def publish(
         snapshot.put_holders(cast("dict[bytes, Holder | None]", dropped))
     if with_rules:
         snapshot.put_rules(list(compiler.rules()))
+        snapshot.put_markups(compiler.markups())
 
 
 def reconcile(db: Connection, config: Config, snapshot: Snapshot) -> int:
@@ -128,6 +137,7 @@ def reconcile(db: Connection, config: Config, snapshot: Snapshot) -> int:
     put = 0
     batch: list[Key] = []
     snapshot.put_rules(list(compiler.rules()))
+    snapshot.put_markups(compiler.markups())
     for thing in rows.every(db, KINDS["key"], slice_of=SLICE):
         batch.append(cast("Key", thing))
         if len(batch) == SLICE:

@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
+
 from portico.config.handover import encode
 from portico.config.schema import Config
 from portico.errors import StateUnavailable
@@ -20,7 +22,7 @@ from portico.state.clock import moment
 from portico.state.contract import Counter
 from portico.state.keys import Keys
 from portico.state.ledger import Ledger
-from portico.state.supplies import StoredKey, StoredPrice, Supplies, render_keys, render_prices
+from portico.state.supplies import StoredKey, StoredPrice, Supplies, render_keys, render_markups, render_prices
 
 _HERE = bytes(DIGEST)
 """The hash of no key, under which state itself says that it was filled: it is gone with state, as a file is not."""
@@ -81,7 +83,11 @@ class OnState:
             sealed = render_keys(keys, secret, self._keys.supplies().keys)
         except StateUnavailable:  # what is there was sealed by another secret, and is of no use to anybody
             sealed = render_keys(keys, secret)
-        self._keys.put_supplies(Supplies(render_prices(prices), sealed))
+        self._keys.put_supplies(Supplies(render_prices(prices), sealed, self._keys.supplies().markups))
+
+    def put_markups(self, markups: Mapping[str, int]) -> None:
+        """Put the markups of customers in the place of those before."""
+        self._keys.put_supplies(msgspec.structs.replace(self._keys.supplies(), markups=render_markups(markups)))
 
     def supplies(self) -> Supplies:
         """Return the prices and keys of providers that are in state."""

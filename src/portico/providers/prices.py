@@ -28,6 +28,7 @@ from portico.providers.prices_schedule import (
 )
 from portico.providers.prices_terms import PER_MILLE, chained, picos, with_terms
 from portico.record import Pricing
+from portico.record import marked_up as marked_up
 from portico.types import Usage
 
 __all__ = [
@@ -130,11 +131,6 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
     if nano == 0 and not _speaks_of(price, usage):
         return Charge(None, "unpriced")
     return Charge(nano, "table", price.row or None)
-
-
-def marked_up(nano: int, millionths: int) -> int:
-    """Return what is billed on for a cost: times a markup or discount in millionths, rounded half up."""
-    return (nano * millionths + 500_000) // 1_000_000
 
 
 def at_tier(price: Price, tier: Variant) -> Price:

@@ -13,6 +13,7 @@ from portico.dialects.limits import limited
 from portico.dialects.operations import Operation
 from portico.dialects.request import peek
 from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUnavailable, UnboundedCall
+from portico.record import MILLION
 from portico.rules import Applied, Bound, Holder, Rule
 from portico.state import windows
 from portico.state.asking import ask
@@ -291,6 +292,9 @@ def _about(call: Call) -> bytes:
     holder = call.caller
     assert holder is not None
     whose = (holder.id, holder.team, holder.org, holder.user, call.customer, call.tags)
+    markup = holder.markup if call.markup is None else call.markup
+    if markup != MILLION:
+        return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose, markup))
     return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose))
 
 

@@ -144,18 +144,20 @@ class Keys:
         self._publish()
 
     def supplies(self) -> Supplies:
-        """Return the prices and keys of providers that were put here."""
+        """Return the prices and keys of providers, and the markups, that were put here."""
         with self._env.begin(self._others) as tx:
-            return Supplies(bytes(tx.get(b"prices") or b""), bytes(tx.get(b"provider keys") or b""))
+            found = [bytes(tx.get(name) or b"") for name in (b"prices", b"provider keys", b"markups")]
+        return Supplies(*found)
 
     def put_supplies(self, supplies: Supplies) -> None:
-        """Put prices and keys of providers in the place of those before; the same ones change nothing."""
+        """Put prices, keys of providers and markups in the place of those before; the same ones change nothing."""
         if supplies == self.supplies():
             return
         try:
             with self._env.begin(self._others, write=True) as tx:
                 tx.put(b"prices", supplies.prices)
                 tx.put(b"provider keys", supplies.keys)
+                tx.put(b"markups", supplies.markups)
                 self._raise_version(tx)
         except (lmdb.MapFullError, lmdb.DiskError, OSError) as error:
             raise StateFull(f"no room for prices and keys of providers: {error}") from error

@@ -1,11 +1,11 @@
-"""What control hands to workers beside keys and rules: prices and keys of providers that were set over the API.
+"""What control hands to workers beside keys and rules: prices and keys of providers, and what customers are billed.
 
 Prices are open. Keys of providers are sealed (AES-256-GCM, a random nonce of 12 bytes first) with a key that follows
 from the installation's secret: a copy of the state without that secret tells nothing of them.
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -46,10 +46,11 @@ class StoredKey(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Supplies(msgspec.Struct, frozen=True):
-    """Both as they stand in state, encoded. Empty where there is none."""
+    """All of it as it stands in state, encoded. Empty where there is none."""
 
     prices: bytes = b""
     keys: bytes = b""
+    markups: bytes = b""
 
 
 NOTHING: Final = Supplies()
@@ -73,6 +74,9 @@ _decode_prices = msgspec.msgpack.Decoder(tuple[StoredPrice, ...]).decode
 _decode_keys = msgspec.msgpack.Decoder(tuple[StoredKey, ...]).decode
 
 
+_decode_markups = msgspec.msgpack.Decoder(dict[str, int]).decode
+
+
 def render_prices(prices: Sequence[StoredPrice]) -> bytes:
     """Return prices as they are put into state."""
     return _encode(tuple(prices)) if prices else b""
@@ -81,6 +85,16 @@ def render_prices(prices: Sequence[StoredPrice]) -> bytes:
 def parse_prices(found: bytes) -> tuple[StoredPrice, ...]:
     """Return prices from state."""
     return _decode_prices(found) if found else ()
+
+
+def render_markups(markups: Mapping[str, int]) -> bytes:
+    """Return the markups of customers, in millionths, as they are put into state."""
+    return _encode(dict(sorted(markups.items()))) if markups else b""
+
+
+def parse_markups(found: bytes) -> dict[str, int]:
+    """Return the markups of customers from state."""
+    return _decode_markups(found) if found else {}
 
 
 def render_keys(keys: Sequence[StoredKey], secret: bytes, before: bytes = b"") -> bytes:

@@ -16,9 +16,12 @@ COUNTED = ("images", "characters", "seconds", "pages", "searches", "tool_uses")
 FIELDS = (
     "id", "time_ms", "org", "team", "user", "key", "customer", "session", "operation", "model", "alias", "target",
     "stream", "status", "end", "error", "message", "basis", "pricing", "price", "cost_nano_usd", "bound_nano_usd",
-    "billed_nano_usd", "over_bound", "first_byte_us", "total_us", "overhead_us", "cache", "guard", "arm",
+    "billed", "markup", "over_bound", "first_byte_us", "total_us", "overhead_us", "cache", "guard", "arm", "job",
+    "ended_ms",
 )  # fmt: skip
-COLUMNS = (*FIELDS, "attempts", "tags", *TOKENS, *COUNTED)
+NAMES = {"billed": "billed_nano_usd"}
+"""What a field is called in its column, where that is not the same."""
+COLUMNS = (*(NAMES.get(name, name) for name in FIELDS), "attempts", "tags", *TOKENS, *COUNTED)
 """The columns of CSV and Parquet. `attempts` is how many there were, `tags` are separated by spaces in CSV."""
 
 _NUMBERS = {
@@ -27,6 +30,8 @@ _NUMBERS = {
     "cost_nano_usd",
     "bound_nano_usd",
     "billed_nano_usd",
+    "markup",
+    "ended_ms",
     "first_byte_us",
     "total_us",
     "overhead_us",

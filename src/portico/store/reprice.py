@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from portico.journal.entries import decode_record, encode
-from portico.record import Pricing, Record
+from portico.record import MILLION, Pricing, Record
 from portico.store.dimensions import Names, number_of
 from portico.store.engine import writing
 from portico.store.ingest import add, combination_of
@@ -123,7 +123,8 @@ def _step(connection: Connection, names: Names, id_: int, price: PriceOf) -> boo
         found = price(old) if _open(old) else None
         if found is None or (found.cost, found.pricing, found.price) == (old.cost_nano_usd, old.pricing, old.price):
             continue
-        new = msgspec.structs.replace(old, cost_nano_usd=found.cost, pricing=found.pricing, price=found.price)
+        new = msgspec.structs.replace(old, pricing=found.pricing, price=found.price)
+        new.costing(found.cost, MILLION if old.markup is None else old.markup)
         before, after = facts(old), facts(new)
         combination = combination_of(connection, names, before)
         sums.add(combination, after.whole - before.whole, after.parts - before.parts)

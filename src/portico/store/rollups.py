@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, select, union_all
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, or_, select, union_all
 
 from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS, Dimension, number_of, values_of
 from portico.store.histogram import percentile
@@ -125,9 +125,10 @@ def by(
     """Return the values of a dimension that sum up to most over a range."""
     chosen = [rollups.c.dimension == KINDS[dimension]]
     covered = spans(start, end, finest)
+    anything = ("requests", "unpriced", largest)
     # first who, then what: sorting all that is asked for by value took twice as long
-    first = _rows(rollups, chosen, covered, {"requests", largest}, "value")
-    order = {row[0]: at for at, row in enumerate(_largest(connection, first, (), largest, limit))}
+    first = _rows(rollups, chosen, covered, anything, "value")
+    order = {row[0]: at for at, row in enumerate(_largest(connection, first, (), anything, limit))}
     chosen.append(_few(connection, rollups.c.value.in_(order)))
     found = _rows(rollups, chosen, covered, measures, "value")
     rows = connection.execute(select(found.c.value, *_summed(found, measures)).group_by(found.c.value)).all()
@@ -159,7 +160,8 @@ def broken_down(
     else:
         covered = spans(start, end, DAY)
     found = _rows(breakdowns, chosen, covered, PARTS, "value")
-    return _shares(connection, _largest(connection, found, PARTS, largest, limit), PARTS)
+    anything = ("requests", "input_tokens", "output_tokens", largest)
+    return _shares(connection, _largest(connection, found, PARTS, anything, limit), PARTS)
 
 
 def broken_down_series(
@@ -244,14 +246,17 @@ def _summed(found: FromClause, measures: Sequence[str]) -> list[ColumnElement[in
 
 
 def _largest(
-    connection: Connection, found: FromClause, measures: Sequence[str], largest: str, limit: int
+    connection: Connection, found: FromClause, measures: Sequence[str], anything: Sequence[str], limit: int
 ) -> Sequence[Sequence[int]]:
-    """Return the values of which there is anything, and what they sum up to; those with the most first."""
+    """Return the values that have any of `anything`, and what they sum up to; those with most of its last first.
+
+    A job has no call of its own: it may be all that there is of a value.
+    """
     query = (
         select(found.c.value, *_summed(found, measures))
         .group_by(found.c.value)
-        .having(func.sum(found.c.requests) > 0)
-        .order_by(func.sum(found.c[largest]).desc(), found.c.value)
+        .having(or_(*(func.sum(found.c[name]) > 0 for name in anything)))
+        .order_by(func.sum(found.c[anything[-1]]).desc(), found.c.value)
         .limit(limit)
     )
     return connection.execute(query).all()

@@ -127,7 +127,7 @@ def facts(record: Record) -> Facts:
     failed = failed and call
     sums = (
         int(call), failed, *tokens, cost or 0, unpriced, record.total_us, record.overhead_us, first or 0,
-        first is not None,
+        first is not None, record.billed or 0,
     )  # fmt: skip
     if min(sums) < 0 or max(sums) > MOST:
         sums = tuple(min(max(each, 0), MOST) for each in sums)
@@ -138,7 +138,7 @@ def facts(record: Record) -> Facts:
         whole += _IN_TIME[slot_of(record.total_us)]
     if first is not None:
         whole += _IN_FIRST[slot_of(first)]
-    parts = int.from_bytes(_PACK_PARTS(int(call), failed, tokens_in, tokens_out, sums[12]), "little")
+    parts = int.from_bytes(_PACK_PARTS(int(call), failed, tokens_in, tokens_out, sums[12], sums[-1]), "little")
     return Facts(record, single, tags, record.time_ms // 60_000 * 60, whole, parts, tokens_in, tokens_out)
 
 

@@ -144,9 +144,10 @@ SUMS = (
     "overhead_us",
     "first_byte_us",
     "answered",
+    "billed_nano_usd",
 )
 """What is summed up in `rollups`. `unpriced` counts calls whose cost nobody knows; `answered` those that have a time to
-their first byte, which `first_byte_us` sums up."""
+their first byte, which `first_byte_us` sums up. `billed_nano_usd` is the cost with each call's markup."""
 
 SLOTS = 20
 TIMES = tuple(f"t{slot}" for slot in range(SLOTS))
@@ -155,7 +156,7 @@ FIRSTS = tuple(f"f{slot}" for slot in range(SLOTS))
 """How many calls had their first byte after how long."""
 
 MEASURES = SUMS + TIMES + FIRSTS
-PARTS = ("requests", "errors", "input_tokens", "output_tokens", "cost_nano_usd")
+PARTS = ("requests", "errors", "input_tokens", "output_tokens", "cost_nano_usd", "billed_nano_usd")
 """What is summed up in `breakdowns`."""
 
 rollups = Table(

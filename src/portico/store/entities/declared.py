@@ -77,6 +77,7 @@ def declared_thing(config: Config, kind: str, id: str) -> Thing | None:  # noqa:
                 source="configuration",
                 name=id,
                 blocked=customer.blocked,
+                markup=customer.markup,
                 limits=customer.limits,
                 budgets=customer.budgets,
             )

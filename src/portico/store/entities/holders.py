@@ -101,6 +101,11 @@ class Compiler:
             assert isinstance(thing, BudgetRule)
             yield from rules_of(_label(thing), [], [thing.entry()], thing.to, thing.each)
 
+    def markups(self) -> dict[str, int]:
+        """Return the customers that have a markup or discount of their own, in millionths."""
+        found = (cast("Customer", thing) for thing in rows.every(self._db, KINDS["customer"]))
+        return {one.id: millionths(one.markup) for one in found if one.markup is not None}
+
     def bounds(self, thing: Bounded, label: str, to: Mapping[Dimension, tuple[str, ...]]) -> Iterator[Applied]:
         """Yield the rules of an object: its own, and those of the template that it names."""
         yield from rules_of(label, thing.limits, thing.budgets, to)

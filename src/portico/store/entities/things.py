@@ -153,6 +153,7 @@ class Customer(Thing, kw_only=True, frozen=True):
 
     name: Name = ""
     blocked: bool = False
+    markup: Factor | None = None
     template: Id | None = None
     limits: Limits = ()
     budgets: Budgets = ()
