@@ -98,6 +98,7 @@ WHEN: list[tuple[str, dict[str, Any], dict[str, Any], bool]] = [
     ('tier == "free"', {}, {"tags": {"tier": "free"}}, True),
     ('tier == "free"', {}, {}, False),
     ('"env" in tags && tags.env == "test"', {}, {"tags": {"env": "test"}}, True),
+    ('!("env" in tags) && size(tags) == 0 && !("x-tenant" in headers)', {}, {}, True),
     ('tags.env == "test"', {}, {}, False),
     ('headers["x-tenant"].startsWith("acme-")', {}, {"headers": {"x-tenant": "acme-7"}}, True),
     ('team in ["core", "apps"]', {}, {"team": "apps"}, True),

@@ -3,7 +3,6 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
@@ -62,6 +61,7 @@ _TOOLS: Final = ("tools", "functions", "toolConfig")
 _EFFORTS: Final = ("reasoning_effort", "reasoning")
 _THOUGHTS: Final = frozenset((*_EFFORTS, "thinking", "generationConfig"))
 _SHAPES: Final = frozenset(("response_format", "text", "output_config", "output_format", "generationConfig"))
+_NONE: Final[Mapping[str, str]] = {}  # CEL knows a dict for a map, and no read-only view of one
 _EMPTY: Final = frozenset((b"null", b"[]", b"{}", b"false", b'"none"', b'""'))
 
 Members = Mapping[str, msgspec.Raw]
@@ -109,11 +109,11 @@ class Facts:
     conversation: "Conversation | None" = None
     warm: int | None = None
     customer = ""
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = _NONE
     key = ""
     org = ""
     session = ""
-    tags: Mapping[str, str] = MappingProxyType({})
+    tags: Mapping[str, str] = _NONE
     team = ""
     user = ""
     has_images = _late(lambda facts: _images(facts))

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from math import log2
 from typing import Final
 
+from portico.marks import holds
 from portico.plan.facts import Facts
 
 VERSION: Final = 1
@@ -44,18 +45,23 @@ def traits_of(facts: Facts) -> tuple[int, ...]:
         _sized(len(talk)),
         _sized(last_words),
         _sized(window.count(b'"role"')),
-        _sized(window.count(b'"assistant"') + window.count(b'"model"')),
+        _sized(_count(window, b'"assistant"') + _count(window, b'"model"')),
         _sized(sum(len(memoryview(members[name])) for name in _TOOLS if name in members)),
-        _sized(window.count(b'"tool')),
+        _sized(_count(window, b'"tool')),
         100 * facts.has_images,
         100 * facts.json_schema,
         100 * facts.reasoning,
         _sized(facts.max_tokens),
         100 * (len(last) - len(last.translate(None, _DIGITS))) // size,
         100 * (len(last) - len(last.translate(None, _MARKS))) // size,
-        _sized(last.count(b"\\n")),
-        _sized(window.count(b"```")),
+        _sized(_count(last, b"\\n")),
+        _sized(_count(window, b"```")),
     )
+
+
+def _count(window: bytes, mark: bytes) -> int:
+    # Most often there is none, and that is said in a third of the time (see `marks`).
+    return window.count(mark) if holds(window, mark) else 0
 
 
 def _sized(number: int) -> int:
