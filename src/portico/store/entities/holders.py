@@ -36,6 +36,9 @@ DIMENSIONS: Final[Mapping[str, Dimension]] = {
 """What each kind of object is called where calls are told apart."""
 
 
+_NO_TEAM, _NO_USER, _NO_ORG = Team(id=""), User(id=""), Organization(id="")
+
+
 class Compiler:
     """Compiles what one connection sees. What a key refers to is looked up once; declared objects come first."""
 
@@ -55,10 +58,10 @@ class Compiler:
 
     def holder(self, key: Key, until_ms: int | None = None) -> Holder:
         """Return who holds a key; by an old hash of it, until that has had its time of grace."""
-        team = cast("Team | None", self.find("team", key.team)) or Team(id="")
-        user = cast("User | None", self.find("user", key.user)) or User(id="")
+        team = cast("Team | None", self.find("team", key.team)) or _NO_TEAM
+        user = cast("User | None", self.find("user", key.user)) or _NO_USER
         org_id = key.org or team.org or user.org
-        org = cast("Organization | None", self.find("organization", org_id)) or Organization(id="")
+        org = cast("Organization | None", self.find("organization", org_id)) or _NO_ORG
         ends = [key.expires.timestamp()] if key.expires is not None else []
         ends += [until_ms / 1000] if until_ms is not None else []
         allowance = key.allowance_usd if key.allowance_usd is not None else team.allowance_usd

@@ -95,7 +95,7 @@ def page(db: Connection, kind: Kind, where: Where, after: str, limit: int) -> li
     """Return the objects that `where` selects, by id, from the one after `after` on."""
     table = TABLES[kind.name]
     query = select(table).where(table.c.id > after, *_conditions(kind, where)).order_by(table.c.id).limit(limit)
-    return [_thing(kind, row) for row in db.execute(query)]
+    return [_thing(kind, row) for row in db.execute(query).all()]
 
 
 def every(db: Connection, kind: Kind, where: Where | None = None, slice_of: int = 1000) -> Iterator[Thing]:

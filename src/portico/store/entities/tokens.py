@@ -74,5 +74,5 @@ def forget(db: Connection, key: str) -> list[bytes]:
 
 
 def _rows(db: Connection, query: Select[Any]) -> Iterator[Hashed]:
-    for row in db.execute(query):
-        yield Hashed(bytes(row.digest), row.key, row.prefix, row.until_ms)
+    for digest, key, prefix, until_ms in db.execute(query).all():
+        yield Hashed(bytes(digest), key, prefix, until_ms)
