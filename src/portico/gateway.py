@@ -33,7 +33,6 @@ from portico.errors import (
 )
 from portico.journal.journal import Journal
 from portico.known import Known
-from portico.objects import ObjectCalls
 from portico.plan.canary import judge
 from portico.planning import arrived, elsewhere, planned
 from portico.probes import READY, probe, without_control
@@ -68,6 +67,7 @@ if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
     from portico.litellm_headers import LiteLLMHeaders
+    from portico.objects import ObjectCalls
     from portico.resuming import Resuming
     from portico.shadow import Shadows
     from portico.upstream.rollouts import Rollouts
@@ -119,7 +119,7 @@ class Gateway:
         self._draw: Callable[[], float] = random.random
         self._shadows: Shadows | None = None
         self._replies = Replies(self.state, self.settling, self.client.fetch)
-        self._objects = ObjectCalls(self.state, self.settling, self.client.fetch, now, self._replies)
+        self._objects: ObjectCalls | None = None
 
     @property
     def records(self) -> Records:
@@ -265,7 +265,7 @@ class Gateway:
             self._list(exchange, call, snapshot)
             return
         if route.found is not None:
-            await self._objects.answer(exchange, call, snapshot, known, upload)
+            await self._object_calls().answer(exchange, call, snapshot, known, upload)
             return
 
         content = exchange.content(snapshot.limits.body)
@@ -338,6 +338,14 @@ class Gateway:
             await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
         else:
             await self._replies.answer(exchange, call, arrival, target)
+
+    def _object_calls(self) -> "ObjectCalls":
+        """Return what answers calls about objects, loaded for the first of them."""
+        if self._objects is None:
+            from portico.objects import ObjectCalls
+
+            self._objects = ObjectCalls(self.state, self.settling, self.client.fetch, self._now, self._replies)
+        return self._objects
 
     def _shadowing(self) -> "Shadows":
         """Return what copies calls, loaded when the first one is to be copied."""

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 import msgspec
 
@@ -21,8 +20,7 @@ where settling waits for the disk. A flush goes to two segments when the first i
 """
 
 
-@dataclass
-class Tally:
+class Tally(msgspec.Struct):
     """What was found on the way, beside the entries. `rest` is bytes at the end that make no whole frame (yet)."""
 
     damaged: int = 0

@@ -11,12 +11,11 @@ from portico.plan import strategies
 from portico.plan.affinity import KEEPING, kept
 from portico.plan.candidate import Candidate
 from portico.plan.facts import Facts
-from portico.plan.scorer import Scorer
-from portico.plan.traits import traits_of
 
 if TYPE_CHECKING:
     from portico.plan.canary import Trial
     from portico.plan.rules import Rule
+    from portico.plan.scorer import Scorer
 
 Kid = Union["Branch", Candidate]
 
@@ -82,7 +81,7 @@ class Branch:
         scoring: schema.Scoring | None = None,
         rules: Sequence["Rule"] = (),
         affinity: bool | None = None,
-        scorer: Scorer | None = None,
+        scorer: "Scorer | None" = None,
     ) -> None:
         self.name = name
         self.kids = tuple(kids)
@@ -211,6 +210,8 @@ class Branch:
 
     def _complexity(self, places: Sequence[int], facts: Facts) -> list[int]:
         """Return the first target in front where its scorer says that it does, else behind all others."""
+        from portico.plan.traits import traits_of  # few aliases ask
+
         traits = facts.traits = facts.traits or traits_of(facts)
         ranked = list(range(len(places)))
         if places[0] == 0 and (self.scorer is None or not self.scorer.suffices(traits)):

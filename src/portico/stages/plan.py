@@ -16,13 +16,10 @@ from portico.dialects.request import Peek
 from portico.errors import ConfigError, Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
-from portico.plan.canary import Canaried, Rollout
 from portico.plan.candidate import Candidate
 from portico.plan.choose import NOTHING, Plan, choose
-from portico.plan.conversation import conversation_of
 from portico.plan.facts import BYTES_PER_TOKEN, Facts, tagged
 from portico.plan.health import HealthOf
-from portico.plan.scorer import Scorer, scorer_of
 from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
 from portico.upstream.caches import Caches, Kept
@@ -30,14 +27,16 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target, Upstream
 
 if TYPE_CHECKING:
+    from portico.plan.canary import Rollout
     from portico.plan.rules import Rule
+    from portico.plan.scorer import Scorer
 
 Draw = Callable[[], float]
 """Returns a number in [0, 1)."""
 May = Callable[[str], None]
 """Raises Forbidden for a name that the caller may not use."""
 
-RolloutOf = Callable[[str, schema.Canary], Rollout]
+RolloutOf = Callable[[str, schema.Canary], "Rollout"]
 """Returns how far the canary of a name is."""
 
 MEMO_BOUND = 4096
@@ -352,6 +351,8 @@ class Routes:
 
     def _recall(self, facts: Facts) -> None:
         """Find which conversation a call belongs to, and what is known of it."""
+        from portico.plan.conversation import conversation_of  # few strategies ask
+
         facts.conversation = conversation_of(facts, self._secret)
         if facts.conversation is not None and self._caches is not None:
             facts.warm, facts.cached = self._caches.expected(facts.conversation)
@@ -488,6 +489,8 @@ class Routes:
         canary = self._canary(alias.canary, match, operation)
         if canary is None:
             return plain
+        from portico.plan.canary import Canaried
+
         return Canaried(plain, branch(()) if plain.rules else plain, canary, self._rollouts(entry, alias.canary))
 
     def _canary(self, said: schema.Canary, match: Match | None, operation: str) -> Kid | None:
@@ -568,11 +571,13 @@ def compiled(rules: Sequence[schema.RoutingRule], where: str) -> "tuple[Rule, ..
     return tuple(made)
 
 
-def scorers(aliases: Mapping[str, schema.Model]) -> dict[str, Scorer]:
+def scorers(aliases: Mapping[str, schema.Model]) -> "dict[str, Scorer]":
     """Return the scorers of names. Raises ConfigError, which says which one is not to be used, and why."""
     found = {}
     for name, model in aliases.items():
         try:
+            from portico.plan.scorer import scorer_of
+
             scorer = scorer_of(model, name)
         except ConfigError as error:
             raise ConfigError(f"models.{name}.complexity.scorer: {error.message}") from None
