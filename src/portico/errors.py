@@ -161,6 +161,14 @@ class UrlTooLong(PorticoError):
     fault = "caller"
 
 
+class UnsupportedMedia(PorticoError):
+    """A body in a coding that is not read here."""
+
+    status = 415
+    code = "unsupported_media_type"
+    fault = "caller"
+
+
 class HeadersTooLarge(PorticoError):
     """More or longer headers than allowed."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from portico.dialects.operations import Route
-from portico.errors import InvalidRequest
+from portico.errors import UnsupportedMedia
 from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
@@ -55,13 +55,13 @@ class Known:
         """Read the head; rules may read the headers in `readable`.
 
         `stand_in` is the hash of the key for a request that has none, of an upload that has begun. Raises
-        Unauthenticated, InvalidRequest.
+        Unauthenticated, InvalidRequest, UnsupportedMedia.
         """
         fields = head.fields
         query = head.target.partition(b"?")[2].decode("latin-1")
         hashed = stand_in or identify(fields, query, keys)
         if fields.get(b"content-encoding", b"identity") != b"identity":
-            raise InvalidRequest("compressed request bodies are not supported; send the body without content-encoding")
+            raise UnsupportedMedia("compressed request bodies are not read; send the body without content-encoding")
         self.query = without_key(query) if "key=" in query else query
         self.kind = fields.get(b"content-type", b"")
         self.strict = fields.get(b"x-portico-strict", b"").lower() in (b"true", b"1")

@@ -62,6 +62,28 @@ def test_openai_paths_are_known_with_and_without_a_version(path: str, prefix: st
 
 
 @pytest.mark.parametrize(
+    ("method", "path", "name"),
+    [
+        ("POST", "/v1/chat/completions/", "chat"),
+        ("POST", "/chat/completions//", "chat"),
+        ("POST", "/v1//chat/completions", "chat"),
+        ("POST", "//v1///messages/", "messages"),
+        ("POST", "/openai/deployments/gpt-4o//chat/completions/", "chat"),
+        ("GET", "/v1/models/", "models"),
+    ],
+)
+def test_slashes_too_many_change_nothing(method: str, path: str, name: str) -> None:
+    found = route(method, path, ("openai",))
+    assert found is not None
+    assert (found.operation.name, found.provider) == (name, None)
+
+
+def test_slashes_too_many_do_not_make_another_method_right() -> None:
+    with pytest.raises(MethodNotAllowed):
+        route("GET", "/v1/chat/completions/", ())
+
+
+@pytest.mark.parametrize(
     ("path", "name"),
     [
         ("/v1/messages", "messages"),
@@ -136,7 +158,7 @@ def test_a_known_path_with_another_method_is_refused(method: str, path: str) -> 
         "/livez",
         "/v1",
         "/v1/chat",
-        "/v1/chat/completions/",
+        "/v1/chat/",
         "/v1/vector_stores",
         "/v1beta/models/:generateContent",
         "/v1beta/models/g:batchGenerateContent",

@@ -352,6 +352,18 @@ async def test_moderations_need_no_model_where_one_provider_has_them(
     assert json.loads(refused)["error"]["param"] == "model"
 
 
+async def test_of_several_providers_the_lone_star_says_who_moderates(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    config = {
+        "providers": {"first": declared(mock, "openai"), "second": declared(other, "openai")},
+        "models": {"*": ["second/*"]},
+    }
+    async with portico(config) as gateway:
+        status, headers, _ = await gateway.call("/v1/moderations", {"input": "hello"})
+    assert (status, headers["x-portico-target"]) == (200, "second/omni-moderation-latest")
+
+
 async def test_an_alias_for_the_usual_model_comes_first(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:

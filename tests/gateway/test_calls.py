@@ -257,7 +257,7 @@ REFUSED: dict[str, tuple[dict[str, Any], int, str | None]] = {
     "no UTF-8": ({"body": b'{"model":"openai/\xff"}'}, 400, "model"),
     "deep nesting": ({"body": b'{"model":"openai/x","a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"}, 400, None),
     "nothing": ({"body": b""}, 400, None),
-    "a compressed body": ({"body": b"x", "headers": {"content-encoding": "gzip"}}, 400, None),
+    "a compressed body": ({"body": b"x", "headers": {"content-encoding": "gzip"}}, 415, None),
 }
 
 

@@ -5,6 +5,7 @@ Anthropic's, Gemini's and Vertex AI's, Bedrock's, Cohere's; and `/{provider}/…
 """
 
 import contextlib
+import re
 from collections.abc import Container, Mapping
 from urllib.parse import unquote
 
@@ -92,6 +93,9 @@ _BEDROCK = {
 }
 
 
+_SLASHES = re.compile("/+")
+
+
 def route(method: str, path: str, providers: Container[str]) -> Route | None:
     """Return what a request is, None when it is no call of an LLM API.
 
@@ -101,6 +105,8 @@ def route(method: str, path: str, providers: Container[str]) -> Route | None:
     if path.startswith("//"):  # from a base URL that ends in a slash
         path = "/" + path.lstrip("/")
     found = _known(method, path)
+    if found is None and (path.endswith("/") or "//" in path):  # where clients put a path together of two
+        found = _known(method, _SLASHES.sub("/", path).rstrip("/"))
     if found is not None:
         return found
     # Azure's clients say /openai/files; where a provider has that name, it is the one that is meant.

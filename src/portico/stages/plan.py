@@ -392,7 +392,8 @@ class Routes:
         """Return where a call that names no model may go.
 
         An alias or a pattern for the model that OpenAI's API takes by itself comes first; then the one provider that
-        has the operation, or of several the one that is OpenAI. Its own choice is left to it where it needs no name.
+        has the operation, or of several the one that is OpenAI, or where the lone star goes. Its own choice is left to
+        it where it needs no name.
         Raises InvalidRequest where a model must be named.
         """
         usual = USUAL.get(("openai", operation), "")
@@ -405,6 +406,8 @@ class Routes:
             if len(able) == 1 or len(own) == 1:
                 upstream = able[0] if len(able) == 1 else own[0]
                 return [upstream.target(USUAL.get((upstream.provider.like, operation), ""), self._timeouts)]
+            if match is not None:
+                return self.targets(usual, operation, draw)
         raise InvalidRequest("the request names no model; set `model`", param="model")
 
     def _found(self, name: str, operation: str) -> Kid:

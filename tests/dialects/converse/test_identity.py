@@ -11,6 +11,7 @@ from tests.framing.recordings import SIZES, body_of, chunks, recorded_chunks
 from portico.dialects.converse import Decoder, Encoder, parse_reply, parse_request, render_reply, render_request
 from portico.dialects.crossing import Notes, Target
 from portico.framing import eventstream
+from portico.ir import Failed, TextDelta
 
 
 def events(stream: bytes) -> list[Any]:
@@ -72,3 +73,18 @@ def test_every_recorded_stream_is_written_as_it_was(size: int | None) -> None:
         out += [encoder.feed(frame) for frame in decoder.flush()]
         assert events(b"".join(out)) == events(body), record["id"]
     assert seen > 55
+
+
+@pytest.mark.parametrize("size", [*SIZES])
+def test_messages_that_do_not_say_that_they_are_events_are(size: int) -> None:
+    said = (
+        ("messageStart", {"role": "assistant"}),
+        ("contentBlockDelta", {"contentBlockIndex": 0, "delta": {"text": "Hello"}}),
+        ("contentBlockStop", {"contentBlockIndex": 0}),
+        ("messageStop", {"stopReason": "end_turn"}),
+    )
+    stream = b"".join(eventstream.encode({":event-type": kind}, json.dumps(value).encode()) for kind, value in said)
+    decoder = Decoder()
+    read = [event for chunk in chunks(stream, size) for frame in decoder.feed(chunk) for event in frame.events]
+    assert not any(isinstance(event, Failed) for event in read)
+    assert [event.text for event in read if isinstance(event, TextDelta)] == ["Hello"]

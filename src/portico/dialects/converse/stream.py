@@ -71,7 +71,7 @@ class Decoder:
         kind = self._kinds.get(message.encoded)
         if kind is None:
             headers = message.headers()
-            if headers.get(":message-type") != "event":
+            if headers.get(":message-type", "event") != "event":
                 return _failed(headers, message.payload)
             kind = str(headers.get(":event-type"))
             if len(self._kinds) < _KEPT:
