@@ -233,6 +233,7 @@ class Following:
             found, trouble = None, error
             due.missed += 1
         except Exception as error:
+            due.missed = 0
             if not self._over(job):
                 raise
             found, trouble = None, error
