@@ -112,3 +112,12 @@ async def test_a_conversation_keeps_to_one_key_of_its_provider(portico: Portico,
     assert all(len(each) == 1 for each in conversations)
     assert len(set().union(*conversations)) > 1
     assert len(set(used[18:])) == 3
+
+
+async def test_what_is_no_conversation_takes_turns(portico: Portico, mock: MockProvider, other: MockProvider) -> None:
+    said = config(mock, other, affinity=True)
+    said["models"]["spread"]["targets"] = ["one/text-embedding-3-small", "two/text-embedding-3-small"]
+    async with portico(said) as gateway:
+        body = {"model": "spread", "input": SYSTEM}
+        went = [(await gateway.call("/v1/embeddings", body))[1]["x-portico-target"] for _ in range(4)]
+    assert went == ["one/text-embedding-3-small", "two/text-embedding-3-small"] * 2

@@ -129,3 +129,18 @@ def test_a_home_that_rests_is_left_for_the_choice_of_the_strategy() -> None:
     conversation = next(number for number in range(1, 99) if home(kids, number << 40, (1, 1)) == 1)
     kids[1].health.resting = True  # type: ignore[misc]  # it is said here, not measured
     assert planned(kids, "least_busy", turn(conversation << 40))[0] == "a"
+
+
+def test_a_turn_that_is_kept_warm_measures_nobody_and_the_next_new_conversation_does() -> None:
+    slow = {"first_token": [5.0] * 4, "per_token": [0.1] * 4, "whole": [25.0] * 4}
+    kids = [candidate("a"), candidate("b", **slow)]
+    branch = Branch("m", kids, "lowest_latency", affinity=True)
+    for one in kids:
+        one.sent = [100.0] * 4
+    for number in range(2000):
+        way = Way(lambda: 0.0, 101.0 + number / 100, b"s")
+        assert branch.order(turn(warm="a"), way, None)[0] is kids[0]
+    assert kids[0].sent[2] == 101.0 + 19.99
+    assert kids[1].passed == [0] * 4
+    firsts = [branch.order(turn(number), Way(lambda: 0.0, 121.0, b"s"), None)[0] for number in range(600)]
+    assert 1 <= firsts.count(kids[1]) <= 4

@@ -127,7 +127,7 @@ class Branch:
             # Nothing but its strategy has a say, as for most calls.
             ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
             if self.affine:
-                way.kept = kept(self._rivals.candidates, ranked, facts, self.strategy, self.weights)
+                self._keep(self._rivals.candidates, ranked, self.weights, facts, way)
             leaves = self._rivals.candidates
             return [leaves[index] for index in ranked]
         requires: list[schema.Require] = []
@@ -150,7 +150,7 @@ class Branch:
                 return list(kids)
             ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
             if self.affine:
-                way.kept = kept(self._rivals.candidates, ranked, facts, self.strategy, self.weights)
+                self._keep(self._rivals.candidates, ranked, self.weights, facts, way)
             if self.strategy == "drawn":
                 del ranked[1:]
             return [kids[index] for index in ranked]
@@ -169,7 +169,7 @@ class Branch:
             weights = [1.0] * len(places)
         ranked = self._rank(strategies.Rivals(heads), weights, places, facts, way)
         if self.affine:
-            way.kept = kept(heads, ranked, facts, self.strategy, weights)
+            self._keep(heads, ranked, weights, facts, way)
         if self.strategy == "drawn":
             return groups[ranked[0]]
         found: dict[str, Candidate] = {}
@@ -183,18 +183,20 @@ class Branch:
     ) -> list[int]:
         """Return rivals in order, by their index; `places` says which of the kids each stands for."""
         strategy = self.strategy
+        # A call that is kept where its prompt is cached is none to measure others by.
+        probing = way.now if facts.warm is None or not self.affine else None
         if strategy == "score":
             return strategies.scored(rivals, facts, self.scoring, way.now)
         if strategy == "lowest_cost":
             return strategies.lowest_cost(rivals, facts)
         if strategy == "lowest_latency":
-            return strategies.lowest_latency(rivals, facts, way.now)
+            return strategies.lowest_latency(rivals, facts, probing)
         if strategy == "split":
             return self._split(rivals, weights, places, facts, way)
         if strategy == "power_of_two":
             return strategies.power_of_two(rivals, facts, way.draw)
         if strategy == "highest_throughput":
-            return strategies.highest_throughput(rivals, facts, way.now)
+            return strategies.highest_throughput(rivals, facts, probing)
         if strategy in ("weighted", "drawn"):
             return strategies.weighted(weights, way.draw)
         if strategy == "least_busy":
@@ -217,6 +219,12 @@ class Branch:
         if places[0] == 0 and (self.scorer is None or not self.scorer.suffices(traits)):
             ranked.append(ranked.pop(0))
         return ranked
+
+    def _keep(
+        self, candidates: Sequence[Candidate], ranked: list[int], weights: Sequence[float], facts: Facts, way: Way
+    ) -> None:
+        way.kept = kept(candidates, ranked, facts, self.strategy, weights)
+        candidates[ranked[0]].sent[facts.size] = way.now
 
     def _split(
         self, rivals: strategies.Rivals, weights: Sequence[float], places: Sequence[int], facts: Facts, way: Way

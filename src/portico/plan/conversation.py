@@ -23,7 +23,7 @@ WINDOW: Final = 8192
 """Bytes of the first question that are looked at."""
 FARTHEST: Final = 256 * 1024
 """Bytes in which it is looked for."""
-HEAD: Final = 2048
+HEAD: Final = 1024
 TAIL: Final = 256
 """Bytes at the start and at the end of each part that are hashed, and how long it is."""
 _STEMS: Final = (

@@ -81,25 +81,25 @@ def least_busy(rivals: Rivals) -> Ranked:
     return sorted(rivals.places, key=[health.in_flight for health in rivals.healths].__getitem__)
 
 
-def lowest_latency(rivals: Rivals, facts: Facts, now: float) -> Ranked:
-    """Return those first that are expected to have answered first."""
+def lowest_latency(rivals: Rivals, facts: Facts, now: float | None) -> Ranked:
+    """Return those first that are expected to have answered first. Without a time, the call is none to measure by."""
     times = _times(rivals, facts)
     ranked = sorted(rivals.places, key=times.__getitem__)
     if not times[ranked[0]]:
         times = _eager(rivals, _streamed_for(rivals, facts, times))
         ranked = sorted(rivals.places, key=times.__getitem__)
-    return _probing(rivals, ranked, times, facts.size, now)
+    return ranked if now is None else _probing(rivals, ranked, times, facts.size, now)
 
 
-def highest_throughput(rivals: Rivals, facts: Facts, now: float) -> Ranked:
-    """Return those first whose tokens follow each other the fastest."""
+def highest_throughput(rivals: Rivals, facts: Facts, now: float | None) -> Ranked:
+    """Return those first whose tokens follow each other the fastest. Without a time, the call is none to measure by."""
     size = facts.size
     times = [health.per_token[size] for health in rivals.healths]
     ranked = sorted(rivals.places, key=times.__getitem__)
     if not times[ranked[0]]:
         times = _eager(rivals, times)
         ranked = sorted(rivals.places, key=times.__getitem__)
-    return _probing(rivals, ranked, times, size, now)
+    return ranked if now is None else _probing(rivals, ranked, times, size, now)
 
 
 def lowest_cost(rivals: Rivals, facts: Facts) -> Ranked:

@@ -13,6 +13,7 @@ from portico.config import schema
 from portico.config.wildcard import Match, Patterns
 from portico.dialects.limits import overlaid, spared
 from portico.dialects.request import Peek
+from portico.dialects.stand_ins import CONVERSATIONS
 from portico.errors import ConfigError, Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
@@ -239,7 +240,7 @@ class Routes:
             fussy = any(
                 leaf.capabilities is not None and not {"tools", "vision"} <= leaf.capabilities for leaf in judged
             )
-            recalls = self._caches is not None and self._recalls(kid)
+            recalls = self._recalls(kid, operation)
             fixed: Sequence[Target] | None = None
             if isinstance(kid, Candidate) or (kid.fixed and not recalls):
                 fixed = [leaf.target for leaf in leaves]
@@ -317,7 +318,7 @@ class Routes:
                 if may is not None:
                     may(other)
                 kids.append(self.known(other, operation).kid)
-        if self._caches is not None and facts.conversation is None and any(map(self._recalls, kids)):
+        if facts.conversation is None and any(self._recalls(kid, operation) for kid in kids):
             self._recall(facts)
         plan = choose(kids, facts, way, requires, wish)
         plan.enforced = enforced
@@ -339,9 +340,9 @@ class Routes:
                     held.append(rule.condition.text)
         return requires, used
 
-    def _recalls(self, kid: Kid) -> bool:
+    def _recalls(self, kid: Kid, operation: str) -> bool:
         """Return whether it counts for a name which conversation a call belongs to; of rules' names, it may."""
-        if isinstance(kid, Candidate):
+        if self._caches is None or operation not in CONVERSATIONS or isinstance(kid, Candidate):
             return False
         for branch in walked(kid):
             used = (self._aliases.get(rule.use or "") for rule in branch.rules)
