@@ -145,6 +145,20 @@ def test_members_come_change_and_go_by_id_and_by_address(api: Api) -> None:
     assert ok(api("GET", "/user/info?user_id=boss"))["teams"] == []
 
 
+def test_users_are_found_by_id_address_and_team(api: Api) -> None:
+    for name in ("anna", "bob", "carl"):
+        ok(api("POST", "/user/new", {"user_id": name, "user_email": f"{name}@example.com", "auto_create_key": False}))
+    ok(api("POST", "/team/new", {"team_id": "core", "members_with_roles": [{"role": "user", "user_id": "carl"}]}))
+
+    def ids(query: str) -> list[str]:
+        return [one["user_id"] for one in ok(api("GET", f"/user/list?{query}"))["users"]]
+
+    assert ids("user_ids=anna,carl") == ["anna", "carl"]
+    assert ids("user_email=BOB@") == ["bob"]
+    assert ids("team=core") == ["carl"]
+    assert ids("page=2&page_size=2") == ["carl"]
+
+
 def test_what_members_are_given_is_theirs(api: Api) -> None:
     asked = {"team_id": "core", "team_member_budget": 3, "team_member_budget_duration": "1mo"}
     ok(api("POST", "/team/new", asked))

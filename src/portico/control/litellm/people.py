@@ -79,10 +79,8 @@ def user_list(look: Look, said: Plain) -> Plain:
     """List users by pages; with `user_ids` (by commas), `user_email` or `team`, some of them."""
     size, place = number(said, "page_size", 25, 100), number(said, "page", 1, 1000)
     found = page(look, USER, Page(limit=500), {}).items
-    wanted = said.get("user_ids")
-    if wanted:
-        ids = wanted.split(",") if isinstance(wanted, str) else wanted
-        found = [user for user in found if user.id in ids]
+    if wanted := said.get("user_ids"):
+        found = [user for user in found if user.id in wanted]
     if email := said.get("user_email"):
         found = [user for user in found if str(email).lower() in (user.email or "").lower()]
     if team := said.get("team"):

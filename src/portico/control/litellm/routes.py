@@ -90,6 +90,14 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
 )
 """Every management route of LiteLLM's that is here."""
 
+LISTS: Final = ("models", "user_ids", "team_ids", "keys", "key_aliases", "tags", "teams", "budgets")
+"""Fields that are lists of words, wherever they are said."""
+TEXTS: Final = (
+    "key", "new_key", "key_alias", "user_id", "user_alias", "user_email", "team_id", "team_alias", "organization_id",
+    "budget_id", "end_user_id", "id", "alias", "role", "duration", "budget_duration", "grace_period",
+    "team_member_budget_duration",
+)  # fmt: skip
+"""Fields that are one text."""
 READS: Final = frozenset(("/budget/info", "/key/health"))
 """Routes that are asked with POST and change nothing."""
 
@@ -161,10 +169,15 @@ async def _said(request: Request) -> dict[str, Any]:
     said |= {name: str(value) for name, value in request.path_params.items()}
     if b"\\u0000" in body or any(isinstance(value, str) and "\0" in value for value in said.values()):
         raise BadRequest("a value holds the character zero")
-    for name in ("models", "user_ids", "team_ids", "keys", "key_aliases", "tags", "teams", "budgets"):
+    for name in LISTS:
         value = said.get(name)
+        if isinstance(value, str) and request.method == "GET":
+            value = said[name] = value.split(",")
         if value is not None and not (isinstance(value, list) and all(isinstance(one, str) for one in value)):
             raise BadRequest(f"{name!r} is a list of words", param=name)
+    for name in TEXTS:
+        if said.get(name) is not None and not isinstance(said[name], str):
+            raise BadRequest(f"{name!r} is a text", param=name)
     return said
 
 
