@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "teams": ("portico.cli.teams", "Make, list and remove teams, and say who is in them."),
     "budgets": ("portico.cli.budgets", "Budgets, and how far they are used up."),
     "explain": ("portico.cli.explain", "Say where a call would go and why, without sending it."),
-    "replay": ("portico.cli.replay", "Say what another configuration would have done with recorded calls."),
+    "replay": ("portico.cli.replay", "Say what another configuration would have done with calls."),
     "logs": ("portico.cli.logs", "Show calls as they were recorded."),
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
     "shadows": ("portico.cli.shadows", "Set copies of calls beside the calls that they are of."),
