@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import json
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,9 +59,19 @@ class Mock:
     def kill(self) -> None:
         """End it as a machine that fails does: with all that it has under way."""
         if self._process is not None:
-            self._process.kill()
+            self._process.kill()  # one that stands still, too
             self._process.wait()
             self._process = None
+
+    def hang(self) -> None:
+        """Let it stand still: it takes connections, and says nothing."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Let it go on where it stood still."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
 
     def slow(self, seconds: float) -> None:
         """Let it take this long to answer, from now on."""
@@ -70,9 +81,12 @@ class Mock:
             reply.read()
 
 
-def configuration(mocks: list[Mock], drill: Drill) -> dict[str, object]:
+def configuration(mocks: list[Mock], drill: Drill, *, hang: bool) -> dict[str, object]:
     """Return what the gateway is given: three targets under one name."""
+    # One that stands still is found out by its deadlines alone.
+    timeouts = {"timeouts": {"connect": "1s", "first_byte": "2s"}} if hang else {}
     return {
+        **timeouts,
         "server": {"master_key": MASTER},
         "providers": {
             mock.name: {"like": "openai", "base_url": f"{mock.url}/v1", "api_key": "sk-drill-0123456789"}
@@ -161,8 +175,8 @@ async def read_reply(reader: asyncio.StreamReader) -> tuple[int, bytes]:
     return status, body
 
 
-async def staged(drill: Drill, mocks: list[Mock], began: float, say: Callable[[str], None]) -> float:
-    """Do to the targets what the drill says, when it says so; return when the dead one listened again."""
+async def staged(drill: Drill, mocks: list[Mock], began: float, say: Callable[[str], None], *, hang: bool) -> float:
+    """Do to the targets what the drill says, when it says so; return when the dead one could serve again."""
     loop = asyncio.get_running_loop()
     dead, slow = mocks[0], mocks[2]
     back = 0.0
@@ -170,9 +184,9 @@ async def staged(drill: Drill, mocks: list[Mock], began: float, say: Callable[[s
         await asyncio.sleep(began + at - time.monotonic())
         say(f"{at:5.1f} s  {what}")
         if what == drilled.DIES:
-            await loop.run_in_executor(None, dead.kill)
+            await loop.run_in_executor(None, dead.hang if hang else dead.kill)
         elif what == drilled.RETURNS:
-            await loop.run_in_executor(None, dead.start)
+            await loop.run_in_executor(None, dead.go_on if hang else dead.start)
             back = time.monotonic() - began
         elif what in (drilled.SLOWS, drilled.RECOVERS):
             await loop.run_in_executor(None, slow.slow, LATE if what == drilled.SLOWS else USUAL)
@@ -203,19 +217,19 @@ def tried(portico: RunningPortico, began_wall: float) -> list[Tried]:
     return found
 
 
-def run(drill: Drill, seed: int, say: Callable[[str], None]) -> drilled.Outcome:
-    """Run the drill with real processes, and return what came of it."""
+def run(drill: Drill, seed: int, say: Callable[[str], None], *, hang: bool = False) -> drilled.Outcome:
+    """Run the drill with real processes, and return what came of it. With `hang`, one stands still and does not die."""
     with (
         tempfile.TemporaryDirectory(prefix="portico-drill-") as name,
         targets(Path(name), drill) as mocks,
-        running_portico(configuration(mocks, drill), arguments=("--workers", "2")) as portico,
+        running_portico(configuration(mocks, drill, hang=hang), arguments=("--workers", "2")) as portico,
     ):
 
         async def both() -> tuple[Callers, float, float]:
             callers = Callers(portico.address, seed)
             began, wall = time.monotonic(), time.time()
             async with asyncio.TaskGroup() as group:
-                staging = group.create_task(staged(drill, mocks, began, say))
+                staging = group.create_task(staged(drill, mocks, began, say, hang=hang))
                 group.create_task(callers.run(drill.rate, drill.seconds, began))
             return callers, staging.result(), wall
 
@@ -231,10 +245,11 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--limit", type=int, default=95, help="calls a second that each target takes")
     parser.add_argument("--scale", type=float, default=1.0, help="of how long each phase lasts")
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--hang", action="store_true", help="let the target stand still in place of dying")
     parser.add_argument("--into", type=Path, default=DOCS, help="the folder for drill.svg and drill.json")
     given = parser.parse_args(arguments)
     drill = drilled.of(given.rate, given.limit, given.scale)
-    outcome = run(drill, given.seed, lambda line: print(line, flush=True))
+    outcome = run(drill, given.seed, lambda line: print(line, flush=True), hang=given.hang)
     given.into.mkdir(parents=True, exist_ok=True)
     about = {"drill": msgspec.to_builtins(drill), "machine": machine.described()}
     figures = {**msgspec.to_builtins(outcome.figures), **about}
