@@ -25,7 +25,6 @@ from portico.dialects.errors import render_error
 from portico.dialects.models import render_model, render_models, style
 from portico.dialects.stand_ins import COUNTS
 from portico.errors import (
-    BadUpstreamReply,
     ModelNotFound,
     NotFound,
     PorticoError,
@@ -52,9 +51,10 @@ from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies
 from portico.streaming import stream
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import attempt_all
+from portico.upstream.attempt import Elsewhere, attempt_all
 from portico.upstream.caches import Caches
 from portico.upstream.health import Healths
+from portico.upstream.hedge import Hedging
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.relay import Relay
 from portico.upstream.retry import Policy
@@ -249,19 +249,8 @@ class Gateway:
     async def _serve(self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known) -> None:
         """Take a call through its stages. Raises PorticoError for what its caller is to be told."""
         route, operation = call.route, call.operation
-        upload = own.begun(self.state, route, exchange.query) if route.found is not None else None
-        if not known.hashed:
-            stand_in = upload[1].key if upload is not None else b""
-            known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
-            known.litellm = known.litellm or snapshot.config.server.litellm_headers
-        call.caller = authenticate(known.hashed, snapshot.keys, operation.name, exchange, call.arrived_ms / 1000)
-        if snapshot.teams is not None:
-            snapshot = snapshot.of(call.caller.team)
-        if known.litellm:
-            call.litellm = self._litellm_headers(snapshot)
-        if route.provider is not None:
-            snapshot.keys.check_passthrough(call.caller, route.provider)
-        elif operation.local:
+        snapshot, upload = self._authenticated(exchange, call, snapshot, known)
+        if operation.local and route.provider is None:
             self._list(exchange, call, snapshot)
             return
         if route.found is not None:
@@ -272,6 +261,7 @@ class Gateway:
         body = content if content is not None else await arrived(exchange, call, snapshot)
         outgoing, targets = planned(exchange, call, snapshot, known, body, self._draw, self._now)
         if call.refers:
+            assert call.caller is not None
             targets = own.continued(self.state, call.caller, call.refers, targets)
 
         if snapshot.terms is not None:
@@ -288,18 +278,7 @@ class Gateway:
             if not targets:
                 await self._replies.estimate(exchange, call, outgoing, named)
                 return
-        policy = snapshot.policy if route.provider is None else ONE_TRY
-        if call.wish is not None:
-            wish = call.wish
-            policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
-        others = hedging = None
-        if snapshot.detours is not None and route.provider is None and not call.refers:
-            detour = snapshot.detours.of(call.model or "")
-            if detour is not None:
-                hedging = detour.hedging
-                others = elsewhere(detour, call, outgoing, known, snapshot, self._draw, self._now)
-                if detour.shadow is not None:
-                    call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, snapshot, known.said)
+        policy, others, hedging = self._ways_on(call, outgoing, snapshot, known)
         fetch = self.client.fetch
         arrival, target = await attempt_all(targets, outgoing, call, policy, fetch, extend, others, hedging)
         if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
@@ -317,20 +296,13 @@ class Gateway:
         translation = outgoing.translations.get(target)
         if translation is not None:
             call.dropped = translation.dropped
-            if arrival.streaming and not call.stream:
-                arrival.abandon()
-                call.basis = "unknown"
-                raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
         if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
             call.stores = False
         if arrival.streaming and not (arrival.ended and not arrival.pieces):
-            hide_usage = outgoing.asks_usage and target.asks_usage
             resuming = None
             if outgoing.goes_on(target):
                 resuming = self._resuming(call, outgoing, targets, snapshot, policy, translation)
-            await stream(
-                self._replies, exchange, call, arrival, target, translation, hide_usage, outgoing.body, resuming
-            )
+            await stream(self._replies, exchange, call, arrival, target, translation, outgoing, resuming)
         elif translation is not None:
             more: list[Arrival] = []
             if translation.more and arrival.status < 400:
@@ -338,6 +310,44 @@ class Gateway:
             await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
         else:
             await self._replies.answer(exchange, call, arrival, target)
+
+    def _authenticated(
+        self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known
+    ) -> tuple[Snapshot, own.Begun | None]:
+        """Find out who calls; return what holds for its team, and the upload that it goes on with."""
+        route = call.route
+        upload = own.begun(self.state, route, exchange.query) if route.found is not None else None
+        if not known.hashed:
+            stand_in = upload[1].key if upload is not None else b""
+            known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
+            known.litellm = known.litellm or snapshot.config.server.litellm_headers
+        now = call.arrived_ms / 1000
+        call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
+        if snapshot.teams is not None:
+            snapshot = snapshot.of(call.caller.team)
+        if known.litellm:
+            call.litellm = self._litellm_headers(snapshot)
+        if route.provider is not None:
+            snapshot.keys.check_passthrough(call.caller, route.provider)
+        return snapshot, upload
+
+    def _ways_on(
+        self, call: Call, outgoing: Outgoing, snapshot: Snapshot, known: Known
+    ) -> tuple[Policy, Elsewhere | None, Hedging | None]:
+        """Return how often a call is tried, where else it may go, and when a second target is asked."""
+        if call.route.provider is not None:
+            return ONE_TRY, None, None
+        policy, wish = snapshot.policy, call.wish
+        if wish is not None:
+            policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
+        if snapshot.detours is None or call.refers:
+            return policy, None, None
+        detour = snapshot.detours.of(call.model or "")
+        if detour is None:
+            return policy, None, None
+        if detour.shadow is not None:
+            call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, snapshot, known.said)
+        return policy, elsewhere(detour, call, outgoing, known, snapshot, self._draw, self._now), detour.hedging
 
     def _object_calls(self) -> "ObjectCalls":
         """Return what answers calls about objects, loaded for the first of them."""

@@ -12,12 +12,13 @@ from portico.dialects.errors import render_stream_error
 from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
 from portico.dialects.usage import observer
-from portico.errors import ConnectionLost, PorticoError
+from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError
 from portico.replying import Replies, keep, signature
 from portico.stages import own
 from portico.stages.settle import settle_stream
 from portico.upstream.arrival import Arrival
 from portico.upstream.headers import reply_headers
+from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 from portico.upstream.trial import spoke
 from portico.wire.exchange import Exchange
@@ -42,13 +43,18 @@ async def stream(
     arrival: Arrival,
     target: Target,
     translation: "Translation | Errand | None",
-    hide_usage: bool,
-    asked: object,
+    outgoing: Outgoing,
     resuming: "Resuming | None" = None,
 ) -> None:
-    """Pass a stream on. `asked` is the body that was asked with; `resuming` goes on with the stream if it dies."""
+    """Pass a stream on; `resuming` goes on with it if it dies. Raises BadUpstreamReply where nobody asked for one."""
     translation = cast("Translation | None", translation)  # only conversations stream
+    asked = outgoing.body
+    hide_usage = outgoing.asks_usage and target.asks_usage
     if translation is not None:
+        if not call.stream:
+            arrival.abandon()
+            call.basis = "unknown"
+            raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
         kind = translation.stream_type
         headers = [(b"content-type", kind), (b"cache-control", b"no-cache")]
     else:

@@ -838,7 +838,7 @@ def many_keys(rng: random.Random) -> Draft:
 
 def coded(rng: random.Random) -> Draft:
     coding = rng.choice(("gzip", "br", "deflate", "zstd", "x", "gzip, gzip", "identity, gzip"))
-    return Draft(sized(chat(), lines=f"Connection: close\r\nContent-Encoding: {coding}\r\n"), ({400},))
+    return Draft(sized(chat(), lines=f"Connection: close\r\nContent-Encoding: {coding}\r\n"), ({415},))
 
 
 def forms(rng: random.Random) -> Draft:
