@@ -268,7 +268,7 @@ def targets(rng: random.Random) -> Draft:
             (b"/v1/chat/completions\x0b", {400}),
             (b"/v1/chat /completions", {400}),
             (b"/v1/chat/completions\rX", {400}),
-            (b"/v1//chat/completions", {400, 404}),
+            (b"/v1//chats/completions", {400, 404}),
             (b"/v1/chat/./completions", {400, 404}),
             (b"/v1/chat%2fcompletions", {400, 404}),
             (b"/V1/CHAT/COMPLETIONS", {400, 404}),
