@@ -231,7 +231,7 @@ def _rows(
 
     A query for each span, one behind the other: asked for all at once, SQLite would look up none of them.
     """
-    wanted = sorted(measures)
+    wanted = sorted({*measures})
     parts = [
         select(*(table.c[name] for name in kept), *((table.c[name] * span.sign).label(name) for name in wanted)).where(
             *chosen, _within(table, span)
