@@ -1,9 +1,12 @@
-"""A canary and copies with whole processes: workers decide together, restarts keep it, and people are told."""
+"""Canaries, copies and replays with whole processes: workers decide together, restarts keep it, people are told."""
 
 import json
 import os
 import signal
 
+from click.testing import CliRunner
+
+from portico.cli import portico as command
 from portico.testing.running import eventually, running_portico
 
 NOBODY = "http://127.0.0.1:9/v1"  # the port of what discards everything: nobody listens there
@@ -77,3 +80,20 @@ def test_a_copy_is_in_the_store_beside_its_call_and_its_budget_is_charged(held):
         assert (record["shadow_of"], record["key"], record["team"]) == (call, "shadow", "trials")
         used = eventually(lambda: read(portico, "spend?by=team")["by"], "it is summed up")
         assert [share["value"] for share in used] == ["trials"]
+
+
+def test_what_a_gateway_recorded_is_planned_anew(held, tmp_path):
+    plain = config(held, lambda _: {})
+    plain["models"]["smart"]["targets"].insert(0, "nobody/m")
+    new = config(held, lambda _: {})
+    (tmp_path / "new.json").write_text(json.dumps(new))
+    with running_portico(plain) as portico:
+        for _ in range(3):
+            assert asked(portico)[0] == 200
+        eventually(lambda: len(read(portico, "records")["items"]) == 3, "all records are in the store")
+        said = ["replay", "--config", str(tmp_path / "new.json"), "--url", portico.url, "--key", portico.master_key]
+        found = CliRunner().invoke(command, [*said, "--json"])
+    assert found.exit_code == 0, found.output
+    report = json.loads(found.output)
+    assert (report["calls"], report["moved"], report["cost"]["calls"]) == (3, 0, 3)
+    assert report["cost"]["before_nano_usd"] == report["cost"]["after_nano_usd"] > 0
