@@ -133,7 +133,7 @@ def test_members_come_change_and_go_by_id_and_by_address(api: Api) -> None:
     after = ok(api("POST", "/team/member_delete", {"team_id": team, "user_id": stranger["user_id"]}))
     assert len(after["members_with_roles"]) == 11
     missing = {"team_id": team, "user_email": "nobody@example.com"}
-    assert api("POST", "/team/member_delete", missing).status_code == 404
+    assert api("POST", "/team/member_delete", missing).status_code == 400
     renamed = ok(api("POST", "/team/update", {"team_id": team, "team_alias": "other"}))["data"]
     assert (renamed["team_alias"], renamed["max_budget"]) == ("other", 100)
     assert [one["team_id"] for one in ok(api("GET", "/team/list?user_id=boss"))] == [team]
@@ -233,3 +233,62 @@ def test_a_day_that_is_none_is_said_to_be(api: Api, odd: str) -> None:
     assert api("GET", f"/spend/logs?start_date={odd}&end_date={TODAY}").status_code == 400
     assert api("GET", f"/spend/logs?start_date={TODAY}&end_date=2020-01-01").status_code == 400
     assert ok(api("GET", "/spend/logs?request_id=chatcmpl-unknown")) == []
+
+
+def test_organizations_have_members_and_go_when_they_are_empty(api: Api) -> None:
+    asked = {"organization_alias": "Acme", "models": ["gpt-4"], "max_budget": 100, "budget_duration": "30d"}
+    made = ok(api("POST", "/organization/new", asked))
+    org = made["organization_id"]
+    assert (made["organization_alias"], made["models"], made["spend"]) == ("Acme", ["gpt-4"], 0.0)
+    assert made["litellm_budget_table"]["max_budget"] == 100
+    changed = ok(api("PATCH", "/organization/update", {"organization_id": org, "models": ["gpt-4", "o3"]}))
+    assert (changed["models"], changed["organization_alias"]) == (["gpt-4", "o3"], "Acme")
+    user = ok(api("POST", "/user/new", {"user_email": "anna@example.com", "auto_create_key": False}))["user_id"]
+    member = {"user_id": user, "role": "internal_user"}
+    ok(api("POST", "/organization/member_add", {"organization_id": org, "member": member}))
+    new = {"user_email": "bob@example.com"}
+    added = ok(api("POST", "/organization/member_add", {"organization_id": org, "member": [new]}))
+    bob = added["updated_users"][0]["user_id"]
+    team = ok(api("POST", "/team/new", {"organization_id": org}))["team_id"]
+    read = ok(api("GET", f"/organization/info?organization_id={org}"))
+    assert {one["user_id"] for one in read["members"]} == {user, bob}
+    assert [one["team_id"] for one in read["teams"]] == [team]
+    assert [one["organization_id"] for one in ok(api("GET", "/organization/list"))] == [org]
+    assert api("DELETE", "/organization/delete", {"organization_ids": [org]}).status_code == 409
+    ok(api("POST", "/team/delete", {"team_ids": [team]}))
+    for one in (user, bob):
+        ok(api("DELETE", "/organization/member_delete", {"organization_id": org, "user_id": one}))
+    gone = {"organization_id": org, "user_id": user}
+    assert api("DELETE", "/organization/member_delete", gone).status_code == 400
+    assert ok(api("DELETE", "/organization/delete", {"organization_ids": [org]}))[0]["organization_id"] == org
+    assert ok(api("GET", "/organization/list")) == []
+
+
+def test_an_organization_gives_no_member_more_than_it_can_hold_it_to(api: Api) -> None:
+    org = ok(api("POST", "/organization/new", {"organization_alias": "Acme"}))["organization_id"]
+    other = ok(api("POST", "/organization/new", {"organization_alias": "Other"}))["organization_id"]
+    user = {"user_id": "anna"}
+    said = {"organization_id": org, "member": {**user, "role": "org_admin"}}
+    assert api("POST", "/organization/member_add", said).status_code == 400
+    said = {"organization_id": org, "member": user, "max_budget_in_organization": 5}
+    assert api("POST", "/organization/member_add", said).status_code == 400
+    ok(api("POST", "/organization/member_add", {"organization_id": org, "member": user}))
+    assert api("POST", "/organization/member_add", {"organization_id": other, "member": user}).status_code == 400
+
+
+def test_a_key_sees_the_models_that_it_may_call_and_no_others(api: Api) -> None:
+    everything = ok(api("GET", "/model_group/info"))["data"]
+    assert [one["model_group"] for one in everything] == ["openai/*"]
+    assert everything[0]["providers"] == ["openai"]
+    team = ok(api("POST", "/team/new", {"models": ["anthropic/*"]}))["team_id"]
+    user = ok(api("POST", "/user/new", {"models": ["gemini/*"]}))["key"]
+    for key in (ok(api("POST", "/key/generate", {"team_id": team}))["key"], user):
+        for path in ("/model/info", "/model_group/info"):
+            assert ok(api.as_(key)("GET", path))["data"] == [], path
+    mini = ok(api("POST", "/key/generate", {"models": ["openai/gpt-4o-mini"]}))["key"]
+    assert len(ok(api.as_(mini)("GET", "/model/info"))["data"]) == 1
+
+
+def test_a_budget_by_name_says_when_it_begins_anew(api: Api) -> None:
+    made = ok(api("POST", "/budget/new", {"budget_id": "daily", "max_budget": 5, "budget_duration": "1d"}))
+    assert made["budget_reset_at"] == "2027-01-16T00:00:00Z"

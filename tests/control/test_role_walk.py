@@ -31,6 +31,9 @@ EXPECTED: dict[str, str] = {
     "POST /team/block": "oa", "POST /team/unblock": "oa",
     "POST /team/member_add": "oat", "POST /team/member_update": "oat", "POST /team/member_delete": "oat",
     "POST /team/model/add": "oa", "POST /team/model/delete": "oa",
+    "POST /organization/new": "oa", "PATCH /organization/update": "oa", "DELETE /organization/delete": "oa",
+    "GET /organization/info": "oavb", "GET /organization/list": "oavb",
+    "POST /organization/member_add": "oa", "DELETE /organization/member_delete": "oa",
     "POST /user/new": "oa", "POST /user/update": "oa", "POST /user/delete": "oa",
     "GET /user/info": "oatmvbk", "GET /user/list": "oatmvb",
     **{
@@ -45,6 +48,7 @@ EXPECTED: dict[str, str] = {
     "POST /budget/info": "oavb", "GET /budget/list": "oavb",
     "GET /spend/logs": "oatmvb", "GET /global/spend": "oatmvb",
     "GET /model/info": "oatmvbk", "GET /v1/model/info": "oatmvbk", "GET /health": "oatmvbk",
+    "GET /model_group/info": "oatmvbk",
 }  # fmt: skip
 
 

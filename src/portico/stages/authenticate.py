@@ -14,6 +14,8 @@ from portico.wire.exchange import Exchange
 HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portico-api-key", b"x-litellm-api-key")
 """Where SDKs put a key when not in Authorization: Anthropic, Azure, Google, and gateways."""
 MEMO_BOUND = 10_000
+INCORRECT = "Incorrect API key provided"
+"""OpenAI's words: by them LiteLLM's client tells a wrong key from a wrong request."""
 
 _SIGNED = re.compile(rb"AWS4-HMAC-SHA256 +Credential=([^/,\s]{1,512})/")
 
@@ -113,11 +115,11 @@ def authenticate(hashed: bytes, keys: Keys, operation: str, exchange: Exchange, 
                 "this machine does not know all keys yet; they are read from the store: try again in a moment",
                 retry_after=1,
             )
-        raise Unauthenticated("the API key is not one of this gateway's")
+        raise Unauthenticated(f"{INCORRECT}: it is not one of this gateway's")
     if holder.blocked:
         raise Forbidden(f"the key {holder.name!r} is blocked")
     if holder.expires is not None and holder.expires <= now:
-        raise Unauthenticated(f"the key {holder.name!r} has expired")
+        raise Unauthenticated(f"{INCORRECT}: the key {holder.name!r} has expired")
     if holder.routes and operation not in holder.routes:
         raise Forbidden(f"the key {holder.name!r} may not call {operation}; it may call {', '.join(holder.routes)}")
     if holder.ips and not _from(holder.ips, exchange.peer):

@@ -43,6 +43,14 @@ SAME: Final[Mapping[str, Mapping[str, str]]] = {
         "metadata": "metadata",
         "blocked": "blocked",
     },
+    "organization": {
+        "organization_id": "id",
+        "organization_alias": "name",
+        "models": "models",
+        "metadata": "metadata",
+        "blocked": "blocked",
+        "budget_id": "template",
+    },
     "user": {
         "user_id": "id",
         "user_alias": "name",
@@ -91,7 +99,7 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
     found: Plain = {}
     for name, value in said.items():
         if name in same:
-            if value is not None or name in ("team_id", "user_id", "budget_id"):
+            if value is not None or name in ("team_id", "user_id", "organization_id", "budget_id"):
                 found[same[name]] = value
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
             raise BadRequest(f"{name!r} is not supported here; leave it out, and use /api/v1", param=name)

@@ -58,35 +58,62 @@ def health(look: Look, said: Plain) -> Plain:
 
 def model_info(look: Look, said: Plain) -> Plain:
     """List the models that the configuration names, with their targets and what these cost."""
-    # Prices are read by those who ask for them.
-    from portico.providers.prices import price_of
-
     wanted = said.get("litellm_model_id")
     data: list[Plain] = []
     for one in _deployments(look):
         if wanted is not None and wanted != one.id:
             continue
-        name, _, model = one.target.partition("/")
-        declared = look.admin.config.providers.get(name)
-        price = price_of(declared.like or name, model) if declared is not None else None
-        own = look.admin.config.prices.get(one.target)
-        info: Plain = {"id": one.id, "db_model": False, "weight": one.weight, "litellm_provider": name}
-        info["mode"] = price.mode or None if price is not None else None
-        info["max_input_tokens"] = price.context_window if price is not None else None
-        info["max_output_tokens"] = price.max_output if price is not None else None
-        if own is not None:
-            info["input_cost_per_token"], info["output_cost_per_token"] = own.input / 1e6, own.output / 1e6
-        elif price is not None:
-            for bucket in ("input", "output"):
-                info[f"{bucket}_cost_per_token"] = getattr(price.rates, bucket) / (1000 * NANO)
+        info: Plain = {"id": one.id, "db_model": False, "weight": one.weight, **_facts(look, one.target)}
         data.append({"model_name": one.name, "litellm_params": {"model": one.target}, "model_info": info})
     return {"data": data}
+
+
+def model_group_info(look: Look, said: Plain) -> Plain:
+    """List the models that the configuration names, each once, with the most that any of its targets has."""
+    wanted = said.get("model_group")
+    groups: dict[str, Plain] = {}
+    for one in _deployments(look):
+        if wanted is not None and wanted != one.name:
+            continue
+        facts = _facts(look, one.target)
+        provider, mode = facts.pop("litellm_provider"), facts.pop("mode")
+        group = groups.setdefault(one.name, {"model_group": one.name, "providers": [], "mode": mode})
+        if provider not in group["providers"]:
+            group["providers"].append(provider)
+        for name, value in facts.items():
+            if group.get(name) is None or (value is not None and value > group[name]):
+                group[name] = value
+    return {"data": list(groups.values())}
+
+
+def _facts(look: Look, target: str) -> Plain:
+    """Return what is known of a target: who serves it, how much it takes and what it costs."""
+    # Prices are read by those who ask for them.
+    from portico.providers.prices import price_of
+
+    name, _, model = target.partition("/")
+    declared = look.admin.config.providers.get(name)
+    price = price_of(declared.like or name, model) if declared is not None else None
+    own = look.admin.config.prices.get(target)
+    facts: Plain = {"litellm_provider": name}
+    facts["mode"] = price.mode or None if price is not None else None
+    facts["max_input_tokens"] = price.context_window if price is not None else None
+    facts["max_output_tokens"] = price.max_output if price is not None else None
+    for bucket in ("input", "output"):
+        rate = None
+        if own is not None:
+            rate = getattr(own, bucket) / 1e6
+        elif price is not None:
+            rate = getattr(price.rates, bucket) / (1000 * NANO)
+        facts[f"{bucket}_cost_per_token"] = rate
+    return facts
 
 
 def _deployments(look: Look) -> Iterator[Deployment]:
     """Yield what the configuration names, of which the actor's key may call; its providers where it names no model."""
     config = look.admin.config
-    models = named_key(look, look.actor.id).models if look.actor.level == "key" else ()
+    alone = look.actor.level == "key"
+    models = look.admin.holder(look.db, named_key(look, look.actor.id)).models if alone else ()
     for name, model in sorted(config.models.items()):
         if models and not any(matches(pattern, name) for pattern in models):
             continue
@@ -95,6 +122,8 @@ def _deployments(look: Look) -> Iterator[Deployment]:
                 yield Deployment(f"{name}.{place}", name, target.model, target.weight)
     if not config.models:
         for name in config.providers:
+            if models and not any(matches(pattern, f"{name}/*") or matches(f"{name}/*", pattern) for pattern in models):
+                continue
             yield Deployment(f"{name}/*", f"{name}/*", f"{name}/*", 1.0)
 
 

@@ -139,27 +139,27 @@ def budget_new(change: Change, said: Plain) -> Plain:
     """Make bounds by a name."""
     limits, budgets = bounds(said)
     fields = {**ours("template", said), "limits": limits, "budgets": budgets}
-    return budget_row(cast("Template", make(change, TEMPLATE, fields)))
+    return budget_row(change, cast("Template", make(change, TEMPLATE, fields)))
 
 
 def budget_update(change: Change, said: Plain) -> Plain:
     """Change what is said of bounds by a name."""
     before = change.find(TEMPLATE, needed(said, "budget_id"))
-    return budget_row(cast("Template", altered(change, TEMPLATE, before, said)))
+    return budget_row(change, cast("Template", altered(change, TEMPLATE, before, said)))
 
 
 def budget_delete(change: Change, said: Plain) -> Plain:
     """Remove bounds by a name that nobody has any more."""
     template = cast("Template", change.find(TEMPLATE, needed(said, "id")))
     remove(change, TEMPLATE, template)
-    return budget_row(template)
+    return budget_row(change, template)
 
 
 def budget_info(look: Look, said: Plain) -> list[Plain]:
     """Read bounds by their names."""
-    return [budget_row(cast("Template", look.see(TEMPLATE, name))) for name in said.get("budgets") or []]
+    return [budget_row(look, cast("Template", look.see(TEMPLATE, name))) for name in said.get("budgets") or []]
 
 
 def budget_list(look: Look, _said: Plain) -> list[Plain]:
     """List bounds by a name."""
-    return [budget_row(one) for one in page(look, TEMPLATE, Page(limit=500), {}).items]
+    return [budget_row(look, one) for one in page(look, TEMPLATE, Page(limit=500), {}).items]

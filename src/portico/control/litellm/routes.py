@@ -13,7 +13,7 @@ from starlette.routing import Route as HttpRoute
 from portico import __version__
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
-from portico.control.litellm import health, keys, people, spending, teams
+from portico.control.litellm import health, keys, organizations, people, spending, teams
 from portico.control.litellm.fields import Does
 from portico.control.problems import BadRequest
 from portico.control.routes import HOLDS, LEADS, RUNS, SEES
@@ -65,6 +65,13 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("POST", "/team/member_delete", LEADS, teams.member_delete),
     ScriptRoute("POST", "/team/model/add", RUNS, teams.models_changing(adding=True)),
     ScriptRoute("POST", "/team/model/delete", RUNS, teams.models_changing(adding=False)),
+    ScriptRoute("POST", "/organization/new", RUNS, organizations.new),
+    ScriptRoute("PATCH", "/organization/update", RUNS, organizations.update),
+    ScriptRoute("DELETE", "/organization/delete", RUNS, organizations.delete),
+    ScriptRoute("GET", "/organization/info", SEES, organizations.info),
+    ScriptRoute("GET", "/organization/list", SEES, organizations.listing),
+    ScriptRoute("POST", "/organization/member_add", RUNS, organizations.member_add),
+    ScriptRoute("DELETE", "/organization/member_delete", RUNS, organizations.member_delete),
     ScriptRoute("POST", "/user/new", RUNS, people.user_new),
     ScriptRoute("POST", "/user/update", RUNS, people.user_update),
     ScriptRoute("POST", "/user/delete", RUNS, people.user_delete),
@@ -86,16 +93,19 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("GET", "/global/spend", EVERYBODY, spending.global_spend),
     ScriptRoute("GET", "/model/info", EVERYBODY, health.model_info, alone=True),
     ScriptRoute("GET", "/v1/model/info", EVERYBODY, health.model_info, alone=True),
+    ScriptRoute("GET", "/model_group/info", EVERYBODY, health.model_group_info, alone=True),
     ScriptRoute("GET", "/health", EVERYBODY, health.health, alone=True),
 )
 """Every management route of LiteLLM's that is here."""
 
-LISTS: Final = ("models", "user_ids", "team_ids", "keys", "key_aliases", "tags", "teams", "budgets")
+LISTS: Final = (
+    "models", "user_ids", "team_ids", "keys", "key_aliases", "tags", "teams", "budgets", "organization_ids",
+)  # fmt: skip
 """Fields that are lists of words, wherever they are said."""
 TEXTS: Final = (
     "key", "new_key", "key_alias", "user_id", "user_alias", "user_email", "team_id", "team_alias", "organization_id",
     "budget_id", "end_user_id", "id", "alias", "role", "duration", "budget_duration", "grace_period",
-    "team_member_budget_duration",
+    "team_member_budget_duration", "organization_alias",
 )  # fmt: skip
 """Fields that are one text."""
 READS: Final = frozenset(("/budget/info", "/key/health"))

@@ -11,7 +11,7 @@ from portico.control.litellm.fields import Plain, spent, stamp, theirs
 from portico.state import windows
 from portico.store.entities import rows
 from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Customer, Key, Membership, Team, Template, Thing, User
+from portico.store.entities.things import Customer, Key, Membership, Organization, Team, Template, Thing, User
 from portico.types import NANO
 
 MOST = 500
@@ -101,6 +101,32 @@ def membership_row(membership: Membership) -> Plain:
     }
 
 
+def organization_row(look: Look, organization: Organization) -> Plain:
+    """Return an organization with its members and teams."""
+    where = {"org": organization.id}
+    users = [cast("User", one) for one in rows.page(look.db, KINDS["user"], where, "", MOST)]
+    teams = [cast("Team", one) for one in rows.page(look.db, KINDS["team"], where, "", MOST)]
+    return {
+        "organization_id": organization.id,
+        "organization_alias": organization.name or None,
+        "budget_id": organization.template,
+        "models": list(organization.models),
+        "metadata": organization.metadata,
+        "blocked": organization.blocked,
+        "spend": spent(look, "org", organization.id),
+        "created_at": stamp(organization.created_at),
+        "updated_at": stamp(organization.updated_at),
+        "litellm_budget_table": {"budget_id": organization.template, **theirs(organization)}
+        | {"budget_reset_at": resets(look, organization)},
+        "members": [
+            {"user_id": one.id, "user_email": one.email, "organization_id": organization.id}
+            | {"user_role": "internal_user"}
+            for one in users
+        ],
+        "teams": [{"team_id": one.id, "team_alias": one.name or None, "models": list(one.models)} for one in teams],
+    }
+
+
 def user_row(look: Look, user: User) -> Plain:
     """Return a user."""
     return {
@@ -133,13 +159,14 @@ def customer_row(look: Look, customer: Customer) -> Plain:
     }
 
 
-def budget_row(template: Template) -> Plain:
+def budget_row(look: Look, template: Template) -> Plain:
     """Return bounds by a name."""
     return {
         "budget_id": template.id,
         "created_at": stamp(template.created_at),
         "updated_at": stamp(template.updated_at),
         **theirs(template),
+        "budget_reset_at": resets(look, template),
     }
 
 

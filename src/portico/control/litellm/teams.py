@@ -9,6 +9,7 @@ from portico.control.litellm.said import altered, joined, members_said, needed, 
 from portico.control.objects import make, member_of, page, remove
 from portico.control.problems import BadRequest
 from portico.control.replies import Page
+from portico.errors import NotFound
 from portico.store.entities import rows
 from portico.store.entities.kinds import KINDS
 from portico.store.entities.things import Membership, Team
@@ -113,7 +114,10 @@ def member_update(change: Change, said: Plain) -> Plain:
 def member_delete(change: Change, said: Plain) -> Plain:
     """Let a user leave a team."""
     team = cast("Team", change.see(TEAM, needed(said, "team_id")))
-    found = member_of(change, team.id, _user(change, said))
+    try:
+        found = member_of(change, team.id, _user(change, said))
+    except NotFound as error:
+        raise BadRequest(error.message, param="user_id") from None  # as LiteLLM has it
     change.require_reach(MEMBERSHIP, found)
     change.remove(MEMBERSHIP, found)
     return team_row(change, team)
