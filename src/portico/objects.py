@@ -13,6 +13,7 @@ import asyncio
 import copy
 import mmap
 import random
+import time
 from collections.abc import Callable, Iterator, Sequence
 
 from portico import jobs
@@ -60,6 +61,8 @@ AT_ONCE = 8
 """Objects of one list that are asked for at once."""
 OUTPUT = b"batch_output"
 """The purpose of a file that a batch or a job has written."""
+SEEN_WITHIN = 3600.0
+"""Seconds after which a provider that does not know an object has it no more."""
 COUNTED_WITHIN = 1.0
 """Seconds after which who wants to delete what is not counted yet may try again."""
 ONE_TRY = Policy()
@@ -125,6 +128,8 @@ class ObjectCalls:
         call.status = arrival.status
         call.first_byte_ns = arrival.here_ns
         if arrival.streaming and not (arrival.ended and not arrival.pieces):
+            if thing.bills:
+                settle(call, None, target.price)  # nobody reads what was made
             await self._hand_on(exchange, call, arrival)
             return
         reply = arrival.body
@@ -139,6 +144,8 @@ class ObjectCalls:
             call.end = "served"
         else:
             call.error = "upstream_status"
+            if arrival.status == 404 and thing.does == "get":
+                await self._gone(call, thing, found.ids[0])
         keep(call, reply)
         await self._replies.settled(call)
         exchange.reply(arrival.status, headers, reply, signature(call))
@@ -262,6 +269,14 @@ class ObjectCalls:
             return await weigh(asked())
         except InvalidRequest:
             return None
+
+    async def _gone(self, call: Call, thing: Thing, name: str) -> None:
+        """Forget what its provider does not have any more; what was made just now may not be seen by all of it yet."""
+        caller = call.caller
+        assert caller is not None
+        known = self._state.owned(own.entry(own.tenant_of(caller), thing.kind, name))
+        if known is not None and time.time() - known.created > SEEN_WITHIN:
+            await self._state.disown(known.id)
 
     async def _check_paid(self, call: Call, thing: Thing, name: str) -> None:
         """Raise Conflict where it would not be known any more what a job has used, were this deleted now."""

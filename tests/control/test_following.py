@@ -277,6 +277,27 @@ async def test_results_are_read_in_whatever_pieces_they_come(office: Office, pie
     assert office.counted() == (5_000_000, 0), "what nobody can price is charged at its bound"
 
 
+@pytest.mark.parametrize("endpoint", ["/v1/images/generations", "/v1/responses"])
+async def test_the_sum_that_a_provider_tells_stands_where_its_lines_cannot_be_read(
+    office: Office, endpoint: str
+) -> None:
+    await office.begin(endpoint=endpoint)
+    office.there(**USED, usage=usage(10, 10))
+    body = {
+        "model": "plain",
+        "usage": usage(5, 5),
+        "output": [{"type": "web_search_call", "action": {"type": "search"}}],
+    }
+    line = {"custom_id": "1", "response": {"status_code": 200, "body": body}}
+    office.mock.objects.keep(KEY, "files", "out", json.dumps(line).encode())
+    office.mock.objects.of(KEY, "files")["out"] = {"id": "out"}
+    await office.later(10)
+    (record,) = office.records()
+    assert record.usage is not None
+    lines = endpoint == "/v1/responses"
+    assert (record.usage.input, record.usage.searches) == ((5, 1) if lines else (10, 0))
+
+
 async def test_who_uses_more_than_the_bound_closes_the_budget_and_says_so(office: Office) -> None:
     await office.begin()
     office.there(**USED, usage=usage(10, 150))

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import msgspec
 import openai
 import pytest
 from anthropic import (
@@ -498,6 +499,22 @@ async def test_what_is_gone_at_its_provider_is_in_no_list(portico: Portico, mock
         with pytest.raises(openai.InternalServerError):
             await alice.files.list()
         assert [file.id for file in (await alice.files.list(order="asc")).data] == [files[0].id, files[2].id]
+
+
+async def test_what_its_provider_has_no_more_is_forgotten_but_not_what_was_just_made(
+    portico: Portico, mock: MockProvider
+) -> None:
+    async with portico(config(openai=provider(mock))) as gateway, client(gateway) as alice:
+        state = gateway.gateway.state
+        file = await alice.files.create(file=("a.txt", b"a"), purpose="user_data")
+        (key,) = {entry.key for entry in mock.ledger.entries}
+        mock.objects.of(key, "files").clear()
+        (known,) = state.owned_by("team:core", "file")
+        for hours, left in ((0, [known.id]), (2, [])):
+            await state.own(msgspec.structs.replace(known, created=known.created - hours * 3600))
+            with pytest.raises(openai.NotFoundError):
+                await alice.files.retrieve(file.id)
+            assert [one.id for one in state.owned_by("team:core", "file")] == left
 
 
 async def test_an_upload_that_nobody_began_is_not_there(portico: Portico, mock: MockProvider) -> None:

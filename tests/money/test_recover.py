@@ -2,17 +2,19 @@
 
 import contextlib
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from money.house import records_in
+from portico import jobs
 from portico.journal.journal import Journal
 from portico.record import AttemptRecord, Record
 from portico.recover import recover
 from portico.rules import Bound, Rule
 from portico.state.clock import moment
-from portico.state.contract import Admission, Permit, Scope
+from portico.state.contract import Admission, Permit, Scope, Used
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
 from portico.types import Usage
@@ -135,3 +137,64 @@ async def test_what_cannot_be_recorded_yet_stays_charged_and_is_recorded_later(
     assert costs(tmp_path) == ALL
     assert second.used() == (3_007, 0)
     second.die()
+
+
+async def one_who_died_with_jobs(folder: Path) -> Worker:
+    """Return the books of one whose calls had started jobs: one died before its record, one after, one had its end."""
+    first = Worker(folder)
+    for name in ("begun", "recorded", "streamed", "not-a-job"):
+        await first.admit(name)
+        if name != "not-a-job":
+            job = jobs.Job(name, "responses", f"resp_{name}", "key:web", 1, "a/m", "a#1", BOUND, "web")
+            await first.state.own(jobs.remembered(job))
+    plain = record("", 0)
+    nothing: dict[str, Any] = {"usage": None, "cost_nano_usd": None, "basis": "none"}
+    first.journal.append(msgspec.structs.replace(plain, id="recorded", **nothing))
+    first.journal.append(record("streamed", 7))
+    assert first.journal.flush()
+    first.die()
+    return first
+
+
+JOBS_ALL = [
+    ("begun", "aborted", None),
+    ("not-a-job", "aborted", 1_000),
+    ("recorded", "served", None),
+    ("streamed", "served", 7),
+]
+
+
+async def test_a_job_keeps_what_a_call_had_reserved_that_died_after_it_had_started_it(tmp_path: Path) -> None:
+    await one_who_died_with_jobs(tmp_path)
+    second = Worker(tmp_path)
+    assert second.recover()
+    assert costs(tmp_path) == JOBS_ALL
+    assert sorted(second.state.jobs()) == ["begun", "recorded"]
+    assert second.used() == (1_007, 2_000)
+    for name in second.state.jobs():
+        second.state.finish(name, Used(cost=100), moment())
+    assert second.used() == (1_207, 0)
+    second.die()
+
+
+@pytest.mark.parametrize("at", ["append", "close", "adopt"])
+async def test_who_dies_while_jobs_are_handed_on_leaves_them_to_the_next(
+    tmp_path: Path, at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await one_who_died_with_jobs(tmp_path)
+    second = Worker(tmp_path)
+
+    def killed(*_: object, **__: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LmdbState if at == "adopt" else Journal, at, killed)
+        with contextlib.suppress(KeyboardInterrupt):
+            second.recover()
+    second.die()
+    third = Worker(tmp_path)
+    assert third.recover()
+    assert costs(tmp_path) == JOBS_ALL
+    assert sorted(third.state.jobs()) == ["begun", "recorded"]
+    assert third.used() == (1_007, 2_000)
+    third.die()

@@ -6,7 +6,7 @@ import msgspec
 
 from portico.call import Call
 from portico.config.schema import Config
-from portico.dialects.jobs import Outcome, Results, Sum, Told, Used, getter, read
+from portico.dialects.jobs import Outcome, Results, Sum, Told, Used, getter, read, readable, summed_up
 from portico.dialects.objects import Found
 from portico.dialects.operations import Route
 from portico.errors import BadUpstreamReply, NotFound
@@ -73,10 +73,12 @@ class Asking:
         tier = "batch" if job.family in AT_BATCH_RATE else None
         tally = Tally(job, upstream, tier)
         model = told.model or (job.models[0] if len(job.models) == 1 else None)
-        if told.usage is not None and (told.results is None or (model is not None and not tally.sized(model))):
+        by_line = told.results is not None and readable(job.family, job.endpoint)
+        whole = model is not None and summed_up(job.endpoint) and not tally.sized(model)
+        if told.usage is not None and (whole or not by_line):
             tally.add(Used(model or "", told.usage), own_tier=tier is None)
             return tally.cost
-        if told.results is None:
+        if told.results is None or not by_line:
             return unknown(job)
         results = Results(job.family, job.endpoint, tally.add)
         arrival = await self._ask(target, told.results)

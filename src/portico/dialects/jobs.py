@@ -23,14 +23,15 @@ Outcome = Literal["completed", "failed", "cancelled", "expired"]
 LONGEST_LINE: Final = 64 * 1024 * 1024
 """Bytes of one result; a longer one is not read."""
 
-ENDPOINTS: Final[dict[str, str]] = {
-    "/v1/chat/completions": "chat",
-    "/v1/completions": "completions",
-    "/v1/embeddings": "embeddings",
-    "/v1/moderations": "moderations",
-    "/v1/responses": "responses",
+_ENDPOINTS = {
+    "/chat/completions": "chat",
+    "/completions": "completions",
+    "/embeddings": "embeddings",
+    "/moderations": "moderations",
+    "/responses": "responses",
 }
-"""The operations that requests of an OpenAI batch may be for, by what stands in their `url`."""
+ENDPOINTS: Final = {**_ENDPOINTS, **{f"/v1{path}": name for path, name in _ENDPOINTS.items()}}
+"""The operations that requests of an OpenAI batch may be for, by what stands in their `url`; Azure leaves out `/v1`."""
 
 _ENDS: Final[dict[str, dict[str, Outcome]]] = {
     "batches": {"completed": "completed", "failed": "failed", "cancelled": "cancelled", "expired": "expired"},
@@ -147,6 +148,16 @@ class _Named(msgspec.Struct):
 _line = msgspec.json.Decoder(_Line)
 _entry = msgspec.json.Decoder(_Entry)
 _named = msgspec.json.Decoder(_Named)
+
+
+def summed_up(endpoint: str) -> bool:
+    """Return whether the usage of a whole batch says all that is billed of its requests: not the tools of Responses."""
+    return ENDPOINTS.get(endpoint) != "responses"
+
+
+def readable(family: str, endpoint: str) -> bool:
+    """Return whether the results of a batch can be read."""
+    return family == "message_batches" or endpoint in ENDPOINTS
 
 
 class Results:
