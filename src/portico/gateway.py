@@ -346,7 +346,7 @@ class Gateway:
         if detour is None:
             return policy, None, None
         if detour.shadow is not None:
-            call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, snapshot, known.said)
+            call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, self.snapshot, known.said)
         return policy, elsewhere(detour, call, outgoing, known, snapshot, self._draw, self._now), detour.hedging
 
     def _object_calls(self) -> "ObjectCalls":

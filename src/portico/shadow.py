@@ -20,6 +20,7 @@ import msgspec
 
 from portico.call import Call
 from portico.config import schema
+from portico.config.declared import holder
 from portico.config.meaning import SHADOW
 from portico.dialects.limits import overlaid
 from portico.dialects.operations import Operation
@@ -63,15 +64,22 @@ log = logging.getLogger("portico.shadow")
 class Copy:
     """A call that is to be copied. `reply` is what came for its caller, None where that is not held.
 
-    `caller` is what the call came to, once it has ended; `dialects` are operations in whose words the reply may be: a
-    stream is held as its provider said it.
+    `payer` is who is charged. `caller` is what the call came to, once it has ended; `dialects` are operations in whose
+    words the reply may be: a stream is held as its provider said it.
     """
 
-    __slots__ = ("caller", "dialects", "head", "name", "outgoing", "reply", "said", "snapshot")
+    __slots__ = ("caller", "dialects", "head", "name", "outgoing", "payer", "reply", "said", "snapshot")
 
     def __init__(
-        self, name: str, said: schema.Shadow, outgoing: Outgoing, snapshot: Snapshot, head: Said | None
+        self,
+        name: str,
+        said: schema.Shadow,
+        outgoing: Outgoing,
+        snapshot: Snapshot,
+        head: Said | None,
+        payer: Holder,
     ) -> None:
+        self.payer = payer
         self.name = name
         self.said = said
         self.outgoing = outgoing
@@ -107,7 +115,10 @@ class Shadows:
     def begun(
         self, said: schema.Shadow, call: Call, outgoing: Outgoing, snapshot: Snapshot, head: Said | None
     ) -> Copy | None:
-        """Return the copy that a call is to have, None for none: by chance, and where there is room for one more."""
+        """Return the copy that a call is to have, None for none: by chance, and where there is room for one more.
+
+        `snapshot` is not that of the caller's team, whose own keys for providers are not to pay for copies.
+        """
         if self._draw() >= said.share or call.operation.name not in COPIED or call.refers or call.background:
             return None
         name = call.model or ""
@@ -118,7 +129,7 @@ class Shadows:
             self._leave_out(name, "crowded")
             return None
         self._under_way[name] += 1
-        return Copy(name, said, outgoing, snapshot, head)
+        return Copy(name, said, outgoing, snapshot.of(said.team), head, payer(said.team, snapshot.config, call.caller))
 
     def follow(self, copy: Copy, call: Call) -> None:
         """Send the copy of a call that has ended, if its caller was served; and let its place go when it has ended."""
@@ -172,6 +183,9 @@ class Shadows:
             return copy.snapshot.bounds.least_left(call, target, self._now())
 
         routes, names = copy.snapshot.routes, (copy.said.to,)
+        if copy.payer.blocked:
+            self._leave_out(copy.name, "blocked")
+            return None
         found = plan_elsewhere(call, copy.outgoing, routes, copy.head, names, self._draw, budget_left)
         targets = [target for target in found if target.name != call.target]
         if not targets:
@@ -195,7 +209,7 @@ class Shadows:
         own = Call(call.route)
         own.id = f"{call.id}-shadow"
         own.shadow_of = call.id
-        own.caller = payer(copy.said.team, copy.snapshot.config, call.caller)
+        own.caller, own.tags = copy.payer, copy.payer.tags
         own.model, own.stream, own.session = copy.said.to, call.stream, call.session
         own.compared = Compared(copy.name, copy.caller)
         return own
@@ -222,9 +236,7 @@ class Shadows:
         reply = await self._heard(arrival, outgoing, own, target)
         own.end = "served"
         own.compared = compared(copy, own, reply)
-        holder = own.caller
-        assert holder is not None
-        if (holder.bodies or snapshot.config.logs.bodies) == "all" and isinstance(outgoing.body, bytes):
+        if (copy.payer.bodies or snapshot.config.logs.bodies) == "all" and isinstance(outgoing.body, bytes):
             own.request_body, own.reply_body = outgoing.body, reply
 
     def _outgoing(self, copy: Copy, own: Call) -> Outgoing:
@@ -246,7 +258,11 @@ class Shadows:
             if translation is None:
                 settle(own, read_usage(own.operation, arrival.body, arrival.headers), target.price)
                 return arrival.body
-            told = translation.replay(arrival.body) if own.stream else translation.reply(arrival.body)
+            try:
+                told = translation.replay(arrival.body) if own.stream else translation.reply(arrival.body)
+            except BadUpstreamReply:
+                settle(own, read_usage(translation.upstream, arrival.body, arrival.headers), target.price)
+                raise
             settle(own, translation.usage, target.price)
             return told
         if not own.stream:
@@ -319,9 +335,8 @@ def spare(target: Target) -> bool:
 
 def payer(team: str | None, config: schema.Config, caller: Holder | None) -> Holder:
     """Return who copies are charged to: the key `shadow`, in the team that pays; bodies are kept as the caller's."""
-    said = config.teams.get(team or "", schema.Team())
-    bodies = caller.bodies if caller is not None else None
-    return Holder(SHADOW, SHADOW, org=said.org, team=team, bodies=bodies)
+    found = holder(SHADOW, schema.Key(key=SHADOW, team=team), config)
+    return msgspec.structs.replace(found, bodies=caller.bodies if caller is not None else None)
 
 
 def compared(copy: Copy, own: Call, reply: bytes) -> Compared:

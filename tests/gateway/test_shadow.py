@@ -8,6 +8,8 @@ import pytest
 
 from gateway_in_loop import chat, provider
 from portico.journal.entries import Event
+from portico.state.supplies import StoredKey, Supplies, render_keys
+from portico.testing.faults import Canned
 from portico.testing.mock import MockProvider
 
 PRICES = {"one/m": {"input": 1.0, "output": 1.0}, "two/m": {"input": 10.0, "output": 10.0}}
@@ -266,3 +268,52 @@ async def test_a_call_with_an_answer_that_is_too_long_is_not_copied(portico, moc
         assert not sum(running.gateway._shadows._under_way.values())
     assert [event.about for event in events] == [{"model": "smart", "large": 1}]
     assert other.ledger.totals.calls == 1
+
+
+async def test_a_team_that_is_blocked_pays_for_no_copies(portico, mock, other, monkeypatch):
+    plain = config(mock, other, shadow={"team": "trials"}, teams={"trials": {"blocked": True}})
+    async with portico(plain) as running:
+        events = noted(running, monkeypatch)
+        assert (await running.call("/v1/chat/completions", chat("smart")))[0] == 200
+        await over(running)
+    assert [event.about for event in events] == [{"model": "smart", "blocked": 1}]
+    assert other.ledger.totals.calls == 0
+
+
+async def test_a_copy_has_the_tags_of_the_team_that_pays_and_none_of_its_callers(portico, mock, other):
+    plain = config(mock, other, shadow={"team": "trials"}, teams={"trials": {"tags": ["for:trials"]}})
+    async with portico(plain) as running:
+        headers = {"x-portico-tags": "tenant:eu"}
+        await running.call("/v1/chat/completions", chat("smart"), headers=headers)
+        first, copy = await both(running)
+    assert (first["tags"], copy["tags"]) == (["tenant:eu"], ["for:trials"])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_copy_that_cannot_be_read_in_the_callers_dialect_is_charged_all_the_same(portico, mock, other, stream):
+    plain = config(mock, other)
+    plain["providers"]["two"] = provider(other, "anthropic")
+    body = b'{"type":"message","usage":{"input_tokens":1000,"output_tokens":100},"content":7}'
+    other.script(Canned(chunks=(body,), length=len(body)))
+    async with portico(plain) as running:
+        await running.call("/v1/chat/completions", chat("smart", stream=stream))
+        _, copy = await both(running)
+    assert (copy["end"], copy["cost_nano_usd"]) == ("failed", 11_000_000)
+
+
+@pytest.mark.parametrize(
+    ("payer", "key"), [("trials", "sk-upstream-of-the-trials-01"), (None, "sk-upstream-0123456789")]
+)
+async def test_the_callers_teams_own_key_for_a_provider_pays_for_no_copy(portico, mock, other, payer, key):
+    plain = config(mock, other, shadow={"team": payer} if payer else {}, teams={"web": {}, "trials": {}})
+    plain["keys"] = {"web": {"key": "sk-web-0123456789", "team": "web"}}
+    async with portico(plain) as running:
+        stored = [StoredKey("two", "cred-web", "sk-upstream-of-the-web-team-1", "web")]
+        stored.append(StoredKey("two", "cred-trials", "sk-upstream-of-the-trials-01", "trials"))
+        sealed = render_keys(stored, running.gateway._secret)
+        running.gateway.state.put_supplies(Supplies(b"", sealed))
+        await running.call("/v1/chat/completions", chat("smart"), key="sk-web-0123456789")
+        await over(running)
+        assert other.ledger.last.key == key
+        await running.call("/v1/chat/completions", chat("two/m"), key="sk-web-0123456789")
+        assert other.ledger.last.key == "sk-upstream-of-the-web-team-1"
