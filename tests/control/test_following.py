@@ -13,11 +13,14 @@ import pytest
 from control.conftest import MASTER
 from portico import jobs
 from portico.config.load import load_plain
+from portico.control import counting
+from portico.control.counting import Asking
 from portico.control.following import A_TURN, LIFETIMES, MISSES, Following
 from portico.control.keeping import Keeping
 from portico.control.pruning import SLICE, prune
 from portico.control.starting import open_admin
 from portico.control.state import OnState
+from portico.dialects.objects import Found
 from portico.jobs import Job
 from portico.journal.entries import Kind, decode_event, decode_record
 from portico.journal.reader import read
@@ -201,6 +204,28 @@ async def test_a_provider_that_fails_is_asked_again_until_the_jobs_time_is_up(of
     await office.later(LIFETIMES["batches"])
     assert [record.error for record in office.records()] == ["job_lost"]
     assert office.counted() == (5_000_000, 0)
+
+
+async def test_a_provider_that_does_not_answer_keeps_nobody_waiting(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await office.begin("batch_1")
+    await office.begin("batch_2")
+    for name in ("batch_1", "batch_2"):
+        office.there(name, **USED, usage=usage(10, 10))
+    ask = Asking._ask
+
+    async def silent(self: Asking, target: Any, found: Found) -> Any:
+        if found.ids == ("batch_1",):
+            await asyncio.Event().wait()
+        return await ask(self, target, found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Asking, "_ask", silent)
+        patch.setattr(counting, "ANSWERS_WITHIN", 0.5)
+        assert await office.later(10) == 1
+    assert [record.job for record in office.records()] == ["batch_2"]
+    assert await office.later(400) == 1
 
 
 async def test_a_provider_that_recovers_is_believed(office: Office) -> None:

@@ -1,5 +1,6 @@
 """What a job has used, asked of its provider: whether it has ended, and then what each of its results has used."""
 
+import asyncio
 from typing import Final
 
 import msgspec
@@ -30,6 +31,10 @@ from portico.wire.client import Client
 LARGEST: Final = 4 * 1024 * 1024
 """Bytes of what a provider says of a job. Results are read as they come, however many there are."""
 ONE_TRY: Final = Policy()
+ANSWERS_WITHIN: Final = 30.0
+"""Seconds that a provider has to say how a job stands: others wait meanwhile."""
+RESULTS_WITHIN: Final = 900.0
+"""Seconds that it has to hand over the results of a batch."""
 AT_BATCH_RATE: Final = frozenset(("batches", "message_batches"))
 
 
@@ -52,7 +57,8 @@ class Asking:
         """
         upstream = self._place(job, thing)
         target = upstream.target("", self._timeouts)
-        arrival = await self._ask(target, Found(getter(job.family), (job.name,)))
+        async with asyncio.timeout(ANSWERS_WITHIN):
+            arrival = await self._ask(target, Found(getter(job.family), (job.name,)))
         told = read(job.family, job.name, arrival.body) if not arrival.streaming else None
         if told is None:
             arrival.abandon()
@@ -81,20 +87,30 @@ class Asking:
         if told.results is None or not by_line:
             return unknown(job)
         results = Results(job.family, job.endpoint, tally.add)
-        arrival = await self._ask(target, told.results)
-        if arrival.streaming:
-            arrival.forward(results.feed)
-            await arrival.over()
-            if arrival.error is not None:
-                raise arrival.error
-        else:
-            results.feed(arrival.body)
-        results.end()
+        async with asyncio.timeout(RESULTS_WITHIN):
+            await self._read(await self._ask(target, told.results), results)
         if results.unread:
             raise BadUpstreamReply(
                 f"{results.unread} results of {job.name!r} at {target.name} do not say what they have used"
             )
         return tally.cost
+
+    @staticmethod
+    async def _read(arrival: Arrival, results: Results) -> None:
+        """Read results as they come."""
+        if not arrival.streaming:
+            results.feed(arrival.body)
+            results.end()
+            return
+        try:
+            arrival.forward(results.feed)
+            await arrival.over()
+        except BaseException:
+            arrival.abandon()
+            raise
+        if arrival.error is not None:
+            raise arrival.error
+        results.end()
 
     async def _ask(self, target: Target, found: Found) -> Arrival:
         operation = found.thing.operation

@@ -48,9 +48,9 @@ LIFETIMES: Final = {
 their providers, and end some time after that; a fine-tuning job may wait for weeks."""
 MISSES: Final = 3
 """Times in a row that a provider must say that it does not know a job."""
-AT_ONCE: Final = 4
+AT_ONCE: Final = 8
 """Jobs that are asked about at the same time."""
-A_TURN: Final = 64
+A_TURN: Final = 32
 """Jobs that are asked about in one turn."""
 RESERVE: Final = 64 * 1024
 """Bytes of a full disk that are kept for records of jobs."""

@@ -17,7 +17,7 @@ from portico.upstream.target import Target
 if TYPE_CHECKING:
     from portico.providers.bounds import Ceiling
 
-SLICE: Final = 64
+SLICE: Final = 16
 """Requests of a batch that are looked at before others have a turn."""
 
 
