@@ -12,7 +12,7 @@ what they hold; those that are left out are counted, and events say how many the
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
@@ -41,7 +41,7 @@ from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
-from portico.upstream.target import Target
+from portico.upstream.target import Target, Upstream
 
 if TYPE_CHECKING:
     from portico.dialects.gist import Gist
@@ -65,10 +65,11 @@ class Copy:
     """A call that is to be copied. `reply` is what came for its caller, None where that is not held.
 
     `payer` is who is charged. `caller` is what the call came to, once it has ended; `dialects` are operations in whose
-    words the reply may be: a stream is held as its provider said it.
+    words the reply may be: a stream is held as its provider said it. `theirs` are the providers as the caller's team
+    has them, None where it has no keys of its own.
     """
 
-    __slots__ = ("caller", "dialects", "head", "name", "outgoing", "payer", "reply", "said", "snapshot")
+    __slots__ = ("caller", "dialects", "head", "name", "outgoing", "payer", "reply", "said", "snapshot", "theirs")
 
     def __init__(
         self,
@@ -86,6 +87,7 @@ class Copy:
         self.snapshot = snapshot
         self.head = head
         self.caller = Side("")
+        self.theirs: Mapping[str, Upstream] | None = None
         self.reply: bytes | None = None
         self.dialects: list[Operation] = [outgoing.operation]
 
@@ -117,7 +119,7 @@ class Shadows:
     ) -> Copy | None:
         """Return the copy that a call is to have, None for none: by chance, and where there is room for one more.
 
-        `snapshot` is not that of the caller's team, whose own keys for providers are not to pay for copies.
+        `snapshot` is that of all, not the caller's team's: its own keys for providers are not to pay for copies.
         """
         if self._draw() >= said.share or call.operation.name not in COPIED or call.refers or call.background:
             return None
@@ -129,7 +131,10 @@ class Shadows:
             self._leave_out(name, "crowded")
             return None
         self._under_way[name] += 1
-        return Copy(name, said, outgoing, snapshot.of(said.team), head, payer(said.team, snapshot.config, call.caller))
+        copy = Copy(name, said, outgoing, snapshot.of(said.team), head, payer(said.team, snapshot.config, call.caller))
+        theirs = snapshot.of(call.caller.team if call.caller is not None else None)
+        copy.theirs = theirs.upstreams if theirs is not snapshot else None
+        return copy
 
     def follow(self, copy: Copy, call: Call) -> None:
         """Send the copy of a call that has ended, if its caller was served; and let its place go when it has ended."""
@@ -190,6 +195,12 @@ class Shadows:
         targets = [target for target in found if target.name != call.target]
         if not targets:
             self._leave_out(copy.name, "no_target")
+            return None
+        upstream = targets[0].upstream
+        if copy.theirs is not None and copy.theirs.get(upstream.name) is not upstream:
+            # What the caller's team sends to this provider goes out with the team's own key and no other, and that is
+            # not to pay for copies.
+            self._leave_out(copy.name, "own_key")
             return None
         if not targets[0].health.admits(perf_counter_ns() * 1e-9):
             self._leave_out(copy.name, "resting")

@@ -302,18 +302,29 @@ async def test_a_copy_that_cannot_be_read_in_the_callers_dialect_is_charged_all_
 
 
 @pytest.mark.parametrize(
-    ("payer", "key"), [("trials", "sk-upstream-of-the-trials-01"), (None, "sk-upstream-0123456789")]
+    ("caller", "payer", "key"),
+    [
+        ("web", "web", "sk-upstream-of-the-web-team-1"),
+        ("web", "trials", None),
+        ("web", None, None),
+        ("plain", "web", "sk-upstream-of-the-web-team-1"),
+        ("plain", "trials", "sk-upstream-0123456789"),
+        ("plain", None, "sk-upstream-0123456789"),
+    ],
 )
-async def test_the_callers_teams_own_key_for_a_provider_pays_for_no_copy(portico, mock, other, payer, key):
-    plain = config(mock, other, shadow={"team": payer} if payer else {}, teams={"web": {}, "trials": {}})
-    plain["keys"] = {"web": {"key": "sk-web-0123456789", "team": "web"}}
+async def test_a_teams_own_key_for_a_provider_pays_for_no_others_copy_and_no_other_key_sends_its_calls(
+    portico, mock, other, monkeypatch, caller, payer, key
+):
+    teams = {"web": {}, "trials": {}, "plain": {}}
+    plain = config(mock, other, shadow={"team": payer} if payer else {}, teams=teams)
+    plain["keys"] = {caller: {"key": "sk-caller-0123456789", "team": caller}}
     async with portico(plain) as running:
-        stored = [StoredKey("two", "cred-web", "sk-upstream-of-the-web-team-1", "web")]
-        stored.append(StoredKey("two", "cred-trials", "sk-upstream-of-the-trials-01", "trials"))
-        sealed = render_keys(stored, running.gateway._secret)
+        sealed = render_keys(
+            [StoredKey("two", "cred-web", "sk-upstream-of-the-web-team-1", "web")], running.gateway._secret
+        )
         running.gateway.state.put_supplies(Supplies(b"", sealed))
-        await running.call("/v1/chat/completions", chat("smart"), key="sk-web-0123456789")
+        events = noted(running, monkeypatch)
+        await running.call("/v1/chat/completions", chat("smart"), key="sk-caller-0123456789")
         await over(running)
-        assert other.ledger.last.key == key
-        await running.call("/v1/chat/completions", chat("two/m"), key="sk-web-0123456789")
-        assert other.ledger.last.key == "sk-upstream-of-the-web-team-1"
+    assert [entry.key for entry in other.ledger.entries] == ([key] if key else [])
+    assert [event.about for event in events] == ([] if key else [{"model": "smart", "own_key": 1}])
