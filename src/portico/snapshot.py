@@ -26,7 +26,7 @@ from portico.state.supplies import (
     shared_of,
     with_stored,
 )
-from portico.team_keys import NAMES, TEAMS, TeamKeys
+from portico.team_keys import NAMES, TEAMS, TeamKeys, usable
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
 from portico.upstream.retry import Policy
@@ -124,7 +124,7 @@ def upstreams(
 ) -> tuple[dict[str, Upstream], TeamKeys]:
     """Return the providers of a configuration, with prices and keys that were set over the API, and keys of teams."""
     prices = _prices(parse_prices(supplies.prices))
-    keys = parse_keys(supplies.keys, secret)
+    keys = usable(parse_keys(supplies.keys, secret))
     teams = TeamKeys(keys, config, healths)
     providers = {name: with_stored(each, shared_of(name, keys)) for name, each in config.providers.items()}
     healths.declare(config.breaker, providers)

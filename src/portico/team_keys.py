@@ -14,6 +14,7 @@ import msgspec
 
 from portico.config.schema import Config, Provider
 from portico.errors import ConfigError
+from portico.providers.credentials import sendable
 from portico.providers.resolve import resolve
 from portico.state.supplies import StoredKey
 from portico.upstream.health import Healths
@@ -63,6 +64,22 @@ class TeamKeys:
             name: _owned(team, upstream, declared[name], keys[name], part) if name in keys else upstream
             for name, upstream in shared.items()
         }
+
+
+def usable(keys: Sequence[StoredKey]) -> list[StoredKey]:
+    """Return the keys that can be sent: what is none is logged, and left out, or a team's without its secret.
+
+    One bad key must not keep the others from being used.
+    """
+    found: list[StoredKey] = []
+    for key in keys:
+        if not key.secret or sendable(key.secret.strip()):
+            found.append(key)
+            continue
+        log.error("the credential %s is no key that can be sent to %r", key.id, key.provider)
+        if key.team is not None:
+            found.append(msgspec.structs.replace(key, secret=""))
+    return found
 
 
 def with_own(provider: Provider, keys: Sequence[StoredKey]) -> Provider:

@@ -66,6 +66,13 @@ def test_no_secret_is_anywhere_but_in_the_reply_that_shows_it(
     said("POST", "credentials", {"provider": "openai", "secret": [PROVIDER]})
     said("POST", "credentials", {"provider": 5, "secret": PROVIDER})
     said("POST", "credentials", {"provider": "openai", "secret": PROVIDER, "more": 1})
+    for bad in (f"{PROVIDER} {PROVIDER}", f"{PROVIDER}\n", "ключ", " "):
+        wanted = 201 if bad.strip() == PROVIDER else 422
+        answer = said("POST", "credentials", {"provider": "openai", "secret": bad})
+        assert answer.status_code == wanted, bad
+        if wanted == 201:
+            said("DELETE", f"credentials/{answer.json()['id']}")
+        assert said("PUT", f"credentials/{credential['id']}/secret", {"secret": "no key"}).status_code == 422
     said("POST", "keys", {"name": "c"}, idempotency_key="once")
     assert said("POST", "/key/generate", {"key": BROUGHT}).status_code == 409
     replies.append(api.as_(PROVIDER)("GET", "keys").content)

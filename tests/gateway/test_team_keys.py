@@ -129,6 +129,14 @@ async def test_a_key_that_cannot_be_used_closes_the_provider_to_its_team_alone(
         assert await used(gateway, mock, LONE) == SHARED
 
 
+async def test_a_key_that_is_none_keeps_no_other_from_being_used(portico: Portico, mock: MockProvider) -> None:
+    async with portico(config(mock)) as gateway:
+        supply(gateway, of(None, "no key\nat all"), of("red", "nor this"), of("blue", BLUE))
+        assert await used(gateway, mock, CALLERS["blue"]) == BLUE
+        assert await used(gateway, mock, LONE) == SHARED
+        assert await used(gateway, mock, CALLERS["red"]) is None
+
+
 async def test_a_teams_trouble_is_its_own(portico: Portico, mock: MockProvider) -> None:
     settings = config(mock) | {"breaker": {"failures": 1, "rest": 60}}
     async with portico(settings) as gateway:

@@ -7,6 +7,7 @@ from sqlalchemy import delete, insert, select
 
 from portico.control.admin import Admin, Change
 from portico.control.objects import make
+from portico.control.problems import Unprocessable
 from portico.control.replies import Secret, wish
 from portico.control.routing import Answer, Asked
 from portico.store.entities import rows
@@ -30,6 +31,7 @@ def create(change: Change, asked: Asked) -> Answer:
     """Seal a secret."""
     fields: dict[str, Any] = msgspec.to_builtins(asked.body)
     secret: str = fields.pop("secret")
+    _check(secret)
     made = cast("Credential", make(change, CREDENTIAL, {**fields, "hint": hint(secret)}))
     _seal(change, made.id, secret)
     return Answer(made, made.version, f"/api/v1/credentials/{made.id}")
@@ -39,6 +41,7 @@ def renew(change: Change, asked: Asked) -> Answer:
     """Put another secret in the place of one."""
     assert isinstance(asked.body, Secret)
     before = cast("Credential", change.find(CREDENTIAL, asked.path["id"], seen=asked.seen))
+    _check(asked.body.secret)
     change.db.execute(delete(SEALED).where(SEALED.c.credential == before.id))
     _seal(change, before.id, asked.body.secret)
     after = msgspec.structs.replace(before, hint=hint(asked.body.secret))
@@ -62,6 +65,14 @@ def secrets(admin: Admin) -> list[tuple[Credential, str]]:
 def hint(secret: str) -> str:
     """Return what tells a secret from another without telling it: its last four characters, of a long one."""
     return f"…{secret[-4:]}" if len(secret) >= 20 and secret.isprintable() else "…"
+
+
+def _check(secret: str) -> None:
+    """Raise Unprocessable for what no provider can be sent, so that nobody finds out by calls that fail."""
+    from portico.providers.credentials import sendable  # how keys are sent is known by those who set one
+
+    if not sendable(secret.strip()):
+        raise Unprocessable("it holds a blank, or a character that no header can carry", param="secret")
 
 
 def _seal(change: Change, id: str, secret: str) -> None:  # noqa: A002  # the word of every API

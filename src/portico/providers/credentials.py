@@ -59,6 +59,11 @@ def inferred(row: Row, options: Mapping[str, str], environ: Mapping[str, str]) -
     return {}
 
 
+def sendable(key: str) -> bool:
+    """Return whether a key can stand in a header."""
+    return _SENDABLE.fullmatch(key) is not None
+
+
 def credentials(
     name: str, row: Row, keys: tuple[str, ...], options: Mapping[str, str], environ: Mapping[str, str], clock: Clock
 ) -> tuple[Auth, ...]:
@@ -67,7 +72,7 @@ def credentials(
     `options` are those of the configuration and the row's, all known to be text.
     """
     for number, key in enumerate(keys, 1):
-        if not _SENDABLE.fullmatch(key):
+        if not sendable(key):
             raise ConfigError(f"Key {number} of provider {name!r} holds a blank or a character no header can carry.")
     if keys:
         return tuple(_keyed(f"{name}#{number}", row, key) for number, key in enumerate(keys, 1))
