@@ -84,9 +84,9 @@ class Report(msgspec.Struct, kw_only=True, frozen=True):
     """What another configuration would have done with recorded calls.
 
     `compared_with` is `records`, what happened, or `configuration`, what another one would have done. `left_out` are
-    calls that were not planned, by the reason. `unknown_targets` were asked by no recorded call: how fast or reliable
-    they are, nobody knows. `unseen` is what rules ask that no record tells, which count as if it were not there, and
-    `traits` where a scorer is asked of calls whose records have none.
+    calls that were not planned, by the reason. `unknown_targets` were asked by no recorded call: nobody knows how fast
+    or reliable they are, and they are taken to be like those that served. `unseen` is what rules ask that no record
+    tells, which counts as if it were not there, and `traits` where a scorer is asked of calls whose records have none.
     """
 
     calls: int
@@ -146,12 +146,21 @@ class Planner:
         self.asked.update(target.name for target in found)
         return found
 
+    def assume(self, record: Record, target: str) -> None:
+        """Take a target of which nothing is known to have done as well as that by which a call was served."""
+        first = next((attempt.first_byte_us for attempt, good in outcomes(record) if good), None)
+        if first is not None:
+            self._push(record, AttemptRecord(target, status=200, first_byte_us=first), good=True)
+
     def learn(self, record: Record) -> None:
         """Take in what a call measured, each attempt at the time when it was over."""
         for attempt, good in outcomes(record):
-            over = began(record, attempt) + (attempt.first_byte_us or 0) / 1e6
-            self._count += 1
-            heapq.heappush(self._coming, (over, self._count, record, attempt, good))
+            self._push(record, attempt, good=good)
+
+    def _push(self, record: Record, attempt: AttemptRecord, *, good: bool) -> None:
+        over = began(record, attempt) + (attempt.first_byte_us or 0) / 1e6
+        self._count += 1
+        heapq.heappush(self._coming, (over, self._count, record, attempt, good))
 
     def _learn(self, record: Record, attempt: AttemptRecord, good: bool) -> None:
         health, usage = self._healths(attempt.target), record.usage
@@ -208,6 +217,8 @@ def _replay_one(
             for each in planners:
                 chance = random.Random(f"{seed} {record.id}")  # noqa: S311  # draws, not secrets
                 found.append(outcome(record, each.plan(record, chance.random), evidence))
+                if found[-1].target.name not in evidence.targets:
+                    each.assume(record, found[-1].target.name)
             before = recorded(record, found[1] if other is not None else None)
             sums.add(record, before, found[0])
     except PorticoError as error:

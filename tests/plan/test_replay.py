@@ -157,6 +157,15 @@ def test_a_strategy_goes_by_what_the_calls_before_had_measured() -> None:
     assert 80 < moves["one/m", "two/m"] < 120
 
 
+def test_a_target_that_nobody_asked_is_taken_to_be_like_those_that_served() -> None:
+    calls = [record(number, ("one/m", 200)) for number in range(400)]
+    models = {"smart": {"strategy": "lowest_latency", "targets": ["one/m", "two/m"]}}
+    found = replay(calls, config(models), environ={})
+    # It is asked, as any new target is, and then now and then: it is no faster.
+    assert 0 < found.moved < 40
+    assert found.unknown_targets == ["two/m"]
+
+
 def test_a_breaker_that_was_open_keeps_calls_away() -> None:
     outage = [record(number, ("one/m", 503), ("two/m", 200), at=number / 10) for number in range(100)]
     found = replay(outage, config({"smart": ["one/m", "two/m"]}), environ={})
