@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from gateway_in_loop import chat, provider
+from portico.call import Call
+from portico.dialects.operations import route
 from portico.journal.entries import Event
+from portico.shadow import payer
 from portico.state.supplies import StoredKey, Supplies, render_keys
 from portico.testing.faults import Canned
 from portico.testing.mock import MockProvider
@@ -328,3 +331,28 @@ async def test_a_teams_own_key_for_a_provider_pays_for_no_others_copy_and_no_oth
         await over(running)
     assert [entry.key for entry in other.ledger.entries] == ([key] if key else [])
     assert [event.about for event in events] == ([] if key else [{"model": "smart", "own_key": 1}])
+
+
+async def test_copies_at_once_never_spend_more_than_their_budget(portico, mock, other):
+    budget = 0.005
+    more = {"budgets": [{"for": {"key": ["shadow"]}, "usd": budget}], "shadow": {"at_once": 100}}
+    async with portico(config(mock, other, **more)) as running:
+        calls = [running.call("/v1/chat/completions", chat("smart", max_tokens=40)) for _ in range(60)]
+        assert {status for status, _, _ in await asyncio.gather(*calls)} == {200}
+        await over(running)
+        spent = sum(record["cost_nano_usd"] for record in running.records() if record.get("shadow_of"))
+        assert 0 < spent <= budget * 1e9
+        assert 0 < other.ledger.totals.calls < 60
+        [row] = {scope.row for scope in running.gateway.snapshot.bounds.scopes(_copy(running), _two(running))}
+        [counter] = running.gateway.state.counters([row], _now(running))
+        assert (counter.used, counter.reserved) == (spent, 0)
+
+
+def _two(running: Any) -> Any:
+    return running.gateway.snapshot.upstreams["two"].target("m", running.gateway.snapshot.config.timeouts)
+
+
+def _copy(running: Any) -> Any:
+    call = Call(route("POST", "/v1/chat/completions", {}))
+    call.caller, call.model = payer(None, running.gateway.snapshot.config, None), "two/m"
+    return call

@@ -93,7 +93,12 @@ def test_what_a_gateway_recorded_is_planned_anew(held, tmp_path):
         eventually(lambda: len(read(portico, "records")["items"]) == 3, "all records are in the store")
         said = ["replay", "--config", str(tmp_path / "new.json"), "--url", portico.url, "--key", portico.master_key]
         found = CliRunner().invoke(command, [*said, "--json"])
+        lines = tmp_path / "records.jsonl"
+        lines.write_text("\n".join(portico.records.lines))
     assert found.exit_code == 0, found.output
     report = json.loads(found.output)
+    # What is written to standard output says the same.
+    again = CliRunner().invoke(command, [*said[:3], "--from", str(lines), "--json"])
+    assert json.loads(again.output) == report
     assert (report["calls"], report["moved"], report["cost"]["calls"]) == (3, 0, 3)
     assert report["cost"]["before_nano_usd"] == report["cost"]["after_nano_usd"] > 0
