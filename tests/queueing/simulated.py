@@ -1,16 +1,18 @@
-"""A worker, a provider and its callers in simulated time: what the lobby and a gate decide, without a loop."""
+"""Workers, a provider and its callers in simulated time: what lobbies and gates decide, without a loop."""
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from random import Random
 
 from portico.errors import LimitExceeded
 from portico.queueing.line import Waiter
-from portico.queueing.lobby import Lobby
+from portico.queueing.lobby import Door, Lobby
+from portico.queueing.waiting import SHARED, SOON
 from portico.upstream.gate import Gate
 from portico.upstream.slots import Slots
 
+NAME = "mock/model"
 REFUSED = LimitExceeded("there is no room")
 NOTICED = 0.03
 """Seconds that a refusal of the provider's takes."""
@@ -34,25 +36,53 @@ class Asked:
         self.tries = 0
 
 
+class Worker:
+    """What one worker decides with."""
+
+    def __init__(self, slots: Slots, calls: int, cap: int, adaptive: bool) -> None:
+        self.lobby = Lobby(calls, 1 << 30)
+        self.lobby.boards = slots
+        at = slots.row(NAME)
+        assert at is not None
+        self.gate = Gate(NAME, slots, at)
+        self.gate.bind(cap, adaptive, 1)
+
+
 class Simulation:
-    """Time passes from event to event. `provider` is asked as a call starts: told when, and how many are under way."""
+    """Time passes from event to event. `provider` is asked as a call starts: told when, and how many are under way.
+
+    Each of `slots` is one worker's; a call comes to any of them. Without, there is one worker.
+    """
 
     def __init__(
-        self, provider: Callable[[float, int], Answer], *, cap: int = 0, adaptive: bool = False, calls: int = 1000
+        self,
+        provider: Callable[[float, int], Answer],
+        *,
+        cap: int = 0,
+        adaptive: bool = False,
+        calls: int = 1000,
+        slots: Sequence[Slots] = (),
+        seed: int = 0,
     ) -> None:
         self.now = 0.0
-        self.lobby = Lobby(calls, 1 << 30)
-        slots = Slots()
-        at = slots.row("mock/model")
-        assert at is not None
-        self.gate = Gate("mock/model", slots, at)
-        self.gate.bind(cap, adaptive, 1)
+        self.workers = [Worker(each, calls, cap, adaptive) for each in slots or (Slots(),)]
         self.asked: list[Asked] = []
         self.sent = self.refusals = 0
+        self._random = Random(seed)
         self._provider = provider
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._numbers = itertools.count()
         self._waiting: dict[Waiter, Asked] = {}
+
+    @property
+    def lobby(self) -> Lobby:
+        """That of the first worker."""
+        return self.workers[0].lobby
+
+    @property
+    def gate(self) -> Gate:
+        """The gate as the first worker has it."""
+        return self.workers[0].gate
 
     def at(self, when: float, act: Callable[[], None]) -> None:
         heappush(self._events, (when, next(self._numbers), act))
@@ -85,57 +115,69 @@ class Simulation:
     def run(self) -> None:
         """Let time pass until nothing happens any more."""
         while True:
-            wake = self.lobby.wake()
+            wakes = [(wake, at) for at, each in enumerate(self.workers) if (wake := each.lobby.wake()) is not None]
             upcoming = self._events[0][0] if self._events else None
-            if wake is None and upcoming is None:
+            if not wakes and upcoming is None:
                 return
-            if upcoming is None or (wake is not None and wake <= upcoming):
-                assert wake is not None
+            if upcoming is None or (wakes and min(wakes)[0] <= upcoming):
+                wake, at = min(wakes)
                 self.now = max(self.now, wake)
-                self._look()
+                self._look(self.workers[at])
             else:
                 self.now, _, act = heappop(self._events)
                 act()
 
-    def arrive(self, call: Asked) -> None:
+    def arrive(self, call: Asked, worker: Worker | None = None) -> None:
         if call.tries == 0:
             self.asked.append(call)
-        door = ("mock/model", self.now) if self.gate.name in self.lobby.lines else self.gate.take(self.now)
+        worker = worker or self._random.choice(self.workers)
+        busy = NAME in worker.lobby.lines or self._contested(worker)
+        door = (NAME, self.now) if busy else worker.gate.take(self.now)
         if door is None:
-            self._begin(call)
+            self._begin(call, worker)
             return
         waiter = Waiter(call.team, call.deadline, REFUSED, weight=call.weight, priority=call.priority)
         self._waiting[waiter] = call
-        for shed in self.lobby.join(waiter, [door], self.now):
+        for shed in worker.lobby.join(waiter, [self._politely(door, worker)], self.now):
             self._waiting.pop(shed).refused = True
 
-    def _look(self) -> None:
-        for late in self.lobby.late(self.now):
-            self._waiting.pop(late).refused = True
-        for waiter, _ in self.lobby.due(self.now):
-            door = self.gate.take(self.now)
-            if door is None:
-                self.lobby.granted(waiter, self.now)
-                self._begin(self._waiting.pop(waiter))
-            else:
-                self.lobby.again(waiter, [door], self.now)
+    def _contested(self, worker: Worker) -> bool:
+        assert worker.lobby.boards is not None
+        return len(self.workers) > 1 and worker.lobby.boards.others_wait(NAME)
 
-    def _begin(self, call: Asked) -> None:
+    def _politely(self, door: Door, worker: Worker) -> Door:
+        """Return when to try again: more often where other workers wait for the same, as `Waiting` does."""
+        if door[1] - self.now <= SOON and self._contested(worker):
+            return door[0], self.now + (0.5 + self._random.random()) * SHARED
+        return door
+
+    def _look(self, worker: Worker) -> None:
+        for late in worker.lobby.late(self.now):
+            self._waiting.pop(late).refused = True
+        for waiter, _ in worker.lobby.due(self.now):
+            door = worker.gate.take(self.now)
+            if door is None:
+                worker.lobby.granted(waiter, self.now)
+                self._begin(self._waiting.pop(waiter), worker)
+            else:
+                worker.lobby.again(waiter, [self._politely(door, worker)], self.now)
+
+    def _begin(self, call: Asked, worker: Worker) -> None:
         call.began = self.now
         call.tries += 1
         self.sent += 1
-        took, retry_after = self._provider(self.now, self.gate.under_way - 1)
+        took, retry_after = self._provider(self.now, worker.gate.under_way - 1)
 
         def end() -> None:
-            self.gate.give_back()
+            worker.gate.give_back()
             if retry_after is None:
                 call.ended = self.now
-                self.gate.served(self.now)
+                worker.gate.served(self.now)
             else:
                 self.refusals += 1
-                self.gate.refused(self.now, call.began, retry_after if retry_after >= 0 else None)
-                self.arrive(call)
-            self.lobby.open(self.gate.name, self.now)
+                worker.gate.refused(self.now, call.began, retry_after if retry_after >= 0 else None)
+                self.arrive(call, worker)
+            worker.lobby.open(NAME, self.now)
 
         self.at(self.now + took, end)
 

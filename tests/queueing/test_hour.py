@@ -1,9 +1,12 @@
 """An hour of calls in simulated time: fair to teams, by priority, within deadlines, and gentle to the provider."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from portico.upstream.slots import Slots
 from queueing.simulated import Answer, Asked, Bucket, Crowded, Simulation, p99
 
 HOUR = 3600.0
@@ -11,19 +14,19 @@ QUARTER = 900.0
 TEAMS = [f"team-{number}" for number in range(9)]
 
 
-def steady(random: Random) -> "Simulation":
+def steady(random: Random, slots: Sequence[Slots] = ()) -> "Simulation":
     """Return a provider with room for twelve calls of about two seconds: six a second."""
 
     def provider(_: float, __: int) -> Answer:
         return random.lognormvariate(0.48, 0.6), None
 
-    return Simulation(provider, cap=12)
+    return Simulation(provider, cap=12, slots=slots)
 
 
-def day(seed: int, length: float, hog: float) -> Simulation:
+def day(seed: int, length: float, hog: float, slots: Sequence[Slots] = ()) -> Simulation:
     """Let ten teams share three quarters of what there is; one sends `hog` times its share."""
     random = Random(seed)
-    found = steady(random)
+    found = steady(random, slots)
     share = 0.75 * 6 / 10
     for team in TEAMS:
         found.callers(random, team, share, length)
@@ -37,10 +40,21 @@ def of(simulation: Simulation, *teams: str) -> list[Asked]:
 
 
 @pytest.mark.parametrize(
-    ("length", "seed"), [(QUARTER, 1), *(pytest.param(HOUR, seed, marks=pytest.mark.prove) for seed in (2, 3, 4))]
+    ("length", "seed", "workers"),
+    [
+        (QUARTER, 1, 1),
+        (QUARTER / 3, 4, 2),
+        pytest.param(HOUR, 2, 1, marks=pytest.mark.prove),
+        pytest.param(HOUR, 3, 1, marks=pytest.mark.prove),
+        pytest.param(QUARTER, 1, 2, marks=pytest.mark.prove),
+        pytest.param(QUARTER, 1, 4, marks=pytest.mark.prove),
+    ],
 )
-def test_a_team_that_sends_fifty_times_its_share_delays_no_other(length: float, seed: int) -> None:
-    before, after = day(seed, length, 1), day(seed, length, 50)
+def test_a_team_that_sends_fifty_times_its_share_delays_no_other(
+    tmp_path: Path, length: float, seed: int, workers: int
+) -> None:
+    slots = [Slots(tmp_path / "slots") for _ in range(workers)] if workers > 1 else []
+    before, after = day(seed, length, 1, slots), day(seed, length, 50, slots)
     others_before, others_after = of(before, *TEAMS), of(after, *TEAMS)
     assert not any(call.refused for call in others_before)
     assert not any(call.refused for call in others_after)
@@ -51,7 +65,10 @@ def test_a_team_that_sends_fifty_times_its_share_delays_no_other(length: float, 
     # It gets what is left, and no less than its share.
     assert len(served) > 2 * len(of(before, "hog"))
     assert after.gate.under_way == 0
-    assert len(after.lobby) == 0
+    assert not any(len(worker.lobby) for worker in after.workers)
+    for each in slots:
+        assert not each.others_wait()
+        each.close()
 
 
 @pytest.mark.parametrize("length", [QUARTER, pytest.param(HOUR, marks=pytest.mark.prove)])

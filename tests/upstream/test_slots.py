@@ -12,7 +12,7 @@ import pytest
 
 from portico.testing.running import eventually
 from portico.upstream.gate import Gate, Gates
-from portico.upstream.slots import OWN, Slots
+from portico.upstream.slots import BOARDS, OWN, Slots
 
 CAP = 3
 ROUNDS = 2000
@@ -78,19 +78,51 @@ def test_a_table_of_another_boot_begins_anew(tmp_path: Path) -> None:
 
 def test_workers_know_what_the_calls_of_others_wait_for(tmp_path: Path) -> None:
     one, two = Slots(tmp_path / "slots"), Slots(tmp_path / "slots")
+    key = ("team:core", "rule")
     assert not one.others_wait()
-    one.line(("team:core", "rule"), 1)
-    assert two.others_wait(("team:core", "rule"))
+    board = one.stand(key)
+    assert two.others_wait(key)
     assert two.others_wait()
-    assert not one.others_wait(("team:core", "rule"))
+    assert not one.others_wait(key)
     assert not two.others_wait("one/model")
-    one.line(("team:core", "rule"), -1)
-    assert not two.others_wait(("team:core", "rule"))
-    one.line("one/model", 1)
+    one.depart(board)
+    assert not two.others_wait(key)
+    one.stand("one/model")
     one.close()
     assert not two.others_wait()
     assert not two.others_wait("one/model")
     two.close()
+
+
+def test_workers_know_whose_next_call_comes_first(tmp_path: Path) -> None:
+    one, two = Slots(tmp_path / "slots"), Slots(tmp_path / "slots")
+    board = one.stand("one/model")
+    assert board is not None
+    assert two.stand("one/model") == board
+    assert one.tell(board, 7.0, 6.0) == 6.0
+    assert two.tell(board, 8.0, 5.0) == 6.0
+    assert one.first(board, 7.0)
+    assert not two.first(board, 8.0)
+    assert two.first(board, 7.0)
+    one.depart(board)
+    assert two.first(board, 8.0)
+    two.depart(board)
+    again = one.stand("one/model")
+    assert again is not None
+    assert one.tell(again, 1.0, 0.0) == 0.0  # nobody waited, and time begins anew
+    one.close()
+    two.close()
+
+
+def test_there_are_no_more_boards_than_there_are() -> None:
+    slots = Slots()
+    found = [slots.stand(f"name-{number}") for number in range(2 * BOARDS)]
+    told = [board for board in found if board is not None]
+    assert len(set(told)) == len(told) > BOARDS // 2
+    assert None in found
+    for board in found:
+        slots.depart(board)
+    assert slots.stand("name-0") is not None
 
 
 def test_names_that_hash_alike_have_rows_of_their_own() -> None:

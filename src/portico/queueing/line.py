@@ -8,7 +8,7 @@ no clock.
 
 from collections.abc import Hashable
 from heapq import heappop, heappush
-from typing import Final
+from typing import Final, Protocol
 
 from portico.errors import PorticoError
 
@@ -70,14 +70,37 @@ class Waiter:
         return False  # several parts of one call have one number
 
 
+class Boards(Protocol):
+    """Where workers read of each other's lines and flows. Virtual times are those of `Line`."""
+
+    def stand(self, key: Key) -> int | None:
+        """Tell that a line or a flow begins here; return its board, None for none."""
+
+    def depart(self, board: int | None) -> None:
+        """Tell that it is no more."""
+
+    def tell(self, board: int, start: float, virtual: float) -> float:
+        """Tell the virtual times of the next call here and of the line; return the latter by all workers."""
+
+    def first(self, board: int, start: float) -> bool:
+        """Return whether no other worker has a call that comes before this one."""
+
+    def standing(self, board: int) -> int:
+        """Return how many workers have this line or flow."""
+
+    def others_wait(self, key: Key = None) -> bool:
+        """Return whether calls of another worker wait for something; None for anything at all."""
+
+
 class Flow:
     """The calls of one team in a line. `start` is the virtual time at which the next of them starts."""
 
-    __slots__ = ("count", "heap", "ranks", "start", "weight")
+    __slots__ = ("board", "count", "heap", "ranks", "start", "weight")
 
     def __init__(self, start: float, weight: float) -> None:
         self.start = start
         self.weight = weight
+        self.board: int | None = None
         self.count = 0
         self.heap: list[tuple[int, int, Waiter]] = []
         self.ranks: dict[int, int] = {}
@@ -87,7 +110,8 @@ class Line:
     """Who waits for one thing, and in which order.
 
     `at` is when it is worth trying again; `trying` is who does. `interval` is the time from one grant to the next, of
-    late, and `grants` how many there were: see `Lobby`.
+    late, and `grants` how many there were; `board` is where other workers read of it, `yields` since when it has let
+    them go first: see `Lobby`. `virtual` is the time at which the last call started.
     """
 
     __slots__ = (
@@ -96,25 +120,33 @@ class Line:
         "_members",
         "_order",
         "_serial",
-        "_virtual",
         "at",
+        "board",
+        "boards",
         "granted_at",
         "grants",
         "interval",
+        "key",
         "trying",
+        "virtual",
+        "yields",
     )
 
-    def __init__(self, at: float = 0.0) -> None:
+    def __init__(self, at: float = 0.0, key: Key = None, boards: Boards | None = None) -> None:
         self.at = at
+        self.key = key
+        self.boards = boards
         self.trying: Waiter | None = None
         self.interval = 0.0
         self.grants = 0
         self.granted_at = 0.0
+        self.board: int | None = None
+        self.yields = 0.0
         self._flows: dict[str, Flow] = {}
         self._order: list[tuple[float, int, Flow]] = []
         self._members: set[Waiter] = set()
         self._behind: dict[str, float] = {}
-        self._virtual = 0.0
+        self.virtual = 0.0
         self._serial = 0
 
     def __len__(self) -> int:
@@ -127,8 +159,10 @@ class Line:
         """Put a call behind those of its flow that have its priority or more."""
         flow = self._flows.get(waiter.flow)
         if flow is None:
-            start = max(self._virtual, self._behind.pop(waiter.flow, 0.0))
+            start = max(self.virtual, self._behind.pop(waiter.flow, 0.0))
             flow = self._flows[waiter.flow] = Flow(start, waiter.weight)
+            if self.boards is not None:
+                flow.board = self.boards.stand((self.key, waiter.flow))
             self._queue(flow)
         flow.weight = waiter.weight
         heappush(flow.heap, (-waiter.priority, waiter.number, waiter))
@@ -150,11 +184,17 @@ class Line:
             return heap[0][2]
         return None
 
+    def start(self) -> float:
+        """Return the virtual time at which the next call starts."""
+        return self._order[0][0] if self.head() is not None else self.virtual
+
     def granted(self, waiter: Waiter) -> None:
         """Let a call go that got what it waited for: its flow moves on by what it cost."""
         flow = self._flows[waiter.flow]
-        self._virtual = max(self._virtual, flow.start)
-        flow.start += waiter.cost / flow.weight
+        self.virtual = max(self.virtual, flow.start)
+        # A flow that waits in several workers has one share, and not one in each.
+        share = self.boards.standing(flow.board) if self.boards is not None and flow.board is not None else 1
+        flow.start += waiter.cost * share / flow.weight
         if flow.count > 1:
             self._queue(flow)
         self.leave(waiter)
@@ -169,9 +209,11 @@ class Line:
         flow.ranks[waiter.priority] -= 1
         if not flow.count:
             del self._flows[waiter.flow]
+            if self.boards is not None:
+                self.boards.depart(flow.board)
             self._behind[waiter.flow] = flow.start
             if len(self._behind) > FORGET + len(self._flows):
-                self._behind = {name: start for name, start in self._behind.items() if start > self._virtual}
+                self._behind = {name: start for name, start in self._behind.items() if start > self.virtual}
 
     def ahead(self, waiter: Waiter) -> int:
         """Return how many calls are served before the last of this flow and priority, as things stand."""

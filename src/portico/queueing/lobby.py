@@ -5,15 +5,18 @@ it is. If it gets through, the next tries at once; if not, the line sleeps until
 says that something was given back. A call may stand in several lines (one for each target that could serve it) and
 leaves all of them at once.
 
+With `boards`, workers that have lines for the same thing serve them as one: each tells the virtual time of its next
+call, and stands back where another's is less.
+
 The room is bounded, by calls and by bytes. Where it is full, the flow that has most of it for its weight gives way: of
 its calls of the least priority the one whose deadline is the nearest.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from heapq import heapify, heappop, heappush
 from typing import Final
 
-from portico.queueing.line import Key, Line, Waiter
+from portico.queueing.line import Boards, Key, Line, Waiter
 
 Door = tuple[Key, float]
 """What refused a call, and when it is worth trying again."""
@@ -24,6 +27,10 @@ HOPE: Final = 2.0
 """A call is not taken in whose turn would come after so many times the time that it has: lines are estimated."""
 RECENT: Final = 0.1
 """The weight of the last time between two grants."""
+POLITE: Final = 0.003
+"""Seconds after which a line that stands back for those of other workers looks again."""
+PATIENCE: Final = 0.25
+"""Seconds that it does so at most: another worker may hang."""
 TRYING: Final = 0.01
 """Seconds that a call has more whose time is up just as it tries."""
 
@@ -48,8 +55,7 @@ class Lobby:
         self.room = size
         self.lines: dict[Key, Line] = {}
         self.held = 0
-        self.told: Callable[[Key, int], None] | None = None
-        """Told that a line has begun (1), or that it is no more (-1)."""
+        self.boards: Boards | None = None
         self._waiters: set[Waiter] = set()
         self._crowds: dict[str, Crowd] = {}
         self._wakes: list[tuple[float, int, Key]] = []
@@ -113,13 +119,17 @@ class Lobby:
             waiter = line.head()
             if waiter is None or waiter.trying is not None:
                 continue  # how its try in another line ends, brings it back here
+            if self._yields(line, now):
+                line.at = now + POLITE
+                self._wake(key)
+                continue
             line.trying = waiter
             waiter.trying = key
             found.append((waiter, key))
         return found
 
-    def granted(self, waiter: Waiter, now: float, pause: float = 0.0) -> None:
-        """Let a call go that got through: the next one of its line tries after a pause, for others to try too."""
+    def granted(self, waiter: Waiter, now: float) -> None:
+        """Let a call go that got through: the next one of its line tries at once."""
         line = self.lines.get(waiter.trying)
         if line is not None:
             if line.grants:
@@ -128,8 +138,9 @@ class Lobby:
             line.granted_at = now
             line.grants += 1
             line.granted(waiter)
-            line.at = now + pause
-        self.leave(waiter, now + pause)
+            line.at = now
+            self._tell(line)
+        self.leave(waiter, now)
 
     def again(self, waiter: Waiter, doors: Sequence[Door], now: float) -> None:
         """Keep a call waiting that was refused once more: where it is refused now, and with its place among its own."""
@@ -229,11 +240,13 @@ class Lobby:
                 continue
             line = self.lines.get(key)
             if line is None:
-                line = self.lines[key] = Line(at)
-                if self.told is not None:
-                    self.told(key, 1)
+                line = self.lines[key] = Line(at, key, self.boards)
+                if self.boards is not None:
+                    line.board = self.boards.stand(key)
+                    self._tell(line)
             line.join(waiter)
             waiter.keys.append(key)
+            self._tell(line)
             self._wake(key)
 
     def _empty(self, key: Key, waiter: Waiter) -> None:
@@ -241,8 +254,27 @@ class Lobby:
         line.leave(waiter)
         if not line:
             del self.lines[key]
-            if self.told is not None:
-                self.told(key, -1)
+            if self.boards is not None:
+                self.boards.depart(line.board)
+        else:
+            self._tell(line)
+
+    def _tell(self, line: Line) -> None:
+        """Let other workers know who is next here, and hear how far their lines are."""
+        if self.boards is not None and line.board is not None:
+            line.virtual = max(line.virtual, self.boards.tell(line.board, line.start(), line.virtual))
+
+    def _yields(self, line: Line, now: float) -> bool:
+        """Return whether a line stands back for one of another worker, whose next call comes before."""
+        boards = self.boards
+        if boards is None or line.board is None or boards.first(line.board, line.start()):
+            line.yields = 0.0
+            return False
+        line.yields = line.yields or now
+        if now - line.yields > PATIENCE:
+            line.yields = 0.0
+            return False
+        return True
 
     def _wake(self, key: Key | None) -> None:
         line = self.lines.get(key)

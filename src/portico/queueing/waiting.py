@@ -8,10 +8,10 @@ import asyncio
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Final, Generic, TypeVar
 
 from portico.errors import PorticoError, ShuttingDown
-from portico.queueing.line import Key, Waiter
+from portico.queueing.line import Boards, Key, Waiter
 from portico.queueing.lobby import Door, Lobby
 
 T = TypeVar("T")
@@ -27,16 +27,6 @@ FINEST: Final = 0.002
 """Seconds between two looks at the lines."""
 LAST: Final = 0.9
 """The part of the time to drain in which calls may still wait: those who are served last need some of it."""
-
-
-class Neighbours(Protocol):
-    """What workers tell each other of what their calls wait for."""
-
-    def line(self, key: object, change: int) -> None:
-        """Tell that a line has begun here (1), or that it is no more (-1)."""
-
-    def others_wait(self, key: object = None) -> bool:
-        """Return whether calls of another worker wait for something; None for anything at all."""
 
 
 class Closed:
@@ -124,7 +114,6 @@ class Waiting:
         self.clock = clock
         self.served = self.shed = self.expired = 0
         self._draw = draw
-        self._neighbours: Neighbours | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0
         self._leaves: float | None = None
@@ -132,26 +121,23 @@ class Waiting:
     def __repr__(self) -> str:
         return f"<Waiting {self.lobby!r}, {self.served} served, {self.shed} shed, {self.expired} too late>"
 
-    def share(self, slots: Neighbours) -> None:
+    def share(self, boards: Boards) -> None:
         """Let other workers know what is waited for here, and wait with them for what they wait for."""
-        self.lobby.told = slots.line
-        self._neighbours = slots
+        self.lobby.boards = boards
 
     @property
     def anybody(self) -> bool:
         """Whether somebody waits for anything, in any worker."""
-        return bool(self.lobby.lines) or (self._neighbours is not None and self._neighbours.others_wait())
+        boards = self.lobby.boards
+        return bool(self.lobby.lines) or (boards is not None and boards.others_wait())
 
     def busy(self, key: Key) -> bool:
         """Return whether somebody waits for this, in any worker: who comes now has to wait behind."""
         return key in self.lobby.lines or self._contested(key)
 
     def _contested(self, key: Key) -> bool:
-        return self._neighbours is not None and self._neighbours.others_wait(key)
-
-    def _pause(self, key: Key) -> float:
-        """Return how long a line stands back before it tries again, so that those of other workers get their share."""
-        return self._draw() * SHARED if self._contested(key) else 0.0
+        boards = self.lobby.boards
+        return boards is not None and boards.others_wait(key)
 
     def resize(self, calls: int, size: int) -> None:
         """Bound the room anew, and let everybody try again by what is in force now; nobody is sent away for it."""
@@ -161,7 +147,7 @@ class Waiting:
 
     def open(self, key: Key) -> None:
         """Note that something was given back."""
-        if self.lobby.lines and self.lobby.open(key, self.clock() + self._pause(key)):
+        if self.lobby.lines and self.lobby.open(key, self.clock()):
             self._look_soon()
 
     def open_rows(self, rows: Sequence[str]) -> None:
@@ -212,7 +198,7 @@ class Waiting:
                 now = self.clock()
                 if not isinstance(result, Closed):
                     self.served += 1
-                    self.lobby.granted(waiter, now, self._pause(key))
+                    self.lobby.granted(waiter, now)
                     return result
                 waiter.error, waiter.cost = result.error, result.cost
                 self.lobby.again(waiter, self._doors(result.doors), now)

@@ -25,11 +25,17 @@ OWN: Final = 11
 WORDS: Final = OWN + COLUMNS
 SWEEP: Final = 1.0
 """Seconds between two looks for workers that died."""
-BUCKETS: Final = 512
-"""Of what is waited for, by a hash: that two things share one makes workers a little more polite than they need be."""
+BOARDS: Final = 2048
+"""Lines and flows of which workers tell each other, at most."""
+TRIES: Final = 8
+BOARD: Final = 2 + COLUMNS
+"""Words of a board: what it is of, the virtual time of its lines, and for each worker that of its next call."""
 _HEAD: Final = 8
-_ROWS: Final = _HEAD + COLUMNS + BUCKETS * COLUMNS
-"""Where the rows begin: behind the lines that each worker has, in all and by what is waited for."""
+_BOARDS: Final = _HEAD + COLUMNS
+"""Where the boards begin: behind the lines that each worker has."""
+_ROWS: Final = _BOARDS + BOARDS * BOARD
+_FINE: Final = 1000
+"""Virtual times are told in thousandths."""
 _BOOT: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -81,7 +87,7 @@ class Slots:
     def row(self, name: str, *, most: int = ROWS) -> int | None:
         """Return where the row of a name begins, None where the table has so many rows already and it is none."""
         words = self.words
-        key = hashed(name) >> 1 or 1  # 63 bits: words have a sign
+        key = _mark(name)
         with self.locked():
             for step in range(ROWS):
                 at = _ROWS + ((key + step) % ROWS) * WORDS
@@ -101,15 +107,65 @@ class Slots:
         start = at + OWN
         return sum(self.words[start : start + self.words[1]])
 
-    def line(self, key: object, change: int) -> None:
-        """Tell the others that a line for something has begun here (1), or that there is none any more (-1)."""
-        self.words[_bucket(key) + self.column] += change
-        self.words[_HEAD + self.column] += change
+    def stand(self, key: object) -> int | None:
+        """Tell the others that a line or a flow begins here; return its board, None where there is none left."""
+        words = self.words
+        words[_HEAD + self.column] += 1
+        mark = _mark(key)
+        with self.locked():
+            free = None
+            for at in _places(mark):
+                if words[at] == mark:
+                    free = at
+                    break
+                if free is None and not words[at]:
+                    free = at
+            if free is not None:
+                if words[free] != mark:
+                    words[free], words[free + 1] = mark, 0
+                words[free + 2 + self.column] = 1
+        return free
+
+    def depart(self, board: int | None) -> None:
+        """Tell the others that it is no more."""
+        words = self.words
+        words[_HEAD + self.column] -= 1
+        if board is not None:
+            with self.locked():
+                words[board + 2 + self.column] = 0
+                if not any(words[board + 2 : board + 2 + words[1]]):
+                    words[board] = 0
+
+    def tell(self, board: int, start: float, virtual: float) -> float:
+        """Tell the virtual times of the next call here and of the line; return the latter by all workers."""
+        words = self.words
+        words[board + 2 + self.column] = int(start * _FINE) + 1
+        if int(virtual * _FINE) > words[board + 1]:
+            words[board + 1] = int(virtual * _FINE)
+        return words[board + 1] / _FINE
+
+    def first(self, board: int, start: float) -> bool:
+        """Return whether no other worker has a call that comes before this one."""
+        words = self.words
+        mine = int(start * _FINE) + 1
+        return not any(0 < each < mine for each in words[board + 2 : board + 2 + words[1]])
+
+    def standing(self, board: int) -> int:
+        """Return how many workers have this line or flow."""
+        words = self.words
+        return sum(1 for each in words[board + 2 : board + 2 + words[1]] if each)
 
     def others_wait(self, key: object = None) -> bool:
         """Return whether calls of another worker wait for something; None for anything at all."""
-        start = _HEAD if key is None else _bucket(key)
         words = self.words
+        if key is None:
+            start = _HEAD
+        else:
+            mark = _mark(key)
+            found = next((at for at in _places(mark) if words[at] == mark), None)
+            if found is None:
+                return False
+            start = found + 2
         return sum(words[start : start + words[1]]) != words[start + self.column]
 
     def doubt(self, now: float) -> None:
@@ -165,8 +221,10 @@ class Slots:
 
     def _empty(self, column: int) -> None:
         words = self.words
-        for at in range(_HEAD + column, _ROWS, COLUMNS):
-            words[at] = 0
+        words[_HEAD + column] = 0
+        for at in range(_BOARDS, _ROWS, BOARD):
+            if words[at]:
+                words[at + 2 + column] = 0
         for at in range(_ROWS, len(words), WORDS):
             if words[at]:
                 words[at + OWN + column] = 0
@@ -182,5 +240,9 @@ def _lock(path: Path, column: int) -> int | None:
     return descriptor
 
 
-def _bucket(key: object) -> int:
-    return _HEAD + COLUMNS + hashed(repr(key)) % BUCKETS * COLUMNS
+def _mark(key: object) -> int:
+    return hashed(repr(key)) >> 1 or 1  # 63 bits: words have a sign
+
+
+def _places(mark: int) -> Iterator[int]:
+    return (_BOARDS + (mark + step) % BOARDS * BOARD for step in range(TRIES))
