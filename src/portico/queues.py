@@ -63,7 +63,7 @@ class Queues:
     def _join(self) -> None:
         """Let what is given back be known to those who wait for it."""
         if self.gates is not None and self.waiting is not None:
-            self.gates.slots.freed = self.waiting.open
+            self.gates.slots.freed, self.gates.slots.lines = self.waiting.open, self.waiting.lobby.lines
             self.waiting.share(self.gates.slots)
 
 

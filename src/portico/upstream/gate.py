@@ -140,7 +140,7 @@ class Gate:
         slots.words[self._at + OWN + slots.column] -= 1
         if outer is not None:
             slots.words[outer._at + OWN + slots.column] -= 1
-        if slots.freed is not None:
+        if slots.lines and slots.freed is not None:
             slots.freed(self.name)
             if outer is not None:
                 slots.freed(outer.name)

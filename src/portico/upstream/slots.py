@@ -12,7 +12,7 @@ import fcntl
 import mmap
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sized
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +30,8 @@ BOARDS: Final = 2048
 TRIES: Final = 8
 BOARD: Final = 2 + COLUMNS
 """Words of a board: what it is of, the virtual time of its lines, and for each worker that of its next call."""
+_STANDING: Final = 3
+"""The word of how many lines and flows there are."""
 _HEAD: Final = 8
 _BOARDS: Final = _HEAD + COLUMNS
 """Where the boards begin: behind the lines that each worker has."""
@@ -61,6 +63,10 @@ class Slots:
         self.column = 0
         self.freed: Callable[[str], None] | None = None
         """Told the name of the row of a call that ended in this process."""
+        self.lines: Sized = ()
+        """What calls of this process wait for: while that is nothing, nobody need be told of what ends."""
+        self._standing = 0
+        self._closed = False
         self._used = 0
         self._swept = 0.0
         with self.locked():
@@ -110,9 +116,13 @@ class Slots:
     def stand(self, key: object) -> int | None:
         """Tell the others that a line or a flow begins here; return its board, None where there is none left."""
         words = self.words
-        words[_HEAD + self.column] += 1
+        if self._closed:
+            return None
         mark = _mark(key)
         with self.locked():
+            words[_HEAD + self.column] += 1
+            words[_STANDING] += 1
+            self._standing += 1
             free = None
             for at in _places(mark):
                 if words[at] == mark:
@@ -129,9 +139,13 @@ class Slots:
     def depart(self, board: int | None) -> None:
         """Tell the others that it is no more."""
         words = self.words
-        words[_HEAD + self.column] -= 1
-        if board is not None:
-            with self.locked():
+        if self._closed:
+            return
+        with self.locked():
+            words[_HEAD + self.column] -= 1
+            words[_STANDING] -= 1
+            self._standing -= 1
+            if board is not None:
                 words[board + 2 + self.column] = 0
                 if not any(words[board + 2 : board + 2 + words[1]]):
                     words[board] = 0
@@ -159,14 +173,10 @@ class Slots:
         """Return whether calls of another worker wait for something; None for anything at all."""
         words = self.words
         if key is None:
-            start = _HEAD
-        else:
-            mark = _mark(key)
-            found = next((at for at in _places(mark) if words[at] == mark), None)
-            if found is None:
-                return False
-            start = found + 2
-        return sum(words[start : start + words[1]]) != words[start + self.column]
+            return words[_STANDING] != self._standing
+        mark = _mark(key)
+        found = next((at for at in _places(mark) if words[at] == mark), None)
+        return found is not None and sum(words[found + 2 : found + 2 + words[1]]) != words[found + 2 + self.column]
 
     def doubt(self, now: float) -> None:
         """See whether those who died hold what is missing; each second at most."""
@@ -191,6 +201,7 @@ class Slots:
         if self._file < 0:
             return
         self._empty(self.column)
+        self._closed = True
         self.column = COLUMNS - 1
         for descriptor in (self._column_file, self._file):
             os.close(descriptor)
@@ -205,7 +216,7 @@ class Slots:
                 if words[at]:
                     words[at : at + WORDS] = memoryview(bytes(WORDS * 8)).cast("q")
             words[_HEAD:_ROWS] = memoryview(bytes((_ROWS - _HEAD) * 8)).cast("q")
-            words[0], words[1], words[2] = boot, 1, 0
+            words[0], words[1], words[2], words[_STANDING] = boot, 1, 0, 0
         self._used = words[2]
 
     def _claim(self, path: Path) -> None:
@@ -221,7 +232,9 @@ class Slots:
 
     def _empty(self, column: int) -> None:
         words = self.words
-        words[_HEAD + column] = 0
+        with self.locked():
+            words[_STANDING] -= words[_HEAD + column]
+            words[_HEAD + column] = 0
         for at in range(_BOARDS, _ROWS, BOARD):
             if words[at]:
                 words[at + 2 + column] = 0
