@@ -131,6 +131,19 @@ async def test_a_stream_counts_with_the_time_to_its_first_event(portico, mock, o
         assert (canary.calls, canary.failed, canary.answered) == (1, 0, 1)
 
 
+async def test_a_canary_that_a_hedge_outran_counts_with_the_time_that_it_took_at_least(portico, mock, other):
+    other.script("latency=5")
+    async with portico(config(mock, other, model={"hedge": {"after": 0.2, "share": 1}})) as running:
+        found = rollout(running)
+        drawing(running, 0.1)
+        _, headers, _ = await running.call("/v1/chat/completions", chat("smart"))
+        assert headers["x-portico-target"] == "one/m"
+        canary, others = found.counted()
+    assert (canary.calls, canary.failed, canary.answered) == (1, 0, 1)
+    assert canary.later(0.15) == 1
+    assert others.calls == 0
+
+
 async def test_a_call_that_was_refused_before_it_went_anywhere_is_not_counted(portico, mock, other):
     plain = config(mock, other)
     plain["keys"] = {"web": {"key": "sk-web-0123456789", "budgets": [{"requests": 0}]}}

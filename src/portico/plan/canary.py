@@ -13,8 +13,10 @@ from portico.plan.facts import Facts
 
 CANARY: Final = "canary"
 STABLE: Final = "stable"
-IGNORED: Final = frozenset(("caller_gone", "hedge_lost", "shutting_down"))
+IGNORED: Final = frozenset(("caller_gone", "shutting_down"))
 """Errors of attempts that say nothing of their targets."""
+OUTRUN: Final = "hedge_lost"
+"""That of an attempt that was slower than another one beside it."""
 
 
 class Rollout(Protocol):
@@ -96,12 +98,15 @@ def judge(call: Call, trial: Trial) -> None:
     alone = len(call.attempts) == 1
     if alone and call.error in IGNORED:
         return
-    failed = first.error is not None or first.status is None or first.status >= 400
+    outrun = first.error == OUTRUN
+    failed = not outrun and (first.error is not None or first.status is None or first.status >= 400)
     if alone and call.end != "served":
         failed = True  # its answer broke off
     took = None
-    if not failed and alone and call.first_byte_ns:
-        took = (call.first_byte_ns - call.began_ns) * 1e-9 - first.started_us * 1e-6
+    if outrun or (alone and not failed):
+        # One that another target outran was not there by the time when that was.
+        if call.first_byte_ns:
+            took = (call.first_byte_ns - call.began_ns) * 1e-9 - first.started_us * 1e-6
     elif not failed and first.first_byte_us is not None:
         took = first.first_byte_us * 1e-6
     trial.rollout.count(chosen=trial.chosen, failed=failed, took=took)
