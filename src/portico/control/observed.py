@@ -141,7 +141,7 @@ def list_calls(look: Look, asked: Asked) -> Answer:
         if wanted.get(name, value) != value:
             return Answer(CallsPage(items=[]))
         wanted[name] = value
-    if query.after and not (query.after.isdecimal() and query.after.isascii() and len(query.after) < 19):
+    if query.after and not (query.after.isdecimal() and query.after.isascii() and len(query.after) < 20):
         raise Unprocessable("`after` is the `next` of another page", param="after")
     found = calls.page(
         look.db,
@@ -151,7 +151,7 @@ def list_calls(look: Look, asked: Asked) -> Answer:
             since_ms=_ms(query.since, "since"),
             until_ms=_ms(query.until, "until"),
         ),
-        int(query.after) if query.after else None,
+        min(int(query.after), calls.LAST) if query.after else None,
         query.limit,
     )
     items = [one.record for one in found.calls]

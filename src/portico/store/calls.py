@@ -16,6 +16,8 @@ from portico.store.dimensions import Dimension, number_of
 from portico.store.rows import first_seq, time_of
 from portico.store.tables import LEADS, call_tags, calls, segments
 
+LAST = (1 << 63) - 1
+"""No call has a higher `seq`."""
 LOOK_AT = 10_000
 """Rows that one page looks at, at most: some 40 ms."""
 
