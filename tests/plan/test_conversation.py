@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from tests.plan.routing import facts
 
-from portico.plan.conversation import SMALLEST, WINDOW, Conversation, conversation_of
+from portico.plan.conversation import CACHEABLE, WINDOW, Conversation, conversation_of
 from portico.plan.facts import Facts
 
 SECRET = b"a secret"
@@ -141,7 +141,7 @@ def test_a_text_in_place_of_messages_is_known_too() -> None:
 
 
 def test_what_is_too_short_for_any_cache_belongs_to_none() -> None:
-    assert known({"messages": [text("user", "x" * (SMALLEST - 200))]}) is None
-    assert known({"messages": [text("user", "x" * SMALLEST)]}) is not None
-    assert known({"nothing": "x" * SMALLEST}) is None
-    assert conversation_of(Facts("m", body=b"x" * SMALLEST), SECRET) is None
+    assert known({"messages": [text("user", "x" * (CACHEABLE - 200))]}) is None
+    assert known({"messages": [text("user", "x" * CACHEABLE)]}) is not None
+    assert known({"nothing": "x" * CACHEABLE}) is None
+    assert conversation_of(Facts("m", body=b"x" * CACHEABLE), SECRET) is None

@@ -76,7 +76,7 @@ def goes_on(first: dict[str, Any], later: dict[str, Any]) -> bool:
 def test_turns_of_recorded_conversations_have_one_fingerprint(
     separators: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(conversation, "SMALLEST", 0)
+    monkeypatch.setattr(conversation, "CACHEABLE", 0)
     pairs = questions = 0
     for bodies in recorded():
         for first, later in itertools.pairwise(bodies):

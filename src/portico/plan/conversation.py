@@ -12,13 +12,11 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from portico.hashing import blake2b
-from portico.plan.facts import BYTES_PER_TOKEN, Facts, Members
+from portico.plan.facts import BYTES_PER_TOKEN, CACHEABLE, Facts, Members
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SMALLEST: Final = 1024 * BYTES_PER_TOKEN
-"""Bytes of a request below which no provider caches its prompt."""
 WINDOW: Final = 8192
 """Bytes of the first question that are looked at."""
 FARTHEST: Final = 256 * 1024
@@ -54,7 +52,7 @@ def conversation_of(facts: Facts, secret: bytes) -> Conversation | None:
     its own for providers.
     """
     members = facts.members
-    if members is None or len(facts.body) < SMALLEST:
+    if members is None or len(facts.body) < CACHEABLE:
         return None
     hashed = blake2b(f"{facts.team or facts.org or facts.key}\0".encode(), digest_size=8, key=secret[:64])
     extended = "prompt_cache_retention" in members and bytes(members["prompt_cache_retention"]) == b'"24h"'

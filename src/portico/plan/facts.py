@@ -47,6 +47,8 @@ the least share that is left of any budget, 1.0 where there is none.
 TYPICAL_OUTPUT: Final = 300
 """Tokens of an answer, where nothing says how long it will be."""
 BYTES_PER_TOKEN: Final = 4
+CACHEABLE: Final = 1024 * BYTES_PER_TOKEN
+"""Bytes of a request below which hardly a provider caches its prompt."""
 PICTURED: Final = 8192
 """Bytes of a request beyond which it is asked whether they are a picture's."""
 DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")

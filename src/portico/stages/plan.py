@@ -19,7 +19,7 @@ from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
 from portico.plan.candidate import Candidate
 from portico.plan.choose import NOTHING, Plan, choose
-from portico.plan.facts import BYTES_PER_TOKEN, Facts, tagged
+from portico.plan.facts import BYTES_PER_TOKEN, CACHEABLE, Facts, tagged
 from portico.plan.health import HealthOf
 from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
@@ -352,6 +352,8 @@ class Routes:
 
     def _recall(self, facts: Facts) -> None:
         """Find which conversation a call belongs to, and what is known of it."""
+        if len(facts.body) < CACHEABLE:
+            return
         from portico.plan.conversation import conversation_of  # few strategies ask
 
         facts.conversation = conversation_of(facts, self._secret)
