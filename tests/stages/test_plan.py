@@ -119,6 +119,33 @@ def test_a_single_provider_is_asked_for_models_that_no_list_has(loop: asyncio.Ab
         names(made, "anthropic/claude-sonnet-4-5")
 
 
+MAKERS = {
+    "claude-opus-9": "anthropic",
+    "gpt-99": "openai",
+    "ft:gpt-4o-mini-2024-07-18:acme::abc": "openai",
+    "o9-mini": "openai",
+    "gemini-9-flash": "gemini",
+    "us.anthropic.claude-opus-9-20300101-v1:0": "bedrock",
+    "anthropic.claude-3-haiku-20240307-v1:0": "bedrock",
+    "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude-9": "bedrock",
+    "command-z": "cohere",
+    "grok-9": "xai",
+}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_name_that_no_list_has_goes_to_whose_it_is_by_its_look(loop: asyncio.AbstractEventLoop, name: str) -> None:
+    made = routes(loop, models={}, providers=dict.fromkeys(sorted(set(MAKERS.values())), KEY))
+    assert names(made, name) == [f"{MAKERS[name]}/{name}"]
+
+
+def test_of_two_that_could_have_made_it_neither_is_taken(loop: asyncio.AbstractEventLoop) -> None:
+    two = {"anthropic": KEY, "mine": {"like": "openai", **KEY}, "yours": {"like": "openai", **KEY}}
+    for name in ("gpt-99", "gemini-9-flash", "llama-9", "gptx", "o", "claude"):
+        with pytest.raises(ModelNotFound):
+            names(routes(loop, models={}, providers=two), name)
+
+
 @pytest.mark.parametrize(("draw", "first"), [(0.0, "openai"), (0.74, "openai"), (0.76, "local"), (0.999, "local")])
 def test_a_weighted_alias_begins_where_the_draw_falls(loop: asyncio.AbstractEventLoop, draw: float, first: str) -> None:
     targets = names(routes(loop), "split", draw=draw)

@@ -21,6 +21,7 @@ from portico.plan.candidate import Candidate
 from portico.plan.choose import NOTHING, Plan, choose
 from portico.plan.facts import BYTES_PER_TOKEN, CACHEABLE, Facts, tagged
 from portico.plan.health import HealthOf
+from portico.plan.makers import makers
 from portico.plan.wish import FIELDS, SUFFIXES, Wish, first_named, of_body, of_headers
 from portico.providers.row import CATALOG
 from portico.upstream.caches import Caches, Kept
@@ -542,6 +543,10 @@ class Routes:
         if len(self._upstreams) == 1 and name.partition("/")[0] not in CATALOG:
             # A single provider can be asked for anything: its newest models are in no list of ours.
             return next(iter(self._upstreams.values()))
+        by = makers(name)
+        own = [each for each in self._upstreams.values() if each.provider.like in by]
+        if len(own) == 1:
+            return own[0]
         raise ModelNotFound(
             f"no model is named {name!r} here; use an alias of the configuration or `provider/model` with one of the "
             f"providers {', '.join(sorted(self._upstreams)) or '(none is configured)'}",
