@@ -1,6 +1,6 @@
 """What is kept of a call: the row that is journaled, ingested, charted and exported."""
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -53,6 +53,10 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True):
     usage: Usage | None = None
     cost_nano_usd: int | None = None
     basis: Basis | None = None
+
+
+COPY: Final = "-shadow"
+"""What the id of a copy has behind that of the call that it is of."""
 
 
 class Side(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -18,7 +18,7 @@ from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
 from portico.journal.reader import records_of
 from portico.journal.segments import discard_reserve
-from portico.record import MILLION, Record
+from portico.record import COPY, MILLION, Record
 from portico.rules import Bound
 from portico.state.contract import Moment, Orphan, Permit, Used
 from portico.state.on_lmdb import LmdbState
@@ -131,6 +131,8 @@ def aborted(orphan: Orphan, *, goes_on: bool = False) -> Record:
         bound_nano_usd=cost,
         pricing="table" if cost is not None else None,
     )
+    if orphan.call_id.endswith(COPY):
+        record.shadow_of = orphan.call_id.removesuffix(COPY)
     record.costing(cost, markup)
     return record
 

@@ -30,7 +30,7 @@ from portico.dialects.usage import observer, read_usage
 from portico.errors import BadUpstreamReply, BudgetExceeded, LimitExceeded, PorticoError, UnboundedCall
 from portico.journal.entries import Event
 from portico.providers.auth.scheme import Fetch
-from portico.record import Compared, Side
+from portico.record import COPY, Compared, Side
 from portico.rules import Holder
 from portico.snapshot import Snapshot
 from portico.stages.admit import admit, extender
@@ -218,7 +218,7 @@ class Shadows:
         if any(attempt.usage is not None for attempt in call.attempts):
             copy.dialects = []  # it was gone on with elsewhere: what came is in two pieces
         own = Call(call.route)
-        own.id = f"{call.id}-shadow"
+        own.id = f"{call.id}{COPY}"
         own.shadow_of = call.id
         own.caller, own.tags = copy.payer, copy.payer.tags
         own.model, own.stream, own.session = copy.said.to, call.stream, call.session

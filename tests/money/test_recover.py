@@ -91,6 +91,18 @@ async def test_the_calls_of_the_dead_are_charged_and_recorded(tmp_path: Path) ->
     second.die()
 
 
+async def test_a_copy_that_died_still_names_the_call_that_it_was_of(tmp_path: Path) -> None:
+    first = Worker(tmp_path)
+    await first.admit("call-1")
+    await first.admit("call-1-shadow")
+    first.die()
+    second = Worker(tmp_path)
+    assert second.recover()
+    found = {each.id: each.shadow_of for each in records_in(tmp_path / "journal")}
+    assert found == {"call-1": None, "call-1-shadow": "call-1"}
+    second.die()
+
+
 @pytest.mark.parametrize("step", ["before it writes", "half way", "before it forgets"])
 async def test_who_dies_while_it_recovers_leaves_nothing_to_be_done_twice(
     tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
