@@ -20,6 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.call import Call, Extend
+from portico.calls.known import Known
+from portico.calls.planning import arrived, elsewhere, planned
+from portico.calls.replying import Replies, signature
+from portico.calls.streaming import stream
 from portico.config.schema import Config
 from portico.dialects.errors import render_error
 from portico.dialects.models import render_model, render_models, style
@@ -31,13 +35,10 @@ from portico.errors import (
     StateUnavailable,
 )
 from portico.journal.journal import Journal
-from portico.known import Known
 from portico.plan.canary import judge
-from portico.planning import arrived, elsewhere, planned
 from portico.probes import READY, probe, without_control
 from portico.queues import Queues
 from portico.records import Records
-from portico.replying import Replies, signature
 from portico.rules import Bound
 from portico.snapshot import Snapshot
 from portico.stages import own
@@ -49,7 +50,6 @@ from portico.state.clock import moment
 from portico.state.contract import Moment, State
 from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies
-from portico.streaming import stream
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import Elsewhere, attempt_all
 from portico.upstream.caches import Caches
@@ -64,12 +64,12 @@ from portico.wire.client import Client
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
+    from portico.calls.litellm_headers import LiteLLMHeaders
+    from portico.calls.objects import ObjectCalls
+    from portico.calls.resuming import Resuming
+    from portico.calls.shadow import Shadows
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
-    from portico.litellm_headers import LiteLLMHeaders
-    from portico.objects import ObjectCalls
-    from portico.resuming import Resuming
-    from portico.shadow import Shadows
     from portico.upstream.rollouts import Rollouts
 
 ONE_TRY = Policy()
@@ -352,7 +352,7 @@ class Gateway:
     def _object_calls(self) -> "ObjectCalls":
         """Return what answers calls about objects, loaded for the first of them."""
         if self._objects is None:
-            from portico.objects import ObjectCalls
+            from portico.calls.objects import ObjectCalls
 
             self._objects = ObjectCalls(self.state, self.settling, self.client.fetch, self._now, self._replies)
         return self._objects
@@ -360,13 +360,13 @@ class Gateway:
     def _shadowing(self) -> "Shadows":
         """Return what copies calls, loaded when the first one is to be copied."""
         if self._shadows is None:
-            from portico.shadow import Shadows
+            from portico.calls.shadow import Shadows
 
             self._shadows = Shadows(self.state, self.settling, self.client.fetch, self._now, self._draw)
         return self._shadows
 
     def _litellm_headers(self, snapshot: Snapshot) -> "LiteLLMHeaders":
-        from portico.litellm_headers import LiteLLMHeaders
+        from portico.calls.litellm_headers import LiteLLMHeaders
 
         return LiteLLMHeaders(snapshot, self.state, self._now)
 
@@ -380,8 +380,8 @@ class Gateway:
         translation: "Translation | Errand | None",
     ) -> "Resuming":
         """Return what goes on with a stream of this call that dies."""
+        from portico.calls.resuming import Resuming
         from portico.dialects.resume.answer import Answer
-        from portico.resuming import Resuming
 
         def extending(bound: Bound) -> Extend:
             return extender(call, outgoing, targets, snapshot.bounds, self.state, self._now, bound)

@@ -134,7 +134,7 @@ async def test_who_hangs_up_before_has_left(portico: Portico) -> None:
 async def test_an_upstream_that_never_ends_is_left_after_a_while(
     portico: Portico, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("portico.streaming.LAST_WORDS", 0.0)
+    monkeypatch.setattr("portico.calls.streaming.LAST_WORDS", 0.0)
     async with held(WORD + LAST + USAGE + DONE, b"") as upstream, portico(config(upstream)) as running:
         await leave_after(running, b"[DONE]")
         left = await record(running)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gateway_in_loop import Running, chat, provider
-from portico.litellm_headers import VERSION
+from portico.calls.litellm_headers import VERSION
 from portico.testing.mock import MockProvider
 
 Portico = Callable[..., Any]

@@ -320,7 +320,7 @@ async def test_a_defect_in_watching_a_stream_costs_its_call_and_leaves_the_provi
         writer.write(reply(200, b"", EVENTS, CHUNKED, length=False) + chunk(b"data: {}\n\n"))
         await asyncio.Event().wait()
 
-    monkeypatch.setattr("portico.streaming.observer", lambda *args, **more: Broken())
+    monkeypatch.setattr("portico.calls.streaming.observer", lambda *args, **more: Broken())
     async with upstream(stream) as raw, portico(one(raw)) as running:
         with pytest.raises(ConnectionResetError):
             await running.call(PATH, chat(stream=True))

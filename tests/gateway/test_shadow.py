@@ -8,9 +8,9 @@ import pytest
 
 from gateway_in_loop import chat, provider
 from portico.call import Call
+from portico.calls.shadow import payer
 from portico.dialects.operations import route
 from portico.journal.entries import Event
-from portico.shadow import payer
 from portico.state.supplies import StoredKey, Supplies, render_keys
 from portico.testing.faults import Canned
 from portico.testing.mock import MockProvider
@@ -261,7 +261,7 @@ async def test_copies_take_at_most_half_of_what_bounds_their_target(portico, moc
 
 
 async def test_a_call_with_an_answer_that_is_too_long_is_not_copied(portico, mock, other, monkeypatch):
-    monkeypatch.setattr("portico.shadow.LARGEST", 1000)
+    monkeypatch.setattr("portico.calls.shadow.LARGEST", 1000)
     async with portico(config(mock, other)) as running:
         events = noted(running, monkeypatch)
         for tokens in (1, 500):

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from tests.plan.routing import KEY
 
+from portico.analysis.explain import explain
 from portico.config.load import load_plain
 from portico.errors import Forbidden, InvalidRequest, ModelNotFound
-from portico.explain import explain
 from portico.measures import Measured, Seen
 from portico.plan.asked import Question
 from portico.plan.conversation import Conversation

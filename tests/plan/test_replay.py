@@ -10,6 +10,7 @@ import msgspec
 import pytest
 from click.testing import CliRunner
 
+from portico.analysis.replay import Report, cost_at, replay
 from portico.cli import portico
 from portico.config.load import load_plain
 from portico.config.schema import Config
@@ -17,7 +18,6 @@ from portico.errors import ConfigError
 from portico.journal.journal import Journal
 from portico.plan.evidence import NEAR, Evidence, failed
 from portico.record import AttemptRecord, Record
-from portico.replay import Report, cost_at, replay
 from portico.types import Usage
 
 START_MS = 1_780_000_000_000

@@ -9,11 +9,11 @@ import msgspec
 import pytest
 from tests.plan.routing import KEY, facts, routes
 
+from portico.analysis.explain import explain
+from portico.analysis.learning import LEAST, Example, chosen, examples, fitted, train
 from portico.config.load import load_plain
 from portico.config.schema import Complexity
 from portico.errors import ConfigError
-from portico.explain import explain
-from portico.learning import LEAST, Example, chosen, examples, fitted, train
 from portico.plan.asked import Question
 from portico.plan.branch import Branch, Way
 from portico.plan.candidate import Candidate

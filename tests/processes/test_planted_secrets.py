@@ -49,7 +49,7 @@ logging.basicConfig(level=logging.DEBUG, format="%(name)s %(levelname)s %(messag
 import importlib.abc, importlib.machinery
 class Loaded(importlib.abc.MetaPathFinder):
     def find_spec(self, name, path=None, target=None):
-        if name != "portico.planning":
+        if name != "portico.calls.planning":
             return None
         sys.meta_path.remove(self)
         found = importlib.machinery.PathFinder.find_spec(name, path)

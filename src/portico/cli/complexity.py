@@ -44,9 +44,9 @@ def train(
     The first target of MODEL is the small one. Exit code 1 where it misses what the configuration demands: it is
     written all the same, and no gateway will use it.
     """
+    from portico.analysis.learning import examples
+    from portico.analysis.learning import train as trained
     from portico.errors import ConfigError
-    from portico.learning import examples
-    from portico.learning import train as trained
     from portico.plan.scorer import missed
     from portico.record import Record
 

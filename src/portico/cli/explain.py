@@ -127,9 +127,9 @@ def _question(
 
 
 def _without(file: str, question: dict[str, Any]) -> dict[str, Any]:
+    from portico.analysis.explain import explain
     from portico.config.load import load
     from portico.errors import PorticoError
-    from portico.explain import explain
     from portico.plan.asked import Question
 
     if "holder" in question:

@@ -72,7 +72,7 @@ def command(
 
     Nothing is sent. Exit code 1 where a configuration or the records cannot be read.
     """
-    from portico.replay import replay
+    from portico.analysis.replay import replay
 
     if source is None:
         filters = {"model": model, "team": team, "since": since, "until": until}

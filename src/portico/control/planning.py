@@ -29,7 +29,7 @@ class Planned(msgspec.Struct, kw_only=True, frozen=True):
 def plan(look: Look, asked: Asked) -> Answer:
     """Answer where a call would go. With `holder`, as that key's; else as of one that may use everything."""
     # Targets come with connections and prices, which control has no use for at rest.
-    from portico.explain import explain
+    from portico.analysis.explain import explain
     from portico.measures import Seen, seen
     from portico.upstream.caches import Caches
 

@@ -8,12 +8,12 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
 from portico.call import Call
+from portico.calls.replying import Replies, keep, signature
 from portico.dialects.errors import render_stream_error
 from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
 from portico.dialects.usage import observer
 from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError
-from portico.replying import Replies, keep, signature
 from portico.stages import own
 from portico.stages.settle import settle_stream
 from portico.upstream.arrival import Arrival
@@ -24,9 +24,9 @@ from portico.upstream.trial import spoke
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
+    from portico.calls.resuming import Resuming
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
-    from portico.resuming import Resuming
 
 KEPT = 1024 * 1024
 """Bytes of a stream that are kept for its record."""

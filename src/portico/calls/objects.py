@@ -18,6 +18,9 @@ from collections.abc import Callable, Iterator, Sequence
 
 from portico import jobs
 from portico.call import Call
+from portico.calls.known import Known
+from portico.calls.planning import arrived
+from portico.calls.replying import Replies, keep, signature
 from portico.dialects.batch import MESSAGES, Batched, batched, lines, renamed
 from portico.dialects.jobs import read as read_job
 from portico.dialects.objects import (
@@ -38,10 +41,7 @@ from portico.dialects.objects import (
 from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.errors import BadUpstreamReply, Conflict, InvalidRequest, NotFound, PorticoError
-from portico.known import Known
-from portico.planning import arrived
 from portico.providers.auth.scheme import Fetch
-from portico.replying import Replies, keep, signature
 from portico.snapshot import Snapshot
 from portico.stages import own
 from portico.stages.admit import NOTHING, admit, extender

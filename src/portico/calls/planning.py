@@ -9,12 +9,12 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from portico.call import Call
+from portico.calls.known import Known
 from portico.dialects.limits import limited, names_limit, overlaid
 from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import RESUMABLE
 from portico.errors import InvalidRequest
-from portico.known import Known
 from portico.plan.wish import first_named
 from portico.snapshot import Snapshot
 from portico.stages.attribute import customer_of, tags_of
