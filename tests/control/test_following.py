@@ -21,6 +21,7 @@ from portico.control.pruning import SLICE, prune
 from portico.control.starting import open_admin
 from portico.control.state import OnState
 from portico.dialects.objects import Found
+from portico.errors import StateUnavailable
 from portico.jobs import Job
 from portico.journal.entries import Kind, decode_event, decode_record
 from portico.journal.reader import read
@@ -421,13 +422,21 @@ async def test_without_jobs_nothing_is_opened(tmp_path: Path) -> None:
     now = 0.0
     keeping = Keeping(tmp_path, opened, clock=lambda: now, wall=lambda: START)
     await keeping.turn()
+    assert keeping.jobs() == ()
     workers = Objects(tmp_path / "state" / "objects")
+    await keeping.turn()
+    assert keeping._objects is None, "nothing was ever kept in it"
+    assert keeping.jobs() == ()
     await workers.own(Owned("file\nteam:red\nf", "file", "team:red", "first", "first#1", START))
     workers.close()  # one process opens it once
+    with pytest.raises(StateUnavailable):
+        keeping.jobs()
     for _ in range(3):
         now += 10_000
         await keeping.turn()
     assert keeping._following is None
+    assert keeping._objects is not None
+    assert keeping.jobs() == []
     assert keeping._trouble is None
     await keeping.close()
 

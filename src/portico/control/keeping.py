@@ -1,27 +1,30 @@
 """What is remembered of objects at providers, looked after: jobs are followed to their end, what is gone is let go of.
 
-What follows jobs is loaded when there is a first one: until then this looks at a number once a second.
+What follows jobs is loaded when there is a first one: until then this looks at a number once a second, and until there
+is a first object at the size of a file.
 """
 
-import contextlib
 import logging
+import mmap
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from portico.control.ingest import brief
-from portico.control.pruning import prune
 from portico.errors import StateUnavailable
-from portico.state.objects import Objects
 
 if TYPE_CHECKING:
     from portico.control.admin import Admin
     from portico.control.following import Following
     from portico.jobs import Job
+    from portico.state.objects import Objects
 
 PRUNE: Final = 3600.0
 """Seconds between two walks through all objects."""
+
+EMPTY: Final = 5 * mmap.PAGESIZE
+"""Bytes of the file of objects that never had one: it does not shrink."""
 
 log = logging.getLogger("portico.keeping")
 
@@ -73,6 +76,8 @@ class Keeping:
             if self._following is not None:
                 await self._following.turn()
             if self._clock() >= self._walk_at:
+                from portico.control.pruning import prune
+
                 self._walked_to = await prune(objects, self._walked_to, self._wall())
                 self._walk_at = self._clock() + (0.0 if self._walked_to else PRUNE)
         except Exception as error:  # whatever it is, it is tried again
@@ -88,21 +93,31 @@ class Keeping:
         from portico.jobs import MOST, read
 
         if self._objects is None:
-            raise StateUnavailable("the objects at providers are not looked at yet")
+            if self._file_of_some():
+                raise StateUnavailable("the objects at providers are not looked at yet")
+            return ()
         return [read(thing) for thing in self._objects.owned_by("", "job", "", MOST)]
 
-    async def _there(self) -> Objects | None:
+    async def _there(self) -> "Objects | None":
         """Return the objects that the workers use now, None where there are none."""
-        inode = 0
-        with contextlib.suppress(FileNotFoundError):
-            inode = self._file.stat().st_ino
+        inode = self._file_of_some()
         if self._objects is not None and inode != self._inode:
             await self.close()
         if self._objects is None and inode:
+            from portico.state.objects import Objects
+
             self._objects = Objects(self._file.parent)
             self._inode = inode
             self._changes = -1
         return self._objects
+
+    def _file_of_some(self) -> int:
+        """Return the number of the file that objects are in, 0 where there never was one in it."""
+        try:
+            found = self._file.stat()
+        except FileNotFoundError:
+            return 0
+        return found.st_ino if found.st_size > EMPTY else 0
 
     async def close(self) -> None:
         """Leave: what is under way is found again."""
