@@ -119,7 +119,7 @@ async def starts(directory: Path, counts: Sequence[int], times: int) -> dict[tup
 
 
 async def test_no_key_of_the_store_is_refused_after_a_start(tmp_path: Path) -> None:
-    await starts(tmp_path, [2_000], 1)
+    await starts(tmp_path, [500], 1)
 
 
 @pytest.mark.prove
