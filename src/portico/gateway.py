@@ -128,8 +128,7 @@ class Gateway:
 
     async def start(self) -> None:
         """Begin to say that calls can be served."""
-        if self.snapshot.terms is not None:
-            self.snapshot.terms.adopt()
+        self._queues.adopt(self.snapshot.config, self.snapshot.edition)
         if self.snapshot.bounds.any():
             # The first call under a limit need not wait for what bounds it.
             import portico.providers.bounds as bounds
@@ -140,8 +139,7 @@ class Gateway:
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
         self.snapshot = self._made(config, version or self.snapshot.version + 1)
-        if self.snapshot.terms is not None:
-            self.snapshot.terms.adopt()
+        self._queues.adopt(config, self.snapshot.edition)
         self.settling.records = self._records_for(config)
         if self.settling.durable != (config.logs.fsync == "group"):
             log.warning("logs.fsync changed, which takes a restart; the value in force stays until then")

@@ -50,6 +50,18 @@ class Queues:
             self._join()
         return Gating(self.gates, config, edition, waits=waits)
 
+    def adopt(self, config: Config, edition: int) -> None:
+        """Put a configuration in force for those who wait: for how many there is room, and what bounds them."""
+        if self.gates is not None:
+            from portico.upstream.gate import Gating
+
+            Gating(self.gates, config, edition, waits=asks_to_wait(config)).adopt()
+        if self.waiting is not None:
+            said = config.queue
+            if said is not None:
+                self.waiting.resize(said.calls, said.bytes)
+            self.waiting.open_all()
+
     def drain(self, seconds: float) -> None:
         """Let nobody wait past the end of this worker, in so many seconds."""
         if self.waiting is not None:

@@ -357,13 +357,13 @@ async def test_a_reload_loses_nobody_and_lets_more_in(portico: Portico, held: Mo
         await until(running, 2)
         plain = {"server": {"master_key": MASTER}, **config(held, at_once=3, queue={})}
         await running.gateway.swap(load_plain(plain, {}).config)
+        await until(running, 0)
         calls.append(calling(running))
-        await until(running, 3)
+        await until(running, 1)
         without = {"server": {"master_key": MASTER}, **config(held)}
         await running.gateway.swap(load_plain(without, {}).config)
-        while not all(call.done() for call in calls):
-            await held.clock.advance(1)  # type: ignore[attr-defined]
-            await asyncio.sleep(0)
+        await until(running, 0)
+        await advance(held, 4)
         assert [status for status, _, _ in await asyncio.gather(*calls)] == [200] * 4
 
 

@@ -139,6 +139,32 @@ def test_a_quiet_team_is_served_while_a_loud_one_waits(mock: Callable[..., Hoste
         assert behind > 15
 
 
+def test_a_reload_loses_nobody_who_waits(mock: Callable[..., HostedMock]) -> None:
+    provider = mock("latency=0.2")
+    with running_portico(config(provider, at_once=1, queue={})) as portico:
+        made = Calls(portico, 24)
+        eventually(lambda: len(provider.ledger) >= 2, "some are served")
+        portico.rewrite(config(provider, at_once=4, queue={}))
+        portico.errors.wait_for("configuration version 2 is in force")
+        assert made.join() == {200: 24}
+        assert 1 < most_at_once(provider) <= 4
+
+
+def test_who_waits_as_portico_stops_is_served_or_told(mock: Callable[..., HostedMock]) -> None:
+    provider = mock("latency=0.2")
+    said = config(provider, at_once=1, queue={"wait": "60s"}, server={"drain": "2s"})
+    with running_portico(said) as portico:
+        made = Calls(portico, 30)
+        eventually(lambda: len(provider.ledger) >= 2, "some are served")
+        portico.process.send_signal(signal.SIGTERM)
+        statuses = made.join()
+        assert sum(statuses.values()) == 30
+        assert set(statuses) == {200, 503}
+        assert statuses[200] >= 3
+        assert sum(b"this worker leaves" in body for body in made.bodies) == statuses[503]
+        assert portico.wait() == 0
+
+
 def test_what_a_killed_worker_had_under_way_is_given_back(mock: Callable[..., HostedMock]) -> None:
     provider = mock("latency=0")
     provider.script("latency=60", times=2)

@@ -1,8 +1,11 @@
 """How many calls a target may have: hard caps, and the window and pace that follow what a provider bears."""
 
+from typing import Any
+
 import pytest
 
-from portico.upstream.gate import Gate, Gates
+from portico.config.load import load_plain
+from portico.upstream.gate import Gate, Gates, Gating
 from portico.upstream.slots import ROWS, Slots
 
 
@@ -157,3 +160,23 @@ def test_names_that_callers_make_up_leave_room_for_those_of_the_configuration(ga
     found = [gates.gate(f"one/{number}", bounded=False) for number in range(ROWS)]
     assert found[-1] is None
     assert all(gates.gate(f"two/{number}") is not None for number in range(ROWS // 4))
+
+
+def test_a_configuration_is_in_force_at_gates_that_calls_wait_at(gates: Gates) -> None:
+    def gating(edition: int, cap: int | None, **provider: Any) -> Gating:
+        plain = {
+            "providers": {"one": {"like": "openai", "base_url": "http://one.invalid/v1", **provider}},
+            "models": {"m": {"targets": [{"model": "one/model", **({"max_concurrency": cap} if cap else {})}]}},
+        }
+        return Gating(gates, load_plain(plain, {}).config, edition, waits=True)
+
+    first = gating(1, 3, max_concurrency=9)
+    here, teams = first.gate("one", "model", ""), first.gate("one", "model", "core")
+    assert here is not None
+    assert here.outer is not None
+    assert teams is not None
+    assert (here.cap, here.adaptive, here.outer.cap, teams.cap) == (3, True, 9, 3)
+    gating(2, None, adaptive=False).adopt()
+    assert (here.cap, here.adaptive, here.outer.cap, teams.cap) == (0, False, 0, 0)
+    gating(1, 3).adopt()
+    assert here.cap == 0

@@ -20,15 +20,9 @@ class Terms:
         self._patterns = Patterns(config.models) if self._models else None
         self._teams = {name: team.queue for name, team in config.teams.items() if team.queue is not None}
         self._known: dict[int | None, Waits] = {}
-        self._room = (config.queue.calls, config.queue.bytes) if config.queue is not None else None
 
     def __repr__(self) -> str:
         return f"<Terms of {self._wait:g} s, {len(self._models)} models, {len(self._teams)} teams>"
-
-    def adopt(self) -> None:
-        """Put the bounds of the room in force, and let who waits look again by what is in force now."""
-        if self._room is not None:
-            self.waiting.resize(*self._room)
 
     def waits(self, said: int | None, deadline: float) -> "Waits":
         """Return what a call may wait by: `said` is the priority that it asks for; it has `deadline` seconds in all."""

@@ -140,8 +140,11 @@ class Waiting:
         return boards is not None and boards.others_wait(key)
 
     def resize(self, calls: int, size: int) -> None:
-        """Bound the room anew, and let everybody try again by what is in force now; nobody is sent away for it."""
+        """Bound the room anew; nobody is sent away for it."""
         self.lobby.calls, self.lobby.room = calls, size
+
+    def open_all(self) -> None:
+        """Let everybody try again by what is in force now."""
         for key in list(self.lobby.lines):
             self.open(key)
 

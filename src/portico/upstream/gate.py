@@ -8,6 +8,7 @@ there is, whatever was under way, so that what was served of late is sent, a lit
 All words are shared by the workers (`slots`); times are nanoseconds of the monotonic clock.
 """
 
+from collections.abc import Iterator
 from math import exp
 from typing import Final
 
@@ -219,6 +220,9 @@ class Gates:
     def __repr__(self) -> str:
         return f"<Gates of {len(self._known)} names>"
 
+    def __iter__(self) -> Iterator[Gate]:
+        return (gate for gate in self._known.values() if gate is not None)
+
     def gate(self, name: str, outer: Gate | None = None, *, bounded: bool = True) -> Gate | None:
         """Return the gate of a target or provider, the same one each time.
 
@@ -250,16 +254,30 @@ class Gating:
     def __repr__(self) -> str:
         return f"<Gating of {len(self._caps)} targets>"
 
+    def adopt(self) -> None:
+        """Put this in force at all gates that there are: calls that wait there go by it as well."""
+        for gate in self._gates:
+            gate.bind(*self._said(gate.name.partition(" ")[0]), self._edition)
+
+    def _said(self, name: str) -> tuple[int, bool]:
+        """Return the cap of a provider or a target, 0 for none, and whether the window counts there."""
+        provider, slash, _ = name.partition("/")
+        said = self._providers.get(provider)
+        if said is None:
+            return 0, False
+        if not slash:
+            return said.max_concurrency or 0, False
+        cap = min((most for pattern, most in self._caps if matches(pattern, name)), default=0)
+        return cap, self._waits if said.adaptive is None else said.adaptive
+
     def gate(self, provider: str, model: str, whose: str) -> Gate | None:
         """Return the gate of a model at a provider, None where nothing bounds it. Raises Overloaded for too many.
 
         `whose` is the team whose own keys are used there, or nothing: what its provider bears it bears for itself.
         """
-        said = self._providers[provider]
-        adaptive = self._waits if said.adaptive is None else said.adaptive
         name = f"{provider}/{model}"
-        cap = min((most for pattern, most in self._caps if matches(pattern, name)), default=0)
-        most = said.max_concurrency or 0
+        most, _ = self._said(provider)
+        cap, adaptive = self._said(name)
         if not (cap or most or adaptive):
             return None
         # The provider is counted whether it is bounded or not: what is given back later has been taken then.
