@@ -35,6 +35,9 @@ UPSTREAM = ("sk-upstream-1", "sk-upstream-2")
 LINES = b'{"custom_id": "1", "method": "POST", "url": "/v1/chat/completions", "body": {"model": "gpt-4o-mini"}}\n'
 
 
+NAMELESS = b'{"custom_id": "1", "method": "POST", "url": "/v1/embeddings", "body": {"input": "Hi"}}\n'
+
+
 def two_keys(mock: MockProvider, like: str = "openai") -> dict[str, Any]:
     """Return a provider whose accounts are two, so that every other call would go wrong by balance alone."""
     declared = provider(mock, like)
@@ -462,7 +465,7 @@ async def test_a_batch_file_that_nobody_can_read_is_its_providers_to_refuse(
     declared = config(openai=provider(mock))
     declared["keys"]["alice"]["models"] = ["gpt-4o-mini"]
     async with portico(declared) as gateway, client(gateway) as alice, client(gateway, BOB) as bob:
-        for content in (b"{}", b"[1]\n", b"no JSON\n", b'{"url": "/v1/embeddings", "body": 7}\n', b"\xff\n"):
+        for content in (b"{}", b"[1]\n", b"no JSON\n", b'{"url": "/v1/embeddings", "body": 7}\n', b"\xff\n", NAMELESS):
             file = await alice.files.create(file=("a.jsonl", LINES + content), purpose="batch")
             asked: Any = {"input_file_id": file.id, "endpoint": "/v1/chat/completions", "completion_window": "24h"}
             with pytest.raises(openai.PermissionDeniedError):

@@ -99,4 +99,6 @@ def lines(file: Buffer, start: int, end: int) -> Iterator[Batched]:
             asked = peek(operation or OPERATIONS["chat"], body, b"application/json")
         except InvalidRequest as error:
             raise InvalidRequest(f"line {number} of the file: {error.message}", param="file") from error
+        if not asked.model:
+            raise InvalidRequest(f"line {number} of the file names no `model`", param="file")
         yield Batched(body, asked, operation)
