@@ -61,6 +61,7 @@ from portico.upstream.retry import Policy
 from portico.upstream.shared import SharedRests
 from portico.upstream.target import Target
 from portico.wire.client import Client
+from portico.wire.cors import preflight
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -214,7 +215,10 @@ class Gateway:
             try:
                 found = snapshot.route(exchange.method, exchange.target)
             except PorticoError as error:
-                refuse(exchange, error)
+                if snapshot.config.server.cors is None or not preflight(exchange):
+                    refuse(exchange, error)
+                return
+            if snapshot.config.server.cors is not None and preflight(exchange):
                 return
             if found is None:
                 await self._other(exchange)

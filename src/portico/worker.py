@@ -98,6 +98,7 @@ class Worker:
         from portico.gateway import Gateway
         from portico.measures import tell
         from portico.wire.certificate import tls_context
+        from portico.wire.cors import lines
         from portico.wire.server import Server
 
         config = decode(message.body)
@@ -120,7 +121,8 @@ class Worker:
             self.telling = await tell(Path(self.data_dir), self.slot, self.gateway.healths)
         except OSError as error:
             log.warning("what this worker measures cannot be asked for: %s", error.strerror or error)
-        self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts)
+        own = lines(config.server.cors)
+        self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts, own=own)
         self.config = config
         # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest.
         gc.collect()
@@ -138,6 +140,7 @@ class Worker:
         """Put a new configuration in force, or say why it cannot be; calls in flight do not notice."""
         from portico.config.handover import decode
         from portico.wire.certificate import load_certificate
+        from portico.wire.cors import lines
 
         try:
             config = decode(message.body)
@@ -148,7 +151,7 @@ class Worker:
             self.link.send(Message(Kind.REFUSED, message.number, error.message.encode()))
             return
         self.config = config
-        self.server.adopt(config.server.limits, config.server.timeouts)
+        self.server.adopt(config.server.limits, config.server.timeouts, lines(config.server.cors))
         self.link.send(Message(Kind.READY, message.number))
 
     async def _cover(self, slot: int) -> None:

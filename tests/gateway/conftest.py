@@ -14,6 +14,7 @@ from portico.config.load import load_plain
 from portico.gateway import Gateway
 from portico.journal import Journal
 from portico.testing.mock import MockProvider
+from portico.wire.cors import lines
 from portico.wire.server import Server
 
 
@@ -29,7 +30,8 @@ def portico(tmp_path: Path) -> Callable[..., Any]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
         gateway = Gateway(loaded.config, relay=None, records=descriptor, journal=journal)
         await gateway.start()
-        server = Server(gateway.handle, loaded.config.server.limits, loaded.config.server.timeouts)
+        settings = loaded.config.server
+        server = Server(gateway.handle, settings.limits, settings.timeouts, own=lines(settings.cors))
         sock = socket.create_server(("127.0.0.1", 0))
         await server.listen(sock)
         try:

@@ -24,6 +24,7 @@ SHADOW: Final = "shadow"
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}\Z", re.ASCII)
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+\Z", re.ASCII)
+_ORIGIN = re.compile(r"\*|https?://[A-Za-z0-9.\[\]:-]+", re.ASCII)
 _FRAMING = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "te", "trailer"})
 
 Data = dict[str, Any]
@@ -78,6 +79,9 @@ class _Meaning:
         socket = server.get("unix_socket")
         if socket is not None and not 0 < len(os.fsencode(socket)) < 108:
             self._error((*path, "unix_socket"), "the path of a unix socket has between 1 and 107 bytes")
+        cors = server.get("cors")
+        if cors is not None and _ORIGIN.fullmatch(cors) is None:
+            self._error((*path, "cors"), "expected `*`, or one origin such as `https://chat.example.com`")
         workers = server.get("workers", "auto")
         if workers != "auto" and not 1 <= workers <= 1024:
             self._error((*path, "workers"), "between 1 and 1024 workers, or `auto`")

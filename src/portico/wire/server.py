@@ -34,17 +34,21 @@ class Server:
     """
 
     def __init__(
-        self, handle: Handler, limits: Limits, timeouts: ServerTimeouts, refuse: Refuse = plain_refusal
+        self,
+        handle: Handler,
+        limits: Limits,
+        timeouts: ServerTimeouts,
+        refuse: Refuse = plain_refusal,
+        own: bytes = b"",
     ) -> None:
         self.handle = handle
         self.refuse = refuse
         self.budget = Budget(limits.body_budget)
-        self.adopt(limits, timeouts)
+        self.adopt(limits, timeouts, own)
         self.connections: set[ServerConnection] = set()
         self.leaving: set[asyncio.Task[None]] = set()  # tasks that still answer for a caller who is gone
         self.buffer = memoryview(bytearray(READ_SIZE))
         self.draining = False
-        self.date = b""
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time()  # as of the last sweep
         self._listening: list[asyncio.Server] = []
@@ -55,8 +59,10 @@ class Server:
     def __repr__(self) -> str:
         return f"<Server {len(self.connections)} connections{' draining' if self.draining else ''}>"
 
-    def adopt(self, limits: Limits, timeouts: ServerTimeouts) -> None:
-        """Hold callers to these limits from now on."""
+    def adopt(self, limits: Limits, timeouts: ServerTimeouts, own: bytes = b"") -> None:
+        """Hold callers to these limits from now on; every reply has the header lines `own`."""
+        self.own = own
+        self._tick()
         self.limits = limits
         self.timeouts = timeouts
         self.heads = Heads()  # what was checked by other limits is checked anew
@@ -123,8 +129,11 @@ class Server:
         if not self.connections and self._empty is not None and not self._empty.done():
             self._empty.set_result(None)
 
+    def _tick(self) -> None:
+        self.date = b"date: %b\r\n%b" % (http_date(time.time()), self.own)
+
     def _sweep(self) -> None:
-        self.date = b"date: %b\r\n" % http_date(time.time())
+        self._tick()
         before, self.now = self.now, self.loop.time()
         for connection in list(self.connections):
             connection.check(self.now, before)

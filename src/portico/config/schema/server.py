@@ -60,6 +60,10 @@ class Server(Closed, frozen=True):
     ] = 64 * 1024 * 1024
     drain: Annotated[Seconds, said("How long streams in flight may go on after a stop was asked for.")] = 30.0
     tls: Annotated[Tls | None, said("Serve HTTPS.")] = None
+    cors: Annotated[
+        str | None,
+        said("The origin of web pages that may call from a browser (`https://chat.example.com`), or `*` for any."),
+    ] = None
     litellm_headers: Annotated[
         bool,
         said(
