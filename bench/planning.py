@@ -22,9 +22,10 @@ from portico.dialects.request import peek
 from portico.plan.wish import STRATEGIES
 from portico.providers.resolve import resolve
 from portico.rules import Holder
-from portico.stages.plan import Routes, facts_of, plan_call
+from portico.stages.plan import facts_of, plan_call
 from portico.upstream.health import Healths
 from portico.upstream.outgoing import Outgoing
+from portico.upstream.routes import Routes
 from portico.upstream.target import Upstream
 from portico.wire.client import Client
 

@@ -14,7 +14,6 @@ from portico.queues import Queues
 from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
 from portico.stages.own import kept
-from portico.stages.plan import RolloutOf, Routes
 from portico.state.contract import State
 from portico.state.supplies import (
     NOTHING,
@@ -30,6 +29,7 @@ from portico.team_keys import NAMES, TEAMS, TeamKeys, usable
 from portico.upstream.detour import Detours
 from portico.upstream.health import Healths
 from portico.upstream.retry import Policy
+from portico.upstream.routes import RolloutOf, Routes
 from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 

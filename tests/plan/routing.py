@@ -12,7 +12,7 @@ from portico.config.load import load_plain
 from portico.plan.facts import Facts
 from portico.plan.health import Untried, size_class
 from portico.providers.catalog import resolve
-from portico.stages.plan import Routes
+from portico.upstream.routes import Routes
 from portico.upstream.target import Upstream
 from portico.wire.client import Client
 

@@ -10,7 +10,7 @@ from portico.config.load import load_plain
 from portico.errors import InvalidRequest, ModelNotFound
 from portico.plan.strategies import weighted
 from portico.providers.catalog import resolve
-from portico.stages.plan import Routes
+from portico.upstream.routes import Routes
 from portico.upstream.target import Upstream
 from portico.wire.client import Client
 

@@ -30,10 +30,11 @@ from portico.plan.wish import first_named
 from portico.providers.resolve import resolve
 from portico.rules import Holder
 from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of
-from portico.stages.plan import Routes, planned, said_of
+from portico.stages.plan import planned, said_of
 from portico.upstream.caches import Caches
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.rollouts import Rollout, standing
+from portico.upstream.routes import Routes
 from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 

@@ -26,10 +26,10 @@ from portico.plan.wish import Wish
 from portico.providers.prices import charge
 from portico.providers.resolve import resolve
 from portico.record import AttemptRecord, Record
-from portico.stages.plan import Routes
 from portico.types import Usage
 from portico.upstream.health import Healths
 from portico.upstream.rollouts import standing
+from portico.upstream.routes import Routes
 from portico.upstream.target import Target, Upstream
 from portico.upstream.trial import LIMITED
 from portico.wire.client import Client

@@ -231,3 +231,16 @@ def _seconds(said: str, header: str) -> float:
     if not 0 < seconds <= 86_400:
         raise InvalidRequest(f"{header} is a number of seconds, or a duration such as `30s` or `2m`")
     return seconds
+
+
+def merged(first: Wish, other: Wish | None) -> Wish:
+    """Return what either wants; where both say something, the other does."""
+    if other is None:
+        return first
+    plain = Wish()
+    said = {
+        field: getattr(other, field)
+        for field in other.__struct_fields__
+        if getattr(other, field) != getattr(plain, field)
+    }
+    return msgspec.structs.replace(first, **said)
