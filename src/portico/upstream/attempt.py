@@ -88,7 +88,7 @@ async def attempt_all(
             wanted = targets[place]
             gate = wanted.gate
             waits = call.waits is not None
-            if gate is not None and ((waits and call.waits.busy) or gate.take(time.monotonic()) is not None):
+            if gate is not None and not gate.enter(time.monotonic()):
                 from portico.upstream.entering import entered  # what waits is loaded where something has to
 
                 try:

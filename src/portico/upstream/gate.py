@@ -15,7 +15,7 @@ from typing import Final
 from portico.config.schema import Config
 from portico.config.wildcard import matches
 from portico.errors import Overloaded
-from portico.upstream.slots import OWN, ROWS, Slots
+from portico.upstream.slots import ROWS, STANDING, Slots
 
 UNTIL: Final = 1
 """When its provider takes calls again."""
@@ -70,7 +70,20 @@ class Gate:
     `cap` is the most calls at once, 0 for none; with `adaptive` the window counts too.
     """
 
-    __slots__ = ("_at", "_edition", "_noted", "_served", "_slots", "adaptive", "cap", "name", "outer")
+    __slots__ = (
+        "_at",
+        "_edition",
+        "_noted",
+        "_outer_at",
+        "_plain",
+        "_served",
+        "_slots",
+        "_words",
+        "adaptive",
+        "cap",
+        "name",
+        "outer",
+    )
 
     def __init__(self, name: str, slots: Slots, at: int, outer: "Gate | None" = None) -> None:
         self.name = name
@@ -79,6 +92,9 @@ class Gate:
         self.outer = outer
         self._slots = slots
         self._at = at
+        self._outer_at = outer._at if outer is not None else slots.nowhere
+        self._words = slots.words
+        self._plain = False
         self._edition = 0
         self._noted = 0.0
         self._served = 0
@@ -102,17 +118,24 @@ class Gate:
         """Put the bounds of a configuration in force, unless a later edition of it has put its own."""
         if edition >= self._edition:
             self._edition, self.cap, self.adaptive = edition, cap, adaptive
+            self._plain = not cap and (self.outer is None or not self.outer.cap)
+
+    def enter(self, now: float) -> bool:
+        """Count a call in where nothing is in its way and nobody waits for anything; return whether it was."""
+        words = self._words
+        if words[STANDING]:
+            return False
+        if not self._plain or words[self._at + CUT]:
+            return self.take(now) is None
+        # Nothing is to be decided: there is no cap, and its provider has never had too much.
+        mine = self._slots.mine
+        words[self._at + mine] += 1
+        words[self._outer_at + mine] += 1
+        return True
 
     def take(self, now: float) -> tuple[str, float] | None:
         """Count a call in, and return None; or what is in its way, and when it is worth trying again."""
-        slots, at, words, outer = self._slots, self._at, self._slots.words, self.outer
-        free = not self.cap and (outer is None or not outer.cap)
-        if free and not (words[at + LIMIT] or words[at + GAP] or words[at + UNTIL]):
-            # Nothing is to be decided: its provider has never had too much.
-            words[at + OWN + slots.column] += 1
-            if outer is not None:
-                words[outer._at + OWN + slots.column] += 1
-            return None
+        slots, at, words, outer = self._slots, self._at, self._words, self.outer
         with slots.locked():
             if outer is not None and outer.cap and slots.count(outer._at) >= outer.cap:
                 slots.doubt(now)
@@ -130,29 +153,28 @@ class Gate:
                     return self.name, now + POLL
                 if words[at + GAP]:
                     words[at + NEXT] = ns + words[at + GAP]
-            words[at + OWN + slots.column] += 1
-            if outer is not None:
-                words[outer._at + OWN + slots.column] += 1
+            words[at + slots.mine] += 1
+            words[self._outer_at + slots.mine] += 1
         return None
 
     def give_back(self) -> None:
         """Count a call out."""
-        slots, outer = self._slots, self.outer
-        slots.words[self._at + OWN + slots.column] -= 1
-        if outer is not None:
-            slots.words[outer._at + OWN + slots.column] -= 1
+        slots, words = self._slots, self._words
+        mine = slots.mine
+        words[self._at + mine] -= 1
+        words[self._outer_at + mine] -= 1
         if slots.lines and slots.freed is not None:
             slots.freed(self.name)
-            if outer is not None:
-                slots.freed(outer.name)
+            if self.outer is not None:
+                slots.freed(self.outer.name)
 
     def served(self, now: float) -> None:
         """Note that a call was answered: the window grows, and so does the pace."""
         if not self.adaptive:
             return
-        words, at = self._slots.words, self._at
+        words, at = self._words, self._at
         self._served += 1
-        if now < self._noted + OFTEN and not words[at + LIMIT]:
+        if now < self._noted + OFTEN and not words[at + CUT]:
             return
         count, self._served, self._noted = self._served, 0, now
         with self._slots.locked():
@@ -178,7 +200,7 @@ class Gate:
         """
         if not self.adaptive:
             return
-        words, at = self._slots.words, self._at
+        words, at = self._words, self._at
         ns = int(now * SECOND)
         with self._slots.locked():
             if retry_after is not None:
@@ -200,7 +222,7 @@ class Gate:
 
     def _gap(self, now: float, retry_after: float) -> int:
         """Return the time from one call to the next that goes with what was served of late."""
-        words, at = self._slots.words, self._at
+        words, at = self._words, self._at
         gap = words[at + GAP]
         rate = words[at + SERVED] / 1e6 * exp(-max(now - words[at + LAST] / SECOND, 0.0) / SPAN)
         if rate * SPAN < 0.5:  # next to nothing was
@@ -256,7 +278,7 @@ class Gating:
 
     def adopt(self) -> None:
         """Put this in force at all gates that there are: calls that wait there go by it as well."""
-        for gate in self._gates:
+        for gate in sorted(self._gates, key=lambda each: each.outer is not None):
             gate.bind(*self._said(gate.name.partition(" ")[0]), self._edition)
 
     def _said(self, name: str) -> tuple[int, bool]:

@@ -30,7 +30,7 @@ BOARDS: Final = 2048
 TRIES: Final = 8
 BOARD: Final = 2 + COLUMNS
 """Words of a board: what it is of, the virtual time of its lines, and for each worker that of its next call."""
-_STANDING: Final = 3
+STANDING: Final = 3
 """The word of how many lines and flows there are."""
 _HEAD: Final = 8
 _BOARDS: Final = _HEAD + COLUMNS
@@ -45,7 +45,7 @@ class Slots:
     """The table. Words are signed and of 64 bits; the first of a row is its name."""
 
     def __init__(self, path: Path | None = None) -> None:
-        size = (_ROWS + ROWS * WORDS) * 8
+        size = (_ROWS + (ROWS + 1) * WORDS) * 8
         self._path = path
         self._file = self._column_file = -1
         self._map: mmap.mmap | bytearray
@@ -61,6 +61,10 @@ class Slots:
             self._map = mmap.mmap(self._file, size)
         self.words = memoryview(self._map).cast("q")
         self.column = 0
+        self.mine = OWN
+        """From the beginning of a row to the column of this worker."""
+        self.nowhere = _ROWS + ROWS * WORDS
+        """Where a row would be that counts for nothing."""
         self.freed: Callable[[str], None] | None = None
         """Told the name of the row of a call that ended in this process."""
         self.lines: Sized = ()
@@ -121,7 +125,7 @@ class Slots:
         mark = _mark(key)
         with self.locked():
             words[_HEAD + self.column] += 1
-            words[_STANDING] += 1
+            words[STANDING] += 1
             self._standing += 1
             free = None
             for at in _places(mark):
@@ -143,7 +147,7 @@ class Slots:
             return
         with self.locked():
             words[_HEAD + self.column] -= 1
-            words[_STANDING] -= 1
+            words[STANDING] -= 1
             self._standing -= 1
             if board is not None:
                 words[board + 2 + self.column] = 0
@@ -173,7 +177,7 @@ class Slots:
         """Return whether calls of another worker wait for something; None for anything at all."""
         words = self.words
         if key is None:
-            return words[_STANDING] != self._standing
+            return words[STANDING] != self._standing
         mark = _mark(key)
         found = next((at for at in _places(mark) if words[at] == mark), None)
         return found is not None and sum(words[found + 2 : found + 2 + words[1]]) != words[found + 2 + self.column]
@@ -202,7 +206,7 @@ class Slots:
             return
         self._empty(self.column)
         self._closed = True
-        self.column = COLUMNS - 1
+        self.column, self.mine = COLUMNS - 1, OWN + COLUMNS - 1
         for descriptor in (self._column_file, self._file):
             os.close(descriptor)
         self._file = self._column_file = -1
@@ -216,14 +220,14 @@ class Slots:
                 if words[at]:
                     words[at : at + WORDS] = memoryview(bytes(WORDS * 8)).cast("q")
             words[_HEAD:_ROWS] = memoryview(bytes((_ROWS - _HEAD) * 8)).cast("q")
-            words[0], words[1], words[2], words[_STANDING] = boot, 1, 0, 0
+            words[0], words[1], words[2], words[STANDING] = boot, 1, 0, 0
         self._used = words[2]
 
     def _claim(self, path: Path) -> None:
         for column in range(COLUMNS - 1):
             lock = _lock(path, column)
             if lock is not None:
-                self._column_file, self.column = lock, column
+                self._column_file, self.column, self.mine = lock, column, OWN + column
                 self._empty(column)
                 with self.locked():
                     self.words[1] = max(self.words[1], column + 1)
@@ -233,7 +237,7 @@ class Slots:
     def _empty(self, column: int) -> None:
         words = self.words
         with self.locked():
-            words[_STANDING] -= words[_HEAD + column]
+            words[STANDING] -= words[_HEAD + column]
             words[_HEAD + column] = 0
         for at in range(_BOARDS, _ROWS, BOARD):
             if words[at]:
