@@ -132,6 +132,7 @@ def test_a_retry_after_of_hours_is_not_believed(gates: Gates) -> None:
 
 def test_the_pace_after_a_refusal_is_that_of_what_was_served(gates: Gates) -> None:
     here = gate(gates, adaptive=True)
+    here.refused(90.0, 89.0, 0.5)
     now = 100.0
     for _ in range(100):  # ten a second
         now += 0.1
@@ -147,6 +148,15 @@ def test_the_pace_after_a_refusal_is_that_of_what_was_served(gates: Gates) -> No
             here.served(now + step / 100)
             sent += 1
     assert sent == pytest.approx(20, abs=4)
+
+
+def test_a_provider_that_took_all_for_long_is_not_bounded_any_more(gates: Gates) -> None:
+    here = gate(gates, adaptive=True)
+    here.refused(2.0, 1.0, None)
+    here.served(500.0)
+    assert here.limit is not None
+    here.served(603.0)
+    assert here.limit is None
 
 
 def test_an_earlier_configuration_changes_nothing_any_more(gates: Gates) -> None:

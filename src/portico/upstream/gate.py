@@ -57,8 +57,8 @@ LONGEST: Final = 60.0
 FIRST: Final = 0.25
 """Seconds that a provider is left alone that takes not even one call, and does not say for how long; then doubled."""
 PATIENT: Final = 8.0
-OFTEN: Final = 0.05
-"""Seconds between two times that served calls are counted where nothing is bounded."""
+FORGOTTEN: Final = 600.0
+"""Seconds after which a provider that took all there was is not bounded any more."""
 POLL: Final = 0.02
 """Seconds after which it is worth looking whether another worker has given something back."""
 SECOND: Final = 1_000_000_000
@@ -73,10 +73,8 @@ class Gate:
     __slots__ = (
         "_at",
         "_edition",
-        "_noted",
         "_outer_at",
         "_plain",
-        "_served",
         "_slots",
         "_words",
         "adaptive",
@@ -96,8 +94,6 @@ class Gate:
         self._words = slots.words
         self._plain = False
         self._edition = 0
-        self._noted = 0.0
-        self._served = 0
 
     def __repr__(self) -> str:
         limit = self.limit
@@ -169,20 +165,17 @@ class Gate:
                 slots.freed(self.outer.name)
 
     def served(self, now: float) -> None:
-        """Note that a call was answered: the window grows, and so does the pace."""
-        if not self.adaptive:
-            return
+        """Note that a call was answered: the window grows, and so does the pace. Nothing is noted before both begin."""
         words, at = self._words, self._at
-        self._served += 1
-        if now < self._noted + OFTEN and not words[at + CUT]:
+        if not words[at + CUT] or not self.adaptive:
             return
-        count, self._served, self._noted = self._served, 0, now
         with self._slots.locked():
+            ns = int(now * SECOND)
             passed = max(now - words[at + LAST] / SECOND, 0.0)
-            words[at + LAST] = int(now * SECOND)
+            words[at + LAST] = ns
             if passed > SPAN:
-                words[at + BUSY] = int(now * SECOND)
-            rate = words[at + SERVED] / 1e6 * exp(-passed / SPAN) + count / SPAN
+                words[at + BUSY] = ns
+            rate = words[at + SERVED] / 1e6 * exp(-passed / SPAN) + 1 / SPAN
             words[at + SERVED] = int(rate * 1e6)
             words[at + TURNED_AWAY] = 0
             limit = words[at + LIMIT]
@@ -192,6 +185,8 @@ class Gate:
             gap = words[at + GAP]
             if gap:
                 words[at + GAP] = int(gap * min(FASTER, 0.5 ** (passed / HALVES))) if gap > SHORT else 0
+            elif ns - words[at + CUT] > FORGOTTEN * SECOND:
+                words[at + CUT] = words[at + LIMIT] = words[at + UNTIL] = 0
 
     def refused(self, now: float, began: float, retry_after: float | None) -> None:
         """Note that the provider had too much: it said so, was overloaded, or did not answer in time.
