@@ -49,6 +49,11 @@ PLACES = {
         "",
     ),
     "litellm": ({b"x-litellm-api-key": b"Bearer sk-web"}, ""),
+    "litellm, with a provider's token": (
+        {b"x-litellm-api-key": b"Bearer sk-web", b"authorization": b"Bearer sk-ant-oat01"},
+        "",
+    ),
+    "portkey": ({b"x-portkey-api-key": b"sk-web", b"authorization": b"Bearer OPENAI_API_KEY"}, ""),
 }
 
 
@@ -68,7 +73,7 @@ def test_no_key_or_an_unknown_one_is_refused(fields: dict[bytes, bytes]) -> None
     assert "sk-other" not in refused.value.message
 
 
-def test_authorization_goes_before_other_headers() -> None:
+def test_authorization_goes_before_the_headers_of_sdks() -> None:
     assert token_of({b"x-api-key": b"two", b"authorization": b"Bearer one"}, "") == b"one"
 
 

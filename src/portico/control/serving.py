@@ -28,7 +28,8 @@ from portico.control.routing import (
 )
 from portico.errors import Forbidden, MethodNotAllowed, PorticoError, TooLarge, Unauthenticated
 
-HEADERS: Final = ("x-portico-api-key", "x-api-key", "api-key", "x-litellm-api-key")
+GATEWAYS: Final = ("x-portico-api-key", "x-litellm-api-key", "x-portkey-api-key")
+HEADERS: Final = (*GATEWAYS, "authorization", "x-api-key", "api-key")
 DOCUMENT: Final = "/api/v1/openapi.json"
 
 _log = logging.getLogger(__name__)
@@ -52,12 +53,11 @@ _EVERY: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TR
 
 def token_of(headers: Mapping[str, str]) -> bytes:
     """Return the key that a request carries. Raises Unauthenticated."""
-    given = headers.get("authorization", "")
-    if given[:7].lower() == "bearer " and given[7:].strip():
-        return given[7:].strip().encode()
     for name in HEADERS:
-        if token := headers.get(name, "").strip():
-            return (token[7:].strip() if token[:7].lower() == "bearer " else token).encode()
+        token = headers.get(name, "").strip()
+        bearer = token[:7].lower() == "bearer "
+        if token and (bearer or name != "authorization"):
+            return (token[7:].strip() if bearer else token).encode()
     raise Unauthenticated("no API key was sent; send it as `Authorization: Bearer …`")
 
 

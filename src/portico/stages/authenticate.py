@@ -11,8 +11,10 @@ from portico.rules import Holder
 from portico.secret import digest
 from portico.wire.exchange import Exchange
 
-HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key", b"x-portico-api-key", b"x-litellm-api-key")
-"""Where SDKs put a key when not in Authorization: Anthropic, Azure, Google, and gateways."""
+GATEWAYS = (b"x-portico-api-key", b"x-litellm-api-key", b"x-portkey-api-key")
+"""Where clients of gateways put the gateway's key: what they have in Authorization besides is meant for a provider."""
+HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+"""Where SDKs put a key when not in Authorization: Anthropic, Azure, Google."""
 MEMO_BOUND = 10_000
 INCORRECT = "Incorrect API key provided"
 """OpenAI's words: by them LiteLLM's client tells a wrong key from a wrong request."""
@@ -76,9 +78,12 @@ class Keys:
 def token_of(fields: Mapping[bytes, bytes], query: str) -> bytes | None:
     """Return the key that a request carries, wherever its SDK puts it.
 
-    Authorization (Bearer, or an AWS signature whose access key id is the gateway key), the key headers of the
-    providers' SDKs, or `key=` in the query (Google's REST clients).
+    The headers of gateways' clients, Authorization (Bearer, or an AWS signature whose access key id is the gateway
+    key), the key headers of the providers' SDKs, or `key=` in the query (Google's REST clients).
     """
+    for name in GATEWAYS:
+        if token := fields.get(name):
+            return _bare(token)
     authorization = fields.get(b"authorization")
     if authorization:
         if authorization[:7].lower() == b"bearer ":
@@ -87,15 +92,18 @@ def token_of(fields: Mapping[bytes, bytes], query: str) -> bytes | None:
         if signed is not None:
             return unquote_to_bytes(signed[1])
     for name in HEADERS:
-        token = fields.get(name)
-        if token:
-            token = token.strip()
-            return token[7:].strip() if token[:7].lower() == b"bearer " else token
+        if token := fields.get(name):
+            return _bare(token)
     if "key=" in query:
         for pair in query.split("&"):
             if pair.startswith("key="):
                 return unquote_to_bytes(pair[4:])
     return None
+
+
+def _bare(token: bytes) -> bytes:
+    token = token.strip()
+    return token[7:].strip() if token[:7].lower() == b"bearer " else token
 
 
 def identify(fields: Mapping[bytes, bytes], query: str, keys: Keys) -> bytes:
