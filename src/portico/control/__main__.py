@@ -11,9 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import uvicorn
-
 from portico.control.ingest import Ingest, brief
+from portico.control.lean import Config, Server
 from portico.link import Kind, Message
 from portico.linked import Linked
 
@@ -47,10 +46,10 @@ CLOSE_WITHIN = 2
 log = logging.getLogger("portico.control")
 
 
-class ControlServer(uvicorn.Server):
+class ControlServer(Server):
     """uvicorn, which tells the supervisor when it serves."""
 
-    def __init__(self, config: uvicorn.Config, link: Linked) -> None:
+    def __init__(self, config: Config, link: Linked) -> None:
         super().__init__(config)
         self.link = link
 
@@ -231,7 +230,7 @@ class OnDemand:
 async def _serve(given: dict[str, str]) -> int:
     link = Linked(int(given["--link"]))
     app = OnDemand(Path(given["--data-dir"]) if "--data-dir" in given else None)
-    config = uvicorn.Config(
+    config = Config(
         app,
         lifespan="off",
         interface="asgi3",
