@@ -61,6 +61,8 @@ GOES_TO = [
     ("openai/gpt-4o", ["openai/gpt-4o"]),
     ("openai/a-model-of-tomorrow", ["openai/a-model-of-tomorrow"]),
     ("local/org/model", ["local/org/model"]),
+    ("@openai/gpt-4o", ["openai/gpt-4o"]),
+    ("@local/org/model", ["local/org/model"]),
     ("smart", ["openai/gpt-4.1", "anthropic/claude-sonnet-4-5"]),
     ("team-4o", ["openai/gpt-4o"]),
     ("a-1-b-2", ["local/1-x-2"]),

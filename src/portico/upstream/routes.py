@@ -402,6 +402,8 @@ class Routes:
                 alias = self._aliases[entry]
         if alias is None:
             provider, slash, model = name.partition("/")
+            if provider[:1] == "@":  # as Portkey writes it
+                provider = portkey.slug(provider)
             upstream = self._upstreams.get(provider)
             if upstream is not None and slash and model:
                 return self._direct(upstream, model, name, operation)
