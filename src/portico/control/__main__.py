@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, cast
 
 from portico.control.ingest import Ingest, brief
 from portico.control.lean import Config, Server
+from portico.control.open import OPEN, say
 from portico.link import Kind, Message
 from portico.linked import Linked
 
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from portico.control.admin import Admin
     from portico.jobs import Job
 
-OPEN = ("/api/v1/health", "/api/v1/version")
-"""Paths that are answered without the store."""
 STORE = "PORTICO_STORE_URL"
 """The variable that says where the store is, when not in the data directory."""
 
@@ -80,6 +79,9 @@ class OnDemand:
 
     async def __call__(self, scope: "Scope", receive: "ASGIReceiveCallable", send: "ASGISendCallable") -> None:
         """Answer one request."""
+        if scope["type"] == "http" and scope["method"] == "GET" and scope["path"] in OPEN:
+            await say(OPEN[scope["path"]](), send)
+            return
         async with self._making:
             if self._admin is None and self._for_admin(scope):
                 await asyncio.to_thread(self._open)

@@ -1,6 +1,5 @@
 """What control answers. Closed by default: what is not in `ROUTES` does not exist."""
 
-import time
 from collections.abc import Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -11,29 +10,19 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
-from portico import __version__
+from portico.control.open import OPEN
 
 if TYPE_CHECKING:
     from portico.control.admin import Admin
 
-STARTED = time.monotonic()
+
+async def told(request: Request) -> Response:
+    """Say what anybody may know."""
+    return Response(OPEN[request.url.path](), media_type="application/json")
 
 
-async def health(_request: Request) -> Response:
-    """Say that control lives, and for how long (seconds)."""
-    return JSONResponse({"status": "ok", "uptime_s": round(time.monotonic() - STARTED, 3)})
-
-
-async def version(_request: Request) -> Response:
-    """Say which Portico this is."""
-    return JSONResponse({"name": "portico", "version": __version__})
-
-
-ROUTES: Sequence[BaseRoute] = (
-    Route("/api/v1/health", health, methods=["GET"]),
-    Route("/api/v1/version", version, methods=["GET"]),
-)
-"""Every route there is. These two say nothing that a stranger may not know."""
+ROUTES: Sequence[BaseRoute] = tuple(Route(path, told, methods=["GET"]) for path in OPEN)
+"""Every route there is without an admin API."""
 
 
 async def refuse(request: Request, error: Exception) -> Response:
