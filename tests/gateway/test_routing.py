@@ -33,6 +33,24 @@ def both(mock: MockProvider, other: MockProvider, **more: Any) -> dict[str, Any]
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_a_target_of_portkeys_has_the_time_that_its_caller_gives_it_and_does_not_rest_for_it(
+    portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
+) -> None:
+    first = {"provider": "one", "request_timeout": 40}
+    config = {"strategy": {"mode": "fallback"}, "targets": [first, {"provider": "two"}]}
+    mock.script.always("latency=30")
+    asked = chat("gpt-4o-mini", stream=stream)
+    settings = both(mock, other, retries={"attempts": 1}, breaker={"failures": 2})
+    async with portico(settings) as gateway:
+        for _ in range(6):
+            told = {"x-portkey-config": json.dumps(config)}
+            status, headers, _ = await gateway.call("/v1/chat/completions", asked, headers=told)
+            assert (status, headers["x-portico-target"]) == (200, "two/gpt-4o-mini")
+        assert len(mock.ledger) == 6, "it is asked each time"
+        assert not gateway.gateway.healths("one/gpt-4o-mini").resting
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_fields_for_a_gateway_are_followed_and_do_not_go_on(
     portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
 ) -> None:

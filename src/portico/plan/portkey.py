@@ -3,6 +3,7 @@
 Follows portkey.ai/docs/api-reference/inference-api/config-object and …/product/ai-gateway/{fallbacks,load-balancing,
 conditional-routing} (read 2026-11-20). A target's provider is one of ours: by `provider`, `virtual_key`, or
 `@provider` in either or before its model. Keys of providers stand in the configuration; those in a config are not used.
+A host that a caller names (`custom_host`) is refused: a request meant for it must go nowhere else.
 """
 
 import base64
@@ -23,6 +24,7 @@ HEADERS: Final = (
     b"x-portkey-virtual-key",
     b"x-portkey-request-timeout",
     b"x-portkey-retry-count",
+    b"x-portkey-custom-host",
 )
 RETRIED: Final = (429, 500, 502, 503, 504)
 LONGEST_NAME: Final = 512
@@ -43,8 +45,9 @@ PROVIDERS: Final[Mapping[str, str]] = {
 }
 """Portkey's names for providers, where ours differ."""
 
-Find = Callable[[str, str], Kid]
-"""From what a target names as its provider, perhaps nothing, and its model to where it goes; raises PorticoError."""
+Find = Callable[[str, str, float | None], Kid]
+"""From what a target names as its provider, perhaps nothing, its model, and the seconds in which its reply must have
+begun, to where it goes; raises PorticoError."""
 
 
 class Condition(msgspec.Struct, frozen=True):
@@ -81,7 +84,8 @@ class Config(msgspec.Struct, frozen=True):
     virtual_key: str | None = None
     override_params: dict[str, Any] = {}
     retry: Retry | None = None
-    request_timeout: float | None = None
+    request_timeout: float | None = None  # milliseconds
+    custom_host: str | None = None
 
 
 class Asked(msgspec.Struct, frozen=True):
@@ -100,6 +104,8 @@ def config_of(fields: Mapping[bytes, bytes]) -> Config | None:
     if not any(name in fields for name in HEADERS):
         return None
     config = _read(fields[b"x-portkey-config"]) if b"x-portkey-config" in fields else Config()
+    if b"x-portkey-custom-host" in fields:
+        raise _elsewhere("x-portkey-custom-host")
     if not config.targets and config.provider is None and config.virtual_key is None:
         # Both are ignored where the config says where to go.
         config = msgspec.structs.replace(
@@ -157,6 +163,8 @@ def _kid(
 ) -> Kid:
     if depth > DEEPEST or len(config.targets) > MOST_TARGETS:
         raise InvalidRequest("x-portkey-config is nested too deeply, or has too many targets", param="x-portkey-config")
+    if config.custom_host:
+        raise _elsewhere("x-portkey-config")
     params = {**above, **config.override_params}
     if not config.targets:
         own = dict(params)
@@ -170,7 +178,8 @@ def _kid(
         provider = config.provider or config.virtual_key or ""
         if named.startswith("@"):
             provider, _, named = named[1:].partition("/")
-        return find(slug(provider), named)
+        seconds = config.request_timeout / 1000 if config.request_timeout and config.request_timeout > 0 else None
+        return find(slug(provider), named, seconds)
     strategy = config.strategy or Strategy()
 
     def inner(target: Config) -> Kid:
@@ -189,6 +198,13 @@ def _kid(
         raise InvalidRequest("x-portkey-config has no target with a weight over 0", param="x-portkey-config")
     # Balanced is not fallen back: what was drawn is what answers.
     return Branch(name, [kid for kid, _ in weighty], "drawn", weights=[weight for _, weight in weighty])
+
+
+def _elsewhere(where: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{where} names a host (`custom_host`)",
+        param=where,
+    )
 
 
 def slug(named: str) -> str:

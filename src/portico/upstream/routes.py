@@ -63,6 +63,16 @@ class Known(msgspec.Struct, frozen=True):
     until: float = ALWAYS
 
 
+def hurried(candidate: Candidate, seconds: float) -> Candidate:
+    """Return a candidate whose reply must have begun in so many seconds; it is the same target in all else."""
+    made = copy.copy(candidate)
+    made.target = target = copy.copy(candidate.target)
+    deadlines = target.deadlines
+    target.deadlines = msgspec.structs.replace(deadlines, first_byte=min(deadlines.first_byte, seconds))
+    target.hurried = True
+    return made
+
+
 class Finders(dict[str, Callable[[str], Kid]]):
     """By operation, what finds where a rule sends a call: made once."""
 
@@ -277,13 +287,14 @@ class Routes:
         elif config is not None:
             questions = portkey.Asked(facts.tags, facts.members or {}, path)
 
-            def find(provider: str, model: str) -> Kid:
+            def find(provider: str, model: str, seconds: float | None) -> Kid:
                 name = f"{provider}/{model}" if provider else model
                 if provider and provider not in self._upstreams:
                     raise ModelNotFound(f"x-portkey-config names the provider {provider!r}, which is none here")
                 if may is not None:
                     may(name)
-                return self.known(name, operation).kid
+                kid = self.known(name, operation).kid
+                return hurried(kid, seconds) if seconds is not None and isinstance(kid, Candidate) else kid
 
             kid, enforced = portkey.tree(config, facts.model, questions, find)
             kids = [kid]

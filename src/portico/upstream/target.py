@@ -189,7 +189,8 @@ class Target:
     """One model at one provider.
 
     `gate` bounds the calls that are here at once, None where nothing does. `asks_usage` is false where a stream reports
-    its usage unasked, or where being asked was refused.
+    its usage unasked, or where being asked was refused. One that is `hurried` has less time than the configuration
+    gives it, by its caller's wish: that it takes longer says nothing of it.
     """
 
     __slots__ = (
@@ -201,6 +202,7 @@ class Target:
         "deadlines",
         "gate",
         "health",
+        "hurried",
         "model",
         "name",
         "price",
@@ -213,6 +215,7 @@ class Target:
         self.upstream = upstream
         self.model = model
         self.timeouts = timeouts
+        self.hurried = False
         self.name = f"{upstream.name}/{model}" if model else upstream.name
         self.health = upstream.healths(self.name)
         gating = upstream.gating

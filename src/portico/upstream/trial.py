@@ -123,8 +123,8 @@ def blame(
     """
     health, keyring = target.health, target.upstream.keyring
     if cause in FAILURES:
-        if is_deadline(arrival):
-            health.left()  # the call's time was up, which is not the target's
+        if is_deadline(arrival) or (target.hurried and isinstance(arrival.error, UpstreamTimeout)):
+            health.left()  # the call's time was up, or its caller's patience, which is not the target's
         else:
             health.failed(now)
         return False
