@@ -46,6 +46,8 @@ CROWDED = 2.0
 YIELD = 20.0
 """How many times what such a turn took is left to others, but for no longer than"""
 YIELD_AT_MOST = 10.0
+FEW = 1_000
+"""Entries in a transaction where it is in somebody's way."""
 PATIENCE = 60.0
 """Seconds behind from which on nobody is let past any more."""
 NICE = 10
@@ -96,6 +98,7 @@ class Ingest:
         self._done_to: dict[str, int] = {}
         self._whole: set[str] = set()
         self._care = self._careful_for = 0
+        self._crowded = False
         self._caught_up = clock()
         self._read_to = float("-inf")
         self._behind = 0
@@ -144,7 +147,8 @@ class Ingest:
         if waiting and self._open is None:
             self._open = self._opened()
             waiting = self._waiting(there, closed)
-        pieces, more = self._gather(waiting, closed, CAREFUL[self._care])
+        limit = CAREFUL[self._care]
+        pieces, more = self._gather(waiting, closed, min(limit, FEW) if self._crowded else limit)
         if pieces:
             self._apply(pieces)
         if not more:
@@ -195,7 +199,9 @@ class Ingest:
             pause = SOON if more else min(pause * 1.5, LATE)
             wait = 0.0 if more else pause
             took, worked = time.perf_counter() - began, time.thread_time() - worked
-            wait = max(wait, stand_back(took, worked, self.lag.seconds))
+            back = stand_back(took, worked, self.lag.seconds)
+            self._crowded = back > 0
+            wait = max(wait, back)
             if wait:
                 self._leave.wait(wait)
         self._shut()
