@@ -264,6 +264,22 @@ def test_organizations_have_members_and_go_when_they_are_empty(api: Api) -> None
     assert ok(api("GET", "/organization/list")) == []
 
 
+def test_who_joins_an_organization_brings_its_keys(api: Api) -> None:
+    org = ok(api("POST", "/organization/new", {"organization_alias": "Acme"}))["organization_id"]
+    other = ok(api("POST", "/organization/new", {"organization_alias": "Other"}))["organization_id"]
+    user = ok(api("POST", "/user/new", {"user_id": "anna"}))
+    ok(api("POST", "/organization/member_add", {"organization_id": org, "member": {"user_id": "anna"}}))
+    assert ok(api("GET", f"/key/info?key={user['key']}"))["info"]["organization_id"] == org
+    assert ok(api("GET", "/user/info?user_id=anna"))["user_info"]["organization_id"] == org
+    team = ok(api("POST", "/team/new", {"organization_id": other}))["team_id"]
+    ok(api("POST", "/user/new", {"user_id": "bob"}))
+    ok(api("POST", "/team/member_add", {"team_id": team, "member": {"user_id": "bob"}}))
+    said = {"organization_id": org, "member": {"user_id": "bob"}}
+    assert api("POST", "/organization/member_add", said).status_code == 400
+    leaving = {"organization_id": org, "user_id": "anna"}
+    assert api("DELETE", "/organization/member_delete", leaving).status_code == 409, "its key would leave its bounds"
+
+
 def test_an_organization_gives_no_member_more_than_it_can_hold_it_to(api: Api) -> None:
     org = ok(api("POST", "/organization/new", {"organization_alias": "Acme"}))["organization_id"]
     other = ok(api("POST", "/organization/new", {"organization_alias": "Other"}))["organization_id"]

@@ -2,17 +2,21 @@
 
 from typing import cast
 
+import msgspec
+
 from portico.control.admin import Change, Look
+from portico.control.checks import check
 from portico.control.litellm.fields import Plain, ours
 from portico.control.litellm.rows import organization_row
 from portico.control.litellm.said import altered, members_said, needed, seen, user_of
 from portico.control.objects import make, page, remove
 from portico.control.problems import BadRequest
 from portico.control.replies import Page
-from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Organization, User
+from portico.store.entities import rows
+from portico.store.entities.kinds import KINDS, Kind
+from portico.store.entities.things import Key, Membership, Organization, Team, Thing, User
 
-ORGANIZATION, USER = KINDS["organization"], KINDS["user"]
+ORGANIZATION, USER, KEY = KINDS["organization"], KINDS["user"], KINDS["key"]
 PLAIN_ROLES = ("internal_user", "internal_user_viewer", "user")
 """What a member may be called: roles that do more are given to keys."""
 
@@ -89,4 +93,18 @@ def _joined(change: Change, organization: str, member: Plain) -> User:
     user = cast("User", change.find(USER, id))
     if user.org not in (None, organization):
         raise BadRequest("this user is in another organization", param="member")
-    return cast("User", altered(change, USER, user, {}, org=organization))
+    for membership in rows.every(change.db, KINDS["membership"], {"user": user.id}):
+        team = change.admin.find_any(change.db, "team", cast("Membership", membership).team)
+        if isinstance(team, Team) and team.org not in (None, organization):
+            raise BadRequest("this user is in a team of another organization", param="member")
+    for key in [cast("Key", one) for one in rows.every(change.db, KEY, {"user": user.id})]:
+        if key.team is None and key.org is None:
+            _moved(change, KEY, key, organization)
+    return cast("User", _moved(change, USER, user, organization))
+
+
+def _moved(change: Change, kind: Kind, before: Key | User, organization: str) -> Thing:
+    """Put a user, or a key of its own, into an organization."""
+    after = msgspec.structs.replace(before, org=organization)
+    check(change, kind, before, after)
+    return change.replace(kind, before, after, "update")

@@ -194,7 +194,15 @@ def log_row(record: Any) -> Plain:
         "status": "success" if record.status < 400 else "failure",
         "cache_hit": "False",
         "request_tags": list(record.tags),
-        "metadata": {"portico_version": __version__, "basis": record.basis, "pricing": record.pricing},
+        "metadata": {
+            "user_api_key": record.key,
+            "user_api_key_user_id": record.user,
+            "user_api_key_team_id": record.team,
+            "user_api_key_org_id": record.org,
+            "portico_version": __version__,
+            "basis": record.basis,
+            "pricing": record.pricing,
+        },
     }
 
 
