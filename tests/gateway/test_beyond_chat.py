@@ -65,6 +65,8 @@ def vectors(shape: str, reply: Any) -> list[list[float]]:
             return [each["values"] for each in reply["embeddings"]]
         case "vertex":
             return [each["embeddings"]["values"] for each in reply["predictions"]]
+        case "bedrock":
+            return reply["embeddings"]
     return reply["embeddings"]["float"]
 
 

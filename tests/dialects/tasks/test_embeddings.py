@@ -175,8 +175,10 @@ def vectors(caller: str, reply: Any) -> list[list[float]]:
     match caller:
         case "embeddings":
             return [datum["embedding"] for datum in reply["data"]]
-        case "cohere_embed" | "invoke":
+        case "cohere_embed":
             return reply["embeddings"]["float"]
+        case "invoke":
+            return reply["embeddings"]
         case "predict":
             return [each["embeddings"]["values"] for each in reply["predictions"]]
     return [each["values"] for each in reply["embeddings"]]
@@ -189,6 +191,17 @@ def test_vectors_come_back_in_their_order(caller: str, to: str) -> None:
     made = errand(caller, TWO_QUERIES[caller], to.split()[0], model=model)
     reply = json.loads(made.reply(*(json.dumps(answer).encode() for answer in ANSWERS[to])))
     assert vectors(caller, reply) == [VALUES, [0.125, 0.5]]
+
+
+@pytest.mark.parametrize("types", [None, ["float"]])
+def test_a_body_of_cohere_s_on_bedrock_finds_vectors_by_type_where_it_names_types(types: list[str] | None) -> None:
+    body = TWO_QUERIES["invoke"] | ({} if types is None else {"embedding_types": types})
+    made = errand("invoke", body, "cohere_embed")
+    assert made.dropped == []
+    reply = json.loads(made.reply(json.dumps(ANSWERS["cohere_embed"][0]).encode()))
+    plain = [VALUES, [0.125, 0.5]]
+    assert reply["embeddings"] == (plain if types is None else {"float": plain})
+    assert reply["response_type"] == ("embeddings_floats" if types is None else "embeddings_by_type")
 
 
 def test_each_caller_finds_the_usage_where_its_api_has_it() -> None:

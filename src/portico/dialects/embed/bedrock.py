@@ -36,8 +36,9 @@ def parse_request(body: bytes, model: str) -> Embed:
     """Read the body of a caller who takes the model for one of Bedrock's: Titan's, or Cohere's."""
     fields = fields_of(body)
     if "texts" in fields or "images" in fields or "inputs" in fields:
+        marks = {"$cohere": None} | ({"$typed": None} if "embedding_types" in fields else {})
         asked = cohere.parse_fields(fields, model)
-        return msgspec.structs.replace(asked, dialect="converse", extra={**asked.extra, "$cohere": None})
+        return msgspec.structs.replace(asked, dialect="converse", extra={**asked.extra, **marks})
     text = taken(fields, "inputText", str, "a string")
     image = taken(fields, "inputImage", str, "base64")
     if text is None and image is None:
@@ -132,9 +133,9 @@ def parse_reply(body: bytes) -> Vectors:
 
 
 def render_reply(reply: Vectors, asked: Embed, given: Given) -> bytes:
-    """Write a reply as the body was: Cohere's for Cohere's, else Titan's."""
+    """Write a reply as the body was: Cohere's for Cohere's, plain where it named no types; else Titan's."""
     if "$cohere" in asked.extra:
-        return cohere.render_reply(reply, asked, given)
+        return (cohere.render_reply if "$typed" in asked.extra else cohere.render_plain)(reply, asked, given)
     total = reply.usage.input_total if reply.usage is not None else words(asked)
     values = reply.vectors[0].as_floats()
     return msgspec.json.encode(

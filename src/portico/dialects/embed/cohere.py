@@ -203,6 +203,14 @@ def render_reply(reply: Vectors, asked: Embed, given: Given) -> bytes:
     return msgspec.json.encode({**found, "texts": texts, "meta": meta, "response_type": "embeddings_by_type"})
 
 
+def render_plain(reply: Vectors, asked: Embed, given: Given) -> bytes:
+    """Write a reply as Bedrock has it for a body that names no types: floats alone, in a list."""
+    texts = [each.text for each in asked.inputs if each.text is not None]
+    vectors = [vector.as_floats() for vector in reply.vectors]
+    found = {"id": given.new_id(""), "embeddings": vectors, "texts": texts}
+    return msgspec.json.encode({**found, "response_type": "embeddings_floats"})
+
+
 def by_type(reply: Vectors, asked: Embed) -> dict[str, list[Any]]:
     """Return the vectors in each type that was asked for."""
     found: dict[str, list[Any]] = {}
