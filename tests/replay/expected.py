@@ -427,7 +427,8 @@ def check_record(sent: Sent, record: Record, usage: dict[str, Any] | None, *, fa
         assert not ended(call)
     elif call.reply.status < 400:
         assert record.error == ("upstream_failed" if failed else None)
-        assert (record.basis == "unknown") is (record.usage is None)
+        goes_on = record.usage is None and bool((call.table or {}).get("background"))  # what it uses is its job's
+        assert record.basis == "none" if goes_on else (record.basis == "unknown") is (record.usage is None)
 
 
 def check_passed(sent: Sent, record: Record) -> None:
