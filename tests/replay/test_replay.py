@@ -96,6 +96,11 @@ def deleted() -> frozenset[bytes]:
     return frozenset(call.path.rpartition("/")[2].encode() for call in passing()[0] if call.method == "DELETE")
 
 
+def gone(body: bytes) -> bool:
+    """Tell whether an error says that an object is not there which some recording may have deleted."""
+    return b"there is no " in body and (b"REDACTED" in body or any(name in body for name in deleted()))
+
+
 def failed(call: Call) -> bool:
     """Whether a recorded stream reports an error on its way."""
     if not call.streaming or call.reply.status >= 400:
@@ -123,9 +128,8 @@ def check(outcome: Outcome) -> None:
         # A stream that begins with an error is told as one: no SDK has to find it in a success.
         declare("an error in a good status")
         return
-    if outcome.got.status == 404 and b"there is no " in outcome.got.body:
-        if b"REDACTED" in outcome.got.body or any(name in outcome.got.body for name in deleted()):
-            return  # recordings share this id, and one of those that are replayed beside it has deleted the object
+    if outcome.got.status == 404 and gone(outcome.got.body):
+        return  # recordings share this id, and one of those that are replayed beside it has deleted the object
     if outcome.got.status != call.reply.status:
         raise AssertionError(f"{outcome.got.status}: {outcome.got.body[:300]!r}")
     (asked,) = outcome.asked
