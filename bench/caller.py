@@ -282,7 +282,7 @@ async def watch(job: Job, tally: Tally, begin: float, end: float) -> Window | No
         cpu=_cpu(job.watch) - cpu,
         load_cpu=_load(job) - load,
         rss=sum(one.rss for one in memory),
-        largest_rss=max((one.rss for one in memory), default=0),
+        largest_rss=procfs.largest(memory),
     )
 
 

@@ -99,6 +99,12 @@ def parse_busy(text: str) -> dict[int, float]:
     return busy
 
 
+def largest(prints: list[Footprint]) -> int:
+    """Return the resident memory of the largest process, of those that serve calls where they say so."""
+    workers = [one.rss for one in prints if "portico.worker" in one.command]
+    return max(workers or [one.rss for one in prints], default=0)
+
+
 def footprints(pids: list[int], proc: Path = PROC) -> list[Footprint]:
     """Return the memory of each of `pids` that is alive."""
     found = []

@@ -117,7 +117,7 @@ def timing_table(result: Result, scenario: str) -> Table:
 
 def held_table(result: Result, scenario: str) -> Table:
     """Many streams: is all of it there, and what does it take."""
-    table = [["", "completed", "at once", "events lost", "CPU µs/event", "RSS MB, all", "largest process", "faults"]]
+    table = [["", "completed", "at once", "events lost", "CPU µs/event", "RSS MB, all", "worker", "faults"]]
     for subject in result.subjects(scenario):
         table.append(
             [

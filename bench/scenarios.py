@@ -271,7 +271,7 @@ def memory(when: str, subjects: Iterable[Subject], turn: int = 0) -> list[Row]:
             values = {
                 "rss": float(sum(one.rss for one in prints)),
                 "pss": float(sum(one.pss for one in prints)),
-                "largest rss": float(max(one.rss for one in prints)),
+                "largest rss": float(procfs.largest(prints)),
                 "processes": float(len(prints)),
             }
             rows.append(Row(f"memory {when}", subject.name, turn, values))

@@ -14,6 +14,12 @@ _HEAD = struct.Struct("<IIqIq")
 Compress = Callable[[bytes], bytes]
 
 
+SHORT = 2048
+"""Bytes up to which a body is kept as it is: to compress it takes longer than to write it."""
+FRAME = b"\x28\xb5\x2f\xfd"
+"""How a compressed body begins (RFC 8878, 3.1.1). One that begins so itself is compressed, whatever its length."""
+
+
 class Damaged(ValueError):
     """Bodies that are not what was written."""
 
@@ -39,8 +45,8 @@ def compressor() -> Compress:
 
 def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compress: Compress) -> bytes:
     """Return both bodies, of each no more than `limit` bytes."""
-    asked = b"" if request is None else compress(request if len(request) <= limit else request[:limit])
-    answered = b"" if reply is None else compress(reply if len(reply) <= limit else reply[:limit])
+    asked = b"" if request is None else _packed(request, limit, compress)
+    answered = b"" if reply is None else _packed(reply, limit, compress)
     head = _HEAD.pack(
         0,
         len(asked),
@@ -52,6 +58,12 @@ def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compre
     return crc32(rest).to_bytes(4, "little") + rest
 
 
+def _packed(body: bytes, limit: int, compress: Compress) -> bytes:
+    if len(body) > limit:
+        body = body[:limit]
+    return body if len(body) <= SHORT and body[:4] != FRAME else compress(body)
+
+
 def parse_bodies(data: bytes) -> Bodies:
     """Read what `render_bodies` wrote. Raises Damaged."""
     import zstandard
@@ -61,7 +73,11 @@ def parse_bodies(data: bytes) -> Bodies:
     checksum, asked, request_size, answered, reply_size = _HEAD.unpack_from(data)
     if crc32(data[4:]) != checksum or _HEAD.size + asked + answered != len(data):
         raise Damaged("bodies whose checksum is wrong")
-    expand = zstandard.ZstdDecompressor().decompress
+    decompress = zstandard.ZstdDecompressor().decompress
+
+    def expand(kept: bytes) -> bytes:
+        return decompress(kept) if kept[:4] == FRAME else kept
+
     middle = _HEAD.size + asked
     try:
         return Bodies(
