@@ -16,7 +16,7 @@ from portico.framing import eventstream, jsonarray, sse
 from portico.record import Basis
 from portico.types import Usage
 
-SAMPLE = 16 * 1024
+SAMPLE = 8 * 1024
 """Bytes kept of a stream."""
 LARGEST = 512 * 1024
 """Bytes of a request beyond which it is counted by its size alone: counting must not hold a worker up."""
