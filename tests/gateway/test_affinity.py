@@ -37,7 +37,7 @@ async def test_every_turn_goes_where_the_first_went_and_conversations_are_spread
 ) -> None:
     firsts = set()
     async with portico(config(mock, other, affinity=True)) as gateway:
-        for about in ("rain", "snow", "wind", "hail", "fog", "sun"):
+        for about in [f"the weather on day {day}" for day in range(30)]:  # all in one place once in 500 million runs
             went = []
             for number in range(3):
                 body = {**turn(number, about, path), "stream": stream}
@@ -102,7 +102,7 @@ async def test_a_conversation_keeps_to_one_key_of_its_provider(portico: Portico,
     del said["api_key"]
     models = {"spread": {"targets": ["one/gpt-4o-mini"], "affinity": True}, "plain": ["one/gpt-4o-mini"]}
     async with portico({"providers": {"one": said}, "models": models}) as gateway:
-        for about in ("rain", "snow", "wind", "hail", "fog", "sun"):
+        for about in [f"the weather on day {day}" for day in range(30)]:  # all in one place once in 500 million runs
             for number in range(3):
                 assert (await gateway.call(path, turn(number, about, path)))[0] == 200
         for number in range(3):
