@@ -272,7 +272,7 @@ def targets(rng: random.Random) -> Draft:
             (b"/v1/chat/./completions", {400, 404}),
             (b"/v1/chat%2fcompletions", {400, 404}),
             (b"/V1/CHAT/COMPLETIONS", {400, 404}),
-            (b"/v1/chat/completions/", {400, 404}),
+            (b"/v1/chat/completions/x/", {400, 404}),
             (b"/v1/chat/completions%00", {400, 404}),
             (b"/v1/chat/completions;x", {400, 404}),
             (b"\\v1\\chat\\completions", {400}),
