@@ -9,6 +9,14 @@ from portico.config.schema.attempts import TeamQueue
 from portico.config.schema.words import Amount, Closed, Dollars, Factor, Free, Instant, Per, Secret, Tokens, said
 from portico.rules import Dimension, Mode, Priority
 
+To = Annotated[
+    dict[Dimension, tuple[str, ...]],
+    said("Which calls: a name, a pattern with `*` or a list of them by dimension. Empty: all."),
+]
+Each = Annotated[
+    tuple[Dimension, ...], said("Count apart what differs here: `[customer]` gives each customer its own counter.")
+]
+
 
 class Limit(Closed, frozen=True):
     """How much may be asked for per time; several counts in one entry are so many limits.
@@ -54,25 +62,15 @@ class Budget(Closed, frozen=True):
 class LimitFor(Limit, frozen=True):
     """A limit of its own, and which calls it is for."""
 
-    to: Annotated[
-        dict[Dimension, tuple[str, ...]],
-        said("Which calls: a name, a pattern with `*` or a list of them by dimension. Empty: all."),
-    ] = msgspec.field(default_factory=dict, name="for")
-    each: Annotated[
-        tuple[Dimension, ...], said("Count apart what differs here: `[customer]` gives each customer its own counter.")
-    ] = ()
+    to: To = msgspec.field(default_factory=dict, name="for")
+    each: Each = ()
 
 
 class BudgetFor(Budget, frozen=True):
     """A budget of its own, and which calls it is for."""
 
-    to: Annotated[
-        dict[Dimension, tuple[str, ...]],
-        said("Which calls: a name, a pattern with `*` or a list of them by dimension. Empty: all."),
-    ] = msgspec.field(default_factory=dict, name="for")
-    each: Annotated[
-        tuple[Dimension, ...], said("Count apart what differs here: `[customer]` gives each customer its own counter.")
-    ] = ()
+    to: To = msgspec.field(default_factory=dict, name="for")
+    each: Each = ()
 
 
 class Bounded(Closed, frozen=True):
