@@ -466,3 +466,31 @@ def test_a_hundred_killed_readers_and_writers_cost_nothing(tmp_path: Path, url: 
 )
 def test_records_stand_back_where_calls_want_the_core(took: float, worked: float, behind: float, left: float) -> None:
     assert stand_back(took, worked, behind) == left
+
+
+def test_the_store_is_opened_once_calls_leave_the_core(
+    tmp_path: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = journal(tmp_path)
+    for each in some(10):
+        writer.append(each)
+    assert writer.flush()
+    waits = iter([0.001] * 3)
+    open_at: list[tuple[float, bool]] = []
+    through = threading.Event()
+    reading = Ingest(tmp_path, url)
+
+    def wanted(_took: float, _worked: float, _behind: float) -> float:
+        back = next(waits, 0.0)
+        open_at.append((back, reading.lag.size == 0))
+        if reading.lag.size == 0:
+            through.set()
+        return back
+
+    monkeypatch.setattr(module, "stand_back", wanted)
+    reading.start()
+    assert through.wait(30)
+    reading.stop()
+    writer.close()
+    assert open_at[:4] == [(0.001, False)] * 3 + [(0.0, False)]
+    assert len(in_store(url)) == 10

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from portico.store.retention import Keep
 
 AT_ONCE = 10_000
-"""Entries in one transaction: about a second's work."""
+"""Entries in one transaction, at most: about a second's work."""
 CAREFUL = (AT_ONCE, 100, 1)
 """How many are tried at once after an entry was refused by the store, until it is found and passed over."""
 SOON, LATE = 0.1, 1.0
@@ -46,8 +46,12 @@ CROWDED = 2.0
 YIELD = 20.0
 """How many times what such a turn took is left to others, but for no longer than"""
 YIELD_AT_MOST = 10.0
-FEW = 1_000
-"""Entries in a transaction where it is in somebody's way."""
+FEW = 500
+"""Entries in the first transaction of many, and in each that is in somebody's way: what others notice is short."""
+MORE = 4
+"""How many times as many the next one has, where it was not."""
+PROBE = 0.004
+"""Seconds of work that tell whether the core is free, before half a second goes into opening the store."""
 PATIENCE = 60.0
 """Seconds behind from which on nobody is let past any more."""
 NICE = 10
@@ -98,7 +102,6 @@ class Ingest:
         self._done_to: dict[str, int] = {}
         self._whole: set[str] = set()
         self._care = self._careful_for = 0
-        self._crowded = False
         self._caught_up = clock()
         self._read_to = float("-inf")
         self._behind = 0
@@ -138,7 +141,7 @@ class Ingest:
             self._thread = None
         self._shut()
 
-    def turn(self) -> bool:
+    def turn(self, at_most: int = AT_ONCE) -> bool:
         """Read on once; return whether there is more. Raises what the store raises; then nothing has moved."""
         began = self._clock()
         there = segments(self._journal)
@@ -148,7 +151,7 @@ class Ingest:
             self._open = self._opened()
             waiting = self._waiting(there, closed)
         limit = CAREFUL[self._care]
-        pieces, more = self._gather(waiting, closed, min(limit, FEW) if self._crowded else limit)
+        pieces, more = self._gather(waiting, closed, min(limit, at_most))
         if pieces:
             self._apply(pieces)
         if not more:
@@ -179,10 +182,14 @@ class Ingest:
             os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
         pause = SOON
         again = AGAIN
+        at_once = FEW
         while not self._leave.is_set():
-            began, worked = time.perf_counter(), time.thread_time()
             try:
-                more = self.turn()
+                if self._open is None and (back := self._in_the_way()):
+                    self._leave.wait(back)
+                    continue
+                began, worked = time.perf_counter(), time.thread_time()
+                more = self.turn(at_once)
                 every = TIDY_EVERY if self._open is not None else TIDY_AT_REST_EVERY
                 if not more and self._clock() - self._tidied >= every:
                     self._tidied = self._clock()
@@ -200,11 +207,22 @@ class Ingest:
             wait = 0.0 if more else pause
             took, worked = time.perf_counter() - began, time.thread_time() - worked
             back = stand_back(took, worked, self.lag.seconds)
-            self._crowded = back > 0
+            at_once = min(at_once * MORE, AT_ONCE) if more and not back else FEW
             wait = max(wait, back)
             if wait:
                 self._leave.wait(wait)
         self._shut()
+
+    def _in_the_way(self) -> float:
+        """Return the seconds to leave to others before the store is opened, which takes half a second of work."""
+        there = segments(self._journal)
+        if not self._waiting(there, self._closed(there)):
+            self._caught_up = self._clock()
+            return 0.0
+        began, worked = time.perf_counter(), time.thread_time()
+        while time.thread_time() - worked < PROBE:
+            pass
+        return stand_back(time.perf_counter() - began, time.thread_time() - worked, self.lag.seconds)
 
     def _complain(self, error: Exception) -> None:
         trouble = brief(error)
