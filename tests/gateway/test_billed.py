@@ -96,3 +96,23 @@ async def test_a_batch_is_billed_with_the_markup_of_the_moment_it_was_started(
     assert job.markup == 900_000
     record = jobs.record_of(job, "completed", jobs.Cost(None, 1_001, "reported"), 0)
     assert (record.billed_nano_usd, record.markup) == (901, 900_000)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_counts_for_the_second_target_alone_is_charged_when_that_one_serves(
+    portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
+) -> None:
+    """A call of which no rule speaks at first comes under one when it falls back."""
+    settings = {
+        "providers": {"one": provider(mock), "two": provider(other)},
+        "models": {"smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}},
+        "keys": {"plain": {"key": PLAIN}},
+        "budgets": [{"for": {"provider": "two"}, "usd": 1}],
+        "retries": {"attempts": 1},
+    }
+    mock.script.always("status=500")
+    async with portico(settings) as gateway:
+        cost, _, _ = await billed(gateway, PLAIN, model="smart", stream=stream)
+        (usd,) = gateway.gateway.state.counters(["provider:two"], moment())
+    assert (usd.used, usd.reserved) == (cost, 0)
+    assert cost > 0

@@ -5,7 +5,7 @@ import pytest
 from portico.dialects.operations import OPERATIONS
 from portico.providers.auth.none import Anonymous
 from portico.upstream.headers import FORWARDS, MEMO_BOUND, RETURNS, reply_headers
-from portico.upstream.outgoing import Outgoing
+from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.target import Line
 
 Headers = list[tuple[bytes, bytes]]
@@ -24,7 +24,7 @@ def sent(headers: Headers, fixed: frozenset[bytes], defaults: tuple[tuple[bytes,
         defaults=defaults,
     )
     outgoing = Outgoing(OPERATIONS["chat"], headers, "", b"{ }", None, 100)
-    return outgoing.head_for(line, Anonymous("x"), b"{ }", 3)
+    return outgoing.head_for(Way(line), Anonymous("x"), b"{ }", 3)
 
 
 GOES_ON = [

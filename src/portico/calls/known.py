@@ -7,6 +7,9 @@ from portico.errors import UnsupportedMedia
 from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
+from portico.upstream.keyring import Credential
+from portico.upstream.outgoing import Way
+from portico.upstream.target import Target
 from portico.wire.head import Head
 
 
@@ -14,9 +17,9 @@ class Known:
     """What a head says under one edition of the configuration.
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
-    is what they say of where the call is to go, None for nothing. `lines` are the headers that go on, by where they go
-    (see `Outgoing`). With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to
-    have where it has to wait, None where nothing is said.
+    is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`).
+    With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to have where it has
+    to wait, None where nothing is said.
     """
 
     __slots__ = (
@@ -24,7 +27,6 @@ class Known:
         "edition",
         "hashed",
         "kind",
-        "lines",
         "litellm",
         "priority",
         "query",
@@ -32,6 +34,7 @@ class Known:
         "said",
         "strict",
         "tags",
+        "ways",
     )
 
     def __init__(self, edition: int, route: Route) -> None:
@@ -46,7 +49,7 @@ class Known:
         self.customer: str | None = None
         self.said: Said | None = None
         self.tags: Sequence[tuple[str, str]] = ()
-        self.lines: dict[bytes, bytes] = {}
+        self.ways: dict[tuple[Target, Credential, bool], Way] = {}
 
     def __repr__(self) -> str:
         return f"<Known {self.route.operation.name}>"

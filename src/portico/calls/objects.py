@@ -192,7 +192,7 @@ class ObjectCalls:
         elif target is None:
             target = own.keeper(thing, named, snapshot.upstreams).target(call.model or "", timeouts)
         outgoing = Outgoing(
-            thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.lines
+            thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.ways
         )
         outgoing.call_id = call.id
         outgoing.bound = jobs.UNKNOWN if thing.bills else NOTHING
@@ -389,7 +389,7 @@ class ObjectCalls:
         able = own.keepers(thing, snapshot.upstreams)
         upstream = able[0] if able and named is None else own.keeper(thing, named, snapshot.upstreams)
         first = upstream.target("", snapshot.config.timeouts)
-        asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.lines)
+        asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.ways)
         asking.bound = NOTHING
         self._settling.check()
         await admit(call, asking, (first,), snapshot.bounds, self._state, self._now)

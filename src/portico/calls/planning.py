@@ -117,7 +117,7 @@ def planned(
         body,
         asked,
         snapshot.limits.reply,
-        known.lines,
+        known.ways,
         call.stream,
         call.id,
         call.model or "",

@@ -257,7 +257,7 @@ class Shadows:
         if own.operation.name == "responses" and asked is not None and asked.members is not None:
             body, asked = overlaid(own.operation, asked, {}, {"store": NOT})
         limit = min(first.limit, MOST)
-        outgoing = Outgoing(own.operation, first.headers, first.query, body, asked, limit, first.lines)
+        outgoing = Outgoing(own.operation, first.headers, first.query, body, asked, limit, first.ways)
         outgoing.stream, outgoing.asks_usage, outgoing.strict = first.stream, first.asks_usage, first.strict
         outgoing.call_id, outgoing.model = own.id, own.model or ""
         return outgoing

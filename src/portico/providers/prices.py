@@ -108,7 +108,16 @@ def cost(price: Price, usage: Usage) -> int:
         pico += usage.output_image * rates.output_image
     if usage.geo is not None and (times := price.uplifts.get(usage.geo)):
         pico = (pico * times + PER_MILLE // 2) // PER_MILLE
-    if rates.by_unit:
+    if rates.by_unit and (
+        rates.call
+        or usage.searches
+        or usage.images
+        or usage.characters
+        or usage.pages
+        or usage.seconds
+        or usage.file_searches
+        or usage.code_sessions
+    ):
         return _with_units(pico, rates, usage)
     return (pico + 500) // 1000
 

@@ -275,6 +275,8 @@ async def _extend(
     refusal = await state.extend(permit, bound, now(), more)
     if refusal is not None:
         raise refused(refusal, call.caller, now().wall_ns)
+    if more:
+        permit.scopes = (*permit.scopes, *more)
     if dearer:
         call.bound = bound
 

@@ -16,7 +16,7 @@ from portico.journal.journal import Journal
 from portico.providers.prices import charge
 from portico.providers.prices_schedule import Price
 from portico.records import Records
-from portico.state.contract import Moment, Permit, Settled, State, Used
+from portico.state.contract import Moment, Settled, State, Used
 from portico.state.contract import Passed as RulePassed
 from portico.types import Usage
 
@@ -153,26 +153,33 @@ class Settling:
         if call.bodies == "errors" and call.status < 400 and call.error is None:
             call.request_body = call.reply_body = None
         permit = call.permit
-        used = used_by(call)
         if permit is not None and call.usage is not None:
             call.over_bound = over_bound(call)
         record = call.record()
         self.records.append(record)
-        if self._journal is not None:
-            self._journal.append(record, call.request_body, call.reply_body)
-            if permit is None and self._journal.full:
-                self._settle(permit, used, done)  # who is refused for want of room is told so, and need not wait for it
+        journal = self._journal
+        if journal is not None:
+            journal.append(record, call.request_body, call.reply_body)
+            if permit is None and journal.full:
+                self._settle(call, done)  # who is refused for want of room is told so, and need not wait for it
                 return
             if self.durable or permit is None:
-                self._later(lambda: self._settle(permit, used, done))
+                self._later(lambda: self._settle(call, done))
                 return
-        self._settle(permit, used, done)
+        self._settle(call, done)
 
-    def _settle(self, permit: Permit | None, used: Used, done: Callable[[Settled], None] | None) -> None:
+    def _settle(self, call: Call, done: Callable[[Settled], None] | None) -> None:
+        permit = call.permit
         if permit is None:
             if done is not None:
                 done(QUIET)
-        elif used.requests or used.cost:
+            return
+        if not permit.scopes:
+            # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
+            self._state.release(permit, self._now(), done)
+            return
+        used = used_by(call)
+        if used.requests or used.cost:
             self._state.settle(permit, used, self._now(), lambda settled: self._told(settled, done))
         else:
             self._state.release(permit, self._now(), done)

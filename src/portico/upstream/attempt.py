@@ -111,7 +111,7 @@ async def attempt_all(
             credential = keyring.pick(time.monotonic())
             assert credential is not None, "a keyring of which no key was tried has one"
         try:
-            line = outgoing.line_for(target, credential)
+            way = outgoing.way_to(target, credential)
             if arrival is not None or passed:
                 try:
                     await extend(target, billed)
@@ -134,18 +134,18 @@ async def attempt_all(
             if hedging is not None and place + 1 < len(targets) and not asked:
                 race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
                 other = next((each for each in targets[place + 1 :] if each.health.admits(time.monotonic())), None)
-                won, lost = await race.run((arrival, target, credential, note), line, other, left)
+                won, lost = await race.run((arrival, target, credential, note), way, other, left)
                 for each in lost:
                     asked = (*asked, each[1])
                     billed = after_loss(each, call, outgoing) or billed
                 arrival, target, credential, note = won
                 health, keyring, gate = target.health, target.upstream.keyring, target.gate
             elif left >= target.deadlines.total:
-                if not send_at_once(arrival, line, credential, target, outgoing):
-                    await send(arrival, line, credential, target, outgoing, fetch)
+                if not send_at_once(arrival, way, credential, target, outgoing):
+                    await send(arrival, way, credential, target, outgoing, fetch)
                 await arrival.here
             else:
-                await within(left, arrival, line, credential, target, outgoing, fetch)
+                await within(left, arrival, way, credential, target, outgoing, fetch)
         except PorticoError as error:
             arrival.abandon()
             arrival.error = error

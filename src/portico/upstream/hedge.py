@@ -15,9 +15,9 @@ from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
 from portico.upstream.keyring import Credential
-from portico.upstream.outgoing import Outgoing
+from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.retry import Budget
-from portico.upstream.target import Line, Target
+from portico.upstream.target import Target
 from portico.upstream.trial import begin, send, unfit
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Race:
     def __repr__(self) -> str:
         return f"<Race of {self._call!r}>"
 
-    async def run(self, first: Try, line: Line, other: Target | None, left: float) -> tuple[Try, list[Try]]:
+    async def run(self, first: Try, way: Way, other: Target | None, left: float) -> tuple[Try, list[Try]]:
         """Return the attempt that answered, or the first where none did; and the others, ended or still to be.
 
         `left` is the time that the call has. Whoever is cancelled here leaves nothing under way.
@@ -94,7 +94,7 @@ class Race:
         hedging.count(cost)
         delay = hedging.delay(first[1].health, streamed=outgoing.stream) if other is not None else None
         until = self._loop.time() + left
-        runs = {self._loop.create_task(self._go(first, line)): first}
+        runs = {self._loop.create_task(self._go(first, way)): first}
         try:
             if delay is not None and other is not None and delay < left:
                 waited = 0.0
@@ -106,8 +106,8 @@ class Race:
                     if hedging.may(cost, part):
                         second = await self._second(other)
                         if second is not None:
-                            entry, way = second
-                            runs[self._loop.create_task(self._go(entry, way))] = entry
+                            entry, onto = second
+                            runs[self._loop.create_task(self._go(entry, onto))] = entry
                         break
             pending = set(runs)
             while pending:
@@ -135,13 +135,13 @@ class Race:
                 task.cancel()
             await asyncio.gather(*runs, return_exceptions=True)
 
-    async def _second(self, target: Target) -> tuple[Try, Line] | None:
+    async def _second(self, target: Target) -> tuple[Try, Way] | None:
         """Open an attempt at a second target, None where there is no room for what it may cost, or there."""
         keyring = target.upstream.keyring
         credential = keyring.only or keyring.pick(monotonic())
         assert credential is not None, "a keyring of which no key was tried has one"
         try:
-            line = self._outgoing.line_for(target, credential)
+            way = self._outgoing.way_to(target, credential)
             await self._extend(target, True)
         except PorticoError:
             return None
@@ -150,13 +150,13 @@ class Race:
             return None
         arrival, note = begin(self._loop, target, credential, self._outgoing, self._call, self._judged)
         arrival.gate = gate
-        return (arrival, target, credential, note), line
+        return (arrival, target, credential, note), way
 
-    async def _go(self, entry: Try, line: Line) -> None:
+    async def _go(self, entry: Try, way: Way) -> None:
         """Send, and wait for what comes; a failure is left in the arrival."""
         arrival, target, credential, _ = entry
         try:
-            await send(arrival, line, credential, target, self._outgoing, self._fetch)
+            await send(arrival, way, credential, target, self._outgoing, self._fetch)
             await arrival.here
         except PorticoError as error:
             arrival.abandon()

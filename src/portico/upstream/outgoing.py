@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 
 _WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
 
-MOST_LINES = 64
-"""Places for which the headers that go on are remembered."""
+MOST_WAYS = 64
+"""Ways that are remembered for requests with one head."""
 
 
 @cache
@@ -49,14 +49,28 @@ def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
     return crossing, Question, Translation
 
 
+class Way(msgspec.Struct, eq=False):
+    """How requests with one head go to a target with a key.
+
+    `alike` says that they are conversations in one dialect at both ends, and name their model in the body: they go as
+    they are, but for that name, unless something is sealed in them. `head` is what is written before their length,
+    `crossed` the same of those in other words than the caller's; None until it is known to be the same for all.
+    """
+
+    line: Line
+    alike: bool = False
+    head: bytes | None = None
+    crossed: bytes | None = None
+
+
 class Outgoing(msgspec.Struct, eq=False):
     """What a caller asked for, as its targets are to get it: as it is, or in the dialect that a target speaks.
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
     is true where a stream is to be asked for its usage because the caller did not. `limit` bounds a reply that is held
     whole. `bound` is the most that it can use, where that is known before anybody looks. `resumes` says that a stream
-    that dies is gone on with at another target, `stores` that the caller wants its answer kept. `lines` remembers
-    which of the headers go on, by where they go: requests with the same headers share it.
+    that dies is gone on with at another target, `stores` that the caller wants its answer kept. `ways` remembers how
+    such requests go, by target, key, and whether they stream: requests with the same head share it.
     """
 
     operation: Operation
@@ -65,7 +79,7 @@ class Outgoing(msgspec.Struct, eq=False):
     body: bytes | mmap.mmap
     asked: Peek | None
     limit: int
-    lines: dict[bytes, bytes] = {}
+    ways: dict[tuple[Target, Credential, bool], Way] = {}
     stream: bool = False
     call_id: str = ""
     model: str = ""
@@ -78,22 +92,36 @@ class Outgoing(msgspec.Struct, eq=False):
     translations: dict[Target, "Translation | Errand"] = {}
     _question: "Question | Task | None" = None
 
-    def line_for(self, target: Target, credential: Credential) -> Line:
+    def way_to(self, target: Target, credential: Credential) -> Way:
         """Return the way to a target with a key."""
-        if self.passed is None:
-            own, stream = self.operation.name, self.stream
+        if self.passed is not None:
+            method, address = self.passed
+            return Way(target.upstream.line(method, credential, address, address.query))
+        stream = self.stream
+        way = self.ways.get((target, credential, stream))
+        if way is None:
+            own = self.operation.name
             name = target.stands_in(own, stream)
             assert name is not None, "a plan has targets that serve"
-            return target.line(name, credential, self.query if name == own else "", stream)
-        method, address = self.passed
-        return target.upstream.line(method, credential, address, address.query)
+            line = target.line(name, credential, self.query if name == own else "", stream)
+            reworded = not target.model or (target.body_version and self.operation.dialect == "messages")
+            way = Way(line, alike=name == own and name in CONVERSATIONS and not reworded)
+            if len(self.ways) >= MOST_WAYS:
+                self.ways.clear()
+            self.ways[target, credential, stream] = way
+        return way
 
-    def body_for(self, target: Target, auth: Auth) -> Body:
+    def body_for(self, target: Target, auth: Auth, way: Way) -> Body:
         """Return the body that a target gets, by the key that is used."""
         body, asked = self.body, self.asked
         if isinstance(body, bytes):
             if asked is None:
                 return body
+            if way.alike and not self.resumes and not holds_seal(body):
+                asks = self.asks_usage and target.asks_usage
+                if asked.model == target.model and not asks:
+                    return body
+                return rewrite(self.operation, body, asked, model=target.model, ask_usage=asks)
             if self.passed is None and self.crosses(target):
                 return self.translation(target).body
             if target.body_version and self.operation.dialect == "messages":
@@ -197,15 +225,16 @@ class Outgoing(msgspec.Struct, eq=False):
             return Answer(question, name, told, given, strict=self.strict)
         return put(question, name, told, given, strict=self.strict)
 
-    def head_for(self, line: Line, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:
+    def head_for(self, way: Way, auth: Auth, body: Body, size: int, crossed: bool = False) -> bytes:
         """Write the head: the line's own part, the key's headers, the caller's that go on, and the length.
 
         A request that `crossed` into another dialect takes none of its caller's headers along: they speak to an API
         that is not there.
         """
-        known = self.lines.get(line.prefix)
-        if known is not None and not crossed:
-            return b"%b%bcontent-length: %d\r\n\r\n" % (line.prefix, known, size)
+        known = way.crossed if crossed else way.head
+        if known is not None:
+            return b"%bcontent-length: %d\r\n\r\n" % (known, size)
+        line = way.line
         lines = [line.prefix]
         fixed = line.fixed
         forwarded = PLAIN_JSON if crossed else self.headers
@@ -221,8 +250,11 @@ class Outgoing(msgspec.Struct, eq=False):
             lines += [f"{name}: {value}\r\n".encode("latin-1") for name, value in signature]
         own = b"".join(b"%b: %b\r\n" % field for field in forwarded if FORWARDS[field[0]] and field[0] not in fixed)
         lines.append(own)
-        if auth.static and line.method == "POST" and not crossed and len(self.lines) < MOST_LINES:
-            self.lines[line.prefix] = own
+        if auth.static and line.method == "POST":
+            if crossed:
+                way.crossed = b"".join(lines)
+            else:
+                way.head = b"".join(lines)
         if size or line.method in _WITH_BODY:
             lines.append(b"content-length: %d\r\n\r\n" % size)
         else:

@@ -18,8 +18,8 @@ from portico.upstream.causes import FAILURES, REFUSALS, Cause
 from portico.upstream.health import EVERY, SMALL, size_of
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import flaw
-from portico.upstream.outgoing import Outgoing
-from portico.upstream.target import Line, Target
+from portico.upstream.outgoing import Outgoing, Way
+from portico.upstream.target import Target
 
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
@@ -182,7 +182,7 @@ def is_deadline(arrival: Arrival) -> bool:
 async def within(
     left: float,
     arrival: Arrival,
-    line: Line,
+    way: Way,
     credential: Credential,
     target: Target,
     outgoing: Outgoing,
@@ -192,8 +192,8 @@ async def within(
     limit = asyncio.timeout(left)
     try:
         async with limit:
-            if not send_at_once(arrival, line, credential, target, outgoing):
-                await send(arrival, line, credential, target, outgoing, fetch)
+            if not send_at_once(arrival, way, credential, target, outgoing):
+                await send(arrival, way, credential, target, outgoing, fetch)
             await arrival.here
     except TimeoutError:
         if not limit.expired():
@@ -203,39 +203,39 @@ async def within(
         ) from None
 
 
-def send_at_once(arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing) -> bool:
+def send_at_once(arrival: Arrival, way: Way, credential: Credential, target: Target, outgoing: Outgoing) -> bool:
     """Send the request if nothing has to be waited for: a connection is kept, the key is ready, the body in memory."""
     auth = credential.auth
     if not auth.static:
         return False
-    body = outgoing.body_for(target, auth)
+    body = outgoing.body_for(target, auth, way)
     if not isinstance(body, bytes):
         return False
-    head = outgoing.head_for(line, auth, body, len(body), target in outgoing.translations)
-    connection = line.pool.take()
+    head = outgoing.head_for(way, auth, body, len(body), target in outgoing.translations)
+    connection = way.line.pool.take()
     if connection is None:
         return False
     arrival.reused = True
     arrival.connection = connection
     arrival.asked = True
     arrival.sent_ns = perf_counter_ns()
-    connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=line.method == "HEAD")
+    connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=way.line.method == "HEAD")
     return True
 
 
 async def send(
-    arrival: Arrival, line: Line, credential: Credential, target: Target, outgoing: Outgoing, fetch: Fetch
+    arrival: Arrival, way: Way, credential: Credential, target: Target, outgoing: Outgoing, fetch: Fetch
 ) -> None:
     """Send the request, with whatever that takes: a token, a connection, the body from its file."""
     auth = credential.auth
     if not auth.static and not auth.ready(time.time()):
         await auth.prepare(fetch, time.time())
-    body = outgoing.body_for(target, auth)
+    body = outgoing.body_for(target, auth, way)
     size, pieces = (len(body), None) if isinstance(body, bytes) else body()
-    head = outgoing.head_for(line, auth, body, size, target in outgoing.translations)
-    connection = line.pool.take()
+    head = outgoing.head_for(way, auth, body, size, target in outgoing.translations)
+    connection = way.line.pool.take()
     if connection is None:
-        connection = await line.pool.acquire(asyncio.get_running_loop().time() + target.deadlines.connect)
+        connection = await way.line.pool.acquire(asyncio.get_running_loop().time() + target.deadlines.connect)
     else:
         arrival.reused = True
     arrival.connection = connection
@@ -244,7 +244,7 @@ async def send(
     if pieces is None:
         assert isinstance(body, bytes)
         parts = (body,) if body else ()
-        connection.send(head, parts, arrival, target.deadlines, method_is_head=line.method == "HEAD")
+        connection.send(head, parts, arrival, target.deadlines, method_is_head=way.line.method == "HEAD")
     else:
         await connection.send_streaming(head, pieces, arrival, target.deadlines, chunked=False)
 
