@@ -2,15 +2,17 @@
 
 Two figures each. `plan` is what is read of the call (`Facts`) and its targets in order; `routed` is all that the
 gateway does for a call whose model needs planning (`plan_call`). The call is a chat of 1 KB with a limit of 200 tokens,
-made with a key; the targets have prices, health that was measured, and no rests. With `--kilobytes 14 --affinity` it is
-a turn of a conversation that is kept together.
+made with a key; the targets have prices, health that was measured, and no rests; `complexity` has a scorer. With
+`--kilobytes 14 --affinity` it is a turn of a conversation that is kept together.
 """
 
 import argparse
 import asyncio
 import random
+import tempfile
 import time
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -19,6 +21,8 @@ from portico.call import Call
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
+from portico.plan.scorer import FORMAT, Report, Scorer, sealed
+from portico.plan.traits import NAMES, VERSION
 from portico.plan.wish import STRATEGIES
 from portico.providers.resolve import resolve
 from portico.rules import Holder
@@ -51,17 +55,27 @@ def measure(targets: int, rounds: int = 25, repeats: int = 2000, kilobytes: int 
     """
     names = [f"openai/model-{number}" for number in range(targets)]
     key = {"api_key": "sk-0123456789012345"}
-    config = load_plain(
-        {
-            "providers": {"openai": key},
-            "models": {kind: {"strategy": kind, "targets": names, **more} for kind in KINDS},
-            "prices": {name: {"input": place + 1, "output": 2 + place % 3} for place, name in enumerate(names)},
-        },
-        {},
-    ).config
+    models: dict[str, Any] = {kind: {"strategy": kind, "targets": names, **more} for kind in KINDS}
+    prices = {name: {"input": place + 1, "output": 2 + place % 3} for place, name in enumerate(names)}
     loop = asyncio.new_event_loop()  # nothing runs on it: connections belong to some loop
     chance = random.Random(1)
     try:
+        client, healths = Client(loop=loop), Healths()
+        with tempfile.TemporaryDirectory() as folder:
+            models["complexity"]["complexity"] = {"scorer": _scorer(Path(folder), names[0])}
+            config = load_plain({"providers": {"openai": key}, "models": models, "prices": prices}, {}).config
+            upstreams = {
+                name: Upstream(resolve(name, at, {}), client, config.prices) for name, at in config.providers.items()
+            }
+            routes = Routes(
+                config.models,
+                upstreams,
+                config.timeouts,
+                config.routing,
+                health=healths,
+                secret=b"secret",
+                caches=healths.caches,
+            )
         body = {
             "messages": [
                 {"role": "system", "content": SYSTEM * 10 * kilobytes},
@@ -69,19 +83,6 @@ def measure(targets: int, rounds: int = 25, repeats: int = 2000, kilobytes: int 
             ],
             "max_tokens": 200,
         }
-        client, healths = Client(loop=loop), Healths()
-        upstreams = {
-            name: Upstream(resolve(name, at, {}), client, config.prices) for name, at in config.providers.items()
-        }
-        routes = Routes(
-            config.models,
-            upstreams,
-            config.timeouts,
-            config.routing,
-            health=healths,
-            secret=b"secret",
-            caches=healths.caches,
-        )
         now = time.monotonic()
         for name in names:
             health = healths(name)
@@ -92,6 +93,23 @@ def measure(targets: int, rounds: int = 25, repeats: int = 2000, kilobytes: int 
         return [_figure(routes, kind, body, rounds, repeats) for kind in KINDS]
     finally:
         loop.close()
+
+
+def _scorer(folder: Path, small: str) -> str:
+    """Write a scorer that meets what is demanded of one, and return its path."""
+    report = Report(
+        held_out=1000, trained_on=3000, sufficed=0.5, small=0.4, harm=0.01, accuracy=0.9, baseline=0.5,
+        saving=0.3, most=0.5,
+    )  # fmt: skip
+    weights = tuple(0.1 * (place - 6) for place, _ in enumerate(NAMES))
+    made = Scorer(
+        format=FORMAT, traits=VERSION, names=tuple(NAMES), model="complexity", small=small,
+        means=(300.0,) * len(NAMES), scales=(100.0,) * len(NAMES), weights=weights, bias=0.5, threshold=0.7,
+        report=report,
+    )  # fmt: skip
+    path = folder / "scorer.json"
+    path.write_bytes(msgspec.json.encode(sealed(made)))
+    return str(path)
 
 
 def _figure(routes: Routes, kind: str, said: Mapping[str, Any], rounds: int, repeats: int) -> Figure:

@@ -17,6 +17,7 @@ from portico.config.schema import Config
 from portico.errors import ConfigError
 from portico.journal.journal import Journal
 from portico.plan.evidence import NEAR, Evidence, failed
+from portico.plan.traits import NAMES
 from portico.record import AttemptRecord, Record
 from portico.types import Usage
 
@@ -222,9 +223,11 @@ def test_rules_go_by_what_a_record_tells_and_what_it_does_not_is_said() -> None:
 
 def test_a_scorer_is_asked_of_the_traits_that_a_record_has() -> None:
     models = {"smart": {"strategy": "complexity", "targets": ["one/m", "two/m"]}}
-    told = [record(number, ("two/m", 200), traits=(0,) * 15) for number in range(3)]
+    told = [record(number, ("two/m", 200), traits=(0,) * len(NAMES)) for number in range(3)]
     assert replay(told, config(models), environ={}).unseen == []
-    assert replay([*told, record(9, ("two/m", 200))], config(models), environ={}).unseen == ["traits"]
+    for others in (None, (0,) * (len(NAMES) + 1)):
+        with_others = [*told, record(9, ("two/m", 200), traits=others)]
+        assert replay(with_others, config(models), environ={}).unseen == ["traits"]
 
 
 def test_calls_that_cannot_be_planned_are_counted_by_the_reason() -> None:

@@ -40,9 +40,9 @@ def test_traits_are_numbers_of_the_form() -> None:
     assert long["bytes"] > short["bytes"]
     assert long["last"] > short["last"]
     code = traits(said("Why?\n```\nfor (i = 0; i < 10; i++) { x[i] += 1; }\n```\n" * 8))
-    assert code["fences"] > short["fences"] == 0
+    assert code["ticks"] > short["ticks"] == 0
     assert code["marks"] > short["marks"]
-    assert code["lines"] > short["lines"] == 0
+    assert code["escapes"] > short["escapes"] == 0
     tooled = traits(said("Hello", tools=TOOLS, max_tokens=1000, response_format={"type": "json_schema"}))
     assert (tooled["schema"], short["schema"]) == (100, 0)
     assert tooled["tools"] > short["tools"] == 0
@@ -56,8 +56,36 @@ def test_traits_are_the_same_in_any_language_that_is_written_as_long() -> None:
 
 def test_a_conversation_of_any_length_has_traits_and_none_has_too() -> None:
     talk = [{"role": role, "content": "x" * 300} for role in ("user", "assistant") * 400]
-    assert traits({"model": "m", "messages": talk})["answers"] > 0
+    assert traits({"model": "m", "messages": talk})["messages"] > traits(said("x"))["messages"]
+    assert traits({"model": "m", "messages": [{"role": "user"}] * 4000})["messages"] > 0
     assert len(traits_of(facts("m", {"model": "m"}))) == len(NAMES)
+
+
+def test_what_an_agent_asks_shows_its_tools_and_their_results() -> None:
+    turn = [
+        {"role": "assistant", "tool_calls": [{"id": "a", "type": "function", "function": {"name": "look"}}]},
+        {"role": "tool", "tool_call_id": "a", "content": "{}"},
+    ]
+    first = traits(said("Look", tools=TOOLS))
+    later = traits({"model": "m", "messages": [{"role": "user", "content": "Look"}, *turn * 3], "tools": TOOLS})
+    assert first["tools"] == later["tools"] > first["results"] == 0
+    assert later["results"] > 0
+
+
+PICTURED: list[tuple[str, Any, int]] = [
+    ("messages", [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}], 100),
+    ("messages", [{"role": "user", "content": "An image of the town"}], 0),
+    ("input", [{"role": "user", "content": [{"type": "input_image", "image_url": "data:,"}]}], 100),
+    ("contents", [{"role": "user", "parts": [{"inlineData": {"mimeType": "a/b", "data": ""}}]}], 100),
+    ("contents", [{"role": "user", "parts": [{"text": "data"}]}], 0),
+]
+
+
+@pytest.mark.parametrize(("member", "talk", "images"), PICTURED)
+def test_a_picture_is_seen_wherever_a_dialect_has_it(member: str, talk: Any, images: int) -> None:
+    body = {"model": "m", member: talk}
+    assert traits(body)["images"] == images
+    assert facts("m", body).has_images is bool(images)
 
 
 def test_what_is_fitted_is_what_was_there() -> None:
@@ -120,10 +148,18 @@ def test_a_scorer_says_how_it_did_on_the_newest_calls_that_it_has_not_seen() -> 
     assert 0.2 < report.saving < report.most
     # The report says of its own calls what anybody finds who tries it on them.
     held = found[1600:]
-    sent = [scorer.suffices(example.traits) for example in held]
+    suffices = scorer.line()
+    sent = [suffices(example.traits) for example in held]
+    assert sent == [scorer.likelihood(example.traits) >= scorer.threshold for example in held]
     assert report.small == sum(sent) / 400
     assert report.harm == sum(to and not each.sufficed for to, each in zip(sent, held, strict=True)) / 400
     assert missed(report, COMPLEXITY) is None
+
+
+@pytest.mark.parametrize(("threshold", "every"), [(0.0, True), (1.0, False)])
+def test_a_threshold_at_an_end_is_for_all_calls(threshold: float, every: bool) -> None:
+    suffices = msgspec.structs.replace(made(), threshold=threshold).line()
+    assert {suffices(example.traits) for example in learnt(200)} == {every}
 
 
 def test_where_there_is_nothing_to_learn_a_scorer_does_not_get_past_its_report() -> None:
@@ -252,6 +288,7 @@ def test_a_file_that_is_broken_changed_or_of_something_else_is_not_used(tmp_path
         (msgspec.json.encode({**msgspec.to_builtins(scorer), "more": 1}), "is none"),
         (msgspec.json.encode(changed(scorer, report=report)), "not as it was written"),
         (msgspec.json.encode(sealed(changed(scorer, format=2))), "another version"),
+        (msgspec.json.encode(sealed(changed(scorer, traits=1))), r"another version \(traits 1, and these are 2\)"),
         (msgspec.json.encode(sealed(changed(scorer, names=("a",)))), "another version"),
         (msgspec.json.encode(sealed(changed(scorer, weights=(1.0,)))), "too few numbers"),
         (msgspec.json.encode(sealed(changed(scorer, bias=1e12))), "out of all reason"),
@@ -298,7 +335,7 @@ def test_how_likely_the_small_target_is_to_do_is_explained(tmp_path: Path) -> No
     body = said("word " * 20)
     switched = explain(load_plain(config(scorer=str(path)), {}).config, Question(body=body), environ={})
     assert switched.likelihood == pytest.approx(made().likelihood(traits_of(facts("smart", body))), abs=1e-4)
-    assert switched.likelihood > 0.8
+    assert (switched.likelihood or 0) > 0.8
     assert switched.targets[0].target == SMALL
     assert explain(load_plain(config(), {}).config, Question(body=body), environ={}).likelihood is None
 

@@ -22,7 +22,7 @@ import msgspec
 
 from portico.errors import ConfigError
 from portico.plan.scorer import FORMAT, Report, Scorer, sealed
-from portico.plan.traits import NAMES, VERSION
+from portico.plan.traits import NAMES, VERSION, usable
 from portico.record import Compared, Record
 
 AGAIN_MS: Final = 600_000
@@ -76,7 +76,7 @@ def examples(
             original = by_id.get(record.shadow_of)
             traits = original.traits if original is not None else record.traits
             pair = _pair(record, small, large)
-            if traits is not None and len(traits) == len(NAMES) and pair is not None:
+            if usable(traits) and pair is not None:
                 did, cost_small, cost_large = pair
                 source: Source = "labels" if record.shadow_of in labels else "copies"
                 did = labels.get(record.shadow_of, did)
@@ -84,7 +84,7 @@ def examples(
     for record in records:
         if record.id in found or record.shadow_of is not None or record.model != model:
             continue
-        if record.traits is None or len(record.traits) != len(NAMES) or record.end != "served":
+        if not usable(record.traits) or record.end != "served":
             continue
         cost = record.cost_nano_usd
         if record.target == small:
@@ -129,7 +129,8 @@ def train(found: Sequence[Example], model: str, small: str, *, harm: float) -> S
     )
     threshold = chosen([(bare.likelihood(each.traits), each.sufficed, _saved(each)) for each in choosing], harm)
     scorer = msgspec.structs.replace(bare, threshold=threshold)
-    sent = [scorer.suffices(example.traits) for example in held_out]
+    suffices = scorer.line()
+    sent = [suffices(example.traits) for example in held_out]
     return sealed(msgspec.structs.replace(scorer, report=_report(held_out, sent, len(training))))
 
 

@@ -22,6 +22,7 @@ from portico.errors import PorticoError
 from portico.plan.evidence import Evidence, began, failed, outcomes
 from portico.plan.facts import Facts, tagged
 from portico.plan.health import size_class
+from portico.plan.traits import usable
 from portico.plan.wish import Wish
 from portico.providers.prices import charge
 from portico.providers.resolve import resolve
@@ -249,7 +250,7 @@ def facts_of(record: Record) -> Facts:
     facts.key, facts.team, facts.org = record.key or "", record.team or "", record.org or ""
     facts.user, facts.customer = record.user or "", record.customer or ""
     facts.session, facts.tags = record.session or "", tagged(record.tags)
-    facts.traits = record.traits
+    facts.traits = record.traits if usable(record.traits) else None
     return facts
 
 
@@ -356,7 +357,7 @@ class _Sums:
 def unseen(config: Config, records: Sequence[Record]) -> list[str]:
     """Return what the rules and scorers of a configuration ask that records do not tell."""
     scored = any(model.strategy == "complexity" for model in config.models.values())
-    untold = ["traits"] if scored and any(record.traits is None for record in records) else []
+    untold = ["traits"] if scored and not all(usable(record.traits) for record in records) else []
     rules = [*config.routing.rules, *(rule for model in config.models.values() for rule in model.rules)]
     if not rules:
         return untold

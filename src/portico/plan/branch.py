@@ -51,8 +51,12 @@ class Branch:
 
     __slots__ = (
         "_all",
+        "_hard",
         "_plain",
         "_rivals",
+        "_simple",
+        "_suffices",
+        "_traits_of",
         "_turn",
         "affine",
         "arms",
@@ -92,6 +96,8 @@ class Branch:
         self.scoring = scoring if scoring is not None else schema.Scoring()
         self.rules = tuple(rules)
         self.scorer = scorer
+        self._suffices = scorer.line() if scorer is not None else None
+        self._traits_of = _seeing() if strategy == "complexity" else None
         self.affine = affinity is True and strategy in KEEPING
         counts = strategy == "lowest_cost" or (strategy == "score" and self.scoring.cost > 0)
         self.recalls = affinity is True or (counts and affinity is not False and len(self.kids) > 1)
@@ -104,6 +110,8 @@ class Branch:
         self._turn = itertools.count()
         self._rivals = strategies.Rivals([kid for kid in self.kids if isinstance(kid, Candidate)])
         self._all = tuple(range(len(self.kids)))
+        self._simple = self._rivals.candidates
+        self._hard = (*self._simple[1:], *self._simple[:1])
         self._plain = self.flat and not self.rules and len(self.kids) > 1 and strategy != "drawn"
 
     def __repr__(self) -> str:
@@ -125,6 +133,8 @@ class Branch:
         """Return its targets for a call, best first, each once; without those that `keep` does not."""
         if self._plain and keep is None:
             # Nothing but its strategy has a say, as for most calls.
+            if self._traits_of is not None:
+                return [*(self._simple if self._does(facts) else self._hard)]
             ranked = self._rank(self._rivals, self.weights, self._all, facts, way)
             if self.affine:
                 self._keep(self._rivals.candidates, ranked, self.weights, facts, way)
@@ -210,13 +220,18 @@ class Branch:
         assert strategy == "fallback", f"no such strategy: {strategy!r}"
         return list(rivals.places)
 
+    def _does(self, facts: Facts) -> bool:
+        """Return whether the first target, a small one, does for a call by what the scorer says; not without one."""
+        traits = facts.traits
+        if traits is None:
+            assert self._traits_of is not None, "only its own strategy asks"
+            traits = facts.traits = self._traits_of(facts)
+        return self._suffices is not None and self._suffices(traits)
+
     def _complexity(self, places: Sequence[int], facts: Facts) -> list[int]:
         """Return the first target in front where its scorer says that it does, else behind all others."""
-        from portico.plan.traits import traits_of  # few aliases ask
-
-        traits = facts.traits = facts.traits or traits_of(facts)
         ranked = list(range(len(places)))
-        if places[0] == 0 and (self.scorer is None or not self.scorer.suffices(traits)):
+        if not self._does(facts) and places[0] == 0:
             ranked.append(ranked.pop(0))
         return ranked
 
@@ -291,6 +306,12 @@ def _requiring(
         return keep is None or keep(candidate)
 
     return both
+
+
+def _seeing() -> "Callable[[Facts], tuple[int, ...]]":
+    from portico.plan.traits import traits_of  # few names ask: what it takes is kept by those that do
+
+    return traits_of
 
 
 def _note(way: Way, rule: "Rule") -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import msgspec
 
-from portico.marks import holds
 from portico.plan.health import size_class
 
 if TYPE_CHECKING:
@@ -122,7 +121,7 @@ class Facts:
     has_tools = _late(lambda facts: _said(facts, _TOOLS))
     input_tokens = _late(lambda facts: _input(facts))
     json_schema = _late(lambda facts: _schema(facts))
-    max_tokens = _late(lambda facts: _limit(facts.members))
+    max_tokens = _late(lambda facts: limit_of(facts.members))
     output_tokens = _late(lambda facts: _output(facts))
     reasoning = _late(lambda facts: _thinks(facts))
     size = _late(lambda facts: size_class(facts.input_tokens))
@@ -182,11 +181,12 @@ def _inside(facts: Facts, name: str, *words: bytes) -> bool:
 
 def _images(facts: Facts) -> bool:
     members = facts.members
-    if facts.body and not (holds(facts.body, b"image") or holds(facts.body, b'ata"')):
+    if members is None:
+        return False
+    body = facts.body
+    if body and not body.rpartition(b"image")[1] and not ("contents" in members and body.rpartition(b'ata"')[1]):
         return False  # no pattern would be found: most calls have no picture, and this says so in a tenth of the time
-    return members is not None and any(
-        name in members and _IMAGE.search(memoryview(members[name])) is not None for name in _TALK
-    )
+    return any(name in members and _IMAGE.search(memoryview(members[name])) is not None for name in _TALK)
 
 
 def _schema(facts: Facts) -> bool:
@@ -221,7 +221,8 @@ def _input(facts: Facts) -> int:
     return tokens
 
 
-def _limit(members: Members | None) -> int:
+def limit_of(members: Members | None) -> int:
+    """Return the most tokens that a request allows its answer, by its top level; 0 where that says nothing."""
     if members is not None:
         for name in _LIMITS:
             raw = members.get(name)
@@ -233,7 +234,7 @@ def _limit(members: Members | None) -> int:
 
 
 def _output(facts: Facts) -> int:
-    limit = _limit(facts.members)
+    limit = limit_of(facts.members)
     return limit if 0 < limit < TYPICAL_OUTPUT else TYPICAL_OUTPUT
 
 

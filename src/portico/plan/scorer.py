@@ -5,8 +5,9 @@ whole (it has a digest of itself). It has the report of how it did on calls that
 where that misses what the configuration demands of it.
 """
 
-from collections.abc import Sequence
-from math import exp, isfinite
+from collections.abc import Callable, Sequence
+from math import exp, inf, isfinite, log
+from operator import mul, truediv
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -21,6 +22,8 @@ from portico.plan.traits import NAMES, VERSION
 FORMAT: Final = 1
 LARGEST: Final = 64 * 1024
 """Bytes of a scorer's file."""
+NEAR: Final = 1e-9
+"""What a sum may be off by, which is rounded otherwise than the one that the threshold is of."""
 Share = Annotated[float, Meta(ge=0, le=1)]
 
 
@@ -68,14 +71,23 @@ class Scorer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def likelihood(self, traits: Sequence[int]) -> float:
         """Return how likely the small model is to do."""
-        total = self.bias
-        for trait, mean, scale, weight in zip(traits, self.means, self.scales, self.weights):  # noqa: B905  # checked
-            total += weight * (trait - mean) / scale
+        factors, start = self._factors()
+        total = sum(map(mul, traits, factors), start)
         return 1 / (1 + exp(-total)) if total > -700 else 0.0
 
-    def suffices(self, traits: Sequence[int]) -> bool:
-        """Return whether a call goes to the small model."""
-        return self.likelihood(traits) >= self.threshold
+    def line(self) -> Callable[[Sequence[int]], bool]:
+        """Return what says of traits whether their call goes to the small model: `likelihood` without its curve."""
+        factors, start = self._factors()
+        share = self.threshold
+        edge = log(share / (1 - share)) if 0 < share < 1 else inf if share else -inf
+        # The threshold is the likelihood of some call, which is on this side of it whatever was rounded.
+        start += NEAR - edge
+        return lambda traits: sum(map(mul, traits, factors), start) >= 0
+
+    def _factors(self) -> tuple[tuple[float, ...], float]:
+        """Return what each trait is multiplied by, and what their sum begins with."""
+        factors = tuple(map(truediv, self.weights, self.scales))
+        return factors, self.bias - sum(map(mul, self.means, factors))
 
 
 def sealed(scorer: Scorer) -> Scorer:
@@ -142,7 +154,7 @@ def scorer_of(model: schema.Model, name: str) -> Scorer | None:
 
 def _broken(found: Scorer) -> str | None:
     if found.format != FORMAT or found.traits != VERSION or found.names != tuple(NAMES):
-        return "it is of another version; train it anew"
+        return f"it is of another version (traits {found.traits}, and these are {VERSION}); train it anew"
     numbers = (*found.means, *found.scales, *found.weights, found.bias)
     if not all(len(each) == len(NAMES) for each in (found.means, found.scales, found.weights)):
         return "it has too few numbers, or too many"

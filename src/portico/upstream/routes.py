@@ -575,9 +575,11 @@ def scorers(aliases: Mapping[str, schema.Model]) -> "dict[str, Scorer]":
     """Return the scorers of names. Raises ConfigError, which says which one is not to be used, and why."""
     found = {}
     for name, model in aliases.items():
-        try:
-            from portico.plan.scorer import scorer_of
+        if model.complexity.scorer is None:
+            continue
+        from portico.plan.scorer import scorer_of  # few configurations have one
 
+        try:
             scorer = scorer_of(model, name)
         except ConfigError as error:
             raise ConfigError(f"models.{name}.complexity.scorer: {error.message}") from None
