@@ -30,9 +30,13 @@ _encode = msgspec.json.encode
 
 
 class Toolbox(tuple[Tool, ...]):
-    """Tools that were read from bytes that may come again; `beside` is what else a dialect read there."""
+    """Tools that were read from bytes that may come again; `beside` is what else a dialect read there.
+
+    `aliased` has what they are called at providers of other dialects, where that is not what they are called here.
+    """
 
     beside: Any
+    aliased: dict[str, tuple[Mapping[str, str], "Toolbox"] | None]
     told: dict[Hashable, tuple[dict[str, Any], tuple[str, ...]]]
 
     def __new__(cls, tools: Iterable[Tool], beside: Any = None) -> "Toolbox":
@@ -40,6 +44,7 @@ class Toolbox(tuple[Tool, ...]):
         box = super().__new__(cls, tools)
         box.beside = beside
         box.told = {}
+        box.aliased = {}
         return box
 
 

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, emulate, gemini, responses
+from portico.dialects import chat, emulate, gemini, names, responses
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered
 from portico.dialects.operations import OPERATIONS, Operation
@@ -148,8 +148,10 @@ class Translation:
         "_encoder",
         "_given",
         "_language",
+        "_names",
         "_question",
         "_unwrapper",
+        "_wrapping",
         "body",
         "dropped",
         "failed",
@@ -168,7 +170,10 @@ class Translation:
         assert self.upstream.dialect == target.dialect, f"{upstream} is no operation of {target.dialect}"
         self._language = LANGUAGES[target.dialect]
         notes = Notes(target.dialect, strict=strict)
+        self._names: names.Names | None = None
         if asked.dialect != target.dialect:
+            if asked.tools and (aliased := names.aliased(asked, target.dialect)) is not None:
+                asked, self._names = aliased
             if asked.dialect == "responses":
                 responses.leave(asked, notes)
             elif asked.dialect == "gemini":
@@ -176,6 +181,13 @@ class Translation:
         elif asked.stream and "usage_always" not in target.quirks:
             # A stream is accounted for by its usage, whether or not the caller wants to see it.
             asked = msgspec.structs.replace(asked, include_usage=True)
+        output, wrapping = asked.output, None
+        if output is not None and output.kind != "text":
+            box = emulate.boxed(asked, target.dialect) if asked.dialect != target.dialect else None
+            asked = box or asked
+            wrapping = emulate.Wrapping(box is not None, emulate.bare(output))
+        self._wrapping = wrapping
+        self._unwrapper = emulate.Unwrapper(wrapping) if wrapping is not None else None
         self.body = self._language.render_request(asked, target, notes)
         self.dropped = notes.dropped
         self.usage: Usage | None = None
@@ -183,8 +195,6 @@ class Translation:
         self.failed: PorticoError | None = None
         self._decoder: FrameDecoder | None = None
         self._encoder: FrameEncoder | None = None
-        wraps = asked.output is not None and asked.output.kind != "text"
-        self._unwrapper = emulate.Unwrapper() if wraps else None
 
     def __repr__(self) -> str:
         return f"<Translation {self._question.operation.name} to {self.upstream.name}>"
@@ -212,8 +222,10 @@ class Translation:
             reply = chat.brief_reply(body)
         if reply is None:
             reply = self._language.parse_reply(body)
-        if self._unwrapper is not None:
-            reply = emulate.unwrap(reply)
+        if self._wrapping is not None:
+            reply = emulate.unwrap(reply, self._wrapping)
+        if self._names is not None:
+            reply = names.restored(reply, self._names)
         self.usage = reply.usage
         if question.operation.name == "completions":
             return chat.completions.render_reply(reply, question.request, self._given)
@@ -224,8 +236,10 @@ class Translation:
         from portico.dialects.replayed import frames
 
         reply = self._language.parse_reply(body)
-        if self._unwrapper is not None:
-            reply = emulate.unwrap(reply)
+        if self._wrapping is not None:
+            reply = emulate.unwrap(reply, self._wrapping)
+        if self._names is not None:
+            reply = names.restored(reply, self._names)
         self.usage = reply.usage
         encoder = self._writer()
         out = [encoder.feed(frame) for frame in frames(reply)]
@@ -303,6 +317,8 @@ class Translation:
         out = []
         for frame in frames:
             told = frame if self._unwrapper is None else self._unwrapper.feed(frame)
+            if self._names is not None:
+                told = names.heard(told, self._names)
             written = encoder.feed(told)
             if written:
                 out.append(written)

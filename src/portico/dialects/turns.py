@@ -208,6 +208,11 @@ class Turns:
             missing = ToolResult(id=call_id, error=True)
             said = self.text(Text(text=UNANSWERED), UNANSWERED)
             self._results.extend(self.result(missing, call_id, said))
-        self.turns.append(("user", [*self._results, *self._said]))
+        told = [*self._results, *self._said]
+        if self.turns and self.turns[-1][0] == "user":
+            # Of the answer between there was nothing to tell.
+            self.turns[-1][1].extend(told)
+        else:
+            self.turns.append(("user", told))
         self._open.clear()
         self._results, self._said, self._answer = [], [], None

@@ -1,13 +1,15 @@
 """What the proof has found lost, each as a small case."""
 
 import json
+from typing import Any
 
+import pytest
 from tests.dialects.crossing import pairs
 
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.translate import Question
 
-ONE = {"model": "m", "messages": [{"role": "user", "content": "Who made Ruby?"}]}
+ONE: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Who made Ruby?"}]}
 
 
 def sent(operation: str, body: object, provider: str) -> str:
@@ -62,3 +64,22 @@ def test_an_error_in_a_stream_of_gemini_may_have_fields_that_look_like_our_own_h
     out = translation.feed(b'data: {"error": {"message": "no"}, "$snake": null, "$candidates": 1}\n\n')
     assert out == b'data: {"error":{"message":"no"}}\r\n\r\n'
     assert translation.failed is not None
+
+
+EMPTY_ANSWERS: list[tuple[str, dict[str, object]]] = [
+    ("chat", ONE | {"messages": [ONE["messages"][0], {"role": "assistant", "content": ""}, ONE["messages"][0]]}),
+    (
+        "responses",
+        {"input": [ONE["messages"][0], {"type": "mcp_list_tools", "id": "l", "tools": []}, ONE["messages"][0]]},
+    ),
+]
+
+
+@pytest.mark.parametrize(("operation", "body"), EMPTY_ANSWERS)
+@pytest.mark.parametrize("provider", ["converse", "messages"])
+def test_turns_alternate_where_nothing_is_left_of_the_answer_between(
+    provider: str, operation: str, body: dict[str, object]
+) -> None:
+    turns = json.loads(sent(operation, body, provider))["messages"]
+    assert [turn["role"] for turn in turns] == ["user"]
+    assert json.dumps(turns).count("Who made Ruby?") == 2

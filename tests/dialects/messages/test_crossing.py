@@ -600,7 +600,7 @@ def test_an_emulated_answer_is_text_again() -> None:
     assert emulate.unwrap(reply).choices[0] == Choice(parts=(Text(text='{"a":1}'),), finish="stop")
     value = ToolCall(id="a", name=emulate.VALUE, arguments='{"value": [1, 2]}')
     reply = Reply(dialect="messages", choices=(Choice(parts=(value,), finish="tool_calls"),))
-    assert emulate.unwrap(reply).choices[0].parts == (Text(text="[1,2]"),)
+    assert emulate.unwrap(reply).choices[0].parts == (Text(text="[1, 2]"),)
 
 
 @settings(max_examples=120, deadline=None)
