@@ -27,6 +27,7 @@ from portico.state.counting import (
     reserve,
     spent,
 )
+from portico.state.straight import straight
 
 QUIET = Settled()
 _OVER = Settled(over_bound=True)
@@ -36,17 +37,21 @@ NOTHING: Spent = (0,) * 9
 _KNOWN = 8_192
 
 
+Further = tuple[Plan, Asks, Sequence[int]]
+"""What an extension reserved elsewhere or later."""
+
+
 class Hold(msgspec.Struct, eq=False):
-    """What a permit reserved, where, and in which windows. `more` is what extensions reserved elsewhere or later."""
+    """What a permit reserved, where, and in which windows. `more` is what extensions did."""
 
     plan: Plan
     asks: Asks
-    keys: list[int]
-    room: list[int]
+    keys: Sequence[int]
+    room: Sequence[int]
     at: Moment
     id: bytes = b""
     about: bytes = b""
-    more: list[tuple[Plan, Asks, list[int]]] | None = None
+    more: list[Further] | None = None
     ended: bool = False
 
     def reserved(self) -> int | None:
@@ -116,7 +121,7 @@ class Planner:
                 same = rows[row[0]]
                 row = (row[0], row[1], Rules([*(r for _, r in same[2].slots), *scope.rules]))
             rows[row[0]] = row
-        plan = self._plans[id(scopes)] = Plan(scopes, tuple(rows.values()))
+        plan = self._plans[id(scopes)] = Plan(scopes, tuple(rows.values()), straight(tuple(rows.values())))
         return plan
 
     def _row(self, scope: Scope) -> tuple[bytes, str, Rules]:
@@ -149,13 +154,12 @@ def row_key(name: str) -> bytes:
 
 def admit(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
     """Reserve the bound of a call in all of its scopes, or in none."""
-    room: list[int] = []
     wanted = asks(admission.bound)
     at = admission.at
-    keys = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns, room)
-    if keys.__class__ is not list:
-        return keys  # type: ignore[return-value]  # the class says that it is a refusal
-    return Permit(admission.call_id, admission.scopes, admission.bound, Hold(plan, wanted, keys, room, at))
+    answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
+    if isinstance(answer, Refusal):
+        return answer
+    return Permit(admission.call_id, admission.scopes, admission.bound, Hold(plan, wanted, *answer, at))
 
 
 def extend(
@@ -166,16 +170,17 @@ def extend(
     bound: Bound,
     at: Moment,
     scopes: Sequence[Scope],
-) -> Refusal | tuple[Asks, list[tuple[Plan, Asks, list[int]]]]:
+) -> Refusal | tuple[Asks, list[Further]]:
     """Reserve more for a call under way; a scope that is new to it counts the call, too.
 
     Returns what the hold becomes, its own amounts and what it holds besides, for `grow` to put there once it is booked.
     """
     again = asks(bound, requests=0, in_flight=0)
     plan = hold.plan
-    keys = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns, [])
-    if isinstance(keys, Refusal):
-        return keys
+    answer = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns)
+    if isinstance(answer, Refusal):
+        return answer
+    keys, _ = answer
     held = {key for key, _, _ in plan.rows}
     more = list(hold.more or ())
     for other, _, _ in more:
@@ -193,17 +198,17 @@ def extend(
     if fresh:
         tries.append((planner.plan(fresh), asks(bound)))
     for other, asked in tries:
-        found = reserve(rows, fetch, other, asked, at.boot_ns, at.wall_ns, [])
+        found = reserve(rows, fetch, other, asked, at.boot_ns, at.wall_ns)
         if isinstance(found, Refusal):
             for undone, amounts in reserved:
                 give_back(rows, undone, amounts)
             return found
         reserved.append((other, asked))
-        more.append((other, asked, found))
+        more.append((other, asked, found[0]))
     return wanted, more
 
 
-def grow(hold: Hold, wanted: Asks, more: list[tuple[Plan, Asks, list[int]]]) -> None:
+def grow(hold: Hold, wanted: Asks, more: list[Further]) -> None:
     """Put into a hold what `extend` reserved for it."""
     hold.asks = wanted
     hold.more = more or None
@@ -217,8 +222,17 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mom
     """Put true usage in the place of what a hold reserved."""
     if hold.more is not None:
         return _settle_all(rows, fetch, hold, now, at)
-    if not hold.plan.rows:
+    plan = hold.plan
+    if not plan.rows:
         return QUIET
+    wanted, keys = hold.asks, hold.keys
+    if plan.put is not None and plan.put(rows, fetch, wanted, keys, now):
+        return QUIET
+    return settle_in_turn(rows, fetch, hold, now, at)
+
+
+def settle_in_turn(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+    """Settle by one rule after the other, whatever its state: what `Plan.put` leaves to be decided."""
     wanted, keys = hold.asks, hold.keys
     over = exceeds(now, wanted)
     passed: list[Passed] | None = None
@@ -290,7 +304,7 @@ def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
     call = Hold(hold.plan, tuple(kept), hold.keys, hold.room, hold.at)  # type: ignore[arg-type]  # nine of them
     call.more = hold.more
     now: Spent = (used[0], used[1] + whole[1], used[2] + whole[2], used[3] + whole[3], *used[4:])
-    return call, Hold(hold.plan, wanted, hold.keys, [], hold.at), now
+    return call, Hold(hold.plan, wanted, hold.keys, (), hold.at), now
 
 
 def of_job(used: Used) -> Spent:
@@ -310,7 +324,7 @@ def reserve_again(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, bound: Bound
             window = hold_past(row.cells, op, wanted, when, at.boot_ns, at.wall_ns)
             if window is not None:
                 keys.append(window)
-    return Hold(plan, wanted, keys, [], at)
+    return Hold(plan, wanted, keys, (), at)
 
 
 def resume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:

@@ -38,6 +38,9 @@ _BUDGETED = {"requests": 0, "tokens": 6, "input_tokens": 7, "output_tokens": 8, 
 Asks = tuple[int, int, int, int, int, int | None, int | None, int | None, int | None]
 """What a call reserves: requests, tokens, input, output, calls in flight, cost; tokens, input, output if bounded."""
 
+Reserved = tuple[tuple[int, ...], tuple[int, ...]]
+"""What was reserved: the keys of the windows in which, a number for each budget, and what every rule has left."""
+
 Spent = tuple[int, int, int, int, int, int, int, int, int]
 """What a call has used, in the same places."""
 
@@ -74,7 +77,9 @@ def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
 
 def spent(used: Used, in_flight: int = 1) -> Spent:
     """Return what a call has used, in the places of `Asks`."""
-    tokens_in, tokens_out, cost = min(used.input_tokens, CAP), min(used.output_tokens, CAP), min(used.cost, CAP)
+    tokens_in, tokens_out, cost = used.input_tokens, used.output_tokens, used.cost
+    if tokens_in > CAP or tokens_out > CAP or cost > CAP:
+        tokens_in, tokens_out, cost = min(tokens_in, CAP), min(tokens_out, CAP), min(cost, CAP)
     tokens = tokens_in + tokens_out
     return used.requests, tokens, tokens_in, tokens_out, in_flight, cost, tokens, tokens_in, tokens_out
 
@@ -229,14 +234,33 @@ def _op(rule: Rule, slot: bytes, at: int) -> Op:
     return kind, at, places[rule.counts], amount, length, rule.mode != "soft", alerts, rule
 
 
+Fetch = Callable[[bytes, Rules], Row]
+"""Find a row that is not at hand yet, or make it."""
+
+Take = Callable[[dict[bytes, Row], Fetch, Asks, int, int], Reserved | None]
+"""Does what `reserve` does, at boot and wall time, where nothing is out of the ordinary; else nothing, and None."""
+
+Put = Callable[[dict[bytes, Row], Fetch, Asks, Sequence[int], Spent], bool | None]
+"""Does what `correct` does in all rows, where nothing is out of the ordinary; else nothing, and None."""
+
+
 class Plan:
-    """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules."""
+    """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules.
 
-    __slots__ = ("buckets", "encoded", "rows", "scopes")
+    `take` and `put` are the short ways through them, where there are any (see `straight`).
+    """
 
-    def __init__(self, scopes: object, rows: tuple[tuple[bytes, str, Rules], ...]) -> None:
+    __slots__ = ("buckets", "encoded", "put", "rows", "scopes", "take")
+
+    def __init__(
+        self,
+        scopes: object,
+        rows: tuple[tuple[bytes, str, Rules], ...],
+        ways: tuple[Take | None, Put | None] = (None, None),
+    ) -> None:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
         self.rows = rows
+        self.take, self.put = ways
         ops = [op for _, _, rules in rows for op in rules.ops]
         self.buckets = tuple(
             (at, rule.counts, amount, length)
@@ -247,19 +271,22 @@ class Plan:
         self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))
 
 
-Fetch = Callable[[bytes, Rules], Row]
-"""Find a row that is not at hand yet, or make it."""
+def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Reserved | Refusal:
+    """Reserve what a call asks for in all of its scopes, or in none."""
+    take = plan.take
+    if take is not None:
+        taken = take(rows, fetch, wanted, boot, wall)
+        if taken is not None:
+            return taken
+    return reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
 
 
-def reserve(
-    rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int, left: list[int]
-) -> list[int] | Refusal:
-    """Reserve what a call asks for in all of its scopes, or in none.
-
-    Returns the keys of the windows in which it is charged, a number for each budget; `left` gets what every rule has
-    left.
-    """
+def reserve_in_turn(
+    rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int
+) -> Reserved | Refusal:
+    """Reserve by one rule after the other, whatever its state: what `Plan.take` leaves to be decided."""
     keys: list[int] = []
+    left: list[int] = []
     for key, name, rules in plan.rows:
         row = rows.get(key)
         if row is None:
@@ -320,7 +347,7 @@ def reserve(
                 cells[at + 2] += asked
                 keys.append(cells[at])
             left.append(room)
-    return keys
+    return tuple(keys), tuple(left)
 
 
 def give_back(rows: dict[bytes, Row], plan: Plan, wanted: Asks, until: Rule | None = None) -> None:

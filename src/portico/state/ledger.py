@@ -1,7 +1,6 @@
 """The money file: rows, permits and what expired, in transactions. Knows no loop."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -68,8 +67,8 @@ class Kept(msgspec.Struct, array_like=True):
 
     fixed: Fixed
     asks: Asks
-    keys: list[int]
-    more: list[tuple[Slots, Asks, list[int]]]
+    keys: Sequence[int]
+    more: list[tuple[Slots, Asks, Sequence[int]]]
 
 
 class Expired(msgspec.Struct, array_like=True):
@@ -87,7 +86,7 @@ _decode_rule = msgspec.msgpack.Decoder(Rule).decode
 
 
 Asked = tuple[Admission, Plan, Asks, bytes]
-Admitted = tuple[bytes, list[int], list[int]]
+Admitted = tuple[bytes, Sequence[int], Sequence[int]]
 
 
 class Ledger:
@@ -123,7 +122,7 @@ class Ledger:
         self._at_hand: dict[bytes, Row] = {}  # in this transaction
         self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
         self._written = -1
-        self._grown: list[tuple[books.Hold, Asks, list[tuple[Plan, Asks, list[int]]] | None]] = []
+        self._grown: list[tuple[books.Hold, Asks, list[books.Further] | None]] = []
         self.tight = False
 
     @classmethod
@@ -173,32 +172,38 @@ class Ledger:
 
     # One transaction
 
-    @contextmanager
-    def writing(self) -> Iterator[None]:
+    def writing(self) -> "Writing":
         """Hold the one lock of the machine, and commit what was done in it; nothing where it fails."""
         if self.lost:
             raise StateUnavailable("the state is no longer where all workers look for it")
+        return Writing(self._begin, self._commit, self._abort)
+
+    def _begin(self) -> None:
         tx = self._tx = self._env.begin(write=True)
-        rows = self._at_hand = {}
-        number = tx.id()
-        if number != self._written + 1 or len(self._cached) > _AT_HAND:
+        self._at_hand = {}
+        if tx.id() != self._written + 1 or len(self._cached) > _AT_HAND:
             self._cached.clear()  # somebody else has written since
-        try:
-            yield
-            if rows:
-                tx.cursor(self._rows).putmulti([(key, row.layout.encode(row.cells)) for key, row in rows.items()])
-            tx.commit()
-            # One that changed nothing leaves its number to the next, which may be somebody else's.
-            self._written = number if rows else -1
-        except BaseException:
-            tx.abort()
-            self._cached.clear()
-            for hold, wanted, more in self._grown:
-                hold.asks, hold.more = wanted, more
-            raise
-        finally:
-            self._tx = None
-            self._grown.clear()
+
+    def _commit(self) -> None:
+        tx, rows = self._tx, self._at_hand
+        assert tx is not None
+        number = tx.id()
+        if rows:
+            tx.cursor(self._rows).putmulti([(key, row.layout.encode(row.cells)) for key, row in rows.items()])
+        tx.commit()
+        # One that changed nothing leaves its number to the next, which may be somebody else's.
+        self._written = number if rows else -1
+        self._tx = None
+        self._grown.clear()
+
+    def _abort(self) -> None:
+        tx, self._tx = self._tx, None
+        assert tx is not None
+        tx.abort()
+        self._cached.clear()
+        for hold, wanted, more in self._grown:
+            hold.asks, hold.more = wanted, more
+        self._grown.clear()
 
     def _fetch(self, key: bytes, rules: Rules) -> Row:
         row = self._cached.get(key)
@@ -236,15 +241,15 @@ class Ledger:
         permits: list[tuple[bytes, bytes]] = []
         for admission, plan, wanted, fixed in asked:
             at = admission.at
-            room: list[int] = []
-            keys = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns, room)
-            if keys.__class__ is list:
+            answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
+            if isinstance(answer, Refusal):
+                answers.append(answer)
+            else:
+                keys, room = answer
                 self._given += 1
                 name = owner + _number(self._given)
                 permits.append((name, fixed + packing(len(keys))[0](*keys)))
                 answers.append((name, keys, room))
-            else:
-                answers.append(keys)  # type: ignore[arg-type]  # a refusal, by its class
         if permits:
             tx.cursor(self._permits).putmulti(permits)
         return answers
@@ -286,7 +291,7 @@ class Ledger:
     def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
         fixed = kept.fixed
         at = Moment(fixed.boot_ns, fixed.wall_ns)
-        hold = books.Hold(self._planned(tx, fixed.plan), kept.asks, kept.keys, [], at)
+        hold = books.Hold(self._planned(tx, fixed.plan), kept.asks, kept.keys, (), at)
         if kept.more:
             hold.more = [(self._planned(tx, plan), amounts, keys) for plan, amounts, keys in kept.more]
         return hold
@@ -505,6 +510,30 @@ class Ledger:
         self._opened.close()
 
 
+class Writing:
+    """One transaction: committed where what is done in it does not fail, and given up where that or the commit does."""
+
+    __slots__ = ("_abort", "_begin", "_commit")
+
+    def __init__(self, begin: Callable[[], None], commit: Callable[[], None], abort: Callable[[], None]) -> None:
+        self._begin = begin
+        self._commit = commit
+        self._abort = abort
+
+    def __enter__(self) -> None:
+        self._begin()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        if kind is not None:
+            self._abort()
+            return
+        try:
+            self._commit()
+        except BaseException:
+            self._abort()
+            raise
+
+
 def permit(asked: Asked, booked: Admitted) -> Permit:
     """Return the permit of a call that was admitted."""
     admission, plan, wanted, _ = asked
@@ -541,7 +570,7 @@ def _read_permit(value: bytes) -> Kept:
     end = 5 + _read_length(value, 1)[0]
     keys = packing((len(value) - end) // 8)[1](value, end)
     fixed = _decode_fixed(value[5:end])
-    return Kept(fixed, asks(fixed.bound), list(keys), [])
+    return Kept(fixed, asks(fixed.bound), keys, [])
 
 
 def _reserved(kept: Kept) -> int | None:

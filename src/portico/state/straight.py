@@ -1,0 +1,156 @@
+"""What most often becomes of a call in the rows of its scopes, line by line and without a loop.
+
+`counting` says how calls are counted, in loops that are ready for everything. Nearly every call meets none of that: it
+fits, no window has ended, nothing is closed, no alert is passed, and it used no more than it had reserved. That outcome
+alone is written out here, for each shape of plan, in two functions: `take` reserves, `put` settles. Where anything is
+otherwise they have changed nothing and return None, and the loops decide. Where they do answer, it is what the loops
+would have said, to the last bit.
+
+The functions are made of the lines below and of small numbers, once for each shape: which kinds of slots in which rows,
+what each counts, whether it refuses and raises alerts. Names, amounts and lengths are closed over. Plans with budgets
+that roll have none: what leaves such a window is looked for in a loop.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from typing import Final
+
+from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take
+
+Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
+"""For each row, for each of its slots: kind, place in `Asks`, whether it refuses, whether it raises alerts."""
+
+_PLACES: Final = ("requests", "tokens", "tokens_in", "tokens_out", "flying", "cost", "sure", "sure_in", "sure_out")
+_MAYBE: Final = 5
+"""From this place on, what is asked may be None."""
+
+_ROW: Final = """
+    row{r} = rows.get(key{r})
+    if row{r} is None: row{r} = rows[key{r}] = fetch(key{r}, rules{r})
+    if row{r}.layout is not layout{r}: return None"""
+
+_CELLS: Final = {
+    BUCKET: "since{n}, came{n}",
+    IN_FLIGHT: "calls{n}",
+    BUDGET: "window{n}, ends{n}, late{n}, used{n}, held{n}, state{n}",
+}
+
+_TAKE: Final = {
+    BUCKET: """
+    if boot < since{n}: return None
+    level = came{n} - (boot - since{n}) * amount{n} // length{n}
+    if level <= 0: since{n}, came{n}, level = boot, 0, 0
+    room{n} = amount{n} - level - {asked}""",
+    IN_FLIGHT: """
+    room{n} = amount{n} - calls{n} - {asked}""",
+    BUDGET: f"""
+    if wall >= ends{{n}} or boot >= late{{n}} or state{{n}} >= {CLOSED}: return None
+    room{{n}} = amount{{n}} - used{{n}} - held{{n}} - {{asked}}""",
+}
+_FITS: Final = """
+    if room{n} < 0: return None"""
+_TAKEN: Final = {
+    BUCKET: "since{n}, came{n} + {asked}",
+    IN_FLIGHT: "calls{n} + {asked}",
+    BUDGET: "window{n}, ends{n}, late{n}, used{n}, held{n} + {asked}, state{n}",
+}
+
+_WITHIN: Final = """
+    if cost is None or sure_in is None or sure_out is None: return None
+    if did_cost > cost or did_sure_in > sure_in or did_sure_out > sure_out: return None"""
+_PUT: Final = {
+    BUCKET: """
+    if did_{asked} > {asked}: return None""",
+    IN_FLIGHT: "",
+    BUDGET: """
+    if window{n} != key_of{n}: return None""",
+}
+_QUIET: Final = """
+    if used{n} + did_{asked} >= alert{n}: return None"""
+_DONE: Final = {
+    BUCKET: "since{n}, came{n} + did_{asked} - {asked}",
+    IN_FLIGHT: "calls{n} - {asked}",
+    BUDGET: "window{n}, ends{n}, late{n}, used{n} + did_{asked}, held{n} - {asked}, state{n}",
+}
+
+
+def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> tuple[Take | None, Put | None]:
+    """Return what reserves and settles calls of a plan with these rows; None for both where only the loops do."""
+    ops = [op for _, _, rules in rows for op in rules.ops]
+    if not ops or not all(rules.ops for _, _, rules in rows) or not all(op[0] in _CELLS for op in ops):
+        return None, None
+    shape = tuple(tuple((op[0], op[2], op[5], bool(op[6])) for op in rules.ops) for _, _, rules in rows)
+    given: list[object] = []
+    for key, _, rules in rows:
+        given += (key, rules, rules.layout)
+    for _, _, _, amount, length, _, alerts, _ in ops:
+        given += (amount, length, alerts[0] if alerts else 0)
+    return _maker(shape)(given)
+
+
+@lru_cache(256)
+def _maker(shape: Shape) -> Callable[[Sequence[object]], tuple[Take, Put]]:
+    """Return what makes the functions of plans of this shape."""
+    made: dict[str, Callable[[Sequence[object]], tuple[Take, Put]]] = {}
+    code = compile(source(shape), __name__, "exec")
+    exec(code, made)  # noqa: S102  # of the lines above, and of no word that came from outside
+    return made["make"]
+
+
+def source(shape: Shape) -> str:
+    """Return the text of both functions for plans of this shape, in a function that is given what they close over."""
+    numbered = list(enumerate(slot for row in shape for slot in row))
+    given = [f"key{r}, rules{r}, layout{r}" for r in range(len(shape))]
+    given += [f"amount{n}, length{n}, alert{n}" for n, _ in numbered]
+    budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
+    bounded = sorted({_PLACES[place] for _, (_, place, _, _) in numbered if place >= _MAYBE})
+
+    take = f"\n    {', '.join(_PLACES)} = wanted"
+    take += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
+    take += _unpacked(shape)
+    for n, (kind, place, firm, _) in numbered:
+        take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_PLACES[place])
+    take += _packed(shape, _TAKEN)
+    take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
+
+    put = f"\n    {', '.join(_PLACES)} = wanted"
+    put += f"\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent"
+    put += f"{_WITHIN}\n    ({_listed('key_of', budgets)}) = keys{_unpacked(shape)}"
+    for n, (kind, place, _, alerts) in numbered:
+        put += (_PUT[kind] + _QUIET * alerts).format(n=n, asked=_PLACES[place])
+    put += f"{_packed(shape, _DONE)}\n    return True"
+
+    lines = (
+        f"def make(given):\n  {', '.join(given)} = given",
+        f"def take(rows, fetch, wanted, boot, wall):{take}",
+        f"def put(rows, fetch, wanted, keys, spent):{put}",
+        "return take, put\n",
+    )
+    return "\n  ".join(lines)
+
+
+def _unpacked(shape: Shape) -> str:
+    """Return the lines that find all rows, and then their cells."""
+    found = "".join(_ROW.format(r=r) for r in range(len(shape)))
+    return found + "".join(f"\n    [{cells}] = row{r}.cells" for r, cells in enumerate(_cells(shape, _CELLS)))
+
+
+def _packed(shape: Shape, words: dict[int, str]) -> str:
+    """Return the lines that put cells into all rows."""
+    return "".join(f"\n    row{r}.cells = [{cells}]" for r, cells in enumerate(_cells(shape, words)))
+
+
+def _cells(shape: Shape, words: dict[int, str]) -> list[str]:
+    """Return the cells of each row by these words for the cells of a kind of slot."""
+    rows, n = [], 0
+    for row in shape:
+        cells = []
+        for kind, place, _, _ in row:
+            cells.append(words[kind].format(n=n, asked=_PLACES[place]))
+            n += 1
+        rows.append(", ".join(cells))
+    return rows
+
+
+def _listed(word: str, numbers: Sequence[int]) -> str:
+    return "".join(f"{word}{n}, " for n in numbers)
