@@ -106,12 +106,13 @@ class Video(Node, frozen=True, tag="video"):
 class File(Node, frozen=True, tag="file"):
     """A document: PDF, text, or several texts (`source.text`; `parts` for a document made of blocks).
 
-    `cite` asks for citations from it; `id` is Cohere's name for it.
+    `cite` asks for citations from it; `id` is Cohere's name for it; `origin` says where a search found it.
     """
 
     source: Source
     name: str | None = None
     context: str | None = None
+    origin: str | None = None
     cite: bool | None = None
     id: str | None = None
     parts: tuple["Part", ...] = ()

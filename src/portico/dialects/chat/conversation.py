@@ -12,7 +12,7 @@ import msgspec
 from portico.dialects.chat.beside import render_audio, render_citation
 from portico.dialects.chat.calls import fitting_id, render_call
 from portico.dialects.chat.hints import HINTS, NONE, Table, reopened
-from portico.dialects.chat.parts import render_mark, render_part
+from portico.dialects.chat.parts import document_text, render_mark, render_part
 from portico.dialects.chat.thoughts import render_thoughts
 from portico.dialects.crossing import Notes, Target
 from portico.ir import (
@@ -141,6 +141,8 @@ class Conversation:
             if "marked" in hints:
                 render_mark(fields, part.cache, hints, self.own, self.target, self.notes)
                 return part.text
+        if not self.own and any(type(part) is File and (part.parts or part.context) for part in parts):
+            parts = [each for part in parts for each in _opened(part)]
         rendered = [self._part(part) for part in parts]
         listed = [item for item in rendered if item is not None] if None in rendered else rendered
         if not self.own:
@@ -305,3 +307,11 @@ class Conversation:
             self.notes.lost("citations")
             return
         fields["annotations"] = [render_citation(citation, True) for citation in citations]
+
+
+def _opened(part: Part) -> list[Part]:
+    """Return a part with what is said of it, where it is a document of bytes, and with what a document shows."""
+    if type(part) is not File:
+        return [part]
+    said = [Text(text=part.context)] if part.context and document_text(part) is None else []
+    return [*said, part, *[each for each in part.parts if type(each) is not Text]]

@@ -15,6 +15,7 @@ from typing import Any
 from portico.dialects.chat.hints import NONE, Table, keep, reopened
 from portico.dialects.chat.media import parse_format, parse_url, render_format, render_url
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.documents import file_name
 from portico.dialects.seal import unseal
 from portico.ir import Audio, CacheMark, File, Image, Opaque, Part, Refusal, Source, Text, Thinking, Video
 
@@ -319,7 +320,7 @@ def _render_file(part: File, own: bool, target: Target, notes: Notes) -> Table |
                 notes.lost("file_url", part.name or "")
             inner["file_data"] = source.data if "bare" in hints else render_url(source, "application/pdf")
         if part.name is not None or (source.file_id is None and "nameless" not in hints):
-            inner["filename"] = part.name or "document.pdf"
+            inner["filename"] = part.name if own and part.name is not None else file_name(part)
         fields |= {"type": "file", "file": inner}
     render_mark(fields, part.cache, hints, own, target, notes)
     return fields
@@ -343,7 +344,12 @@ def document_text(part: File) -> str | None:
         return None
     named = "".join(
         f' {key}="{value}"'
-        for key, value in (("id", part.id), ("title", part.name), ("context", part.context))
+        for key, value in (
+            ("id", part.id),
+            ("title", part.name),
+            ("source", part.origin),
+            ("context", part.context),
+        )
         if value
     )
     return f"<document{named}>\n{text}\n</document>"

@@ -19,6 +19,7 @@ from portico.dialects.cohere.content import (
     said,
 )
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.documents import spelled_out
 from portico.dialects.toolbox import told
 from portico.ir import (
     Audio,
@@ -200,6 +201,7 @@ class Conversation:
 
     def document(self, part: File) -> bool:
         """Add a document that is text; False for another."""
+        part = spelled_out(part)
         source = part.source
         if source.data is not None or source.url is not None or source.file_id is not None:
             return False

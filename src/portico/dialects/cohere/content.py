@@ -316,6 +316,8 @@ def render_document(part: File, own: bool, name: str | None = None) -> Object | 
         data = {"text": text}
         if part.name:
             data["title"] = part.name
+        if part.origin:
+            data["url"] = part.origin
         if part.context:
             data["context"] = part.context
     identity = part.id or name

@@ -193,7 +193,8 @@ def _source(value: JSON, media_type: str | None) -> tuple[Source, Extra] | None:
         return Source(data=value["bytes"], media_type=media_type), {}
     place = value.get("s3Location")
     if type(place) is dict and type(place.get("uri")) is str:
-        return Source(url=place["uri"], media_type=media_type), _rest(place, "uri")
+        # What is kept at Amazon is no address to anybody else.
+        return Source(file_id=place["uri"], media_type=media_type), _rest(place, "uri")
     return None
 
 
@@ -268,8 +269,9 @@ def _search_result(value: Block, depth: int) -> Part | None:
     parts = parse_content(content, "content", depth - 1)
     extra = _rest(value, "title", "content")
     cite = _cite(extra)
+    origin = extra.pop("source") if type(extra.get("source")) is str else None
     extra["$search"] = True
-    return File(source=Source(), parts=parts, name=title, cite=cite, extra=extra)
+    return File(source=Source(), parts=parts, name=title, origin=origin, cite=cite, extra=extra)
 
 
 def _tool_use(value: Block) -> Part | None:

@@ -277,6 +277,7 @@ class Conversation(Turns):
     def _document(self, part: File) -> list[Block]:
         source = part.source
         inner: list[Block] = []
+        images: list[Block] = []
         form = _FORMATS.get((source.media_type or "").partition(";")[0].strip().lower())
         place: Block | None
         if part.data is not None and part.source.text is None:
@@ -286,7 +287,13 @@ class Conversation(Turns):
                 if type(one) is Text and one.text.strip():
                     inner.append({"text": one.text})
                 elif type(one) is Image:
-                    self.notes.lost("opaque", "an image in a document")
+                    # A document holds text alone; what it shows stands behind it.
+                    images.extend(self.media(one))
+            if part.origin is not None and inner:
+                found: Block = {"source": part.origin, "title": part.name or part.origin, "content": inner}
+                if part.cite is not None:
+                    found["citations"] = {"enabled": part.cite}
+                return [*self._with({"searchResult": found}, part.cache), *images]
             place, form = ({"content": inner} if inner else None), form or "txt"
         elif source.text is not None:
             place, form = ({"text": source.text} if source.text.strip() else None), form or "txt"
@@ -301,7 +308,7 @@ class Conversation(Turns):
                     return []
             place = self._place(source, "document")
         if place is None:
-            return []
+            return images
         block: Block = {"name": self._name(part.name or part.id or "document"), "source": place}
         if form is not None:
             block["format"] = form
@@ -309,7 +316,7 @@ class Conversation(Turns):
             block["context"] = part.context
         if part.cite:
             block["citations"] = {"enabled": True}
-        return self._with({"document": block}, part.cache)
+        return [*self._with({"document": block}, part.cache), *images]
 
     def _readable(self, source: Source) -> str | None:
         """Return the format of a document whose type is none of Bedrock's: text is, whatever it is called."""

@@ -51,7 +51,7 @@ def render_place(source: Source, extra: Extra) -> Block:
     """Write where bytes are."""
     if source.data is not None:
         return {"bytes": source.data}
-    return {"s3Location": {"uri": source.url or "", **extra.get("$place", {})}}
+    return {"s3Location": {"uri": source.file_id or source.url or "", **extra.get("$place", {})}}
 
 
 def render_block(part: Part) -> Block:
@@ -127,6 +127,8 @@ def _render_file(part: File) -> Block:
     block: Block
     if "$search" in part.extra:
         block = {"title": part.name, "content": render_content(part.parts)}
+        if part.origin is not None:
+            block["source"] = part.origin
     else:
         source: Block
         if part.parts:

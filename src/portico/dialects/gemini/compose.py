@@ -116,7 +116,11 @@ class Contents:
                     written.extend(self._parts(each))
             return written
         one = render_part(part, False, False, self.lost)
-        return [] if one is None else [one]
+        if one is None:
+            return []
+        # What is said of a document of bytes stands before it.
+        said = part.context if isinstance(part, File) and "text" not in one else None
+        return [{"text": said}, one] if said else [one]
 
     def _add(self, kind: str, role: str, parts: list[Object]) -> None:
         if self.contents and self.kind == kind and kind != "user":

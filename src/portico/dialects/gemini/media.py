@@ -160,7 +160,8 @@ def words(part: File) -> str | None:
     else:
         return None
     title = part.name or part.id
-    head = f"Document {title!r}:\n" if title else ""
+    place = f" ({part.origin})" if part.origin else ""
+    head = f"Document {title!r}{place}:\n" if title else f"Document{place}:\n" if place else ""
     context = f"{part.context}\n" if part.context else ""
     return f"{head}{context}{body}"
 

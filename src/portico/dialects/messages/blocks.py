@@ -243,6 +243,7 @@ def _search_result(block: Block, depth: int) -> Part:
         source=Source(),
         parts=parts,
         name=_take(block, "title"),
+        origin=_take(block, "source"),
         cite=_cite(block),
         cache=take_cache(block),
         extra=block,

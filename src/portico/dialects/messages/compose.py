@@ -243,9 +243,16 @@ class Conversation(Turns):
             source = Source(text=source.text)
         if not parts and not (source.data or source.url or (source.text and source.text.strip())):
             return []
+        if part.origin is not None and parts and all(block["type"] == "text" for block in parts):
+            found: Block = {"type": "search_result", "source": part.origin, "content": parts}
+            found["title"] = part.name or part.origin
+            if part.cite is not None:
+                found["citations"] = {"enabled": part.cite}
+            mark(found, part.cache)
+            return [found]
         shown = File(
             source=source,
-            name=part.name or part.id,
+            name=part.name or part.id or part.origin,
             context=part.context,
             cite=part.cite,
             parts=part.parts if parts else (),

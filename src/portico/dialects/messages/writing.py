@@ -60,6 +60,8 @@ def render_file(part: File, parts: list[Block]) -> Block:
     block: Block
     if part.extra.get("type") == "search_result":
         block = {"type": "search_result", "content": parts}
+        if part.origin is not None:
+            block["source"] = part.origin
         if part.name is not None:
             block["title"] = part.name
     else:

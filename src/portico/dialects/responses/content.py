@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.documents import TYPES
 from portico.dialects.responses.citations import read_annotations, write_annotation
 from portico.ir import Audio, CacheMark, Extra, File, Image, Opaque, Part, Refusal, Source, Text
 
@@ -30,15 +31,6 @@ _SHORT = CacheMark()
 _LONG = CacheMark("1h")
 _AUDIO = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 _AUDIO_NAMES = {kind: name for name, kind in _AUDIO.items()} | {"audio/mp3": "mp3", "audio/x-wav": "wav"}
-_TYPES = {
-    "pdf": "application/pdf",
-    "txt": "text/plain",
-    "md": "text/markdown",
-    "csv": "text/csv",
-    "html": "text/html",
-    "json": "application/json",
-}
-_SUFFIXES = {kind: suffix for suffix, kind in _TYPES.items()}
 
 
 def remainder(members: Object) -> Object:
@@ -137,7 +129,7 @@ def _read_file(value: Object, _: str) -> Part:
         if source.data is None:
             bare = True
             suffix = (name or "").rpartition(".")[2].lower()
-            source = Source(data=data, media_type=_TYPES.get(suffix))
+            source = Source(data=data, media_type=TYPES.get(suffix))
     elif (url := take(value, "file_url")) is not None:
         source = Source(url=url)
     elif (file_id := take(value, "file_id")) is not None:
@@ -252,11 +244,6 @@ def write_file(part: File) -> Object:
     return value
 
 
-def file_name(part: File) -> str:
-    """Return a name for a document that has none: by its kind, since the API tells files apart by their names."""
-    return "document." + _SUFFIXES.get(part.source.media_type or "", "pdf")
-
-
 def write_audio(part: Audio) -> Object | None:
     """Write sound as data, None for another format than the API takes."""
     name = _AUDIO_NAMES.get(part.source.media_type or "")
@@ -273,7 +260,7 @@ def document_text(part: File) -> str:
         body = part.data if type(part.data) is str else msgspec.json.encode(part.data).decode()
     else:
         body = "\n\n".join(inner.text for inner in part.parts if type(inner) is Text)
-    head = [line for line in (part.name, part.context) if line]
+    head = [line for line in (part.name, part.origin, part.context) if line]
     if part.id and part.id not in head:
         head.insert(0, part.id)
     return "\n".join([*head, body]) if head else body

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.documents import file_name
 from portico.dialects.responses.citations import write_annotation
 from portico.dialects.responses.content import (
     Object,
     document_text,
-    file_name,
     write_audio,
     write_file,
     write_image,
@@ -159,9 +159,9 @@ class _Writer:
                     self._put(inner, content)
             return
         value = write_file(part)
-        if part.name is None and source.data is not None:
+        if source.data is not None:
             value["filename"] = file_name(part)
-        elif source.url is not None or source.file_id is not None:
+        else:
             # The API refuses a name beside an address or an id.
             value.pop("filename", None)
         if part.context:
