@@ -120,7 +120,8 @@ class Call(msgspec.Struct, eq=False):
 
     def overhead_us(self, now_ns: int) -> int:
         """Return the microseconds since the last byte of the request, less the wait for providers."""
-        return max(0, now_ns - (self.received_ns or self.began_ns) - self.waited_ns) // 1000
+        spent = now_ns - (self.received_ns or self.began_ns) - self.waited_ns
+        return spent // 1000 if spent > 0 else 0
 
     def record(self) -> Record:
         """Return what is kept of the call."""

@@ -240,7 +240,8 @@ class Gateway:
             call.status, call.error, call.end = 500, "internal_error", "failed"
             raise
         finally:
-            self.settling.end(call)
+            if not call.ended:
+                self.settling.end(call)
             if call.waits is not None:
                 call.waits.terms.ended(call)
             if call.trial is not None:

@@ -17,7 +17,8 @@ class Known:
     """What a head says under one edition of the configuration.
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
-    is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`).
+    is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`),
+    `models` names of models in them that were found to be names.
     With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to have where it has
     to wait, None where nothing is said.
     """
@@ -28,6 +29,7 @@ class Known:
         "hashed",
         "kind",
         "litellm",
+        "models",
         "priority",
         "query",
         "route",
@@ -45,6 +47,7 @@ class Known:
         self.kind = b""
         self.strict = False
         self.litellm = False
+        self.models: set[str] = set()
         self.priority: int | None = None
         self.customer: str | None = None
         self.said: Said | None = None

@@ -28,6 +28,8 @@ from portico.wire.exchange import Exchange
 
 LONGEST_NAME = 512
 """Characters of a model's name."""
+MOST_MODELS = 64
+"""Names of models that are remembered with a head."""
 REFERRING = frozenset(
     (
         "chat",
@@ -85,11 +87,13 @@ def planned(
             call.stream = asked.stream
             call.user = asked.user
             call.characters = asked.characters
-            if asked.members is not None and operation.name in REFERRING:
+            members = asked.members
+            if members is not None and operation.name in REFERRING:
                 assert isinstance(body, bytes)
-                call.refers = references(operation, asked.members, body)
-                call.stores = operation.name == "responses" and asked.members.get("store") != NOT
-                call.background = call.stores and asked.members.get("background") == YES
+                call.refers = references(operation, members, body)
+                if operation.name == "responses":
+                    call.stores = members.get("store") != NOT
+                    call.background = call.stores and members.get("background") == YES
             if operation.model_in == "body":
                 call.model = asked.model
     call.customer = known.customer
@@ -100,13 +104,11 @@ def planned(
     call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
     if caller.aliases and call.model in caller.aliases:
         call.alias, call.model = call.model, caller.aliases[call.model]
-    if call.model and call.model[:3] == "sk-":
-        call.model = "sk-…"
-        raise InvalidRequest("`model` has a key in the place of a model's name", param="model")
-    if call.model and not (call.model.isprintable() and len(call.model) <= LONGEST_NAME):
-        # It goes into headers and records.
-        call.model = call.model[:LONGEST_NAME]
-        raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
+    model = call.model
+    if model not in known.models and model:
+        checked(call, model)
+        if len(known.models) < MOST_MODELS:
+            known.models.add(model)
     call.bodies = caller.bodies or snapshot.config.logs.bodies
     if call.bodies != "none" and isinstance(body, bytes):
         call.request_body = body
@@ -120,12 +122,11 @@ def planned(
         known.ways,
         call.stream,
         call.id,
-        call.model or "",
+        model or "",
         known.strict or snapshot.config.strict,
     )
     if provider is not None:
         return outgoing, (passed_through(exchange, call, snapshot, outgoing),)
-    model = call.model
     if not model and asked is not None and asked.members is not None and operation.model_in == "body":
         call.model = model = first_named(asked.members)[0]
         call.named_by_list = model is not None
@@ -154,6 +155,16 @@ def planned(
         field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
         outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
     return outgoing, targets
+
+
+def checked(call: Call, model: str) -> None:
+    """Refuse a name that cannot be a model's: it goes into headers and records."""
+    if model[:3] == "sk-":
+        call.model = "sk-…"
+        raise InvalidRequest("`model` has a key in the place of a model's name", param="model")
+    if not (model.isprintable() and len(model) <= LONGEST_NAME):
+        call.model = model[:LONGEST_NAME]
+        raise InvalidRequest(f"`model` has control characters, or more than {LONGEST_NAME}", param="model")
 
 
 def routed(

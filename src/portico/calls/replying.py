@@ -19,7 +19,7 @@ from portico.stages.settle import Settling, dollars, settle
 from portico.state.contract import Settled, State
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
-from portico.upstream.headers import reply_headers
+from portico.upstream.headers import reply_headers, returned
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
@@ -76,15 +76,15 @@ class Replies:
             if call.background and runs_on(body):
                 await jobs.start(self._state, call, self._job(call, target, name))
         keep(call, body)
-        headers = reply_headers(arrival.headers)
         if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
             await self.settled(call)
-            exchange.start(arrival.status, headers, int(length), signature(call))
+            exchange.start(arrival.status, reply_headers(arrival.headers), int(length), signature(call))
             exchange.finish()
             return
+        lines = returned(arrival.headers)
 
         def send() -> None:
-            exchange.reply(arrival.status, headers, body, signature(call))
+            exchange.reply(arrival.status, (), body, lines + signature(call))
 
         self._settling.end(call, exchange.reply_later(send))
 

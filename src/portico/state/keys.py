@@ -2,7 +2,8 @@
 
 import mmap
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from struct import Struct
@@ -39,6 +40,7 @@ class Keys:
         self._by_digest = env.open_db(b"holders")
         self._others = env.open_db(b"others")
         self._shared = _shared_number(folder / "version")
+        self.stamp: Callable[[], tuple[int]] = partial(_VERSION.unpack_from, self._shared)
         self._cached: dict[bytes, Holder] = {}
         self._passed = 0
         self._rules: tuple[Applied, ...] | None = None
@@ -47,7 +49,7 @@ class Keys:
     @property
     def version(self) -> int:
         """The version of the snapshot: higher after every change."""
-        return _VERSION.unpack_from(self._shared)[0]  # type: ignore[no-any-return]  # an integer, by its format
+        return self.stamp()[0]
 
     @property
     def fresh(self) -> bool:
@@ -60,7 +62,7 @@ class Keys:
 
     def holder(self, digest: bytes) -> Holder | None:
         """Return who holds the key with this hash."""
-        version = _VERSION.unpack_from(self._shared)[0]
+        version = self.stamp()[0]
         if version != self._seen:
             self._forget(version)
         found = self._cached.get(digest)

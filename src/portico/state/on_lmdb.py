@@ -61,6 +61,7 @@ class LmdbState:
         self._rebuilt = False
         # Bound once: these are on the path of every call.
         self.holder = self.keys.holder
+        self._stamp = self.keys.stamp
 
     @property
     def rebuilt(self) -> bool:
@@ -290,7 +291,7 @@ class LmdbState:
     @property
     def version(self) -> int:
         """The version of the key snapshot: higher after every change, in every worker before its next call."""
-        return self.keys.version
+        return self._stamp()[0]
 
     # Objects
 

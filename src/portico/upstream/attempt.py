@@ -18,6 +18,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import PATIENCE, Policy
 from portico.upstream.target import Target
 from portico.upstream.trial import (
+    REQUEST_IDS,
     bear,
     begin,
     blame,
@@ -25,6 +26,7 @@ from portico.upstream.trial import (
     is_deadline,
     judge,
     may_be_billed,
+    request_id,
     send,
     send_at_once,
     unfit,
@@ -58,7 +60,7 @@ async def attempt_all(
     """
     loop = asyncio.get_running_loop()
     operation = outgoing.operation
-    judged = outgoing.passed is None and operation.name not in ANY_BODY
+    judged = outgoing.stream and outgoing.passed is None and operation.name not in ANY_BODY
     arrival: Arrival | None = None
     billed = False
     last = targets[0]
@@ -167,10 +169,8 @@ async def attempt_all(
         if status:
             note.status = status
             note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
-            fields = arrival.fields
-            theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-            if theirs:
-                note.upstream_request_id = theirs[:128].decode("latin-1")
+            if not REQUEST_IDS.isdisjoint(arrival.fields):
+                note.upstream_request_id = request_id(arrival.fields)
             if status < 400 and arrival.error is None:
                 arrival.error = unfit(arrival, target, outgoing)
                 if arrival.error is None:

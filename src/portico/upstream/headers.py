@@ -120,6 +120,11 @@ RETURNS = Verdicts(lambda name: name not in HELD_BACK and not name.startswith(HE
 """Whether a provider's header goes back to the caller."""
 
 
+def returned(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the lines of a provider's reply that go back, each with its line end."""
+    return b"".join([b"%b: %b\r\n" % header for header in headers if RETURNS[header[0]]])
+
+
 def reply_headers(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """Return the headers of a provider's reply that go back."""
     return [header for header in headers if RETURNS[header[0]]]

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,8 @@ from portico.upstream.target import Target
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
 
+REQUEST_IDS = frozenset((b"x-request-id", b"request-id", b"x-amzn-requestid"))
+"""Headers in which providers say what they call a request."""
 LIMITED = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
 LONGEST_LIMIT = 60.0
@@ -41,7 +44,7 @@ def begin(
 ) -> tuple[Arrival, AttemptRecord]:
     """Open an attempt: what its reply arrives at, and its record. It counts as under way until the arrival ends."""
     arrival = Arrival(loop, outgoing.stream, outgoing.limit)
-    arrival.judged = judged and outgoing.stream
+    arrival.judged = judged
     length = len(outgoing.body)
     if length >= SMALL:
         arrival.question = size_of(length)
@@ -73,10 +76,14 @@ def describe(note: AttemptRecord, arrival: Arrival) -> None:
     """Put on an attempt's record what its reply says of itself."""
     note.status = arrival.status
     note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
-    fields = arrival.fields
-    theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-    if theirs:
-        note.upstream_request_id = theirs[:128].decode("latin-1")
+    if not REQUEST_IDS.isdisjoint(arrival.fields):
+        note.upstream_request_id = request_id(arrival.fields)
+
+
+def request_id(fields: Mapping[bytes, bytes]) -> str | None:
+    """Return the id that a provider gave a request: what its people ask for first."""
+    named = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+    return named[:128].decode("latin-1") if named else None
 
 
 def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:

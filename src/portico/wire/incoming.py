@@ -159,7 +159,8 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse what came in."""
-        if self._before and data.startswith(self._before) and self._repeats(data):
+        before = self._before
+        if before and data.startswith(before) and self._repeats(data, len(before)):
             return
         if self._tries >= TRIES and self._free() and (found := self.server.heads.find(data)) is not None:
             head, begin, size = found
@@ -221,31 +222,35 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._before, self._after, self._head = data[: found.start(1)], data[found.end(1) : end], head
 
-    def _repeats(self, data: bytes) -> bool:
+    def _repeats(self, data: bytes, start: int) -> bool:
         """Take a request that begins as the last one did, if all else but its length and body is the same too."""
-        if not self._free():
-            return False
-        start = len(self._before)
         end = data.find(b"\r", start, start + 10)
         digits = data[start:end]
-        if not digits.isdigit() or not data.startswith(self._after, end):
+        after, head = self._after, self._head
+        if not digits.isdigit() or not data.startswith(after, end) or head is None or not self._free():
             return False
-        assert self._head is not None
-        if not self._takes(data, self._head, end + len(self._after), int(digits)):
+        if not self._takes(data, head, end + len(after), int(digits)):
             return False
         self._tries = 0
         return True
 
     def _free(self) -> bool:
         """Return whether a request can be taken as a whole: nothing is under way, and nothing went wrong."""
-        if self.current is not None or self._reading is not None or self._in_headers:
-            return False
-        return self._refusal is None and not self._linger_until and not self.lost
+        return (
+            self.current is None
+            and self._reading is None
+            and not self._in_headers
+            and self._refusal is None
+            and not self._linger_until
+            and not self.lost
+        )
 
     def _takes(self, data: bytes, head: Head, begin: int, size: int) -> bool:
         """Take a request whose head is known, if all of it is here and there is room for it."""
-        budget = self.server.budget
-        if len(data) != begin + size or size > HELD_BACK or budget.used + size > budget.limit:
+        server = self.server
+        budget = server.budget
+        used = budget.used + size
+        if len(data) != begin + size or size > HELD_BACK or used > budget.limit:
             return False
         exchange = Exchange(
             self,
@@ -261,9 +266,15 @@ class ServerConnection(asyncio.BufferedProtocol):
             received_ns=perf_counter_ns(),
             piece=data[begin:] if size else None,
         )
-        budget.used += size
-        self._since = self.server.now
-        self._enter(exchange)
+        budget.used = used
+        self._since = server.now
+        if self._idle is not None:
+            # What `_enter` does for the connection's task, once there is one.
+            self.current = exchange
+            self._idle.set_result(None)
+            self._idle = None
+        else:
+            self._enter(exchange)
         return True
 
     def _parse(self, data: bytes) -> int | None:

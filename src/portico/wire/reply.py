@@ -25,7 +25,6 @@ INTERIM_REPLIES = 16
 PIECES_A_TURN = 16
 """Pieces that are inflated before other connections have their turn."""
 
-_FRAMING = frozenset((b"content-encoding", b"transfer-encoding", b"content-length"))
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
 _NONE: Headers = []
 
@@ -177,7 +176,7 @@ class Replies(asyncio.BufferedProtocol):
             self._broken(error)
             return
         if fed:
-            if len(fed) == 1 and self._inflater is None and self._sink is sink and self._whole < 2:
+            if self._inflater is None and len(fed) == 1 and self._whole < 2 and self._sink is sink:
                 # What nearly every read is: one piece of a stream, or a whole reply.
                 self._waste = 0
                 piece = fed[0]
@@ -239,22 +238,21 @@ class Replies(asyncio.BufferedProtocol):
         self._append = _ignore
         self._waste = 0
         keep = self._keep = parser.should_keep_alive()
-        coding = None
-        framed = status in (204, 304)
-        for name, value in headers:
-            if name in _FRAMING:
-                if name == b"content-encoding":
-                    coding = value if coding is None else b"several"
-                    continue
-                framed = True
+        fields = dict(headers)
+        coding = fields.get(b"content-encoding")
+        transfer = fields.get(b"transfer-encoding")
+        if transfer is not None or len(fields) != len(headers):
+            for name, value in headers:
                 if name == b"transfer-encoding" and value.lower() != b"chunked":
                     raise BadUpstreamReply(
                         f"{self._where} replied in transfer coding {value[:64]!r}, which was not asked for"
                     )
+            if coding is not None and sum(name == b"content-encoding" for name, _ in headers) > 1:
+                coding = b"several"
         if self._head_only:
             self._complete = True
         else:
-            if not keep and not framed:
+            if not keep and transfer is None and b"content-length" not in fields and status not in (204, 304):
                 self._until_close = True
             if coding is not None and coding.lower() in _INFLATED and status not in (204, 304):
                 self._inflater = Inflater(coding.lower())
