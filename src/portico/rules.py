@@ -26,8 +26,9 @@ Every = Literal["minute", "hour", "day", "week", "month", "forever"]
 class Bound(msgspec.Struct, frozen=True):
     """The most that one attempt can use. `cost` is in nano-dollars; None says that there is no finite bound.
 
-    `why` names what has no bound, or `unpriced` where only the price is missing; then, and where there is a cost, the
-    tokens are bounds too. Otherwise they are a guess, for limits that must reserve something.
+    `why` names what has no bound, or `unpriced` where only the price is missing: then, and where it is None, the tokens
+    are bounds too. Otherwise they are a guess, for limits that must reserve something; a cost beside it is that of a
+    model that costs nothing, whatever is used.
     """
 
     input_tokens: int
@@ -38,7 +39,7 @@ class Bound(msgspec.Struct, frozen=True):
     @property
     def finite(self) -> bool:
         """Whether no attempt can use more tokens than these."""
-        return self.cost is not None or self.why == "unpriced"
+        return self.why is None or self.why == "unpriced"
 
 
 class Window(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -75,6 +75,33 @@ def test_check_knows_what_a_provider_needs() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("bounded", "prices", "named"),
+    [
+        ("budgets: [{usd: 3}]", "{}", ["models.m.targets.1", "models.n.targets.0"]),
+        ("budgets: [{usd: 3, mode: clamp}]", "{}", ["models.m.targets.1", "models.n.targets.0"]),
+        ("teams: {t: {member: {budgets: [{usd: 3}]}}}", "{}", ["models.m.targets.1", "models.n.targets.0"]),
+        ("budgets: [{usd: 3}]", "{mine/a: {input: 0, output: 0}}", ["models.n.targets.0"]),
+        ("budgets: [{usd: 3}]", '{"mine/*": {input: 0, output: 0}}', []),
+        ("budgets: [{usd: 3, mode: soft}]", "{}", []),
+        ("budgets: [{tokens: 3}]", "{}", []),
+        ("limits: [{requests: 3}]", "{}", []),
+    ],
+)
+def test_check_names_models_that_a_budget_in_dollars_would_refuse(bounded: str, prices: str, named: list[str]) -> None:
+    provider = "{like: vllm, base_url: 'http://127.0.0.1:1/v1'}"
+    models = "{m: [second/gpt-4o, mine/a], n: [mine/b], all: ['mine/a', m]}" if named else "{m: [mine/a], n: [mine/b]}"
+    text = f"providers: {{mine: {provider}, second: {{like: openai, api_key: x}}}}\nmodels: {models}\n{bounded}\n"
+    Path("portico.yaml").write_text(f"{text}prices: {prices}\n")
+    done = run("check", "--json")
+    said = json.loads(done.stdout)
+    assert done.exit_code == 0
+    assert [one["path"] for one in said["warnings"] if "costs: budgets" in one["message"]] == [
+        *named,
+        *(["models.all.targets.0"] if "models.m.targets.1" in named else []),
+    ]
+
+
 def test_check_speaks_json() -> None:
     Path("portico.yaml").write_text(GOOD)
     said = json.loads(run("check", "--json").stdout)

@@ -349,7 +349,10 @@ def test_a_host_that_may_take_more_for_a_model_is_reserved_more() -> None:
 
 
 def test_what_nobody_can_read_has_no_bound() -> None:
-    assert (Ceiling.opaque(10).cost, Ceiling.opaque(10).finite) == (None, False)
+    assert (ceiling("nobody", "m", FLAT).opaque(10).cost, ceiling("nobody", "m", FLAT).opaque(10).finite) == (
+        None,
+        False,
+    )
 
 
 def test_a_price_that_is_to_come_counts_already() -> None:
@@ -363,3 +366,44 @@ def test_a_price_that_is_to_come_counts_already() -> None:
 def test_a_body_of_nothing_but_members_is_not_walked() -> None:
     body = CHAT | {"messages": [{"role": "user", "content": [{"type": "image_url"}] * 60_000}]}
     assert closely(body).why == "crowded"
+
+
+NOTHING_IS_CHARGED = price({"input": 0, "output": 0})
+TO_COME = price({"input": 0, "output": 1}, starts=4_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("of", "body", "why", "cost"),
+    [
+        (NOTHING_IS_CHARGED, {}, "no_output_limit", 0),
+        (NOTHING_IS_CHARGED, {"max_tokens": 5}, None, 0),
+        (NOTHING_IS_CHARGED, {"max_tokens": 5, "what_is_this": 1}, "unknown_member", 0),
+        (NOTHING_IS_CHARGED, {"max_tokens": 5, "models": ["other"]}, "any_model", None),
+        (price({"input": 0}), {}, "no_output_limit", None),
+        (price({}), {}, "no_output_limit", None),
+        (price({"input": 0, "output": 0, "search": 1}), {}, "no_output_limit", None),
+        (price({"input": 0, "output": 0, "batch.output": 1}), {}, "no_output_limit", None),
+        (price({"input": 0, "output": 0, "input>200000": 1}), {}, "no_output_limit", None),
+        (msgspec.structs.replace(NOTHING_IS_CHARGED, later=(TO_COME,)), {}, "no_output_limit", None),
+    ],
+)
+def test_a_model_that_costs_nothing_is_bounded_in_money_whatever_is_asked_of_it(
+    of: Price, body: dict[str, Any], why: str | None, cost: int | None
+) -> None:
+    said = {name: value for name, value in CHAT.items() if name != "max_tokens"} | body
+    found = closely(said, of=of)
+    assert (found.why, found.cost) == (why, cost)
+    assert found.finite == (why is None), "tokens are bounded by what is asked for alone"
+
+
+@pytest.mark.parametrize(
+    ("body", "why", "cost"),
+    [({}, "no_output_limit", 0), ({"plugins": [{"id": "web"}]}, None, None)],
+)
+def test_a_reseller_may_charge_for_what_it_does_besides_a_model_that_costs_nothing(
+    body: dict[str, Any], why: str | None, cost: int | None
+) -> None:
+    said = {name: value for name, value in CHAT.items() if name != "max_tokens"} | body
+    found = closely(said, of=ceiling("openrouter", "some/model:free", NOTHING_IS_CHARGED))
+    assert found.cost == cost
+    assert why is None or found.why == why

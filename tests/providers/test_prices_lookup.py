@@ -176,3 +176,26 @@ def test_an_override_touches_nothing_else() -> None:
     assert own("openai", "gpt-4o") == price_of("openai", "gpt-4o")
     assert own("openai", "gpt-unheard-of") is None
     assert with_overrides({}) is price_of
+
+
+@pytest.mark.parametrize(
+    ("model", "dollars"),
+    [("llama", 1), ("qwen3-32b", 2), ("qwen3-32b-awq", 3), ("qwen", 1), ("", 1)],
+)
+def test_an_exact_name_goes_before_patterns_and_a_longer_pattern_before_a_shorter(model: str, dollars: int) -> None:
+    said = {"mine/*": 1, "mine/qwen3-*": 2, "mine/*-awq": 4, "mine/qwen3-32b-awq": 3, "other/*": 9}
+    own = with_overrides({name: schema.Price(input=rate, output=0) for name, rate in said.items()})
+    one = own("mine", model)
+    assert one is not None
+    assert one.rates.input == dollars * 1_000_000
+    assert one.row == f"mine/{model}@configuration"
+
+
+def test_a_pattern_keeps_what_else_is_known_of_each_model() -> None:
+    own = with_overrides({"openai/*": schema.Price(input=1, output=2)})
+    for model in ("gpt-5.5", "gpt-4o"):
+        one, shipped = own("openai", model), price_of("openai", model)
+        assert one is not None
+        assert shipped is not None
+        assert (one.rates.input, one.max_output) == (1_000_000, shipped.max_output)
+    assert own("azure", "gpt-4o") == price_of("azure", "gpt-4o")

@@ -50,7 +50,8 @@ async def test_tokens_that_are_a_guess_do_not_do_for_a_budget(desk: Desk) -> Non
     web = row(budget(1_000, counts="tokens"))
     assert (await desk.refused(web, bound=Bound(1, 1, None, "tools"))).asked is None
     await desk.admitted(web, bound=Bound(1, 1, None, "unpriced"))
-    await desk.admitted(web, bound=Bound(1, 1, 50, "tools"))  # an allowance
+    assert (await desk.refused(web, bound=Bound(1, 1, 0, "tools"))).asked is None  # a model that costs nothing
+    await desk.admitted(web, bound=Bound(1, 1, 50))  # an allowance
 
 
 async def test_a_call_without_a_bound_goes_on_where_a_budget_is_soft(desk: Desk) -> None:

@@ -263,5 +263,5 @@ def both(one: Bound, other: Bound) -> Bound:
         one.input_tokens + other.input_tokens,
         one.output_tokens + other.output_tokens,
         None if one.cost is None or other.cost is None else one.cost + other.cost,
-        one.why if one.why is not None else other.why,
+        other.why if one.why in (None, "unpriced") and other.why is not None else one.why,
     )

@@ -41,6 +41,7 @@ def command(file: str | None, *, as_json: bool) -> None:
             count = len(error.problems)
             click.echo(f"\n{path} cannot be used: {count} problem{'s' if count > 1 else ''}.", err=True)
         sys.exit(1)
+    loaded = msgspec.structs.replace(loaded, warnings=(*loaded.warnings, *unpriced(loaded)))
     click.echo(_json(_summary(loaded)) if as_json else _text(path, loaded))
 
 
@@ -76,6 +77,31 @@ def unusable_scorers(loaded: Loaded) -> list[Problem]:
     from portico.plan.scorer import wrong_scorers
 
     return _problems(loaded, wrong_scorers(loaded.config))
+
+
+def unpriced(loaded: Loaded) -> list[Problem]:
+    """Return which targets of named models a hard budget in money refuses, because nobody has said what they cost."""
+    from portico.providers.prices import price_of, with_overrides
+
+    config = loaded.config
+    holders = (*config.keys.values(), *config.teams.values(), *config.users.values(), *config.customers.values())
+    given = [held.budgets for held in (*holders, *config.organizations.values())]
+    given += [team.member.budgets for team in config.teams.values()]
+    if not any(one.usd is not None and one.mode != "soft" for held in (*given, config.budgets) for one in held):
+        return []
+    likes = {name: provider.like or name for name, provider in config.providers.items()}
+    known = with_overrides(config.prices, lambda provider, model: price_of(likes[provider], model))
+    found: list[tuple[tuple[str | int, ...], str]] = []
+    for name, declared in config.models.items():
+        for place, target in enumerate(declared.targets):
+            provider, _, model = target.model.partition("/")
+            if provider in likes and "*" not in model and known(provider, model) is None:
+                how = f'`prices: {{"{target.model}": {{input: 0, output: 0}}}}`'
+                why = (
+                    f"nobody has said what {target.model!r} costs: budgets in dollars refuse it. If nothing, say {how}"
+                )
+                found.append((("models", name, "targets", place), why))
+    return _problems(loaded, found)
 
 
 def _problems(loaded: Loaded, wrong: Sequence[tuple[tuple[str | int, ...], str]]) -> list[Problem]:

@@ -348,6 +348,8 @@ class _Meaning:
         provider, slash, model = name.partition("/")
         if not slash or not provider or not model:
             self._error(path, f"{safe(name)!r} is not `provider/model`")
+        elif "*" in provider:
+            self._error(path, "`*` stands for models of one provider, which is named: `provider/*`")
         elif provider not in self.providers:
             self._warn(path, f"no provider is called {safe(provider)!r}{self.report.nearest(provider, self.providers)}")
 

@@ -56,6 +56,8 @@ def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> Non
         raise Unprocessable("a tag's id is `name:value`", param="id")
     if isinstance(after, PriceOverride) and after.model in change.admin.config.prices:
         raise DeclaredThere(f"the price of {after.model!r} is declared by the configuration", param="model")
+    if isinstance(after, PriceOverride) and "*" in after.model:
+        raise Unprocessable("a price here is of one model; the configuration knows `provider/*`", param="model")
     if isinstance(after, Key):
         _key(change, before if isinstance(before, Key) else None, after)
 

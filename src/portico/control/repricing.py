@@ -12,18 +12,17 @@ import msgspec
 from msgspec import Meta
 from sqlalchemy import select
 
-from portico.config import schema
 from portico.control.admin import Admin, Change, Look
 from portico.control.observed import Name, seconds_of
 from portico.control.problems import Unprocessable
 from portico.control.routing import Answer, Asked
+from portico.control.tariff import Tariff
 from portico.errors import Forbidden
-from portico.providers.prices import charge, sized, stored, with_overrides
+from portico.providers.prices import charge, sized
 from portico.record import Pricing, Record
 from portico.store import reprice
 from portico.store.entities import rows
-from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Moment, PriceOverride
+from portico.store.entities.things import Moment
 from portico.store.tables import repricings
 
 _log = logging.getLogger("portico.control")
@@ -129,22 +128,14 @@ def go_on(admin: Admin) -> None:
 def prices_of(admin: Admin) -> PriceOf:
     """Return what a call costs by the prices of now: the store's by their dates, the configuration's, the shipped."""
     with admin.reading() as db:
-        own = [cast("PriceOverride", thing) for thing in rows.every(db, KINDS["price"])]
-    by_model: dict[str, list[PriceOverride]] = {}
-    for one in sorted(own, key=lambda price: price.since):
-        by_model.setdefault(one.model, []).append(one)
-    price_of = with_overrides(admin.config.prices)
-    dated = {model: [(int(one.since.timestamp()), _told(one)) for one in found] for model, found in by_model.items()}
+        tariff = Tariff(admin.config, db)
 
     def price(record: Record) -> reprice.Repriced | None:
         if record.target is None or record.usage is None:
             return None
         at = record.time_ms / 1000
         provider, _, model = record.target.partition("/")
-        found = price_of(provider, model)
-        changes = dated.get(record.target)
-        if changes is not None and (found is not None or at >= changes[0][0]):
-            found = stored(found, record.target, changes)
+        found = tariff.at(provider, model, at)
         if record.job is not None and found is not None and sized(found):
             return None  # its requests were priced by the size of each, which nobody knows any more
         charged = charge(found, record.usage, at)
@@ -152,10 +143,6 @@ def prices_of(admin: Admin) -> PriceOf:
         return reprice.Repriced(charged.cost, pricing, charged.row)
 
     return price
-
-
-def _told(one: PriceOverride) -> schema.Price:
-    return schema.Price(one.input, one.output, one.cache_read, one.cache_write, one.cache_write_1h)
 
 
 def _run(admin: Admin, id_: int) -> None:

@@ -16,7 +16,7 @@ from portico.dialects.asked import Asked, glance
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.marks import holds
-from portico.providers.prices_schedule import Price, Rates, Schedule
+from portico.providers.prices_schedule import Price, Rates, Schedule, costless
 from portico.providers.prices_terms import PER_MILLE
 from portico.rules import Bound
 
@@ -27,6 +27,10 @@ FREE = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_cou
 
 SILENT = frozenset(("embedding", "rerank", "moderation"))
 """What a model does whose replies hold no tokens."""
+
+
+CHARGED_BESIDES = frozenset(("another_model", "any_model", "guardrail"))
+"""What may be charged by another price than that of the model which was named."""
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -114,11 +118,13 @@ class Ceiling:
     __slots__ = (
         "_always",
         "_call",
+        "_free",
         "_least",
         "_limited",
         "_most",
         "_over",
         "_price",
+        "_resold",
         "_sheets",
         "_tiers",
         "_times",
@@ -151,6 +157,9 @@ class Ceiling:
                 for tier in price.variants
             }
             self._times = max((PER_MILLE, *price.uplifts.values())) * (row.times or 1)
+        self._free = price is not None and costless(price) and row.unbounded is None
+        # Who charges more than a model's price says so with each reply: what it does besides answering is not free.
+        self._resold = row.times != 1
 
     def __repr__(self) -> str:
         return f"<Ceiling of {self.name}>"
@@ -176,10 +185,9 @@ class Ceiling:
         found = self.of(look(operation, seen, body), body, default_limit)
         return found if first is None or found.input_tokens < first.input_tokens else first
 
-    @staticmethod
-    def opaque(size: int) -> Bound:
+    def opaque(self, size: int) -> Bound:
         """Return what is said of a request that nobody can read, of so many bytes: it has no bound."""
-        return Bound(size, 0, None, "opaque")
+        return Bound(size, 0, 0 if self._nothing("opaque") else None, "opaque")
 
     def of(self, asked: Asked, body: bytes, default_limit: int | None = None) -> Bound:
         """Return the most that a request can use."""
@@ -195,7 +203,7 @@ class Ceiling:
         tokens_out, unknown = self._answers(asked, default_limit)
         why = why or unknown
         if why is not None or price is None:
-            return Bound(tokens_in, tokens_out, None, why or "unpriced")
+            return Bound(tokens_in, tokens_out, 0 if self._nothing(why) else None, why or "unpriced")
         if self._always:
             column = 2
         elif holds(body, b"cache"):
@@ -213,6 +221,10 @@ class Ceiling:
             rates = price.rates
             pico += asked.searches * rates.search + asked.images * rates.image + asked.characters * rates.character
         return Bound(tokens_in, tokens_out, (pico + 999) // 1000)
+
+    def _nothing(self, why: str | None) -> bool:
+        """Return whether a call costs nothing though its tokens have no bound, for this reason."""
+        return self._free and (why == "no_output_limit" or not (self._resold or why in CHARGED_BESIDES))
 
     def _answers(self, asked: Asked, default_limit: int | None) -> tuple[int, str | None]:
         """Return the most tokens of all answers, and the name of what has no bound."""

@@ -34,7 +34,9 @@ Tokens are taken at the dearest rate that they may be charged at: the larger con
 service tier that was asked for, or the standard one where that is dearer (`auto` may be served as `priority`);
 writing to a cache where the provider does that unasked, or where the request marks it; reasoning where it costs more
 than text; a place with a price of its own; a price that is to come. So no spread of those tokens over the buckets
-costs more, which a test draws at random. A model without a price has no bound in money, and a known one in tokens.
+costs more, which a test draws at random. A model without a price has no bound in money, and a known one in tokens; one
+that is said to cost nothing costs nothing whatever is asked of it, and needs no limit for its output under a budget in
+money. See [models of your own](../how-to/manage-keys.md#models-of-your-own).
 
 A project whose standard tier is `priority` at OpenAI by its own settings there pays that without asking. Say so with a
 price of your own in the configuration.

@@ -13,6 +13,7 @@ from functools import lru_cache
 import msgspec
 
 from portico.config import schema
+from portico.config.wildcard import Patterns
 from portico.providers import prices_table
 from portico.providers.prices_names import free, spellings
 from portico.providers.prices_schedule import (
@@ -24,6 +25,7 @@ from portico.providers.prices_schedule import (
     Schedule,
     Tier,
     Variant,
+    costless,
     price,
 )
 from portico.providers.prices_terms import PER_MILLE, chained, picos, with_terms
@@ -128,7 +130,7 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
     `moment` is when the call came, in seconds since the epoch: the price of that day counts; None for today's.
 
     A price that has no rate for anything that was used (one per image, and nothing counted the images) makes nothing
-    of it: such a call is unpriced, not free.
+    of it: such a call is unpriced, not free; unless all that the price says is that the model costs nothing.
     """
     if usage.reported_cost is not None:
         return Charge(usage.reported_cost, "provider")
@@ -137,7 +139,7 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
     if price.later and moment is not None:
         price = price.at(moment)
     nano = cost(price, usage)
-    if nano == 0 and not _speaks_of(price, usage):
+    if nano == 0 and not _speaks_of(price, usage) and not costless(price):
         return Charge(None, "unpriced")
     return Charge(nano, "table", price.row or None)
 
@@ -225,27 +227,32 @@ def _price_of(provider: str, model: str) -> Price | None:
     return found
 
 
-def with_overrides(overrides: Mapping[str, schema.Price]) -> PriceOf:
-    """Return a `price_of` that asks the configuration (`provider/model`, dollars per million tokens) first.
+def with_overrides(overrides: Mapping[str, schema.Price], known: PriceOf = price_of) -> PriceOf:
+    """Return what asks the configuration (`provider/model`, dollars per million tokens) first, and then `known`.
 
-    An override replaces all token rates, with their tiers and variants; rates of what is not a token, and everything
-    else that is known of the model, stay.
+    A name of the configuration's may hold `*`: an exact one goes first, then the longest pattern. An override replaces
+    all token rates, with their tiers and variants; rates of what is not a token, and everything else that is known of
+    the model, stay.
     """
     if not overrides:
-        return price_of
-    own = {name: _overridden(name, override) for name, override in overrides.items()}
+        return known
+    patterns = Patterns(overrides)
 
     def overridden_price_of(provider: str, model: str) -> Price | None:
-        if own_price := own.get(f"{provider}/{model}"):
-            return own_price
-        return price_of(provider, model)
+        name = f"{provider}/{model}"
+        override = overrides.get(name)
+        if override is None:
+            match = patterns.find(name)
+            if match is None:
+                return known(provider, model)
+            override = overrides[match.pattern]
+        return _overridden(known(provider, model), name, override)
 
     return overridden_price_of
 
 
-def _overridden(name: str, override: schema.Price) -> Price:
-    provider, _, model = name.partition("/")
-    first = _replaced(price_of(provider, model), _stated(override), name, CONFIGURED)
+def _overridden(known: Price | None, name: str, override: schema.Price) -> Price:
+    first = _replaced(known, _stated(override), name, CONFIGURED)
     if not override.changes:
         return first
     # All of them are yet to come, and `Price.at` chooses: a gateway may run for longer than a price.

@@ -58,6 +58,9 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     by_unit: bool = False  # some rate of UNIT_RATES is not zero
 
 
+_NOTHING = Rates()
+
+
 class Tier(msgspec.Struct, frozen=True):
     """The rates of a whole call whose input, cached or not, has more than `above` tokens."""
 
@@ -114,6 +117,19 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
                 break
             found = one
         return found
+
+
+def costless(price: Price) -> bool:
+    """Return whether it is said that a model costs nothing, now and later, and no rate says else."""
+    return all(
+        "input" in one.stated
+        and "output" in one.stated
+        and all(
+            schedule.rates == _NOTHING and all(tier.rates == _NOTHING for tier in schedule.tiers)
+            for schedule in (Schedule(one.rates, one.tiers), *one.variants.values())
+        )
+        for one in (price, *price.later)
+    )
 
 
 def schedules(stated: Mapping[str, int]) -> tuple[Schedule, dict[str, Schedule]]:

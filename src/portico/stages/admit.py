@@ -1,8 +1,8 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from datetime import UTC, datetime
-from functools import partial
+from functools import partial, reduce
 from time import monotonic
 from typing import TYPE_CHECKING, Final
 
@@ -135,7 +135,7 @@ async def admit(
             if not isinstance(answer, Permit) and call.waits is not None:
                 answer = await _in_turn(answer, call, outgoing, targets, under, state, now)
     if not isinstance(answer, Permit):
-        raise refused(answer, call.caller, now().wall_ns)
+        raise refused(answer, call, call.bound.why, targets, now().wall_ns)
     call.permit = answer
 
 
@@ -186,7 +186,7 @@ async def _in_turn(
         return answer if isinstance(answer, Permit) else closed(answer)
 
     def closed(answer: Refusal) -> Closed:
-        error = refused(answer, call.caller, now().wall_ns)
+        error = refused(answer, call, call.bound.why, targets, now().wall_ns)
         rule, wait = answer.rule, answer.retry_after
         if ticket is None or rule.kind == "budget" or wait is None:
             raise error
@@ -274,7 +274,7 @@ async def _extend(
         _require_counts(more)
     refusal = await state.extend(permit, bound, now(), more)
     if refusal is not None:
-        raise refused(refusal, call.caller, now().wall_ns)
+        raise refused(refusal, call, bound.why, (target,), now().wall_ns)
     if more:
         permit.scopes = (*permit.scopes, *more)
     if dearer:
@@ -300,12 +300,13 @@ def _about(call: Call) -> bytes:
     return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose))
 
 
-def refused(refusal: Refusal, caller: Holder | None, wall_ns: int) -> PorticoError:
+def refused(refusal: Refusal, call: Call, why: str | None, targets: Sequence[Target], wall_ns: int) -> PorticoError:
     """Return the error that tells a refusal: which scope and rule, what is left of it, and when to come back.
 
-    `wall_ns` is now, in nanoseconds since the epoch: people are told when a budget's window ends.
+    `why` is that of the bound it was refused with, `targets` those that it was to be admitted for. `wall_ns` is now, in
+    nanoseconds since the epoch: people are told when a budget's window ends.
     """
-    rule, whose = refusal.rule, _whose(refusal.row, caller)
+    rule, whose = refusal.rule, _whose(refusal.row, call.caller)
     wait = refusal.retry_after
     resets = _resets(rule, wall_ns) if rule.kind == "budget" else ""
     when = "" if wait is None else f"; it fits again in {_duration(wait)}"
@@ -316,11 +317,12 @@ def refused(refusal: Refusal, caller: Holder | None, wall_ns: int) -> PorticoErr
             retry_after=wait,
         )
     if refusal.asked is None:
-        return UnboundedCall(
-            f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} must hold, and nobody can say "
-            "what this call might use at most; set a limit for its output (such as `max_tokens`) and leave out what is "
-            "not text, or have an allowance set for the key"
-        )
+        from portico.providers.bounds_advice import advice
+
+        unpriced = [target.name for target in targets if target.price is None and target.model]
+        said, param = advice(why, rule.counts, call.operation.name, unpriced)
+        holds = f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} must hold"
+        return UnboundedCall(f"{holds}, and {said}", param=param)
     if rule.counts == "in_flight":
         return LimitExceeded(f"{whose} may have {rule.amount} calls at once, and has", retry_after=wait)
     what = "limit" if rule.kind == "limit" else "budget"
@@ -378,7 +380,7 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
     if outgoing.bound is not None:
         return _allowed(call, outgoing.bound)
     if asked is None or not isinstance(body, bytes):
-        return _allowed(call, targets[0].ceiling.opaque(len(body)))
+        return _allowed(call, _unread(body, targets))
     found: Bound | None = None
     for target in targets:
         one = target.ceiling.bound(call.operation, asked, body)
@@ -395,13 +397,18 @@ def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound
     if outgoing.bound is not None:
         return _allowed(call, outgoing.bound)
     if asked is None or not isinstance(body, bytes):
-        return _allowed(call, targets[0].ceiling.opaque(len(body)))
+        return _allowed(call, _unread(body, targets))
     found: Bound | None = None
     for target in targets:
         one = target.ceiling.closely(call.operation, asked, body)
         found = one if found is None else _dearer(found, one)
     assert found is not None
     return _allowed(call, found)
+
+
+def _unread(body: Sized, targets: Sequence[Target]) -> Bound:
+    """Return what is said of a request that nobody can read."""
+    return reduce(_dearer, (target.ceiling.opaque(len(body)) for target in targets))
 
 
 def _dearer(one: Bound, other: Bound) -> Bound:
@@ -418,8 +425,9 @@ def _dearer(one: Bound, other: Bound) -> Bound:
 def _allowed(call: Call, bound: Bound) -> Bound:
     """Return the bound, or what the key grants to a call that has none."""
     holder = call.caller
-    if bound.cost is None and holder is not None and holder.allowance is not None:
-        return Bound(bound.input_tokens, bound.output_tokens, holder.allowance, bound.why)
+    if (bound.cost is None or not bound.finite) and holder is not None and holder.allowance is not None:
+        cost = holder.allowance if bound.cost is None else bound.cost
+        return Bound(bound.input_tokens, bound.output_tokens, cost)
     return bound
 
 

@@ -66,7 +66,8 @@ class Scale:
         self._tokens_in += bound.input_tokens
         self._tokens_out += bound.output_tokens
         self._cost = None if self._cost is None or bound.cost is None else self._cost + bound.cost
-        self._why = self._why or bound.why
+        if self._why in (None, "unpriced"):  # which leaves tokens their bound
+            self._why = bound.why or self._why
 
     @property
     def bound(self) -> Bound:

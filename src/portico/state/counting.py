@@ -70,8 +70,8 @@ def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
         cost = None
     if tokens > CAP:
         return requests, CAP, min(tokens_in, CAP), min(tokens_out, CAP), in_flight, cost, None, None, None
-    if cost is None and not bound.finite:
-        return requests, tokens, tokens_in, tokens_out, in_flight, None, None, None, None
+    if not bound.finite:
+        return requests, tokens, tokens_in, tokens_out, in_flight, cost, None, None, None
     return requests, tokens, tokens_in, tokens_out, in_flight, cost, tokens, tokens_in, tokens_out
 
 

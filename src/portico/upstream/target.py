@@ -3,6 +3,7 @@
 import copy
 import re
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -99,8 +100,8 @@ class Upstream:
         self._defaults = tuple(
             (name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in provider.defaults
         )
-        self._overrides = {name: price for name, price in overrides.items() if name.startswith(f"{self.name}/")}
-        self._overridden = with_overrides(self._overrides)
+        own = {name: price for name, price in overrides.items() if name.startswith(f"{self.name}/")}
+        self._said_of = with_overrides(own, partial(_shipped, provider))
         self._stored = {name: changes for name, changes in later.items() if name.startswith(f"{self.name}/")}
         self._targets: dict[tuple[str, schema.Timeouts], Target] = {}
         self._pinned: dict[str, Upstream] = {}
@@ -114,15 +115,9 @@ class Upstream:
 
     def price_of(self, model: str) -> Price | None:
         """Return what a model costs here: as the store says by its dates, the configuration, the catalog's provider."""
-        found = self._said_of(model)
+        found = self._said_of(self.name, model)
         changes = self._stored.get(f"{self.name}/{model}")
         return found if changes is None else stored(found, f"{self.name}/{model}", changes)
-
-    def _said_of(self, model: str) -> Price | None:
-        if f"{self.name}/{model}" in self._overrides:
-            return self._overridden(self.name, model)
-        found = price_of(self.provider.like, model)
-        return at_host(found, f"{self.provider.like}/{model}", self.provider.base.host)
 
     def target(self, model: str, timeouts: schema.Timeouts) -> "Target":
         """Return the target of a model here; the same one for the same name. Raises Forbidden where it is `closed`."""
@@ -183,6 +178,11 @@ class Upstream:
             fixed=frozenset(name.lower().encode("latin-1") for name, _ in headers),
             defaults=self._defaults,
         )
+
+
+def _shipped(provider: Provider, _: str, model: str) -> Price | None:
+    """Return what a model costs where neither the store nor the configuration says."""
+    return at_host(price_of(provider.like, model), f"{provider.like}/{model}", provider.base.host)
 
 
 class Target:

@@ -105,7 +105,12 @@ class PriceChange(Closed, frozen=True, rename={"day": "from"}):
 
 
 class Price(Closed, frozen=True):
-    """What a model costs, in dollars per million tokens; it overrides the shipped price."""
+    """What a model costs, in dollars per million tokens; it overrides the shipped price.
+
+    The name may hold `*`, which stands for any run of characters of the model's: an exact name goes first, then the
+    longest pattern. `my-vllm/*: {input: 0, output: 0}` says that what is served there costs nothing. A model whose
+    price nobody has said is unpriced, and a hard budget in money refuses it.
+    """
 
     input: Annotated[float, said("Input tokens.", ge=0)]
     output: Annotated[float, said("Output tokens.", ge=0)]

@@ -37,6 +37,6 @@ class Config(Closed, frozen=True):
     strict: Annotated[
         bool, said("Refuse a call whose provider cannot be told all of it, instead of dropping what cannot cross.")
     ] = False
-    prices: Annotated[dict[str, Price], said("Prices by `provider/model`, over the shipped ones.")] = {}
+    prices: Annotated[dict[str, Price], said("Prices by `provider/model` or `provider/*`, over the shipped ones.")] = {}
     logs: Annotated[Logs, said("What is written of calls.")] = Logs()
     alerts: Annotated[Alerts, said("Who hears of budgets that were passed.")] = Alerts()

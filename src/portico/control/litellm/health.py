@@ -5,8 +5,9 @@ fails again and again rests, and so does a key that a provider refuses; workers 
 """
 
 import os
+import time
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from portico.config.schema import Provider
 from portico.config.wildcard import matches
@@ -17,6 +18,9 @@ from portico.control.supplies import stored_keys
 from portico.errors import ConfigError, NotFound
 from portico.state.supplies import StoredKey, shared_of, with_stored
 from portico.types import NANO
+
+if TYPE_CHECKING:
+    from portico.control.tariff import Tariff
 
 
 class Deployment(NamedTuple):
@@ -60,10 +64,11 @@ def model_info(look: Look, said: Plain) -> Plain:
     """List the models that the configuration names, with their targets and what these cost."""
     wanted = said.get("litellm_model_id")
     data: list[Plain] = []
+    tariff = _tariff(look)
     for one in _deployments(look):
         if wanted is not None and wanted != one.id:
             continue
-        info: Plain = {"id": one.id, "db_model": False, "weight": one.weight, **_facts(look, one.target)}
+        info: Plain = {"id": one.id, "db_model": False, "weight": one.weight, **_facts(tariff, one.target)}
         data.append({"model_name": one.name, "litellm_params": {"model": one.target}, "model_info": info})
     return {"data": data}
 
@@ -72,10 +77,11 @@ def model_group_info(look: Look, said: Plain) -> Plain:
     """List the models that the configuration names, each once, with the most that any of its targets has."""
     wanted = said.get("model_group")
     groups: dict[str, Plain] = {}
+    tariff = _tariff(look)
     for one in _deployments(look):
         if wanted is not None and wanted != one.name:
             continue
-        facts = _facts(look, one.target)
+        facts = _facts(tariff, one.target)
         provider, mode = facts.pop("litellm_provider"), facts.pop("mode")
         group = groups.setdefault(one.name, {"model_group": one.name, "providers": [], "mode": mode})
         if provider not in group["providers"]:
@@ -86,27 +92,26 @@ def model_group_info(look: Look, said: Plain) -> Plain:
     return {"data": list(groups.values())}
 
 
-def _facts(look: Look, target: str) -> Plain:
+def _facts(tariff: "Tariff", target: str) -> Plain:
     """Return what is known of a target: who serves it, how much it takes and what it costs."""
-    # Prices are read by those who ask for them.
-    from portico.providers.prices import price_of
-
     name, _, model = target.partition("/")
-    declared = look.admin.config.providers.get(name)
-    price = price_of(declared.like or name, model) if declared is not None else None
-    own = look.admin.config.prices.get(target)
+    price = tariff.price_of(name, model)
     facts: Plain = {"litellm_provider": name}
     facts["mode"] = price.mode or None if price is not None else None
     facts["max_input_tokens"] = price.context_window if price is not None else None
     facts["max_output_tokens"] = price.max_output if price is not None else None
+    now = price.at(time.time()) if price is not None else None
     for bucket in ("input", "output"):
-        rate = None
-        if own is not None:
-            rate = getattr(own, bucket) / 1e6
-        elif price is not None:
-            rate = getattr(price.rates, bucket) / (1000 * NANO)
-        facts[f"{bucket}_cost_per_token"] = rate
+        rate = now.rates if now is not None and bucket in now.stated else None
+        facts[f"{bucket}_cost_per_token"] = getattr(rate, bucket) / (1000 * NANO) if rate is not None else None
     return facts
+
+
+def _tariff(look: Look) -> "Tariff":
+    # Prices are read by those who ask for them.
+    from portico.control.tariff import Tariff
+
+    return Tariff(look.admin.config, look.db)
 
 
 def _deployments(look: Look) -> Iterator[Deployment]:
