@@ -49,8 +49,10 @@ def aliased(request: Request, dialect: Dialect) -> tuple[Request, Names] | None:
 
 
 def _aliased(tools: tuple[Tool, ...], dialect: Dialect) -> tuple[Names, Toolbox] | None:
-    legal = _LEGAL[dialect].fullmatch
-    own = {tool.name for tool in tools if tool.kind != "server" and not legal(tool.name)}
+    legal = _LEGAL.get(dialect)
+    if legal is None:
+        return None
+    own = {tool.name for tool in tools if tool.kind != "server" and not legal.fullmatch(tool.name)}
     if not own:
         return None
     names = {renamed(name, dialect): name for name in own}

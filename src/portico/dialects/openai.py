@@ -12,6 +12,8 @@ audio and images. Others differ, and are read too:
   Databricks, Venice and Vercel Anthropic's names for cached tokens, here part of the prompt.
 """
 
+from typing import Any
+
 import msgspec
 
 from portico.dialects.tokens import UNREADABLE, Table, count, first_count, inner, nano_dollars, split, tier
@@ -137,6 +139,44 @@ def served(raw: msgspec.Raw) -> str | None:
         return _string.decode(raw)
     except UNREADABLE:
         return None
+
+
+_UNSTRICT = frozenset(
+    ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties", "oneOf")
+)
+_DEEPEST = 32
+
+
+def fits_strict(schema: Any, depth: int = 0) -> bool:
+    """Return whether a schema can be held to strictly: all properties required, no others allowed, in every object.
+
+    platform.openai.com/docs/guides/structured-outputs#supported-schemas (read 2026-11-20).
+    """
+    if schema is None and not depth:
+        # A tool without parameters takes none.
+        return True
+    if type(schema) is not dict or depth > _DEEPEST:
+        return False
+    if not schema.keys().isdisjoint(_UNSTRICT) or (not depth and ("anyOf" in schema or schema.get("type") != "object")):
+        return False
+    properties = schema.get("properties")
+    kind = schema.get("type")
+    if properties is not None or kind == "object" or (type(kind) is list and "object" in kind):
+        if type(properties) is not dict or schema.get("additionalProperties") is not False:
+            return False
+        required = schema.get("required", [])
+        if type(required) is not list or any(name not in required for name in properties):
+            return False
+    inner = [schema["items"]] if "items" in schema else []
+    for name in ("properties", "$defs", "definitions", "anyOf"):
+        held = schema.get(name)
+        if type(held) is dict:
+            inner += held.values()
+        elif type(held) is list:
+            inner += held
+        elif name in schema:
+            return False
+    return all(fits_strict(each, depth + 1) for each in inner)
 
 
 _TYPES = {429: "rate_limit_error"}

@@ -45,7 +45,7 @@ def inner(values: Table, *names: str) -> Table:
 def count(values: Table, name: str) -> int:
     """Return a member that is a count, else 0. A count is a whole number, not negative, and not beyond reason."""
     value = values.get(name)
-    if type(value) is int or type(value) is Decimal:
+    if type(value) is int or type(value) is Decimal or type(value) is float:
         return int(value) if 0 < value < _COUNT_LIMIT else 0
     return 0
 

@@ -114,6 +114,16 @@ def box(dialect: str, raw: msgspec.Raw, read: Callable[[Any], Toolbox]) -> Toolb
     return known
 
 
+def note_fields(tool: Tool, notes: Notes) -> None:
+    """Note what a dialect knows of a function beyond what others do, as it is written in another."""
+    left = [name for name, value in tool.extra.items() if name[:1] != "$" and name != "type" and value not in _IDLE]
+    if left:
+        notes.lost("tool_field", f"{tool.name}: {', '.join(left)}")
+
+
+_IDLE: tuple[Any, ...] = (None, False, [], {})
+
+
 def told(
     tools: tuple[Tool, ...], whom: Hashable, notes: Notes, write: Callable[[Notes], dict[str, Any]]
 ) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import msgspec
 
 from portico.dialects import chat, emulate, gemini, names, responses
 from portico.dialects.crossing import Complaint, Given, Notes, Target
-from portico.dialects.gemini.gathered import gathered
+from portico.dialects.gemini.gathered import gathered, leave
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.dialects.toolbox import Members
@@ -177,6 +177,7 @@ class Translation:
             if asked.dialect == "responses":
                 responses.leave(asked, notes)
             elif asked.dialect == "gemini":
+                leave(asked, notes)
                 asked = gathered(asked)
         elif asked.stream and "usage_always" not in target.quirks:
             # A stream is accounted for by its usage, whether or not the caller wants to see it.

@@ -29,6 +29,9 @@ BEGUN = "(The conversation begins.)"
 UNANSWERED = "No result was given."
 """What is given as the result of a call that has none."""
 
+FAILED = "The tool failed and said nothing."
+"""What is given as the result of a tool that failed without a word."""
+
 
 class Turns:
     """Alternating turns, made from messages of any order.
@@ -83,6 +86,8 @@ class Turns:
 
     def add(self, message: Message) -> None:
         """Add one message."""
+        if message.name is not None and message.role != "tool":
+            self.notes.lost("participant_name", message.name)
         if message.role == "assistant":
             self._assistant(message)
         elif message.role in HOISTED:

@@ -255,7 +255,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
                     "type": "function",
                     "name": "go",
                     "description": "Goes",
-                    "parameters": {"type": "object", "properties": {}},
+                    "parameters": {"type": "object", "properties": {}, "additionalProperties": False},
                     "strict": True,
                 },
             ]

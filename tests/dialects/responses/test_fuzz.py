@@ -196,7 +196,11 @@ def rounds(draw: st.DrawFn) -> list[Message]:
 
 
 tools = st.builds(
-    Tool, ids, st.none() | words, st.just({"type": "object", "properties": {}}), st.booleans()
+    Tool,
+    ids,
+    st.none() | words,
+    st.just({"type": "object", "properties": {}, "additionalProperties": False}),
+    st.booleans(),
 ) | st.builds(Tool, ids, st.none() | words, kind=st.just("custom"))
 requests = st.builds(
     Request,

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import msgspec
+
 from portico.dialects.chat.beside import parse_beside, render_audio, render_citation
 from portico.dialects.chat.calls import parse_call, render_reply_call
 from portico.dialects.chat.hints import HINTS, NONE, Table
@@ -9,7 +11,7 @@ from portico.dialects.chat.parts import parse_part, render_images, render_part
 from portico.dialects.chat.thoughts import parse_thoughts, render_reply_thoughts
 from portico.dialects.crossing import Notes, Target
 from portico.errors import BadUpstreamReply, InvalidRequest
-from portico.ir import Audio, Finish, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
+from portico.ir import Audio, Citation, Finish, Image, Opaque, Part, Refusal, Text, Thinking, ToolCall
 
 FINISH: dict[str, Finish] = {
     "stop": "stop",
@@ -64,6 +66,12 @@ def render_finish(finish: Finish | None, *, legacy: bool = False) -> str:
     return _REASONS[finish] if finish is not None else "stop"
 
 
+def _placed(citation: Citation, said: int, length: int) -> Citation:
+    """Return a citation of a part as one of the whole text, of which `said` characters stand before the part."""
+    end = citation.end if citation.end is not None else length
+    return msgspec.structs.replace(citation, start=said + (citation.start or 0), end=said + end)
+
+
 def parse_message(fields: Table, hints: Table) -> list[Part]:
     """Take the parts out of an answer's message; what is left of it stays. Raises BadUpstreamReply."""
     if "content" not in fields:
@@ -103,12 +111,15 @@ def render_message(parts: tuple[Part, ...], extra: Table, own: bool, legacy: boo
     images: list[Image] = []
     annotations: list[Table] = []
     refusals: list[str] = []
+    said = 0
     for part in parts:
         if type(part) is Text:
             texts.append(part)
             for citation in part.citations:
-                if (written := render_citation(citation, own)) is not None:
+                placed = citation if own else _placed(citation, said, len(part.text))
+                if (written := render_citation(placed, own)) is not None:
                     annotations.append(written)
+            said += len(part.text)
         elif type(part) is Thinking:
             if own and part.extra.get(HINTS, NONE).get("in") == "content":
                 texts.append(part)

@@ -201,6 +201,8 @@ class Conversation:
         """Return what a tool of a foreign conversation answered; what is no text goes into the user's next turn."""
         texts: list[str] = []
         media: list[Part] = []
+        if result.error:
+            self.notes.lost("tool_error", result.name or result.id)
         if result.data is not None:
             texts.append(result.data if type(result.data) is str else msgspec.json.encode(result.data).decode())
         for part in result.parts:

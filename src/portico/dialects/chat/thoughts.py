@@ -18,12 +18,19 @@ from portico.ir import Part, Thinking
 TEXTS = ("reasoning_content", "reasoning")
 """Fields that hold the text of a thought."""
 DETAILS = "reasoning_details"
+BLOCKS = "thinking_blocks"
+"""Anthropic's own blocks, as LiteLLM's clients keep them and give them back."""
 
 _decoder = msgspec.json.Decoder()
 
 
 def parse_thoughts(fields: Table) -> list[Part]:
-    """Take the thoughts out of a message."""
+    """Take the thoughts out of a message; what is told of Anthropic's blocks besides them stays there."""
+    blocks = fields.get(BLOCKS)
+    if blocks and type(blocks) is list and DETAILS not in fields:
+        found = [_block(block) for block in blocks]
+        if all(found):
+            return [thought for thought in found if thought is not None]
     text = ""
     names: list[str] = []
     for name in TEXTS:
@@ -46,6 +53,20 @@ def parse_thoughts(fields: Table) -> list[Part]:
     if not names:
         return []
     return [Thinking(text=text, extra={HINTS: {"as": names}})]
+
+
+def _block(block: Any) -> Thinking | None:
+    hints = {HINTS: {"as": [], "blocks": True}}
+    if type(block) is not dict:
+        return None
+    text, signature, data = block.get("thinking"), block.get("signature"), block.get("data")
+    if block.get("type") == "redacted_thinking" and type(data) is str:
+        return Thinking(opaque=data, maker="messages", redacted=True, extra=hints)
+    if block.get("type") != "thinking" or type(text) is not str:
+        return None
+    if type(signature) is not str or not signature:
+        return Thinking(text=text, extra=hints)
+    return Thinking(text=text, opaque=signature, maker="messages", extra=hints)
 
 
 def sealing(details: list[Table]) -> str | None:
@@ -131,6 +152,8 @@ def render_thoughts(fields: Table, thoughts: list[Thinking], own: bool, target: 
 
 
 def _details_as_written(fields: Table, thought: Thinking, hints: Table) -> None:
+    if "blocks" in hints:
+        return
     if "details" in hints:
         fields[DETAILS] = hints["details"]
     elif thought.opaque is not None:

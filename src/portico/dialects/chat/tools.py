@@ -13,7 +13,9 @@ import msgspec
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep, reopened
 from portico.dialects.chat.parts import parse_mark, render_mark
 from portico.dialects.crossing import Notes, Target
-from portico.dialects.toolbox import Toolbox, box, told
+from portico.dialects.openai import fits_strict
+from portico.dialects.searching import note_lost, search_of
+from portico.dialects.toolbox import Toolbox, box, note_fields, told
 from portico.errors import InvalidRequest
 from portico.ir import Output, Tool, ToolChoice
 
@@ -26,6 +28,16 @@ _SERVER = {
     "code_interpreter": "code_execution",
     "code_execution": "code_execution",
     "file_search": "file_search",
+}
+# Tools of other makers, which some write here as those write them.
+_DATED = re.compile(r"_20\d{6}$")
+_GOOGLES = {
+    "googleSearch": "web_search",
+    "google_search": "web_search",
+    "codeExecution": "code_execution",
+    "code_execution": "code_execution",
+    "urlContext": "url_context",
+    "url_context": "url_context",
 }
 _SCHEMA_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
 _WORDS = frozenset(("auto", "none", "required"))
@@ -67,6 +79,8 @@ def _parse_tool(item: Any, at: int) -> Tool:
     if type(item) is not dict:
         raise InvalidRequest(f"`tools[{at}]` must be an object", param=f"tools[{at}]")
     kind = item.get("type", "function")
+    if len(item) == 1 and (known := _GOOGLES.get(next(iter(item)))) is not None:
+        return Tool(name=known, kind="server", extra=item)
     if kind == "function":
         inner = item.get("function")
         if type(inner) is not dict:
@@ -102,7 +116,8 @@ def _parse_tool(item: Any, at: int) -> Tool:
         )
     if type(kind) is not str:
         raise InvalidRequest(f"`tools[{at}].type` must be a string", param=f"tools[{at}].type")
-    return Tool(name=_SERVER.get(kind, kind), kind="server", extra=item)
+    plain = _DATED.sub("", kind)
+    return Tool(name=_SERVER.get(plain, plain), kind="server", extra=item)
 
 
 def _flat(form: Any) -> Any:
@@ -161,11 +176,15 @@ def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
         if tool.kind == "server":
             if own and hints.get("as") != "web_search_options":
                 listed.append(inner)
-            elif own or (tool.name == "web_search" and "web_search_options" in target.quirks):
+            elif own:
                 fields["web_search_options"] = inner
+            elif tool.name == "web_search" and "web_search_options" in target.quirks:
+                fields["web_search_options"] = _search_options(tool, notes)
             else:
                 notes.lost("server_tool", tool.name)
             continue
+        if tool.extra and not own:
+            note_fields(tool, notes)
         inner["name"] = tool.name
         if tool.description is not None and (own or tool.description):
             inner["description"] = tool.description
@@ -178,7 +197,10 @@ def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
         if tool.parameters is not None:
             inner["parameters"] = tool.parameters
         if tool.strict is not None:
-            inner["strict"] = tool.strict
+            if own or not tool.strict or fits_strict(tool.parameters):
+                inner["strict"] = tool.strict
+            else:
+                notes.lost("tool_strict", tool.name)
         if "as" in hints:
             legacy.append(inner)
             continue
@@ -195,6 +217,17 @@ def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
     if legacy:
         fields["functions"] = legacy
     return fields
+
+
+def _search_options(tool: Tool, notes: Notes) -> Table:
+    search = search_of(tool)
+    options: Table = {}
+    if search.place:
+        options["user_location"] = {"type": "approximate", "approximate": search.place}
+    if search.context_size is not None:
+        options["search_context_size"] = search.context_size
+    note_lost(tool, search, notes, "place", "context_size")
+    return options
 
 
 def parse_choice(fields: Table) -> ToolChoice | None:

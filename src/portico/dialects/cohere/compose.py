@@ -20,7 +20,7 @@ from portico.dialects.cohere.content import (
 )
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.documents import spelled_out
-from portico.dialects.toolbox import told
+from portico.dialects.toolbox import note_fields, told
 from portico.ir import (
     Audio,
     File,
@@ -158,11 +158,13 @@ def _tools(request: Request, out: Object, notes: Notes) -> None:
 def _tool(tool: Tool, notes: Notes) -> Object:
     if tool.cache is not None:
         notes.lost("cache_mark")
+    if tool.extra:
+        note_fields(tool, notes)
     function: Object = {"name": tool.name}
     if tool.description:
         function["description"] = tool.description
     # The API wants parameters, of a tool that takes none too.
-    function["parameters"] = tool.parameters if tool.parameters is not None else {"type": "object", "properties": {}}
+    function["parameters"] = tool.parameters or {"type": "object", "properties": {}}
     return {"type": "function", "function": function}
 
 
@@ -192,6 +194,8 @@ class Conversation:
 
     def add(self, message: Message) -> None:
         """Add one message."""
+        if message.name is not None and message.role != "tool":
+            self._lost("participant_name", message.name)
         if message.role in ("system", "developer"):
             self.instruct(message.parts)
         elif message.role == "assistant":

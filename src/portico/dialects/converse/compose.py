@@ -19,7 +19,8 @@ from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import point
 from portico.dialects.crossing import Notes, Target
-from portico.dialects.toolbox import told
+from portico.dialects.searching import note_lost, note_settings, search_of
+from portico.dialects.toolbox import note_fields, told
 from portico.dialects.turns import HOISTED, Turns
 from portico.ir import (
     Audio,
@@ -252,6 +253,8 @@ class Conversation(Turns):
         """Write media; note what cannot be."""
         if type(part) is File:
             return self._document(part)
+        if type(part) is Image and part.detail is not None and part.detail != "auto":
+            self.notes.lost("image_detail")
         kind, formats = _KINDS[type(part)]
         source = part.source
         place = self._place(source, kind)
@@ -272,6 +275,9 @@ class Conversation(Turns):
             self.notes.lost("file_id")
         elif source.url is not None:
             self.notes.lost("file_url" if kind == "document" else f"{kind}_url")
+        elif kind != "document":
+            # Spoken before, and kept by its maker alone.
+            self.notes.lost("file_id")
         return None
 
     def _document(self, part: File) -> list[Block]:
@@ -432,7 +438,13 @@ def _tool(tool: Tool, model: str, notes: Notes) -> Block:
         name = _SERVER.get(tool.name)
         if name is None or "nova" not in model:
             notes.lost("server_tool", tool.name)
+        if tool.name == "web_search":
+            note_lost(tool, search_of(tool), notes)
+        else:
+            note_settings(tool, notes)
         return {"systemTool": {"name": name}}
+    if tool.extra:
+        note_fields(tool, notes)
     schema = tool.parameters if isinstance(tool.parameters, dict) else {"type": "object", "properties": {}}
     if schema.get("type") != "object":
         schema = {**schema, "type": "object"}

@@ -52,6 +52,8 @@ class Contents:
         return self.system, self.contents
 
     def _message(self, message: Message) -> None:
+        if message.name is not None and message.role != "tool":
+            self.lost("participant_name", message.name)
         if message.role in ("system", "developer") and not self.contents:
             for part in message.parts:
                 self.system.extend(self._parts(part))

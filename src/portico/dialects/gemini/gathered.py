@@ -1,4 +1,6 @@
-"""What a client kept of a stream, put together again: each element of a stream is a content of its own in its history.
+"""A request as other dialects understand it: what a client kept of a stream put together again, what is Google's noted.
+
+Each element of a stream is a content of its own in a client's history.
 
 Google's clients append what came as it came (`chats.py` of google-genai does): a text is many contents of some letters,
 and what seals a thought stands in a part behind its words. For Gemini that is all one; another API takes each for a
@@ -7,6 +9,7 @@ text, or a thought, of its own.
 
 import msgspec
 
+from portico.dialects.crossing import Notes
 from portico.ir import Message, Part, Request, Text, Thinking
 
 _replace = msgspec.structs.replace
@@ -30,6 +33,21 @@ def gathered(request: Request) -> Request:
     if not joined:
         return request
     return _replace(request, messages=tuple(map(_whole, messages)))
+
+
+def leave(request: Request, notes: Notes) -> None:
+    """Note what a request of this dialect loses in any other, beside what the other's renderer notes."""
+    if request.extra.get("cachedContent"):
+        notes.lost("stored_context", "cachedContent")
+    layout = request.extra.get("$tools")
+    for entry in layout["entries"] if layout is not None else ():
+        for name, settings in entry["rest"].items():
+            if settings is not None and name[:1] != "$":
+                notes.lost("server_tool", name)
+    for message in request.messages:
+        if message.role == "assistant" and any(type(part) is Text and part.signature for part in message.parts):
+            notes.lost("thinking_history")
+            break
 
 
 def _whole(message: Message) -> Message:

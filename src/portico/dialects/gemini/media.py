@@ -100,6 +100,8 @@ def render(part: Media, own: bool, lost: Lost) -> Object | None:
     """Write media; a document that is text is written as text."""
     extra: Extra = part.extra if own else {}
     source = part.source
+    if isinstance(part, Image) and part.detail is not None and part.detail != "auto" and not own:
+        lost("image_detail", "")
     name = part.name if isinstance(part, File) else extra.get("$name")
     if source.data is not None:
         kept: Object = {"data": source.data}
@@ -114,6 +116,9 @@ def render(part: Media, own: bool, lost: Lost) -> Object | None:
         kept = {"fileUri": source.url if source.url is not None else source.file_id}
         field = "fileData"
     else:
+        if isinstance(part, Audio) and part.id is not None and not own:
+            # Spoken before, and kept by its maker alone.
+            lost("file_id", part.id)
         text = words(part) if isinstance(part, File) else None
         return {"text": text} if text else None
     media_type = source.media_type

@@ -9,7 +9,8 @@ from typing import Any
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini.schema import in_subset, to_json_schema, to_subset
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened, without_hints
-from portico.dialects.toolbox import Toolbox, told
+from portico.dialects.searching import note_lost, note_settings, search_of
+from portico.dialects.toolbox import Toolbox, note_fields, told
 from portico.ir import Extra, Request, Tool, ToolChoice
 
 SERVER = {
@@ -135,6 +136,10 @@ def _entries(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
         if own and "$type" in tool.extra:
             out.append({tool.extra["$type"]: without_hints(tool.extra)})
         elif (same := _SAME.get(tool.name)) is not None:
+            if tool.name == "web_search":
+                note_lost(tool, search_of(tool), notes)
+            else:
+                note_settings(tool, notes)
             out.append({same: {}})
         else:
             notes.lost("server_tool", tool.name)
@@ -157,6 +162,8 @@ def _write(tool: Tool, own: bool, target: Target, notes: Notes) -> Object:
             else:
                 out["parameters"] = tool.parameters
         return closed(out) if tool.extra else out
+    if tool.extra:
+        note_fields(tool, notes)
     if tool.description:
         out["description"] = tool.description
     if tool.strict:
@@ -164,7 +171,10 @@ def _write(tool: Tool, own: bool, target: Target, notes: Notes) -> Object:
     if tool.cache is not None:
         notes.lost("cache_mark")
     if tool.parameters is not None:
-        if "schema_subset" not in target.quirks:
+        if not tool.parameters:
+            # An empty schema is one of no type, which the API refuses.
+            pass
+        elif "schema_subset" not in target.quirks:
             out["parametersJsonSchema"] = tool.parameters
         else:
             schema = to_subset(tool.parameters, lambda detail: notes.lost("schema_keywords", detail))

@@ -19,7 +19,7 @@ from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
 from portico.dialects.messages.writing import mark, render_file, render_source, sniff
-from portico.dialects.turns import HOISTED, Turns
+from portico.dialects.turns import FAILED, HOISTED, Turns
 from portico.ir import (
     Audio,
     File,
@@ -189,6 +189,9 @@ class Conversation(Turns):
     def result(self, part: ToolResult, call_id: str, content: list[Block]) -> list[Block]:
         """Write a tool's result."""
         block: Block = {"type": "tool_result", "tool_use_id": call_id}
+        if part.error and not content:
+            # The API wants to be told what is wrong.
+            content = [{"type": "text", "text": FAILED}]
         if content:
             block["content"] = content[0]["text"] if _plain(content) else content
         if part.error:
@@ -207,6 +210,8 @@ class Conversation(Turns):
     def media(self, part: Image | File | Audio | Video) -> list[Block]:
         """Write an image or a document; notes what it cannot."""
         if type(part) is Image:
+            if part.detail is not None and part.detail != "auto":
+                self.notes.lost("image_detail")
             if part.source.file_id is not None:
                 self.notes.lost("file_id")
                 return []

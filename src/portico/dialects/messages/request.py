@@ -94,6 +94,8 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         user = metadata.pop("user_id")
         if not metadata:
             del value["metadata"]
+    elif metadata == {"user_id": None}:
+        value["$idle"] = {"metadata": value.pop("metadata")}
     stop: tuple[str, ...] = ()
     listed = value.get("stop_sequences")
     if listed:
@@ -113,7 +115,7 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         # What says nothing is no field that another dialect would miss.
         for name in idle:
             del value[name]
-        value["$idle"] = idle
+        value["$idle"] = value.get("$idle", {}) | idle
     return Request(
         dialect="messages",
         model=model,

@@ -10,7 +10,8 @@ from portico.dialects.claude import Abilities, abilities, fit
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.writing import mark
-from portico.dialects.toolbox import told
+from portico.dialects.searching import note_lost, note_settings, search_of
+from portico.dialects.toolbox import note_fields, told
 from portico.ir import Request, Tool
 
 _STRICT_LIMIT = 20
@@ -21,7 +22,6 @@ _SERVER = {
     "web_fetch": ("web_fetch_20250910", "web_fetch"),
     "url_context": ("web_fetch_20250910", "web_fetch"),
 }
-_PLACE = ("city", "region", "country", "timezone")
 
 
 def render_tools(request: Request, target: Target, notes: Notes) -> Any:
@@ -44,6 +44,8 @@ def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
         return _server(tool, notes)
     if tool.kind == "custom":
         notes.lost("custom_tool", tool.name)
+    if tool.extra:
+        note_fields(tool, notes)
     block: Block = {"name": tool.name}
     if tool.description:
         block["description"] = tool.description
@@ -76,26 +78,26 @@ def _server(tool: Tool, notes: Notes) -> Block:
     kind, name = known
     block: Block = {"type": kind, "name": name}
     if name == "web_search":
-        block.update(_search(tool.extra))
+        block.update(_search(tool, notes))
+    else:
+        note_settings(tool, notes)
     mark(block, tool.cache)
     return block
 
 
-def _search(extra: dict[str, Any]) -> Block:
-    """Read the settings of a search as OpenAI writes them; the names inside are the same."""
+def _search(tool: Tool, notes: Notes) -> Block:
+    """Write the settings of a search. Of domains the API takes those that are allowed, or those that are not."""
+    search = search_of(tool)
     found: Block = {}
-    place = extra.get("user_location")
-    if isinstance(place, dict):
-        inner = place.get("approximate", place)
-        if isinstance(inner, dict):
-            named = {name: inner[name] for name in _PLACE if isinstance(inner.get(name), str)}
-            if named:
-                found["user_location"] = {"type": "approximate", **named}
-    filters = extra.get("filters")
-    if isinstance(filters, dict):
-        allowed = filters.get("allowed_domains")
-        if isinstance(allowed, list) and allowed:
-            found["allowed_domains"] = allowed
+    if search.place:
+        found["user_location"] = {"type": "approximate", **search.place}
+    if search.allowed:
+        found["allowed_domains"] = search.allowed
+    elif search.blocked:
+        found["blocked_domains"] = search.blocked
+    if search.max_uses is not None:
+        found["max_uses"] = search.max_uses
+    note_lost(tool, search, notes, "place", "allowed", "max_uses", *([] if search.allowed else ["blocked"]))
     return found
 
 

@@ -380,7 +380,7 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
     if request.stop:
         notes.lost("stop")
     for name in _UNKNOWN:
-        if getattr(request, name) is not None:
+        if getattr(request, name) not in (None, {}):
             notes.lost(name)
     if request.safety:
         notes.lost("safety")

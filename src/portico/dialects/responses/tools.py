@@ -7,8 +7,10 @@ whose `strict` is absent as strict; other dialects mean the contrary, so that it
 from typing import Any, Literal
 
 from portico.dialects.crossing import Notes
+from portico.dialects.openai import fits_strict
 from portico.dialects.responses.content import Object, UnfitError, remainder, take, written
-from portico.dialects.toolbox import Toolbox
+from portico.dialects.searching import note_lost, note_settings, search_of
+from portico.dialects.toolbox import Toolbox, note_fields
 from portico.ir import Request, Tool, ToolChoice
 
 _SERVER_NAMES = {
@@ -132,6 +134,8 @@ def write_tools(tools: tuple[Tool, ...], notes: Notes) -> list[Object]:
         if tool.kind == "server":
             out.append(_write_server(tool, notes))
             continue
+        if tool.extra:
+            note_fields(tool, notes)
         value: Object = {"type": tool.kind, "name": tool.name}
         if tool.description:
             value["description"] = tool.description
@@ -140,7 +144,11 @@ def write_tools(tools: tuple[Tool, ...], notes: Notes) -> list[Object]:
                 value["format"] = tool.parameters
         else:
             value["parameters"] = tool.parameters or {"type": "object", "properties": {}}
-            value["strict"] = tool.strict or False
+            value["strict"] = bool(tool.strict and fits_strict(tool.parameters or None))
+            if value["strict"] and not tool.parameters:
+                value["parameters"] = {"type": "object", "properties": {}, "additionalProperties": False}
+            if tool.strict and not value["strict"]:
+                notes.lost("tool_strict", tool.name)
         out.append(value)
     return out
 
@@ -151,20 +159,19 @@ def _write_server(tool: Tool, notes: Notes) -> Object:
         notes.lost("server_tool", tool.name)
         return {"type": tool.name}
     value = dict(value)
-    if tool.name == "web_search":
-        extra = tool.extra
-        for settings in (extra, *(inner for inner in extra.values() if type(inner) is dict)):
-            domains = settings.get("allowed_domains")
-            place = settings.get("user_location")
-            if type(domains) is list and domains:
-                value["filters"] = {"allowed_domains": domains}
-            if type(place) is dict:
-                inner = place.get("approximate")
-                fields = inner if type(inner) is dict else place
-                value["user_location"] = {
-                    "type": "approximate",
-                    **{key: fields[key] for key in ("city", "region", "country", "timezone") if fields.get(key)},
-                }
+    if tool.name != "web_search":
+        note_settings(tool, notes)
+        return value
+    search = search_of(tool)
+    filters = {"allowed_domains": search.allowed, "blocked_domains": search.blocked}
+    filters = {name: domains for name, domains in filters.items() if domains}
+    if filters:
+        value["filters"] = filters
+    if search.place:
+        value["user_location"] = {"type": "approximate", **search.place}
+    if search.context_size is not None:
+        value["search_context_size"] = search.context_size
+    note_lost(tool, search, notes, "allowed", "blocked", "place", "context_size")
     return value
 
 
