@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gateway_in_loop import chat, provider
+from portico.journal import Journal
 from portico.state.clock import moment
 from portico.testing.mock import MockProvider
 
@@ -83,6 +85,33 @@ async def test_a_model_that_is_said_to_cost_nothing_needs_no_bound_under_a_budge
     assert (record["cost_nano_usd"], record["pricing"]) == (0, "table")
     assert "over_bound" not in record
     assert (usd.used, usd.reserved) == (0, 0)
+
+
+@pytest.mark.parametrize("limit", [10**15, 2**63, 10**20, 10**40])
+@pytest.mark.parametrize(
+    ("budgets", "status"),
+    [
+        ([{"usd": 1}], 400),
+        ([{"tokens": 100}], 400),
+        ([{"usd": 1, "mode": "soft"}], 200),
+        ([{"tokens": 100, "mode": "soft"}], 200),
+        ([], 200),
+    ],
+)
+async def test_a_limit_beyond_all_measure_is_none_and_its_call_is_recorded(
+    portico: Portico, mock: MockProvider, tmp_path: Path, limit: int, budgets: list[dict[str, Any]], status: int
+) -> None:
+    journal = Journal(str(tmp_path / "journal"), "0" * 16)
+    async with portico(declared(mock, {"mine/llama": DEAR}, budgets), journal) as gateway:
+        told, _, body = await gateway.call("/v1/chat/completions", chat("mine/llama", max_tokens=limit), key=KEY)
+        rows = gateway.gateway.state.counters(["key:k"], moment())
+        (record,) = gateway.records()
+        journal.flush()
+    assert told == status, body
+    assert record["status"] == status
+    assert [one.reserved for one in rows] == [0] * len(budgets)
+    (segment,) = (tmp_path / "journal").glob("*.seg")
+    assert record["id"].encode() in segment.read_bytes()
 
 
 async def test_beside_a_model_that_costs_nothing_what_the_other_costs_is_reserved(

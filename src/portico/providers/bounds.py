@@ -29,6 +29,9 @@ SILENT = frozenset(("embedding", "rerank", "moderation"))
 """What a model does whose replies hold no tokens."""
 
 
+MOST = 1 << 46
+"""Tokens, and nano-dollars, beyond which a bound is none: nobody has so many, and sums of them stay in 64 bits."""
+
 CHARGED_BESIDES = frozenset(("another_model", "any_model", "guardrail"))
 """What may be charged by another price than that of the model which was named."""
 
@@ -201,6 +204,8 @@ class Ceiling:
             tokens_in += more
             why = why or unknown
         tokens_out, unknown = self._answers(asked, default_limit)
+        if tokens_out > MOST:
+            tokens_out, unknown = MOST, "too_much"
         why = why or unknown
         if why is not None or price is None:
             return Bound(tokens_in, tokens_out, 0 if self._nothing(why) else None, why or "unpriced")
@@ -220,7 +225,8 @@ class Ceiling:
         if asked.searches or asked.images or asked.characters:
             rates = price.rates
             pico += asked.searches * rates.search + asked.images * rates.image + asked.characters * rates.character
-        return Bound(tokens_in, tokens_out, (pico + 999) // 1000)
+        nano = (pico + 999) // 1000
+        return Bound(tokens_in, tokens_out, nano if nano <= MOST else None)
 
     def _nothing(self, why: str | None) -> bool:
         """Return whether a call costs nothing though its tokens have no bound, for this reason."""

@@ -22,7 +22,7 @@ def advice(why: str | None, counts: str, operation: str, unpriced: Sequence[str]
         nothing = f'`prices: {{"{name}": {{input: 0, output: 0}}}}`'
         said = f"Have its price set in the configuration (if it costs nothing: {nothing}), or {ALLOWANCE}"
         return f"nobody has said what {whose} costs. {said}", "model"
-    if why is None:
+    if why is None or why == "too_much":
         return "this call may use more than any budget holds: set a lower limit for its output", None
     if why == "no_output_limit":
         field = FIELDS.get(operation, ("max_tokens",))[0]

@@ -69,6 +69,7 @@ has an allowance for them.
 | name | what it is |
 |---|---|
 | `no_output_limit` | no limit is named, and nobody knows how much the model writes at most |
+| `too_much` | a limit beyond all measure |
 | `searching_model` | the model searches by itself, and reads what it finds |
 | `web_search`, `web_fetch`, `file_search` | what a provider's tool finds is input, over several rounds |
 | `code_execution`, `tool_search`, `server_tool`, `mcp` | a provider's own loop, which reads all of it each round |
