@@ -100,9 +100,11 @@ def test_what_cannot_be_said_is_named_and_refused_where_strict() -> None:
     assert refused.value.param == "seed"
 
 
-def test_a_request_that_cannot_be_read_is_refused_at_once() -> None:
-    with pytest.raises(InvalidRequest):
-        Question(OPERATIONS["messages"], b'{"messages": 1}', model="m", stream=False)
+@pytest.mark.parametrize("name", ["chat", "messages", "generate_content"])
+def test_a_request_that_cannot_be_read_is_refused_wherever_it_is_put(name: str) -> None:
+    question = Question(OPERATIONS["messages"], b'{"messages": 1}', model="m", stream=False)
+    with pytest.raises(InvalidRequest, match="messages"):
+        put(question, name)
 
 
 def test_context_that_another_keeps_is_refused() -> None:

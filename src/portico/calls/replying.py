@@ -161,7 +161,7 @@ class Replies:
         from portico.dialects.translate import Translation
 
         if isinstance(translation, Translation) and not call.stream and arrival.error is None and arrival.status < 400:
-            await self._plainly(exchange, call, arrival, target, translation)
+            self._plainly(exchange, call, arrival, target, translation)
             return
 
         arrivals = (arrival, *others)
@@ -191,7 +191,7 @@ class Replies:
         await self.settled(call)
         exchange.reply(arrival.status, [(b"content-type", kind)], told, signature(call))
 
-    async def _plainly(
+    def _plainly(
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
     ) -> None:
         """Give the caller the one whole reply that a conversation has; what was used is read once, with the reply."""
@@ -201,12 +201,17 @@ class Replies:
         except BadUpstreamReply:
             settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
             raise
-        settle(call, translation.usage, target.price)
-        spoke(arrival, target, translation.usage)
+        usage = translation.usage
+        settle(call, usage, target.price)
+        if arrival.here_ns > target.health.paced_ns:
+            spoke(arrival, target, usage)
         call.end = "served"
         keep(call, told)
-        await self.settled(call)
-        exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, signature(call))
+
+        def send() -> None:
+            exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, signature(call))
+
+        self._settling.end(call, exchange.reply_later(send))
 
     async def estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
         """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""

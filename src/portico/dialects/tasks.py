@@ -111,6 +111,10 @@ class Errand:
         """Of the reply."""
         return b"application/json"
 
+    def hears(self, _: bytes) -> bool:
+        """Return that a reply is still to be looked at, whatever it is."""
+        return False
+
     def part(self, body: bytes) -> "Errand":
         """Return this with another of its bodies, to be sent by itself."""
         other = copy(self)

@@ -1,7 +1,8 @@
 """A call of one dialect, made at a provider that speaks another: the request there, the reply, stream and errors back.
 
 `Question` is what a caller asked, read once. `Translation` is that question put to one provider: for each target of a
-fall-back there is another, and making it raises InvalidRequest where the provider cannot be asked this.
+fall-back there is another, and making it raises InvalidRequest where the provider cannot be asked this. What most calls
+are, a few words and an answer of words, is put directly (`direct`), and the question is read only where that fails.
 
     question = Question(operation, body, model=model, stream=stream)
     name = upstream_operation(operation.name, offered, stream=stream)
@@ -16,7 +17,8 @@ from typing import Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, emulate, gemini, names, responses
+from portico.dialects import chat, direct, emulate, gemini, names, responses
+from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered, leave
 from portico.dialects.operations import OPERATIONS, Operation
@@ -93,10 +95,10 @@ class Question:
 
     `model` is the model by the caller's name, `stream` whether a stream is wanted. `array` is true for Gemini's callers
     who did not ask for `alt=sse`: their streams are the elements of a JSON array. `members` are the body's, where they
-    have been read. Raises InvalidRequest.
+    have been read.
     """
 
-    __slots__ = ("array", "operation", "request")
+    __slots__ = ("_request", "array", "body", "members", "model", "operation", "stream")
 
     def __init__(
         self,
@@ -109,20 +111,32 @@ class Question:
         members: Members | None = None,
     ) -> None:
         self.operation = operation
+        self.body = body
+        self.model = model
+        self.stream = stream
         self.array = array and operation.dialect == "gemini"
-        if operation.name == "completions":
-            self.request = chat.completions.parse_request(body, model=model, stream=stream)
-        else:
-            parse = LANGUAGES[operation.dialect].parse_request
-            self.request = parse(body, model=model, stream=stream, members=members)
+        self.members = members
+        self._request: Request | None = None
 
     def __repr__(self) -> str:
-        return f"<Question {self.operation.name} {self.request.model!r}>"
+        return f"<Question {self.operation.name} {self.model!r}>"
+
+    @property
+    def request(self) -> Request:
+        """All of it. Raises InvalidRequest."""
+        if self._request is None:
+            operation, body, model, stream = self.operation, self.body, self.model, self.stream
+            if operation.name == "completions":
+                self._request = chat.completions.parse_request(body, model=model, stream=stream)
+            else:
+                parse = LANGUAGES[operation.dialect].parse_request
+                self._request = parse(body, model=model, stream=stream, members=self.members)
+        return self._request
 
     def put(self, request: Request) -> "Question":
         """Return the question with another request in its place."""
         other = copy.copy(self)
-        other.request = request
+        other._request = request
         return other
 
 
@@ -144,9 +158,11 @@ class Translation:
     """No number of its reply is made up."""
 
     __slots__ = (
+        "_asked",
         "_decoder",
         "_encoder",
         "_given",
+        "_heard",
         "_language",
         "_names",
         "_question",
@@ -163,14 +179,30 @@ class Translation:
     def __init__(
         self, question: Question, upstream: str, target: Target, given: Given, *, strict: bool = False
     ) -> None:
-        asked = question.request
         self._question = question
         self._given = given
         self.upstream = OPERATIONS[upstream]
         assert self.upstream.dialect == target.dialect, f"{upstream} is no operation of {target.dialect}"
         self._language = LANGUAGES[target.dialect]
-        notes = Notes(target.dialect, strict=strict)
+        self.usage: Usage | None = None
+        self.finished = False
+        self.failed: PorticoError | None = None
+        self._decoder: FrameDecoder | None = None
+        self._encoder: FrameEncoder | None = None
+        self._heard: Brief | None = None
         self._names: names.Names | None = None
+        self._wrapping: emulate.Wrapping | None = None
+        self._unwrapper: emulate.Unwrapper | None = None
+        self._asked: direct.Asked | None = None
+        self.dropped: Sequence[str] = ()
+        if not question.stream:
+            put = direct.put(question.operation.name, question.body, question.members, target)
+            if put is not None:
+                self.body, self._asked = put
+                return
+        self._write(question.request, target, Notes(target.dialect, strict=strict))
+
+    def _write(self, asked: Request, target: Target, notes: Notes) -> None:
         if asked.dialect != target.dialect:
             if asked.tools and (aliased := names.aliased(asked, target.dialect)) is not None:
                 asked, self._names = aliased
@@ -182,20 +214,14 @@ class Translation:
         elif asked.stream and "usage_always" not in target.quirks:
             # A stream is accounted for by its usage, whether or not the caller wants to see it.
             asked = msgspec.structs.replace(asked, include_usage=True)
-        output, wrapping = asked.output, None
+        output = asked.output
         if output is not None and output.kind != "text":
             box = emulate.boxed(asked, target.dialect) if asked.dialect != target.dialect else None
             asked = box or asked
-            wrapping = emulate.Wrapping(box is not None, emulate.bare(output))
-        self._wrapping = wrapping
-        self._unwrapper = emulate.Unwrapper(wrapping) if wrapping is not None else None
+            self._wrapping = emulate.Wrapping(box is not None, emulate.bare(output))
+            self._unwrapper = emulate.Unwrapper(self._wrapping)
         self.body = self._language.render_request(asked, target, notes)
         self.dropped = notes.dropped
-        self.usage: Usage | None = None
-        self.finished = False
-        self.failed: PorticoError | None = None
-        self._decoder: FrameDecoder | None = None
-        self._encoder: FrameEncoder | None = None
 
     def __repr__(self) -> str:
         return f"<Translation {self._question.operation.name} to {self.upstream.name}>"
@@ -214,13 +240,27 @@ class Translation:
 
     # A whole reply
 
+    def hears(self, body: bytes) -> bool:
+        """Return whether a whole reply is an answer, in the shape that most have: then it is not read again.
+
+        One that is not may be an answer all the same.
+        """
+        if self.upstream.dialect == "chat" and self._question.operation.dialect != "chat":
+            # Most providers speak this, and most replies are brief.
+            self._heard = chat.hear(body)
+        return self._heard is not None
+
     def reply(self, body: bytes) -> bytes:
         """Return a provider's whole reply as the caller reads it. Raises BadUpstreamReply for what is none."""
         question = self._question
         reply = None
-        if self.upstream.dialect == "chat" and question.operation.dialect != "chat":
-            # Most providers speak this, and most replies are brief.
-            reply = chat.brief_reply(body)
+        if self._heard is not None or self.hears(body):
+            heard, self._heard = self._heard, None
+            assert heard is not None
+            if self._asked is not None and (told := self._asked.told(heard, question.model, self._given)) is not None:
+                told_body, self.usage = told
+                return told_body
+            reply = chat.brief_reply(heard, body)
         if reply is None:
             reply = self._language.parse_reply(body)
         if self._wrapping is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from portico.dialects import vertex
-from portico.dialects.operations import OPERATIONS, Operation
+from portico.dialects.operations import Operation
 from portico.dialects.request import Peek, rewrite
 from portico.dialects.sealed import holds_seal
 from portico.dialects.stand_ins import CONVERSATIONS, TASKS, rewords
@@ -29,7 +29,6 @@ Body = bytes | Callable[[], tuple[int, AsyncIterator[bytes]]]
 
 PLAIN_JSON: Sequence[tuple[bytes, bytes]] = ((b"content-type", b"application/json"),)
 if TYPE_CHECKING:
-    from portico.dialects import crossing
     from portico.dialects.resume.answer import Answer
     from portico.dialects.tasks import Errand, Task
     from portico.dialects.translate import Question, Translation
@@ -173,53 +172,48 @@ class Outgoing(msgspec.Struct, eq=False):
         """Return the request for the rest of an answer, for a target. Raises InvalidRequest where it cannot be made."""
         name = target.stands_in(self.operation.name, True)
         assert name is not None
-        crossing, _, _ = _translating()
-        told = crossing.Target(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
         other = copy.copy(self)
-        other.translations = {target: answer.rest(name, told)}
+        other.translations = {target: answer.rest(name, target.told(name))}
         return other
 
     def translation(self, target: Target) -> "Translation | Errand":
         """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
         made = self.translations.get(target)
         if made is None:
-            crossing, _, _ = _translating()
-            name = target.stands_in(self.operation.name, self.stream)
-            assert name is not None
-            told = crossing.Target(model=target.model, dialect=OPERATIONS[name].dialect, quirks=target.quirks)
-            # The translation is held here: what it holds must not hold this, or only the collector could free a call.
-            call_id, count = self.call_id, itertools.count(1)
-            given = crossing.Given(
-                request_id=call_id,
-                created=int(time.time()),
-                new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
-            )
-            made = self._made(name, told, given, self.goes_on(target))
-            self.translations[target] = made
+            made = self.translations[target] = self._made(target)
         return made
 
-    def _made(
-        self, name: str, told: "crossing.Target", given: "crossing.Given", goes_on: bool
-    ) -> "Translation | Errand":
-        body, question = self.body, self._question
+    def _made(self, target: Target) -> "Translation | Errand":
+        crossing, ask, put = _translating()
+        own, body, question = self.operation, self.body, self._question
         assert isinstance(body, bytes)
-        if self.operation.name in TASKS:
+        name = target.stands_in(own.name, self.stream)
+        assert name is not None
+        told = target.told(name)
+        # The translation is held here: what it holds must not hold this, or only the collector could free a call.
+        call_id, count = self.call_id, itertools.count(1)
+        given = crossing.Given(
+            request_id=call_id,
+            created=int(time.time()),
+            new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
+        )
+        if own.name in TASKS:
             from portico.dialects.tasks import Errand, Task
 
             if not isinstance(question, Task):
-                question = self._question = Task(self.operation, body, model=self.model)
+                question = self._question = Task(own, body, model=self.model)
             return Errand(question, name, told, given, strict=self.strict)
-        _, ask, put = _translating()
         if not isinstance(question, ask):
+            asked = self.asked
             question = self._question = ask(
-                self.operation,
+                own,
                 body,
                 model=self.model,
                 stream=self.stream,
                 array="alt=sse" not in self.query,
-                members=self.asked.members if self.asked is not None else None,
+                members=asked.members if asked is not None else None,
             )
-        if goes_on:
+        if self.resumes and self.goes_on(target):
             from portico.dialects.resume.answer import Answer
 
             return Answer(question, name, told, given, strict=self.strict)

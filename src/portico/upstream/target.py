@@ -11,6 +11,7 @@ import msgspec
 
 from portico import __version__
 from portico.config import schema
+from portico.dialects.operations import OPERATIONS
 from portico.dialects.stand_ins import COUNTS, upstream_operation
 from portico.errors import Forbidden, ModelNotFound
 from portico.providers import prices_table
@@ -24,6 +25,7 @@ from portico.upstream.keyring import Credential, Keyring
 from portico.wire.client import Client, Deadlines, Origin, Pool, Settings
 
 if TYPE_CHECKING:
+    from portico.dialects import crossing
     from portico.providers.bounds import Ceiling
     from portico.upstream.gate import Gating
 
@@ -197,6 +199,7 @@ class Target:
         "_ceiling",
         "_lines",
         "_stand_ins",
+        "_told",
         "asks_usage",
         "body_version",
         "deadlines",
@@ -233,6 +236,7 @@ class Target:
         self._ceiling: Ceiling | None = None
         self._lines: dict[tuple[str, str, str, bool], Line] = {}
         self._stand_ins: tuple[dict[str, str | None], dict[str, str | None]] = ({}, {})  # of whole replies, of streams
+        self._told: dict[str, crossing.Target] = {}
 
     def __repr__(self) -> str:
         return f"<Target {self.name}>"
@@ -267,6 +271,17 @@ class Target:
                 name = None
             known[operation] = name
         return name
+
+    def told(self, operation: str) -> "crossing.Target":
+        """Return what those know of it who write for one of its operations."""
+        known = self._told.get(operation)
+        if known is None:
+            from portico.dialects import crossing  # loaded where calls cross
+
+            dialect = OPERATIONS[operation].dialect
+            known = crossing.Target(model=self.model, dialect=dialect, quirks=self.quirks)
+            self._told[operation] = known
+        return known
 
     def line(self, operation: str, credential: Credential, query: str, stream: bool) -> Line:
         """Return the way to an operation of this model, with the caller's query."""

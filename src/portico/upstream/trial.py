@@ -102,8 +102,12 @@ def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError 
         # A redirect is for whoever has the base URL wrong: its caller would follow it past the gateway.
         return BadUpstreamReply(f"{target.name} answered {status} with a redirect")
     operation = outgoing.operation
-    crosses = target in outgoing.translations
-    theirs = target.stands_in(operation.name, outgoing.stream) or operation.name if crosses else operation.name
+    theirs = operation.name
+    made = outgoing.translations.get(target)
+    if made is not None:
+        theirs = made.upstream.name
+        if len(pieces) == 1 and not arrival.streaming and made.hears(pieces[0]):
+            return None
     return flaw(arrival, operation, theirs, target.name)
 
 

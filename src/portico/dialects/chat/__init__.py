@@ -10,7 +10,7 @@ from portico.dialects.spoken import Spoken
 
 if TYPE_CHECKING:
     from portico.dialects.chat import completions
-    from portico.dialects.chat.brief import brief_reply
+    from portico.dialects.chat.brief import brief_reply, hear
     from portico.dialects.chat.errors import parse_error
     from portico.dialects.chat.reply import parse_reply, render_reply
     from portico.dialects.chat.request import parse_request, render_request
@@ -23,6 +23,7 @@ __all__ = [
     "Encoder",
     "brief_reply",
     "completions",
+    "hear",
     "parse_error",
     "parse_reply",
     "parse_request",
@@ -63,4 +64,4 @@ SPOKEN = Spoken(
     },
 )
 
-__getattr__ = later(__name__, {"brief_reply": "brief", "completions": "completions"})
+__getattr__ = later(__name__, {"brief_reply": "brief", "hear": "brief", "completions": "completions"})

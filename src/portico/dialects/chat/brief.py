@@ -9,11 +9,12 @@ it.
 import msgspec
 
 from portico.dialects import openai
-from portico.dialects.chat.answers import parse_finish
+from portico.dialects.chat.answers import FINISH, parse_finish
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.seal import PREFIX
 from portico.dialects.tokens import NOTHING, UNREADABLE
 from portico.ir import Choice, Part, Reply, Text, ToolCall
+from portico.types import Usage
 
 
 class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -48,7 +49,9 @@ class _Choice(msgspec.Struct, gc=False):
     stop_reason: None = None
 
 
-class _Reply(msgspec.Struct, gc=False):
+class Brief(msgspec.Struct, gc=False):
+    """A reply that is what most are."""
+
     choices: list[_Choice]
     usage: msgspec.Raw = NOTHING
     id: str = ""
@@ -58,18 +61,37 @@ class _Reply(msgspec.Struct, gc=False):
     x_groq: None = None
     error: None = None
 
+    def used(self) -> Usage | None:
+        """Return what it used where that is told as most tell it, None where it is to be read with care."""
+        return openai.plain_usage(self.usage) if self.service_tier in _ORDINARY else None
 
-_decoder = msgspec.json.Decoder(_Reply)
+    def words(self) -> tuple[str, str, Usage] | None:
+        """Return the text of the one answer, why it ended, and what it used; None where there is more to it."""
+        if len(self.choices) != 1:
+            return None
+        (choice,) = self.choices
+        message = choice.message
+        if choice.index or message.tool_calls or choice.finish_reason not in FINISH:
+            return None
+        usage = self.used()
+        return None if usage is None else (message.content or "", choice.finish_reason, usage)
 
 
-def brief_reply(body: bytes) -> Reply | None:
+_ORDINARY = frozenset((None, "default"))
+_decoder = msgspec.json.Decoder(Brief)
+
+
+def hear(body: bytes) -> Brief | None:
     """Read a reply without what only this dialect knows; None for one that is to be read with care."""
     try:
-        found = _decoder.decode(body)
+        return _decoder.decode(body)
     except UNREADABLE:
         return None
-    tier = found.service_tier
-    usage = openai.plain_usage(found.usage) if tier is None or tier == "default" else None
+
+
+def brief_reply(found: Brief, body: bytes) -> Reply | None:
+    """Return a brief reply as one of a conversation; None for one that is to be read with care. `body` is all of it."""
+    usage = found.used()
     if usage is None and bytes(found.usage):
         usage = read_usage(body)
     choices = []
@@ -93,5 +115,5 @@ def brief_reply(body: bytes) -> Reply | None:
         created=found.created,
         choices=tuple(choices),
         usage=usage,
-        service_tier=tier,
+        service_tier=found.service_tier,
     )

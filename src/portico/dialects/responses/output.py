@@ -26,7 +26,7 @@ def served_tier(tier: str | None) -> str | None:
     return tier if tier in _TIERS else None
 
 
-_FRAME: Object = {
+FRAME: Object = {
     "object": "response",
     "status": "in_progress",
     "background": False,
@@ -57,7 +57,7 @@ _REPEATED = ("max_tool_calls", "prompt_cache_retention", "safety_identifier", "t
 
 def frame(request: Request, given: Given) -> Object:
     """Return the response without its output: what it repeats of the request, and what is not known yet as null."""
-    value = _FRAME.copy()
+    value = FRAME.copy()
     value["id"] = given.new_id("resp_")
     value["created_at"] = given.created
     value["model"] = request.model
@@ -79,7 +79,7 @@ def frame(request: Request, given: Given) -> Object:
     if request.output is not None or request.verbosity is not None:
         value["text"] = _form(request)
     if request.reasoning is not None:
-        value["reasoning"] = _FRAME["reasoning"] | write_reasoning(request)
+        value["reasoning"] = FRAME["reasoning"] | write_reasoning(request)
     if request.tools:
         value |= told(request.tools, "again", Notes("responses"), lambda _: {"tools": _again(request.tools)})
     if request.parallel_tools is False:

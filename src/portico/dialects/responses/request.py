@@ -77,7 +77,7 @@ Fields = dict[str, Any]
 
 def _silent(name: str, value: Any, fields: Fields) -> bool:
     """Return whether a member says nothing that another dialect would miss: it is kept where only this one looks."""
-    if name in _SILENT or value == [] or value == {}:
+    if name in _SILENT or value is None or value == [] or value == {}:
         return True
     if name == "include":
         return all(each in (_ENCRYPTED, LOGPROBS) for each in value or ())

@@ -1,0 +1,172 @@
+"""Responses of words alone, put to a provider of Chat Completions, and its words as a response."""
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from portico.dialects.chat.brief import Brief
+from portico.dialects.crossing import Given, Target
+from portico.dialects.direct.to_chat import Count, Number, Text, Turn, Words, shape
+from portico.dialects.responses.output import FRAME
+from portico.dialects.tokens import UNREADABLE
+from portico.types import Usage
+
+
+class _Input(msgspec.Struct, tag_field="type", tag="input_text", forbid_unknown_fields=True, gc=False):
+    text: Words
+
+
+class _Output(msgspec.Struct, tag_field="type", tag="output_text", forbid_unknown_fields=True):
+    text: Words
+    annotations: tuple[()] = ()
+    logprobs: tuple[()] = ()
+
+
+class _Item(msgspec.Struct, forbid_unknown_fields=True):
+    role: Literal["user", "assistant", "system", "developer"]
+    content: Words | Annotated[list[_Input | _Output], msgspec.Meta(min_length=1)]
+    type: Literal["message"] = "message"
+    # Of those that come back as a response had them; no other API has a place for these.
+    id: str | None = None
+    status: str | None = None
+
+
+class Asked(msgspec.Struct, forbid_unknown_fields=True):
+    """A request. Whether to `store` its answer says nothing to those who keep none."""
+
+    model: str
+    input: Words | Annotated[list[_Item], msgspec.Meta(min_length=1)]
+    instructions: Words | None = None
+    max_output_tokens: Count | None = None
+    temperature: Number | None = None
+    top_p: Number | None = None
+    user: str | None = None
+    store: bool | None = None
+    stream: bool | None = None
+
+    def body(self, target: Target) -> bytes | None:
+        """Return the body for a provider; None where the model speaks twice in turn, which is one message."""
+        turns: list[Turn] = []
+        if self.instructions is not None:
+            turns.append(Turn("system", self.instructions))
+        if isinstance(self.input, str):
+            turns.append(Turn("user", self.input))
+        else:
+            before = ""
+            for item in self.input:
+                role: str = item.role
+                if role == before == "assistant":
+                    return None
+                before = role
+                if role == "developer" and "developer_role" not in target.quirks:
+                    role = "system"
+                said = item.content
+                if isinstance(said, str):
+                    turns.append(Turn(role, said))
+                elif len(said) == 1:
+                    turns.append(Turn(role, said[0].text))
+                else:
+                    turns.append(Turn(role, [Text("text", part.text) for part in said]))
+        return _encode(
+            shape(target)(
+                model=target.model,
+                messages=turns,
+                max_tokens=self.max_output_tokens,
+                temperature=self.temperature,
+                top_p=self.top_p,
+                user=self.user,
+            )
+        )
+
+    def told(self, heard: Brief, asked_for: str, given: Given) -> tuple[bytes, Usage] | None:
+        """Return a reply as a response, and what it used; None for one that has more than words, or is not complete."""
+        found = heard.words()
+        if found is None:
+            return None
+        text, reason, usage = found
+        if reason != "stop":
+            return None
+        response_id = given.new_id("resp_")
+        response = _Response(
+            response_id,
+            heard.created or given.created,
+            heard.model or asked_for,
+            (_Message(given.new_id("msg_"), (_Output(text),)),) if text else (),
+            _Used(
+                usage.input + usage.cache_read,
+                _Read(usage.cache_read),
+                usage.output + usage.reasoning,
+                _Thought(usage.reasoning),
+                usage.input + usage.cache_read + usage.output + usage.reasoning,
+            ),
+            self.instructions,
+            self.max_output_tokens,
+            1.0 if self.temperature is None else self.temperature,
+            1.0 if self.top_p is None else self.top_p,
+            self.user,
+            heard.service_tier or "auto",
+        )
+        return _encode(response)[:-1] + _REST, usage
+
+
+MEMBERS: Final = frozenset(Asked.__struct_fields__)
+"""What such a request may hold."""
+
+_encode: Final = msgspec.json.encode
+_decode: Final = msgspec.json.Decoder(Asked).decode
+
+
+def read(body: bytes) -> Asked | None:
+    """Read a request; None for one that is to be read with care."""
+    try:
+        return _decode(body)
+    except UNREADABLE:
+        return None
+
+
+class _Message(msgspec.Struct, tag_field="type", tag="message", gc=False):
+    id: str
+    content: tuple[_Output, ...]
+    status: str = "completed"
+    role: str = "assistant"
+
+
+class _Read(msgspec.Struct, gc=False):
+    cached_tokens: int
+    cache_write_tokens: int = 0
+
+
+class _Thought(msgspec.Struct, gc=False):
+    reasoning_tokens: int
+
+
+class _Used(msgspec.Struct, gc=False):
+    input_tokens: int
+    input_tokens_details: _Read
+    output_tokens: int
+    output_tokens_details: _Thought
+    total_tokens: int
+
+
+class _Response(msgspec.Struct, gc=False):
+    id: str
+    created_at: int
+    model: str
+    output: tuple[_Message, ...]
+    usage: _Used
+    instructions: str | None
+    max_output_tokens: int | None
+    temperature: Number
+    top_p: Number
+    user: str | None
+    service_tier: str
+    status: str = "completed"
+    # What such a request asks nothing of.
+    prompt_cache_key: None = None
+    top_logprobs: int = 0
+
+
+_REST: Final = (
+    b"," + _encode({name: said for name, said in FRAME.items() if name not in _Response.__struct_fields__})[1:]
+)
+"""What the response to every such request has besides."""
