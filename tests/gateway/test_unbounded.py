@@ -166,3 +166,26 @@ async def test_a_file_for_a_model_that_costs_nothing_needs_no_bound(portico: Por
         async with portico(config) as gateway:
             status, _, body = await gateway.call("/v1/audio/transcriptions", form, key=KEY, headers=head)
         assert status == expected, body
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/embeddings", {"model": "openai/text-embedding-3-small", "input": "Hello"}),
+        ("/v2/rerank", {"model": "cohere/rerank-v3.5", "query": "Hello", "documents": ["a", "b"]}),
+        ("/v1/images/generations", {"model": "openai/gpt-image-1", "prompt": "a cat"}),
+        ("/v1/audio/speech", {"model": "openai/tts-1", "input": "Hello", "voice": "alloy"}),
+    ],
+)
+@pytest.mark.parametrize("rule", [{"usd": 0.000000001}, {"tokens": 1}])
+async def test_what_has_no_limit_to_cut_is_refused_by_a_clamping_budget(
+    portico: Portico, mock: MockProvider, path: str, body: dict[str, Any], rule: dict[str, Any]
+) -> None:
+    config = declared(mock, {}, [{**rule, "mode": "clamp"}])
+    config["providers"]["cohere"] = provider(mock, "cohere")
+    async with portico(config) as gateway:
+        status, _, told = await gateway.call(path, body, key=KEY)
+        (record,) = gateway.records()
+    assert status in (400, 429), told
+    assert (record["status"], record["error"] in ("unbounded_call", "budget_exceeded")) == (status, True)
+    assert mock.ledger.entries == []

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from portico.call import Call, Extend
-from portico.dialects.limits import limited
+from portico.dialects.limits import FIELDS, limited
 from portico.dialects.operations import Operation
 from portico.dialects.request import peek
 from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUnavailable, UnboundedCall
@@ -437,6 +437,8 @@ def _clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> b
     if outgoing.bound is not None or asked is None or asked.members is None or not isinstance(body, bytes):
         return False
     operation = outgoing.operation
+    if operation.name not in FIELDS:
+        return False  # its output has no limit to cut
 
     def need(limit: int) -> int:
         assert asked is not None
