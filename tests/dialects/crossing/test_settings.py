@@ -33,8 +33,8 @@ def searching(caller: Dialect) -> dict[str, Any]:
         filters = {"allowed_domains": ["a.com"]}
         tool = {"type": "web_search", "filters": filters, "user_location": place, "search_context_size": "low"}
         return {"tools": [tool]}
-    tool: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2, "user_location": place}
-    return {"tools": [tool | {"blocked_domains": ["b.com"]}]}
+    older: dict[str, Any] = {"type": "web_search_20250305", "name": "web_search", "max_uses": 2, "user_location": place}
+    return {"tools": [older | {"blocked_domains": ["b.com"]}]}
 
 
 PLACE = {"type": "approximate", "city": "Paris"}

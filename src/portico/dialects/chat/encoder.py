@@ -30,6 +30,7 @@ from portico.ir import (
     ArgumentsDelta,
     Audio,
     AudioDelta,
+    Citation,
     CitationDelta,
     Failed,
     Finished,
@@ -58,11 +59,13 @@ _DONE = b"data: [DONE]\n\n"
 class _Part:
     """A part that is under way: what it began as, the wire's index of a call, what has been told of it."""
 
-    __slots__ = ("opaque", "part", "text", "told", "wire")
+    __slots__ = ("begun", "cited", "opaque", "part", "text", "told", "wire")
 
-    def __init__(self, part: Any, wire: int) -> None:
+    def __init__(self, part: Any, wire: int, begun: int = 0) -> None:
         self.part = part
         self.wire = wire
+        self.begun = begun
+        self.cited: list[Citation] = []
         self.told = False
         self.text: list[str] = []
         self.opaque: str | None = None
@@ -81,6 +84,8 @@ class Encoder:
         self._calls: dict[int, int] = {}
         self._spoken: set[int] = set()
         self._finished: set[int] = set()
+        # How much of an answer's text was told, where there may be citations, which say where they stand in it.
+        self._told: dict[int, int] | None = {} if any(tool.kind == "server" for tool in request.tools) else None
         self._head = b""
         self._tail = b',"usage":null}\n\n' if self._usage_asked else b"}\n\n"
         self._foreign = False
@@ -225,6 +230,8 @@ class Encoder:
         part = event.part
         known = _Part(part, -1)
         self._parts[event.choice, event.index] = known
+        if self._told is not None:
+            known.begun = self._told.get(event.choice, 0)
         if type(part) is ToolCall:
             if part.kind == "server":
                 return b""
@@ -237,8 +244,10 @@ class Encoder:
             call = {"index": known.wire, "id": call_id, "type": _kind(part), _kind(part): inner}
             return self._delta(event.choice, {"tool_calls": [call]})
         if type(part) is Text:
+            if self._told is not None and part.text:
+                self._told[event.choice] = known.begun + len(part.text)
             out = self._delta(event.choice, {"content": part.text}) if part.text else b""
-            return out + b"".join([self._citation(event.choice, citation) for citation in part.citations])
+            return out + b"".join([self._citation(event.choice, known, citation) for citation in part.citations])
         if type(part) is Refusal and part.text:
             return self._delta(event.choice, {"refusal": part.text})
         if type(part) is Thinking:
@@ -261,6 +270,8 @@ class Encoder:
     def _text(self, event: TextDelta) -> bytes:
         choice = event.choice
         known = self._parts.get((choice, event.index))
+        if self._told is not None:
+            self._told[choice] = self._told.get(choice, 0) + len(event.text)
         name = "refusal" if known is not None and type(known.part) is Refusal else "content"
         if event.logprobs is None and name == "content" and choice in self._spoken:
             return b'%b{"index":%d,"delta":{"content":%b},"logprobs":null,"finish_reason":null}]%b' % (
@@ -294,9 +305,16 @@ class Encoder:
         return self._delta(choice, {"tool_calls": [call]})
 
     def _cited(self, event: CitationDelta) -> bytes:
-        return self._citation(event.choice, event.citation)
+        return self._citation(event.choice, self._parts.get((event.choice, event.index)), event.citation)
 
-    def _citation(self, choice: int, citation: Any) -> bytes:
+    def _citation(self, choice: int, known: _Part | None, citation: Citation) -> bytes:
+        if known is not None and self._told is not None:
+            if citation.end is None:
+                # It is about the whole of a part, which is not told yet.
+                known.cited.append(citation)
+                return b""
+            start, end = known.begun + (citation.start or 0), known.begun + citation.end
+            citation = msgspec.structs.replace(citation, start=start, end=end)
         written = render_citation(citation, False)
         return self._delta(choice, {"annotations": [written]}) if written is not None else b""
 
@@ -316,6 +334,10 @@ class Encoder:
         if known is None:
             return b""
         part = event.part if event.part is not None else known.part
+        if known.cited and self._told is not None:
+            end = self._told.get(event.choice, 0) - known.begun
+            placed = [msgspec.structs.replace(citation, end=end) for citation in known.cited]
+            return b"".join([self._citation(event.choice, known, citation) for citation in placed])
         if type(part) is ToolCall and known.wire >= 0 and not known.told:
             return self._arguments_delta(event.choice, known, part.arguments or "{}")
         if type(part) is Image and not known.told:

@@ -42,13 +42,14 @@ _encode = msgspec.json.encode
 class _Begun:
     """A part that has begun: where its content stands, and what came for it while another was open."""
 
-    __slots__ = ("opaque", "part", "place", "texts", "waiting")
+    __slots__ = ("cited", "opaque", "part", "place", "texts", "waiting")
 
     def __init__(self, part: Part) -> None:
         self.part = part
         self.place = -1
         self.opaque: str | None = part.opaque if isinstance(part, Thinking) else None
         self.texts: list[str] = []
+        self.cited: list[Citation] = []
         self.waiting: list[AnyEvent] = []
 
 
@@ -218,6 +219,13 @@ class Voice:
         out.append(_event("tool-call-delta", value))
 
     def _cite(self, begun: _Begun, citation: Citation, out: list[bytes]) -> None:
+        if citation.end is None:
+            # It is about the whole of a text, which is not told yet.
+            begun.cited.append(citation)
+        else:
+            self._told(begun, citation, out)
+
+    def _told(self, begun: _Begun, citation: Citation, out: list[bytes]) -> None:
         if begun.place < 0:
             return
         written = render_citation(citation, "".join(begun.texts), begun.place)
@@ -233,6 +241,8 @@ class Voice:
         else:
             if isinstance(part, Thinking):
                 self._seal(begun, part, whole, out)
+            for citation in begun.cited:
+                self._told(begun, citation, out)
             if begun.place >= 0:
                 out.append(_event("content-end", {"index": begun.place}))
         assert self._current is not None, "a part that is closed was open"

@@ -88,6 +88,7 @@ class _Piece:
         self.content = 0
         self.text: list[str] = []
         self.annotations: list[Object] = []
+        self.cited: list[Citation] = []
         self.logprobs: list[Any] = []
         self.opaque = ""
         self.head = b""
@@ -430,6 +431,13 @@ class Encoder:
     def _cite(self, piece: _Piece, citation: Citation, out: list[bytes]) -> None:
         if piece.message is None:
             self._open_text(piece, out)
+        if citation.end is None:
+            # It is about the whole of a text, which is not told yet.
+            piece.cited.append(citation)
+        else:
+            self._annotate(piece, citation, out)
+
+    def _annotate(self, piece: _Piece, citation: Citation, out: list[bytes]) -> None:
         message = piece.message
         assert message is not None
         annotation = write_annotation(citation, length=sum(map(len, piece.text)))
@@ -447,6 +455,8 @@ class Encoder:
         message = piece.message
         assert message is not None
         text = "".join(piece.text)
+        for citation in piece.cited:
+            self._annotate(piece, citation, out)
         piece.head = b""
         place = {"item_id": message.id, "output_index": message.at, "content_index": piece.content}
         if isinstance(piece.part, Refusal):
