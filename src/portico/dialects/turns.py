@@ -33,15 +33,20 @@ FAILED = "The tool failed and said nothing."
 """What is given as the result of a tool that failed without a word."""
 
 
+GO_ON = "Go on."
+"""What a user says where the conversation ends with an answer, and the model goes on from none."""
+
+
 class Turns:
-    """Alternating turns, made from messages of any order.
+    """Alternating turns, made from messages of any order. With `prefill` false they do not end with an answer.
 
     `used` are the names of the tools that were called; `begun_without_thought` says that the last answer calls tools
     and that no thought of the same maker leads it.
     """
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, *, prefill: bool = True) -> None:
         self.notes = notes
+        self._prefill = prefill
         self.turns: list[tuple[str, list[Block]]] = []
         self.used: dict[str, None] = {}
         self.begun_without_thought = False
@@ -102,6 +107,9 @@ class Turns:
 
     def close(self) -> None:
         """End the conversation."""
+        if not self._prefill and self._answer is not None and not self._results and not self._said:
+            self.notes.lost("prefill")
+            self._said.extend(self.text(Text(text=GO_ON), GO_ON))
         self._end_user()
         if self.turns and self.turns[0][0] == "assistant":
             self.turns.insert(0, ("user", self.text(Text(text=BEGUN), BEGUN)))

@@ -249,3 +249,47 @@ def test_counts_that_are_written_with_a_point_are_counts() -> None:
     made.reply(json.dumps(reply).encode())
     assert made.usage is not None
     assert (made.usage.input, made.usage.output) == (3, 4)
+
+
+def put_to(model: str, caller: Dialect, more: dict[str, Any], provider: Dialect) -> Translation:
+    body = json.dumps(pairs.PLAIN[caller] | more).encode()
+    question = Question(OPERATIONS[pairs.OPERATION[caller][False]], body, model="m", stream=False)
+    target = Target(model=model, dialect=provider)
+    return Translation(question, pairs.OPERATION[provider][False], target, pairs.given())
+
+
+BEGUN = {"messages": [USER, {"role": "assistant", "content": "The answer is"}]}
+PREFILLED: list[tuple[str, Dialect, str, list[str]]] = [
+    ("claude-sonnet-4-5", "messages", "assistant", []),
+    ("claude-sonnet-4-6", "messages", "user", ["prefill"]),
+    ("claude-opus-5", "messages", "user", ["prefill"]),
+    ("kimi-k2", "messages", "assistant", []),
+    ("us.anthropic.claude-opus-4-7-v1:0", "converse", "user", ["prefill"]),
+    ("anthropic.claude-sonnet-4-5-20250929-v1:0", "converse", "assistant", []),
+    ("amazon.nova-pro-v1:0", "converse", "assistant", []),
+]
+
+
+@pytest.mark.parametrize(("model", "provider", "last", "dropped"), PREFILLED)
+def test_a_begun_answer_is_gone_on_with_by_models_that_can(
+    model: str, provider: Dialect, last: str, dropped: list[str]
+) -> None:
+    made = put_to(model, "chat", BEGUN, provider)
+    turns = json.loads(made.body)["messages"]
+    assert turns[-1]["role"] == last
+    assert "The answer is" in json.dumps(turns)
+    assert made.dropped == dropped
+
+
+LEVELS = [
+    ("gemini-3-pro-preview", "minimal", "LOW"),
+    ("gemini-3-flash-preview", "minimal", "MINIMAL"),
+    ("gemini-3.1-pro-preview", "low", "LOW"),
+    ("gemini-3-pro-preview", "high", "HIGH"),
+]
+
+
+@pytest.mark.parametrize(("model", "effort", "level"), LEVELS)
+def test_a_model_is_asked_to_think_by_a_level_that_it_has(model: str, effort: str, level: str) -> None:
+    body = json.loads(put_to(model, "chat", {"reasoning_effort": effort}, "gemini").body)
+    assert body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level

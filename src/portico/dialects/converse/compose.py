@@ -199,7 +199,7 @@ class Conversation(Turns):
     """Turns as Bedrock writes them."""
 
     def __init__(self, notes: Notes, claude: Abilities | None) -> None:
-        super().__init__(notes)
+        super().__init__(notes, prefill=claude is None or claude.prefill)
         self._claude = claude
         self._names: set[str] = set()
 

@@ -238,7 +238,9 @@ def _thinking(request: Request, reasoning: Reasoning, own: bool, target: Target)
     if budget is not None and (budgeted or effort is None):
         out["thinkingBudget"] = budget
     elif effort is not None:
-        out["thinkingLevel"] = _LEVELS.get(effort, "HIGH")
+        level = _LEVELS.get(effort, "HIGH")
+        # The Pro models have no level below LOW.
+        out["thinkingLevel"] = "LOW" if level == "MINIMAL" and "pro" in target.model else level
     elif reasoning.enabled and budgeted:
         out["thinkingBudget"] = -1
     show = reasoning.show

@@ -153,8 +153,9 @@ class Conversation(Turns):
     """Turns as Anthropic writes them."""
 
     def __init__(self, notes: Notes, target: Target) -> None:
-        super().__init__(notes)
-        self._claude = abilities(target.model).claude
+        model = abilities(target.model)
+        super().__init__(notes, prefill=model.prefill or not model.claude)
+        self._claude = model.claude
 
     def text(self, part: Text | Refusal, text: str) -> list[Block]:
         """Write text."""
