@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from portico.dialects.asked import glance
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.request import peek
 from portico.errors import InvalidRequest
@@ -337,6 +338,34 @@ def test_nothing_within_the_bound_of_tokens_costs_more_than_the_bound(
         geo=geo,
     )
     assert cost(of, usage) <= found.cost
+
+
+@given(
+    st.dictionaries(st.sampled_from([*TOKEN_RATES, "input>1000", "call"]), rates),
+    st.sampled_from(("openai/gpt-4o", "anthropic/claude-x", "nobody/m", "openrouter/m", "perplexity/sonar")),
+    st.sampled_from((None, 4_000)),
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "max_tokens": st.sampled_from((None, -1, 0, 1, 900, 9_000, 10**15)),
+            "n": st.integers(0, 3),
+            "service_tier": st.just("priority"),
+            "tools": st.just([{"type": "function", "function": {"name": "cache"}}]),
+            "user": st.text(),
+        },
+    ),
+    st.sampled_from((None, 50)),
+)
+def test_the_first_look_says_of_most_calls_at_once_what_it_says_of_all(
+    sheet: dict[str, int], name: str, most: int | None, more: dict[str, Any], default: int | None
+) -> None:
+    roof = Ceiling(name, price(sheet, max_output=most))
+    body = CHAT | more
+    encoded = json.dumps(body).encode()
+    operation = OPERATIONS["chat"]
+    asked = glance(operation, peek(operation, encoded, b"application/json"), len(encoded))
+    assert asked is not None
+    assert bound(body, of=roof, default_limit=default) == roof.of(asked, encoded, default)
 
 
 def test_a_host_that_may_take_more_for_a_model_is_reserved_more() -> None:

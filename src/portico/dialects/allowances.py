@@ -8,6 +8,7 @@ in docs.anthropic.com/en/api/rate-limits. Both read 2026-11-20.
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from portico.types import Dialect
 
@@ -16,7 +17,8 @@ Allowance = tuple[str, int, int, float]
 and in how many seconds all of it is back."""
 
 
-_heads: dict[tuple[str, int], str] = {}
+_counted = itemgetter(0)
+_lines: dict[tuple[str, int], str] = {}
 MEMO_BOUND = 1024
 
 
@@ -25,7 +27,7 @@ def render_allowances(dialect: Dialect, allowances: Sequence[Allowance], now: fl
 
     `now` is in seconds since the epoch.
     """
-    if len(allowances) > 1:
+    if len(set(map(_counted, allowances))) < len(allowances):
         least: dict[str, Allowance] = {}
         for one in allowances:
             if one[0] not in least or one[2] < least[one[0]][2]:
@@ -33,16 +35,22 @@ def render_allowances(dialect: Dialect, allowances: Sequence[Allowance], now: fl
         allowances = tuple(least.values())
     if dialect == "messages":
         return "".join(_anthropic(one, now) for one in allowances)
-    lines = ""
+    told = ""
     for counted, limit, left, resets in allowances:
-        head = _heads.get((counted, limit))
-        if head is None:
-            if len(_heads) >= MEMO_BOUND:
-                _heads.clear()
-            name = counted.replace("_", "-")
-            head = f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n"
-            head = _heads[(counted, limit)] = f"{head}x-ratelimit-reset-{name}: %s\r\n"
-        lines += head % (left, _duration(resets))
+        lines = _lines.get((counted, limit))
+        if lines is None:
+            lines = _lines_of(counted, limit)
+        told += lines % (left, f"{round(resets * 1000)}ms" if 0 <= resets < 1 else _duration(resets))
+    return told
+
+
+def _lines_of(counted: str, limit: int) -> str:
+    """Return what is said of a limit, with places for what is left of it and for when it is back."""
+    if len(_lines) >= MEMO_BOUND:
+        _lines.clear()
+    name = counted.replace("_", "-")
+    limits = f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n"
+    lines = _lines[(counted, limit)] = f"{limits}x-ratelimit-reset-{name}: %s\r\n"
     return lines
 
 

@@ -7,7 +7,7 @@ two, None for anything else. `look` (in `asked_closely`) then walks the whole bo
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -272,10 +272,16 @@ _word = msgspec.json.Decoder(str | None).decode
 _config = msgspec.json.Decoder(_GeminiConfig).decode
 _inference = msgspec.json.Decoder(_ConverseConfig).decode
 _Take = Callable[[Asked, msgspec.Raw], None]
+_Decode = Callable[[msgspec.Raw], object]
 
 
-def _harmless(_: Asked, __: msgspec.Raw) -> None:
-    """Take nothing."""
+class _Takes(NamedTuple):
+    """What to do with each member of a request of one kind; what is in none of these needs a closer look."""
+
+    harmless: frozenset[str]
+    texts: dict[str, _Decode]
+    """Those that must decode as what these read."""
+    others: dict[str, _Take]
 
 
 def _limit(asked: Asked, raw: msgspec.Raw) -> None:
@@ -302,48 +308,52 @@ def _reasoning(_: Asked, raw: msgspec.Raw) -> None:
 
 def _gemini_config(asked: Asked, raw: msgspec.Raw) -> None:
     config = _config(raw)
-    asked.limit = config.maxOutputTokens or config.max_output_tokens
+    asked.limit = _positive(config.maxOutputTokens or config.max_output_tokens)
     asked.copies = max(config.candidateCount or config.candidate_count or 1, 1)
 
 
 def _converse_config(asked: Asked, raw: msgspec.Raw) -> None:
-    asked.limit = _inference(raw).maxTokens
+    asked.limit = _positive(_inference(raw).maxTokens)
 
 
-def _reader(kind: Any, structured: bool) -> _Take:
-    """Return what takes a member that must decode as plain text (or as anything, for None), or that is a schema."""
+def _positive(limit: int | None) -> int | None:
+    return limit if limit is not None and limit > 0 else None
+
+
+def _structured(kind: Any) -> _Take:
+    """Return what takes a member that is a schema or has some, and must decode as this kind (as anything, for None)."""
     decode = None if kind is None else msgspec.json.Decoder(kind).decode
 
-    def text(asked: Asked, raw: msgspec.Raw) -> None:
+    def take(asked: Asked, raw: msgspec.Raw) -> None:
         if decode is not None:
             decode(raw)
-        asked.tools = structured or asked.tools
+        asked.tools = True
 
-    return text
+    return take
 
 
-def _takes(kind: str) -> dict[str, _Take]:
+def _takes(kind: str) -> _Takes:
     """Return what to do with each member of a request of this kind."""
-    takes: dict[str, _Take] = dict.fromkeys(_SAID["harmless"][kind], _harmless)
-    if kind in _OPENAI:
-        takes |= dict.fromkeys(_SAID["harmless"]["openai"], _harmless)
-    for name in ("max_completion_tokens", "max_tokens", "max_output_tokens"):
-        takes[name] = _limit
-    takes |= {"n": _copies, "best_of": _copies, "service_tier": _tier, "speed": _tier, "reasoning": _reasoning}
+    names = {*_SAID["harmless"][kind], *(_SAID["harmless"]["openai"] if kind in _OPENAI else ())}
+    read = _READ[kind]
+    others: dict[str, _Take] = dict.fromkeys(("max_completion_tokens", "max_tokens", "max_output_tokens"), _limit)
+    others |= {"n": _copies, "best_of": _copies, "service_tier": _tier, "speed": _tier, "reasoning": _reasoning}
     if kind == "gemini":
-        takes |= {"generationConfig": _gemini_config, "generation_config": _gemini_config}
+        others |= {"generationConfig": _gemini_config, "generation_config": _gemini_config}
     elif kind == "converse":
-        takes["inferenceConfig"] = _converse_config
-    for name in (*_READ[kind], *(name for name in takes if name in _STRUCTURED)):
-        takes[name] = _reader(_READ[kind].get(name), name in _STRUCTURED)
-    return takes
+        others["inferenceConfig"] = _converse_config
+    others |= {name: _structured(read.get(name)) for name in _STRUCTURED if name in names or name in read}
+    texts: dict[str, _Decode] = {
+        name: msgspec.json.Decoder(type_).decode for name, type_ in read.items() if name not in others
+    }
+    return _Takes(frozenset(names - others.keys() - texts.keys()), texts, others)
 
 
-_TAKES: dict[str, dict[str, _Take]] = {}
+_TAKES: dict[str, _Takes] = {}
 """Made when a request of the kind first comes: decoders take memory that a worker at rest does without."""
 
 
-def _takes_of(kind: str) -> dict[str, _Take] | None:
+def _takes_of(kind: str) -> _Takes | None:
     if kind not in _READ:
         return None
     takes = _TAKES[kind] = _takes(kind)
@@ -361,15 +371,17 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     if takes is None:
         return None
     asked = Asked(size, None, 0 if kind in _SILENT else 1)
+    harmless, texts, others = takes
     try:
         for name, raw in members.items():
-            take = takes.get(name)
-            if take is None:
+            if name in harmless:
+                continue
+            if name in texts:
+                texts[name](raw)
+            elif name in others:
+                others[name](asked, raw)
+            else:
                 return None
-            if take is not _harmless:
-                take(asked, raw)
     except _UNREADABLE:
         return None
-    if asked.limit is not None and asked.limit <= 0:
-        asked.limit = None
     return asked

@@ -10,6 +10,8 @@ LEVEL = -1
 
 _HEAD = struct.Struct("<IIqIq")
 """Checksum of the rest; of the request and of the reply: bytes here, and bytes that there were (-1 for not kept)."""
+_SUM = struct.Struct("<I").pack
+_SIZES = struct.Struct("<IqIq").pack
 
 Compress = Callable[[bytes], bytes]
 
@@ -45,17 +47,14 @@ def compressor() -> Compress:
 
 def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compress: Compress) -> bytes:
     """Return both bodies, of each no more than `limit` bytes."""
-    asked = b"" if request is None else _packed(request, limit, compress)
-    answered = b"" if reply is None else _packed(reply, limit, compress)
-    head = _HEAD.pack(
-        0,
-        len(asked),
-        -1 if request is None else len(request),
-        len(answered),
-        -1 if reply is None else len(reply),
-    )
-    rest = b"".join((head[4:], asked, answered))
-    return crc32(rest).to_bytes(4, "little") + rest
+    asked, request_size = (b"", -1) if request is None else (request, len(request))
+    answered, reply_size = (b"", -1) if reply is None else (reply, len(reply))
+    if request_size > SHORT or request_size > limit or asked[:4] == FRAME:
+        asked = _packed(asked, limit, compress)
+    if reply_size > SHORT or reply_size > limit or answered[:4] == FRAME:
+        answered = _packed(answered, limit, compress)
+    rest = _SIZES(len(asked), request_size, len(answered), reply_size) + asked + answered
+    return _SUM(crc32(rest)) + rest
 
 
 def _packed(body: bytes, limit: int, compress: Compress) -> bytes:

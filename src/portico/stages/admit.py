@@ -388,7 +388,7 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
             return _closely(call, outgoing, targets)
         found = one if found is None else _dearer(found, one)
     assert found is not None
-    return _allowed(call, found)
+    return found if found.cost is not None else _allowed(call, found)
 
 
 def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:

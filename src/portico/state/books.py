@@ -61,11 +61,12 @@ class Hold(msgspec.Struct, eq=False):
 
     def allowances(self) -> list[Allowance]:
         """Return what limits on requests and tokens had left."""
-        room = self.room
-        return [
-            (counts, amount, max(room[at], 0), -((room[at] - amount) * length // amount) / windows.SECOND)
-            for at, counts, amount, length in self.plan.buckets
-        ]
+        told: list[Allowance] = []
+        for at, counts, amount, length in self.plan.buckets:
+            room = self.room[at]
+            resets = -((room - amount) * length // amount) / windows.SECOND
+            told.append((counts, amount, room if room > 0 else 0, resets))
+        return told
 
     def left(self) -> tuple[Left, ...]:
         """Return what every rule had left, and when all of it is back."""

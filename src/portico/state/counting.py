@@ -250,7 +250,7 @@ class Plan:
     `take` and `put` are the short ways through them, where there are any (see `straight`).
     """
 
-    __slots__ = ("buckets", "encoded", "put", "rows", "scopes", "take")
+    __slots__ = ("buckets", "encoded", "pack", "put", "rows", "scopes", "take")
 
     def __init__(
         self,
@@ -268,6 +268,8 @@ class Plan:
             if kind == BUCKET and amount and rule.window.every != "forever"
         )
         """Limits on requests and tokens: which of the rules, what it counts, how much, in how many nanoseconds."""
+        self.pack = packing(sum(op[0] >= BUDGET for op in ops))[0]
+        """Writes the keys of the windows that a call is charged in."""
         self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))
 
 

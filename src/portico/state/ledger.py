@@ -38,7 +38,7 @@ _AT_HAND = 8_192  # rows kept decoded
 _TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
 
 _number = Struct(">Q").pack
-_length = Struct("<I").pack
+_simple = Struct("<cI").pack
 _read_length = Struct("<I").unpack_from
 _SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
@@ -86,7 +86,6 @@ _decode_rule = msgspec.msgpack.Decoder(Rule).decode
 
 
 Asked = tuple[Admission, Plan, Asks, bytes]
-Admitted = tuple[bytes, Sequence[int], Sequence[int]]
 
 
 class Ledger:
@@ -226,30 +225,36 @@ class Ledger:
     def prepare(self, admission: Admission) -> Asked:
         """Do for an admission what can be done before the lock is held."""
         plan = self._planner.plan(admission.scopes)
-        wanted = asks(admission.bound) if plan.rows else UNCOUNTED
-        at = admission.at
-        bound = _within_reason(admission.bound)
+        at, bound = admission.at, admission.bound
+        wanted = asks(bound) if plan.rows else UNCOUNTED
+        if not plan.rows or wanted[5] is None or wanted[6] is None:
+            bound = _within_reason(bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
-        return admission, plan, wanted, _SIMPLE + _length(len(fixed)) + fixed
+        return admission, plan, wanted, _simple(_SIMPLE, len(fixed)) + fixed
 
-    def admit(self, asked: Iterable[Asked]) -> list[Refusal | Admitted]:
-        """Reserve for these calls, each in all of its scopes or in none. `permit` makes permits of what was booked."""
+    def admit(self, asked: Iterable[Asked]) -> list[Refusal | Permit]:
+        """Reserve for these calls, each in all of its scopes or in none. Permits are good once this is committed."""
         tx = self._tx
         assert tx is not None
-        rows, fetch, owner = self._at_hand, self._fetch, self._owner
-        answers: list[Refusal | Admitted] = []
+        rows, fetch, owner, given = self._at_hand, self._fetch, self._owner, self._given
+        answers: list[Refusal | Permit] = []
         permits: list[tuple[bytes, bytes]] = []
         for admission, plan, wanted, fixed in asked:
             at = admission.at
-            answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
-            if isinstance(answer, Refusal):
-                answers.append(answer)
-            else:
+            keys: Sequence[int] = ()
+            room: Sequence[int] = ()
+            if plan.rows:
+                answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
+                if isinstance(answer, Refusal):
+                    answers.append(answer)
+                    continue
                 keys, room = answer
-                self._given += 1
-                name = owner + _number(self._given)
-                permits.append((name, fixed + packing(len(keys))[0](*keys)))
-                answers.append((name, keys, room))
+            given += 1
+            name = owner + _number(given)
+            permits.append((name, fixed + plan.pack(*keys)))
+            hold = books.Hold(plan, wanted, keys, room, at, name, admission.about)
+            answers.append(Permit(admission.call_id, admission.scopes, admission.bound, hold))
+        self._given = given
         if permits:
             tx.cursor(self._permits).putmulti(permits)
         return answers
@@ -532,14 +537,6 @@ class Writing:
         except BaseException:
             self._abort()
             raise
-
-
-def permit(asked: Asked, booked: Admitted) -> Permit:
-    """Return the permit of a call that was admitted."""
-    admission, plan, wanted, _ = asked
-    name, keys, room = booked
-    hold = books.Hold(plan, wanted, keys, room, admission.at, name, admission.about)
-    return Permit(admission.call_id, admission.scopes, admission.bound, hold)
 
 
 def _kept(permit: Permit, hold: books.Hold) -> Kept:

@@ -14,7 +14,7 @@ from portico.state.books import NOTHING, QUIET
 from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import Spent, spent
 from portico.state.keys import Keys
-from portico.state.ledger import Admitted, Asked, Ledger, permit
+from portico.state.ledger import Asked, Ledger
 from portico.state.objects import Objects
 from portico.state.supplies import Supplies
 
@@ -156,7 +156,7 @@ class LmdbState:
             admitting, extending = [], []
         settled: list[Settled] = []
         extended: list[Refusal | StateUnavailable | None] = []
-        admitted: list[Refusal | Admitted] = []
+        admitted: list[Refusal | Permit] = []
         try:
             with ledger.writing():
                 for ended, used, at, _ in ending:
@@ -172,8 +172,8 @@ class LmdbState:
         except Exception as error:  # one call that cannot be booked must not take the others with it
             self._apart(ending, admitting, extending, error)
             return
-        for (asked, answer), booked in zip(admitting, admitted, strict=True):
-            answer.set_result(booked if isinstance(booked, Refusal) else permit(asked, booked))
+        for (_, answer), booked in zip(admitting, admitted, strict=True):
+            answer.set_result(booked)
         for (*_, waiting), refusal in zip(extending, extended, strict=True):
             if waiting.done():
                 continue
