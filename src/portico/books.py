@@ -85,6 +85,7 @@ class Books:
         settled = self.state.settled()
         self.state.close()
         if self.journal.close() and settled:
+            self.state.forget(self.owner.id)
             self.owner.bury()
         # Else the lock goes with this process, and not before: who starts next finds what is left, and nobody writes.
 

@@ -90,6 +90,7 @@ def _recover_one(owner: Owner, state: LmdbState, journals: str, at: Moment) -> N
     for call_id in going_on:
         state.adopt(call_id, call_id, at)
     discard_reserve(journals, owner.id)
+    state.forget(owner.id)
     owner.bury()
     if lost:
         log.warning("a worker died with %d calls under way; they are charged at the most that they can cost", len(lost))

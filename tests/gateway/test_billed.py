@@ -116,3 +116,23 @@ async def test_what_counts_for_the_second_target_alone_is_charged_when_that_one_
         (usd,) = gateway.gateway.state.counters(["provider:two"], moment())
     assert (usd.used, usd.reserved) == (cost, 0)
     assert cost > 0
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_budget_of_the_second_target_alone_that_is_used_up_lets_nothing_go_there(
+    portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
+) -> None:
+    settings = {
+        "providers": {"one": provider(mock), "two": provider(other)},
+        "models": {"smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}},
+        "keys": {"plain": {"key": PLAIN}},
+        "budgets": [{"for": {"provider": "two"}, "usd": 0.000001}],
+        "retries": {"attempts": 1},
+    }
+    mock.script.always("status=500")
+    async with portico(settings) as gateway:
+        status, _, _ = await gateway.call("/v1/chat/completions", chat(model="smart", stream=stream), key=PLAIN)
+        (usd,) = gateway.gateway.state.counters(["provider:two"], moment())
+    assert status == 500
+    assert len(other.ledger) == 0
+    assert (usd.used, usd.reserved) == (0, 0)

@@ -17,6 +17,7 @@ from portico.journal.reader import Tally, read
 from portico.journal.segments import segments
 from portico.record import Record
 from portico.state.contract import Counter
+from portico.state.flights import left_behind
 from portico.state.ledger import Ledger
 from portico.state.owner import ID_BYTES
 from portico.testing.ledger import Entry, cost
@@ -110,10 +111,14 @@ class House:
         return found
 
     def permits(self) -> int:
-        """Return how many calls are open in the books."""
+        """Return how many calls are under way: those that rules count, and the others."""
         ledger = self._ledger()
+        flights = self.data_dir / "state" / "flights"
         try:
-            return ledger.permits()
+            others = sum(
+                len(list(left_behind(path, ledger.tag))) for path in (flights.iterdir() if flights.is_dir() else ())
+            )
+            return ledger.permits() + others
         finally:
             ledger.close()
 

@@ -119,9 +119,12 @@ async def admit(
 
     A call that may wait (`call.waits`) waits for limits, and for no budget.
     """
-    target = targets[0]
-    under, measured = bounds.under(call, target)
-    if under and not state.rebuilt:
+    under, measured = bounds.under(call, targets[0])
+    if not under:
+        call.permit = state.begin(call.id, NOTHING, _about(call))
+        if call.permit is not None:
+            return
+    elif not state.rebuilt:
         _require_counts(under)
     bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound
@@ -263,8 +266,10 @@ async def _extend(
         rows = {scope.row for scope in permit.scopes}
         more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
     bound, dearer = (call.bound if rest is None else rest), False
-    if rest is None and target not in targets and _measured((*permit.scopes, *more)):
-        # A target that was not in the plan may be dearer than what was reserved for those that were.
+    unmeasured = not _measured(permit.scopes)
+    if (unmeasured or (rest is None and target not in targets)) and _measured((*permit.scopes, *more)):
+        # A target that was not in the plan may be dearer than what was reserved for those that were, and where nothing
+        # was to be reserved, nobody has looked yet.
         own = _bound(call, outgoing, (target,))
         bound = _dearer(reserved, own)
         dearer = bound != reserved

@@ -16,7 +16,7 @@ from portico.journal.journal import Journal
 from portico.providers.prices import charge
 from portico.providers.prices_schedule import Price
 from portico.records import Records
-from portico.state.contract import Moment, Settled, State, Used
+from portico.state.contract import ANY_TIME, Moment, Settled, State, Used
 from portico.state.contract import Passed as RulePassed
 from portico.types import Usage
 
@@ -176,7 +176,7 @@ class Settling:
             return
         if not permit.scopes:
             # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
-            self._state.release(permit, self._now(), done)
+            self._state.release(permit, ANY_TIME, done)
             return
         used = used_by(call)
         if used.requests or used.cost:

@@ -67,6 +67,10 @@ class Held(Protocol):
         """Return what every rule had left once the call was admitted."""
 
 
+ANY_TIME = Moment(0, 0)
+"""What is said where no rule looks at the clock."""
+
+
 class Permit(msgspec.Struct):
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 
@@ -170,6 +174,9 @@ class State(Protocol):
     @property
     def rebuilt(self) -> bool:
         """Whether budgets stand at what was used before: a lost state is counted again from the records of calls."""
+
+    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+        """Give a call without scopes its permit, at once; None where it has to be asked for (`admit`)."""
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""

@@ -10,6 +10,7 @@ import lmdb
 import msgspec
 
 from portico.errors import StateFull, StateUnavailable
+from portico.state.preallocate import preallocate
 
 _LOCKS = 64 << 10  # bytes: a thousand readers
 FORM = 1  # of what is in the files; one more whenever what was written before cannot be read any more
@@ -175,10 +176,8 @@ def preallocate_locks(folder: Path) -> None:
 
 
 def _preallocate(path: Path, size: int) -> None:
-    if not hasattr(os, "posix_fallocate"):
-        raise OSError("this system cannot reserve room in a file; keep the state in memory")
     file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
-        os.posix_fallocate(file, 0, size)
+        preallocate(file, size)
     finally:
         os.close(file)

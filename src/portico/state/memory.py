@@ -6,7 +6,19 @@ from typing import Generic, TypeVar
 from portico.errors import StateUnavailable
 from portico.rules import Applied, Bound, Holder, Rule
 from portico.state import books
-from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
+from portico.state.contract import (
+    ANY_TIME,
+    Admission,
+    Counter,
+    Moment,
+    Orphan,
+    Owned,
+    Permit,
+    Refusal,
+    Scope,
+    Settled,
+    Used,
+)
 from portico.state.counting import Row, Rules, spent, vacant
 from portico.state.reading import read_counter, reopen_slot
 from portico.state.supplies import NOTHING, Supplies
@@ -47,6 +59,12 @@ class MemoryState:
         self._owned: dict[str, Owned] = {}
 
     # Calls
+
+    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+        """Give a call without scopes its permit, at once."""
+        answer = self.admit(Admission(call_id, (), bound, ANY_TIME, about))
+        assert isinstance(answer, Now)
+        return answer.value if isinstance(answer.value, Permit) else None
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""

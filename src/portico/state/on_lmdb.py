@@ -10,9 +10,23 @@ import lmdb
 
 from portico.errors import StateFull, StateUnavailable
 from portico.rules import Applied, Bound
+from portico.state.asking import ask
 from portico.state.books import NOTHING, QUIET
-from portico.state.contract import Admission, Counter, Moment, Orphan, Owned, Permit, Refusal, Scope, Settled, Used
+from portico.state.contract import (
+    ANY_TIME,
+    Admission,
+    Counter,
+    Moment,
+    Orphan,
+    Owned,
+    Permit,
+    Refusal,
+    Scope,
+    Settled,
+    Used,
+)
 from portico.state.counting import Spent, spent
+from portico.state.flights import Flight, Flights, left_behind
 from portico.state.keys import Keys
 from portico.state.ledger import Asked, Ledger
 from portico.state.objects import Objects
@@ -24,6 +38,7 @@ _RETRY = 0.05  # seconds until settlements are tried again for which there was n
 Done = Callable[[Settled], None]
 Ending = tuple[Permit, Spent, Moment, Done | None]
 Admitting = tuple[Asked, "asyncio.Future[Permit | Refusal]"]
+Landing = tuple[Permit, Flight, Done | None]
 Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], "asyncio.Future[Refusal | None]"]
 
 
@@ -57,7 +72,11 @@ class LmdbState:
         self._admitting: list[Admitting] = []
         self._extending: list[Extending] = []
         self._ending: list[Ending] = []
+        self._landing: list[Landing] = []
         self._due = False
+        self._places = folder / "flights"
+        self._flights: Flights | None = None
+        self._grounded = False  # there is no room for them
         self._rebuilt = False
         # Bound once: these are on the path of every call.
         self.holder = self.keys.holder
@@ -71,6 +90,21 @@ class LmdbState:
         return self._rebuilt
 
     # Calls
+
+    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+        """Give a call without scopes its permit, at once; None where it has to be asked for (`admit`)."""
+        flights = self._flights
+        if flights is None:
+            flights = self._take_off()
+        return None if flights is None or self.ledger.lost else flights.begin(call_id, bound, about)
+
+    def _take_off(self) -> Flights | None:
+        if not self._grounded:
+            try:
+                self._flights = Flights(self._places / self.owner, self.ledger.tag)
+            except OSError:
+                self._grounded = True  # they are kept in the books, which have their room already
+        return self._flights
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none. Raises StateFull, StateUnavailable."""
@@ -86,6 +120,8 @@ class LmdbState:
         self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
     ) -> Awaitable[Refusal | None]:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
+        if isinstance(permit.token, Flight):
+            return self._counted(permit, permit.token, bound, at, scopes)
         loop = self._loop or self._running()
         answer: asyncio.Future[Refusal | None] = loop.create_future()
         self._extending.append((permit, bound, at, scopes, answer))
@@ -94,8 +130,26 @@ class LmdbState:
             loop.call_soon(self._flush)
         return answer
 
+    async def _counted(
+        self, permit: Permit, flight: Flight, bound: Bound, at: Moment, scopes: tuple[Scope, ...]
+    ) -> Refusal | None:
+        """Bring a call under rules that counted nothing of it before: from now on it is in the books."""
+        if not scopes:
+            return None
+        assert self._flights is not None
+        about = self._flights.about(flight)
+        answer = await ask(self, Admission(permit.call_id, scopes, bound, at, about))
+        if isinstance(answer, Refusal):
+            return answer
+        permit.token, permit.bound = answer.token, bound
+        self._flights.end(flight)
+        return None
+
     def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
+        if permit.token.__class__ is Flight:
+            self.release(permit, at, done)
+            return
         self._ending.append((permit, spent(used) if permit.scopes or permit.token is None else NOTHING, at, done))
         if not self._due:
             self._due = True
@@ -103,7 +157,11 @@ class LmdbState:
 
     def release(self, permit: Permit, at: Moment, done: Done | None = None) -> None:
         """Give everything back: nothing was asked of any provider, and the request does not count."""
-        self._ending.append((permit, NOTHING, at, done))
+        token = permit.token
+        if token.__class__ is Flight:
+            self._landing.append((permit, token, done))
+        else:
+            self._ending.append((permit, NOTHING, at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
@@ -139,13 +197,17 @@ class LmdbState:
     def _flush(self) -> None:
         self._due = False
         ending, self._ending = self._ending, []
-        if ending and self.before_settling is not None:
+        landing, self._landing = self._landing, []
+        if (ending or landing) and self.before_settling is not None:
             try:
                 self.before_settling()
             except Exception as error:  # whatever it is: no call is settled that is not recorded
                 self._report("the journal could not be written; settlements wait for it", error)
+                self._landing[:0] = landing
                 self._later(ending)
-                ending = []
+                ending, landing = [], []
+        if landing:
+            self._land(landing)
         admitting, self._admitting = self._admitting, []
         extending, self._extending = self._extending, []
         if not (ending or admitting or extending):
@@ -184,6 +246,23 @@ class LmdbState:
         for (_, _, _, done), outcome in zip(ending, settled, strict=True):
             if done is not None:
                 self._tell(done, outcome)
+
+    def _land(self, landing: list[Landing]) -> None:
+        """Strike out calls that are recorded. One that has started a job leaves it its name in the books."""
+        flights = self._flights
+        assert flights is not None
+        for landed, flight, done in landing:
+            if landed.onward is not None:
+                try:
+                    self.ledger.carry(landed.onward, (), landed.bound, 0, ANY_TIME)
+                except (lmdb.Error, OSError, StateUnavailable) as error:
+                    self._report("a job could not be booked; it is tried again", error)
+                    self._landing.append((landed, flight, done))
+                    self._later([])
+                    continue
+            flights.end(flight)
+            if done is not None:
+                self._tell(done, QUIET)
 
     def _tell(self, done: Done, outcome: Settled) -> None:
         try:
@@ -253,7 +332,14 @@ class LmdbState:
 
     def expire(self, owner: str, at: Moment) -> list[Orphan]:
         """Settle every permit of a dead owner at its bound. Settling one of them later replaces what was assumed."""
-        return self.ledger.expire(owner, at)
+        found = self.ledger.expire(owner, at)
+        booked = {orphan.call_id for orphan in found}
+        # One that came under rules when it fell back may stand in both, and is then what the books say.
+        return found + [one for one in left_behind(self._places / owner, self.ledger.tag) if one.call_id not in booked]
+
+    def forget(self, owner: str) -> None:
+        """Let go of what is known of the calls of an owner: all of them are recorded."""
+        (self._places / owner).unlink(missing_ok=True)
 
     def tidy(self, at: Moment) -> None:
         """Do what has to be done every second. Raises StateUnavailable where the file is not the others' any more."""
@@ -314,16 +400,20 @@ class LmdbState:
     @property
     def waiting(self) -> bool:
         """Whether settlements wait that could not be booked yet."""
-        return bool(self._ending)
+        return bool(self._ending or self._landing)
 
     def settled(self) -> bool:
         """Book what is waiting, and say whether no call of this owner is open in the books any more."""
         self._flush()
-        return not self._ending and not self.ledger.holds()
+        return not self.waiting and not self._flights and not self.ledger.holds()
 
     def close(self) -> None:
         """Book what is waiting, and close the files."""
         self._flush()
+        if self._flights is not None:
+            self._flights.close()
+            self._flights = None
+        self._grounded = True
         self.ledger.close()
         self.keys.close()
         self.objects.close()
