@@ -52,12 +52,14 @@ class Way(msgspec.Struct, eq=False):
     """How requests with one head go to a target with a key.
 
     `alike` says that they are conversations in one dialect at both ends, and name their model in the body: they go as
-    they are, but for that name, unless something is sealed in them. `head` is what is written before their length,
-    `crossed` the same of those in other words than the caller's; None until it is known to be the same for all.
+    they are, but for that name, unless something is sealed in them. `foreign` says that the target speaks another
+    dialect. `head` is what is written before their length, `crossed` the same of those in other words than the
+    caller's; None until it is known to be the same for all.
     """
 
     line: Line
     alike: bool = False
+    foreign: bool = False
     head: bytes | None = None
     crossed: bytes | None = None
 
@@ -104,7 +106,7 @@ class Outgoing(msgspec.Struct, eq=False):
             assert name is not None, "a plan has targets that serve"
             line = target.line(name, credential, self.query if name == own else "", stream)
             reworded = not target.model or (target.body_version and self.operation.dialect == "messages")
-            way = Way(line, alike=name == own and name in CONVERSATIONS and not reworded)
+            way = Way(line, name == own and name in CONVERSATIONS and not reworded, name != own)
             if len(self.ways) >= MOST_WAYS:
                 self.ways.clear()
             self.ways[target, credential, stream] = way
@@ -121,7 +123,7 @@ class Outgoing(msgspec.Struct, eq=False):
                 if asked.model == target.model and not asks:
                     return body
                 return rewrite(self.operation, body, asked, model=target.model, ask_usage=asks)
-            if self.passed is None and self.crosses(target):
+            if way.foreign or (self.passed is None and self.crosses(target)):
                 return self.translation(target).body
             if target.body_version and self.operation.dialect == "messages":
                 return vertex.rewrite(body, asked, None if self.operation.name == "messages" else target.model)

@@ -167,6 +167,11 @@ def parse_call(found: Any, where: str) -> ToolCall:
     function = found.get("function") if type(found) is dict else None
     if type(function) is not dict:
         raise Malformed(f"{where}.function", "an object")
+    if len(found) == 3 and len(function) == 2 and found.get("type") == "function":
+        # The way of nearly every call.
+        call, name, arguments = found.get("id"), function.get("name"), function.get("arguments")
+        if type(call) is str and type(name) is str and type(arguments) is str and name and arguments:
+            return ToolCall(id=call, name=name, arguments=arguments)
     rest = _rest(found, "function")
     if rest.get("type") == "function":
         del rest["type"]

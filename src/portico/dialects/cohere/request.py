@@ -105,7 +105,7 @@ def _request(rest: Object, model: str, stream: bool) -> Request:
         fields["stop"] = tuple(stop)
     if rest.get("messages"):
         messages = a_list(rest.pop("messages"), "messages")
-        fields["messages"] = tuple(_message(each, f"messages[{at}]") for at, each in enumerate(messages))
+        fields["messages"] = tuple([_message(each, f"messages[{at}]") for at, each in enumerate(messages)])
     if rest.get("documents"):
         fields["documents"] = tuple(map(parse_document, a_list(rest.pop("documents"), "documents")))
     if rest.get("tools"):
@@ -182,7 +182,7 @@ def _message(found: Any, where: str) -> Message:
         parts.append(Text(text=plan, extra={PLAN: True}))
     if rest.get("tool_calls"):
         calls = a_list(rest.pop("tool_calls"), f"{where}.tool_calls")
-        parts.extend(parse_call(each, f"{where}.tool_calls[{at}]") for at, each in enumerate(calls))
+        parts += [parse_call(each, f"{where}.tool_calls[{at}]") for at, each in enumerate(calls)]
     parts = cite(parts, rest.get("citations"), places)
     return Message(role=role, parts=tuple(parts), extra=rest)
 

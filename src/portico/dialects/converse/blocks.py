@@ -87,6 +87,9 @@ def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part,
     for at, block in enumerate(content):
         if type(block) is not dict:
             raise MalformedError(f"{where}.{at}", "must be an object")
+        if len(block) == 1 and type(text := block.get("text")) is str:
+            parts.append(Text(text=text))
+            continue
         if "cachePoint" in block:
             marked = _marked(parts[-1], block) if parts else None
             if marked is not None:
@@ -104,6 +107,11 @@ _SEALED = b64encode(b"portico:call").decode()
 
 def signed(parts: tuple[Part, ...]) -> tuple[Part, ...]:
     """Give sealed signatures back to the tool calls that they belong to."""
+    for part in parts:
+        if type(part) is Thinking:
+            break
+    else:
+        return parts
     signatures: dict[str, str] = {}
     kept: list[Part] = []
     for part in parts:
@@ -181,7 +189,7 @@ def _string(value: Block, name: str) -> str:
 
 
 def _rest(value: Block, *names: str) -> Extra:
-    if len(value) <= len(names) and all(name in names for name in value):
+    if len(value) <= len(names) and value.keys() <= set(names):
         return {}
     return {name: found for name, found in value.items() if name not in names}
 
@@ -329,7 +337,9 @@ def _answers(content: JSON, depth: int) -> tuple[Part, ...]:
         raise MalformedError("content", "must be a list of blocks")
     parts: list[Part] = []
     for at, block in enumerate(content):
-        if type(block) is dict and len(block) == 1 and "json" in block:
+        if type(block) is dict and len(block) == 1 and type(text := block.get("text")) is str:
+            parts.append(Text(text=text))
+        elif type(block) is dict and len(block) == 1 and "json" in block:
             parts.append(Text(text=_encode(block["json"]).decode(), extra={"$json": True}))
         else:
             parts.extend(parse_content([block], f"content.{at}", depth))

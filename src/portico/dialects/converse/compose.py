@@ -205,7 +205,8 @@ class Conversation(Turns):
 
     def text(self, part: Text | Refusal, text: str) -> list[Block]:
         """Write text."""
-        return self._with({"text": text}, part.cache if type(part) is Text else None)
+        block: Block = {"text": text}
+        return [block] if type(part) is not Text or part.cache is None else [block, point(part.cache)]
 
     def _with(self, block: Block, cache: CacheMark | None) -> list[Block]:
         return [block] if cache is None else [block, point(cache)]
@@ -238,7 +239,9 @@ class Conversation(Turns):
         block: Block = {"toolUseId": call_id, "content": inner or [{"text": "(no output)"}]}
         if part.error is not None:
             block["status"] = "error" if part.error else "success"
-        cache = part.cache or next((mark for one in part.parts if (mark := getattr(one, "cache", None))), None)
+        cache = part.cache
+        for one in part.parts:
+            cache = cache or getattr(one, "cache", None)
         return self._with({"toolResult": block}, cache)
 
     def json(self, data: Any) -> list[Block]:

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.gemini import media
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, opened
+from portico.dialects.gemini.spelling import Fields, Malformed, Object, an_object, opened
 from portico.dialects.seal import unseal
 from portico.ir import (
     Opaque,
@@ -114,9 +114,14 @@ def parse_part(found: Any, calls: Calls) -> Part:
     if type(found) is not dict:
         raise Malformed("", "an object")
     if len(found) == 1:
+        # The way of nearly every part.
         text = found.get("text")
         if type(text) is str:
             return Text(text=text)
+        if "functionCall" in found:
+            return _call(found.copy(), calls)
+        if "functionResponse" in found:
+            return _response(found.copy(), calls)
     rest = opened(found, _PART)
     if "functionCall" in rest:
         return _call(rest, calls)
@@ -182,14 +187,22 @@ def _call(rest: Object, calls: Calls) -> ToolCall:
     found = call.pop("id", None)
     if not found:
         call["$no_id"] = True
-    signature = _signature(rest)
+    signature = _signature(rest) if rest else None
     if call:
         rest["functionCall"] = call
     return ToolCall(id=calls.called(found, name), name=name, arguments=arguments, signature=signature, extra=rest)
 
 
 def _response(rest: Object, calls: Calls) -> ToolResult:
-    answer = opened(an_object(rest.pop("functionResponse"), "functionResponse"), _RESPONSE)
+    written = an_object(rest.pop("functionResponse"), "functionResponse")
+    if len(written) == 3 and not rest:
+        # The way of most answers: some words to a call that has an id.
+        found, name, response = written.get("id"), written.get("name"), written.get("response")
+        if found and type(found) is str and type(name) is str and type(response) is dict and len(response) == 1:
+            value = response.get("output")
+            if type(value) is str:
+                return ToolResult(id=calls.answered(found, name), name=name, parts=(Text(text=value),))
+    answer = opened(written, _RESPONSE)
     name = answer.pop("name", None)
     if type(name) is not str:
         raise Malformed("functionResponse.name", "a tool's name")
@@ -305,10 +318,12 @@ def parse_parts(found: Any, calls: Calls) -> tuple[Part, ...]:
         return (Text(text=found),)
     if type(found) is dict:
         found = [found]
+    if type(found) is not list:
+        raise Malformed("parts", "a list")
     parts: list[Part] = []
     try:
-        for each in a_list(found, "parts"):
+        for each in found:
             parts.append(parse_part(each, calls))
     except Malformed as problem:
-        raise (problem.within(f"parts[{len(parts)}]") if type(found) is list else problem) from None
+        raise problem.within(f"parts[{len(parts)}]") from None
     return tuple(parts)

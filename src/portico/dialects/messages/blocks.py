@@ -275,7 +275,9 @@ def _redacted(block: Block) -> Part:
 
 
 def _tool_use(block: Block) -> Part:
-    kind, call_id, name = block["type"], _string(block, "id"), _string(block, "name")
+    kind, call_id, name = block["type"], block.get("id"), block.get("name")
+    if type(call_id) is not str or type(name) is not str:
+        call_id, name = _string(block, "id"), _string(block, "name")
     if "input" not in block:
         raise MalformedError("input", "is missing")
     arguments = _encode(block["input"]).decode()
@@ -300,11 +302,9 @@ def _tool_result(block: Block, depth: int) -> Part:
     if depth < _INNER:
         return Opaque(value=block)
     call_id = _string(block, "tool_use_id")
-    error = block.get("is_error")
-    if type(error) is bool:
-        del block["is_error"]
-    else:
-        error = None
+    error = None
+    if "is_error" in block and type(block["is_error"]) is bool:
+        error = block.pop("is_error")
     parts: tuple[Part, ...] = ()
     content = block.get("content")
     del block["type"], block["tool_use_id"]

@@ -160,7 +160,7 @@ class Conversation(Turns):
     def text(self, part: Text | Refusal, text: str) -> list[Block]:
         """Write text."""
         block: Block = {"type": "text", "text": text}
-        if type(part) is Text:
+        if type(part) is Text and part.cache is not None:
             mark(block, part.cache)
         return [block]
 
@@ -184,7 +184,8 @@ class Conversation(Turns):
         """Write a tool call."""
         arguments = {"input": part.arguments} if part.kind == "custom" else parsed_arguments(part.arguments)
         block: Block = {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments}
-        mark(block, part.cache)
+        if part.cache is not None:
+            mark(block, part.cache)
         return [block]
 
     def result(self, part: ToolResult, call_id: str, content: list[Block]) -> list[Block]:
@@ -197,7 +198,8 @@ class Conversation(Turns):
             block["content"] = content[0]["text"] if _plain(content) else content
         if part.error:
             block["is_error"] = True
-        mark(block, part.cache)
+        if part.cache is not None:
+            mark(block, part.cache)
         return [block]
 
     def json(self, data: Any) -> list[Block]:
