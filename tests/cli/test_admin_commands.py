@@ -91,6 +91,7 @@ def test_budgets_and_members_are_made_and_shown(run: Any) -> None:
     assert made.exit_code == 0, made.output
     assert "team=ops" in run("budgets", "list").output
     assert "cost/day" in run("budgets", "usage", "team", "ops").output
+    assert "$2.00" in run("budgets", "usage", "team", "ops").output
     assert run("budgets", "delete", made.output.strip()).exit_code == 0
     assert run("teams", "add", "ops", "nobody").exit_code == 4
     assert "Nobody is in this team." in run("teams", "members", "ops").stderr
@@ -165,3 +166,24 @@ def test_the_records_of_a_gateway_are_planned_anew(run: Any, data_dir: Path) -> 
     assert found.exit_code == 0, found.output
     assert found.output.startswith("0 calls planned anew")
     assert run("replay", "--config", "new.json", "--from", "new.json", "--since", "2026-01-01").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("kept", "given", "code", "says"),
+    [
+        (None, None, 4, "give --key, or set PORTICO_KEY or PORTICO_MASTER_KEY"),
+        (None, "sk-of-nobody-0123456789", 4, "is not one of this gateway's"),
+        (MASTER, None, 0, ""),
+        (None, MASTER, 0, ""),
+    ],
+)
+def test_who_has_no_key_is_told_how_to_give_one(
+    run: Any, data_dir: Path, tmp_path: Path, kept: str | None, given: str | None, code: int, says: str
+) -> None:
+    os.symlink(data_dir / "control.sock", tmp_path / "control.sock")
+    os.chdir(tmp_path)
+    if kept is not None:
+        (tmp_path / "master_key").write_text(kept)
+    done = run("keys", "list", *(() if given is None else ("--key", given)))
+    assert done.exit_code == code, done.output
+    assert says in done.output

@@ -76,6 +76,26 @@ def test_check_knows_what_a_provider_needs() -> None:
 
 
 @pytest.mark.parametrize(
+    ("route", "hint"),
+    [
+        ("chatt", "did you mean 'chat'?"),
+        ("/v1/embeddings", "did you mean 'embeddings'?"),
+        ("files_creat", "did you mean 'files_create'?"),
+        ("everything", "write names such as `chat`"),
+        ("chat", None),
+        ("files_create", None),
+        ("passthrough", None),
+    ],
+)
+def test_check_knows_what_can_be_called(route: str, hint: str | None) -> None:
+    key = f"keys: {{k: {{key: sk-0123456789012345678901234, routes: [models, {route}]}}}}"
+    Path("portico.yaml").write_text(f"providers: {{openai: {{api_key: x}}}}\n{key}\n")
+    done = run("check")
+    assert done.exit_code == (0 if hint is None else 1)
+    assert hint is None or (hint in done.stderr and "portico.yaml:2:" in done.stderr)
+
+
+@pytest.mark.parametrize(
     ("bounded", "prices", "named"),
     [
         ("budgets: [{usd: 3}]", "{}", ["models.m.targets.1", "models.n.targets.0"]),

@@ -308,3 +308,53 @@ def test_a_key_sees_the_models_that_it_may_call_and_no_others(api: Api) -> None:
 def test_a_budget_by_name_says_when_it_begins_anew(api: Api) -> None:
     made = ok(api("POST", "/budget/new", {"budget_id": "daily", "max_budget": 5, "budget_duration": "1d"}))
     assert made["budget_reset_at"] == "2027-01-16T00:00:00Z"
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "param", "words"),
+    [
+        ({"max_budget": -1}, 400, "max_budget", "an amount in dollars"),
+        ({"max_budget": "ten"}, 400, "max_budget", "an amount in dollars"),
+        ({"max_budget": True}, 400, "max_budget", "an amount in dollars"),
+        ({"soft_budget": [1]}, 400, "soft_budget", "an amount in dollars"),
+        ({"tpm_limit": 1.5}, 400, "tpm_limit", "a whole number"),
+        ({"rpm_limit": "1e400"}, 400, "rpm_limit", "a whole number"),
+        ({"max_parallel_requests": -2}, 400, "max_parallel_requests", "a whole number"),
+        ({"max_budgett": 5}, 400, "max_budgett", "did you mean 'max_budget'?"),
+        ({"guardrails": ["x"]}, 400, "guardrails", "leave it out, and use /api/v1"),
+        ({"budget_id": "nope"}, 422, "budget_id", "there is no budget 'nope'"),
+        ({"team_id": "nope"}, 422, "team_id", "there is no team 'nope'"),
+        ({"organization_id": "nope"}, 422, "organization_id", "nope"),
+    ],
+)
+def test_an_error_names_the_field_by_the_name_it_was_said_with(
+    api: Api, said: dict[str, Any], status: int, param: str | None, words: str
+) -> None:
+    reply = api("POST", "/key/generate", said)
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"], error["code"]) == (status, param, str(status))
+    assert words in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("said", "name", "value"),
+    [
+        ({"max_budget": "10"}, "max_budget", 10.0),
+        ({"max_budget": 0}, "max_budget", 0.0),
+        ({"tpm_limit": "100"}, "tpm_limit", 100),
+        ({"rpm_limit": 5.0}, "rpm_limit", 5),
+        ({"max_parallel_requests": "3"}, "max_parallel_requests", 3),
+    ],
+)
+def test_an_amount_may_be_in_quotes(api: Api, said: dict[str, Any], name: str, value: float) -> None:
+    made = ok(api("POST", "/key/generate", said))
+    assert made[name] == value
+    after = ok(api("POST", "/key/update", {"key": made["key"], name: str(value)}))
+    assert after[name] == value
+
+
+@pytest.mark.parametrize(("route", "status"), [("chatt", 422), ("/v1/chat/completions", 422), ("chat", 201)])
+def test_a_route_of_a_key_is_one_that_can_be_called(api: Api, route: str, status: int) -> None:
+    reply = api("POST", "keys", {"name": "k", "routes": ["models", route]})
+    assert reply.status_code == status
+    assert status == 201 or reply.json()["field"] == "routes[1]"

@@ -1,5 +1,6 @@
 """The admin API as the command line speaks to it: over the gateway's URL, or the socket in the data directory."""
 
+import http
 import http.client
 import os
 import socket
@@ -15,6 +16,11 @@ FAILED = 1
 WRONG = 2
 REFUSED = 4
 """Exit code where the API says no."""
+
+NO_KEY = (
+    "no key was given, and none is kept in the data directory (a master key of the configuration or of the environment "
+    "is not): give --key, or set PORTICO_KEY or PORTICO_MASTER_KEY"
+)
 
 
 class Refused(Exception):
@@ -70,6 +76,8 @@ class AdminClient:
             connection.close()
         plain = _plain(data)
         if reply.status >= 400:
+            if reply.status == http.HTTPStatus.UNAUTHORIZED and not self._key:
+                plain = {"detail": NO_KEY}
             raise Refused(reply.status, plain if isinstance(plain, dict) else {})
         return plain
 

@@ -66,6 +66,16 @@ def field(name: str) -> Callable[[Any], str]:
     return text
 
 
+def counted(name: str) -> Callable[[Any], str]:
+    """Return what shows an amount of a rule in what it counts: dollars where that is money."""
+
+    def text(item: Any) -> str:
+        value = item.get(name)
+        return "" if value is None else dollars(value) if item.get("counts") == "cost" else f"{value:,}"
+
+    return text
+
+
 def when(name: str) -> Callable[[Any], str]:
     """Return what shows a time to the minute."""
     return lambda item: (item.get(name) or "")[:16].replace("T", " ")

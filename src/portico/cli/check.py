@@ -31,6 +31,7 @@ def command(file: str | None, *, as_json: bool) -> None:
     try:
         loaded = load(path, os.environ, catalog=CATALOG)
         unusable = [*unusable_providers(loaded, os.environ), *unusable_rules(loaded), *unusable_scorers(loaded)]
+        unusable += unusable_routes(loaded)
         if unusable:
             raise RejectedConfigError(unusable, loaded.files)
     except RejectedConfigError as error:
@@ -77,6 +78,13 @@ def unusable_scorers(loaded: Loaded) -> list[Problem]:
     from portico.plan.scorer import wrong_scorers
 
     return _problems(loaded, wrong_scorers(loaded.config))
+
+
+def unusable_routes(loaded: Loaded) -> list[Problem]:
+    """Return which routes of keys are none."""
+    from portico.dialects.callable import wrong_names
+
+    return _problems(loaded, wrong_names(loaded.config))
 
 
 def unpriced(loaded: Loaded) -> list[Problem]:

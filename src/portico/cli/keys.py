@@ -5,7 +5,18 @@ from typing import Any
 import click
 
 from portico.cli.admin_client import AdminClient, part
-from portico.cli.admin_show import as_json, bounds, field, how_many, parsed_bounds, show_json, table, talks, when
+from portico.cli.admin_show import (
+    as_json,
+    bounds,
+    counted,
+    field,
+    how_many,
+    parsed_bounds,
+    show_json,
+    table,
+    talks,
+    when,
+)
 
 COLUMNS = (
     ("ID", field("id")),
@@ -98,10 +109,10 @@ def show(api: AdminClient, key_id: str, *, as_json: bool) -> None:
 
 USAGE = (
     ("RULE", field("rule")),
-    ("USED", field("used")),
-    ("RESERVED", field("reserved")),
-    ("OF", field("amount")),
-    ("LEFT", field("left")),
+    ("USED", counted("used")),
+    ("RESERVED", counted("reserved")),
+    ("OF", counted("amount")),
+    ("LEFT", counted("left")),
     ("MODE", field("mode")),
     ("RESETS", when("resets")),
 )

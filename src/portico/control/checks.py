@@ -49,6 +49,7 @@ def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> Non
     for index, network in enumerate(getattr(after, "ips", ())):
         if not network_known(network):
             raise Unprocessable("expected an address or a network such as `10.0.0.0/8`", param=f"ips[{index}]")
+    _routes(before, after)
     for index, tag in enumerate(getattr(after, "tags", ())):
         if not tag_good(tag):
             raise Unprocessable("a tag is `name:value`", param=f"tags[{index}]")
@@ -60,6 +61,18 @@ def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> Non
         raise Unprocessable("a price here is of one model; the configuration knows `provider/*`", param="model")
     if isinstance(after, Key):
         _key(change, before if isinstance(before, Key) else None, after)
+
+
+def _routes(before: Thing | None, after: Thing) -> None:
+    """See that what a key may call is there to be called; what was allowed before stays."""
+    told = getattr(after, "routes", ())
+    if not told or told == getattr(before, "routes", ()):
+        return
+    from portico.dialects.callable import unknown  # read by those who name routes
+
+    for index, name in enumerate(told):
+        if (why := unknown(name)) is not None:
+            raise Unprocessable(why, param=f"routes[{index}]")
 
 
 def _references(change: Change, kind: Kind, before: Thing | None, after: Thing) -> None:

@@ -50,6 +50,7 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
     check_providers(config, environ)
     check_rules(config)
     check_scorers(config)
+    check_routes(config)
     config = msgspec.structs.replace(config, server=msgspec.structs.replace(server, master_key=key))
     workers = _option("workers", options.workers, environ, server.workers)
     plan = Plan(
@@ -79,6 +80,17 @@ def check_scorers(config: Config) -> None:
     from portico.plan.scorer import wrong_scorers
 
     wrong = [f"{'.'.join(str(step) for step in path)}: {why}" for path, why in wrong_scorers(config)]
+    if wrong:
+        raise ConfigError("\n".join(wrong))
+
+
+def check_routes(config: Config) -> None:
+    """Raise ConfigError for keys that may call what there is not."""
+    if not any(key.routes for key in config.keys.values()):
+        return
+    from portico.dialects.callable import wrong_names
+
+    wrong = [f"{'.'.join(str(step) for step in path)}: {why}" for path, why in wrong_names(config)]
     if wrong:
         raise ConfigError("\n".join(wrong))
 

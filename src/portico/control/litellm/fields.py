@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from portico.config import units
+from portico.config.problems import nearest
 from portico.control.admin import Look
 from portico.control.problems import BadRequest
 from portico.store import rollups
@@ -102,7 +103,8 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
             if value is not None or name in ("team_id", "user_id", "organization_id", "budget_id"):
                 found[same[name]] = value
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
-            raise BadRequest(f"{name!r} is not supported here; leave it out, and use /api/v1", param=name)
+            hint = nearest(name, (*same, *BOUNDS, *ELSEWHERE)) or "; leave it out, and use /api/v1"
+            raise BadRequest(f"{name!r} is not supported here{hint}", param=name)
     if isinstance(found.get("models"), list) and not EVERY_MODEL.isdisjoint(found["models"]):
         found["models"] = []  # what a key leaves out is its team's
     if now is not None and said.get("duration"):
@@ -117,6 +119,7 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
 def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
     """Return LiteLLM's limits and budgets as ours."""
     limits: list[Plain] = []
+    said = _numbers(said)
     for name, counted, per in _LIMITS:
         if said.get(name) is not None:
             limits.append({counted: said[name], "per": per})
@@ -128,6 +131,27 @@ def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
     return limits, budgets
 
 
+def _numbers(said: Plain) -> Plain:
+    """Return what is said with its amounts as numbers, also those in quotes. Raises BadRequest for one that is none."""
+    found = dict(said)
+    for name in ("max_budget", "soft_budget", *(name for name, _, _ in _LIMITS)):
+        value = said.get(name)
+        if value is None:
+            continue
+        usd = name.endswith("budget")
+        try:
+            if isinstance(value, bool):
+                raise ValueError
+            number = float(value)
+            if not 0 <= number <= (1e9 if usd else 1e18) or not (usd or number.is_integer()):
+                raise ValueError
+            found[name] = number if usd else int(value if isinstance(value, int) else number)
+        except (TypeError, ValueError, OverflowError):
+            what = "an amount in dollars, of a billion at most" if usd else "a whole number, from 0"
+            raise BadRequest(f"{name!r} is {what}", param=name) from None
+    return found
+
+
 def rebound(before: Thing, said: Plain) -> Plain:
     """Return the limits and budgets of an object once what is said of them is put in; nothing where nothing is.
 
@@ -135,6 +159,7 @@ def rebound(before: Thing, said: Plain) -> Plain:
     """
     if not any(name in said for name in BOUNDS):
         return {}
+    said = _numbers(said)
     limits: list[Plain] = [_plain(limit) for limit in getattr(before, "limits", ())]
     for name, counted, per in _LIMITS:
         if name not in said:

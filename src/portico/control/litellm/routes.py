@@ -111,6 +111,9 @@ TEXTS: Final = (
 READS: Final = frozenset(("/budget/info", "/key/health"))
 """Routes that are asked with POST and change nothing."""
 
+_THEIRS: Final = {"template": "budget_id", "team": "team_id", "user": "user_id", "org": "organization_id"}
+"""Fields that every kind has by another name here."""
+
 _KINDS: Final[Mapping[int, str]] = {
     401: "auth_error",
     403: "auth_error",
@@ -132,7 +135,9 @@ def http_routes(admin: Admin) -> list[BaseRoute]:
 def refusal(error: PorticoError) -> Response:
     """Return an error in LiteLLM's shape: its `code` is the status, as text."""
     kind = _KINDS.get(error.status, "bad_request_error")
-    body = {"error": {"message": error.message, "type": kind, "param": error.param, "code": str(error.status)}}
+    param = _THEIRS.get(error.param or "", error.param)
+    message = error.message.replace("template", "budget") if error.param == "template" else error.message
+    body = {"error": {"message": message, "type": kind, "param": param, "code": str(error.status)}}
     return JSONResponse(body, error.status, {"cache-control": "no-store"})
 
 

@@ -171,7 +171,8 @@ def chunks(ask: Ask, answer: Answer) -> list[Piece]:
         nonlocal output, reasoned
         output += more
         reasoned += thought
-        counted = usage(answer, output, reasoned)
+        last = finish is not None and index == len(answer.choices) - 1
+        counted = usage(answer, answer.output if last else output, reasoned)
         found.append(Piece(encode(_reply(ask, answer, [_candidate(index, parts, finish)], counted)), more, thought))
 
     hidden = 0 if answer.shown else answer.reasoned
