@@ -139,6 +139,26 @@ print(sorted({name.partition(".")[0] for name in sys.modules} & {"sqlalchemy", "
     assert list(tmp_path.iterdir()) == []
 
 
+def test_who_waits_for_the_journal_reads_it_too_unless_another_is_at_it(tmp_path: Path) -> None:
+    reading = Ingest(tmp_path)
+    records = some(3)
+    writer = journal(tmp_path)
+    for each in records:
+        writer.append(each)
+    assert writer.close()
+    began = reading.now()
+    with reading._turning:
+        reading.help()
+    assert not reading.reads_since(began)
+    reading.help()
+    assert reading.reads_since(began)
+    agrees(f"sqlite:///{tmp_path}/portico.db", records)
+    reading.stop()
+    later = reading.now()
+    reading.help()
+    assert not reading.reads_since(later), "it has stopped"
+
+
 def test_another_start_goes_on_where_the_last_one_was(tmp_path: Path, url: str) -> None:
     records = some(90)
     writing = journal(tmp_path, segment_bytes=9_000)

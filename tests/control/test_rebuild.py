@@ -1,6 +1,5 @@
 """Counting budgets again from the records of calls: each call once, whoever is cut off on the way."""
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from portico.control.state import OnState
 from portico.journal.journal import Journal
 from portico.record import AttemptRecord, Record
 from portico.state.clock import moment
+from portico.state.contract import Moment
 from portico.state.ledger import Ledger
 from portico.state.owner import Owner
 from portico.types import Usage
@@ -33,7 +33,8 @@ CONFIG = load_plain(
     },
     {},
 ).config
-NOW_MS = time.time_ns() // 1_000_000
+NOW_MS = 1_770_033_600_000
+"""Noon of a day: the budget of that day counts what came before, whenever this runs."""
 LONG_AGO = NOW_MS - 3 * 86_400_000
 PLAIN = Record(
     id="",
@@ -81,6 +82,11 @@ KINDS = {
 EACH = 30
 
 
+def noon() -> Moment:
+    """Return noon of that day, by a clock that does not go."""
+    return Moment(moment().boot_ns, NOW_MS * 1_000_000)
+
+
 class Installation:
     """A state that was just made anew, and a store that has the calls from before."""
 
@@ -108,12 +114,12 @@ class Installation:
             self.reading.turn()
             return left > 0
 
-        return rebuild(self.admin, self.state, self.owners, self.reading, go_on)
+        return rebuild(self.admin, self.state, self.owners, self.reading, go_on, clock=noon)
 
     def counted(self) -> dict[str, int]:
         with self.state.money() as ledger:
             assert ledger is not None
-            found = ledger.counters(["team:red", "model:smart|customer:ann", f"key:{PLAIN.key}"], moment())
+            found = ledger.counters(["team:red", "model:smart|customer:ann", f"key:{PLAIN.key}"], noon())
         return {counter.rule_id: counter.used for counter in found}
 
     def rebuilt(self) -> bool:
@@ -188,6 +194,6 @@ def test_a_budget_that_a_key_of_the_store_carries_is_counted_too(tmp_path: Path)
     made.rebuild()
     with made.state.money() as ledger:
         assert ledger is not None
-        (counter,) = ledger.counters([f"key:{key}"], moment())
+        (counter,) = ledger.counters([f"key:{key}"], noon())
     made.close()
     assert counter.used == 2_000

@@ -2,6 +2,7 @@
 
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
@@ -15,11 +16,13 @@ from portico.control.admin import Admin
 from portico.control.keys import issue
 from portico.control.starting import open_admin
 from portico.control.state import OnState
-from portico.rules import Rule, Window
+from portico.rules import Holder, Rule, Window
 from portico.secret import digest, installation_secret
 from portico.state.contract import Admission, Bound, Moment, Permit, Scope
 from portico.state.keys import Keys
 from portico.state.on_lmdb import LmdbState
+from portico.store.engine import make_engine, writing
+from portico.store.entities import stored, tokens
 
 CONFIG = load_plain({"server": {"master_key": MASTER}}, {}).config
 
@@ -78,6 +81,48 @@ def test_a_change_that_did_not_reach_state_leaves_doubt_and_is_made_up_for(
     assert len(list(again.snapshot.digests())) == 1
     closed(again)
     assert certain(tmp_path)
+
+
+@pytest.mark.parametrize("slices", [0, 1, 2])
+def test_a_key_revoked_after_a_start_that_was_cut_off_is_not_served_by_what_that_start_left(
+    tmp_path: Path, slices: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stored.page, "__defaults__", (2,))
+    admin = open_admin(tmp_path, CONFIG, {})
+    with admin.changing(OWNER) as change:
+        made = [issue(change, {}) for _ in range(5)]
+    closed(admin)
+    shutil.rmtree(tmp_path / "state")
+    cut_off(tmp_path, monkeypatch, slices)
+    assert not certain(tmp_path)
+    engine = make_engine(f"sqlite:///{tmp_path}/portico.db")
+    with writing(engine).begin() as db:
+        for key in made[:3]:
+            assert tokens.forget(db, key.id)
+    engine.dispose()
+    closed(open_admin(tmp_path, CONFIG, {}))
+    assert certain(tmp_path)
+    worker = Keys(tmp_path / "state" / "keys")
+    secret = installation_secret(tmp_path)
+    assert [worker.holder(digest(key.key.encode(), secret)) is not None for key in made] == [False] * 3 + [True] * 2
+    worker.close()
+
+
+def cut_off(data_dir: Path, monkeypatch: pytest.MonkeyPatch, slices: int) -> None:
+    """Start, and die after so many slices of keys are in state."""
+
+    def put_holders(self: OnState, changes: Mapping[bytes, Holder | None]) -> None:
+        nonlocal slices
+        if not slices:
+            raise KeyboardInterrupt
+        slices -= 1
+        before(self, changes)
+
+    before = OnState.put_holders
+    with monkeypatch.context() as patch:
+        patch.setattr(OnState, "put_holders", put_holders)
+        with pytest.raises(KeyboardInterrupt):
+            open_admin(data_dir, CONFIG, {})
 
 
 async def test_counters_are_those_of_the_workers(tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
-from sqlalchemy import insert, select
+from sqlalchemy import Connection, insert, select
 
 from money.callers import call, question
 from money.house import House, configuration
+from portico.config.schema import Budget, Limit
 from portico.rules import Holder
 from portico.secret import digest, installation_secret
 from portico.state.keys import Keys
@@ -26,7 +28,7 @@ from portico.store.engine import make_engine, writing
 from portico.store.entities import rows, tokens
 from portico.store.entities.kinds import KINDS
 from portico.store.entities.tables import KEY_HASHES, TABLES
-from portico.store.entities.things import Key
+from portico.store.entities.things import Key, Membership, Team, Thing, User
 from portico.store.migrate import upgrade
 from portico.testing.mock import MockProvider
 
@@ -38,28 +40,51 @@ def secret_of(number: int) -> str:
 
 
 def put_keys(data_dir: Path, count: int) -> None:
-    """Put keys into a new store as the admin API does, a team for each hundred of them."""
+    """Put keys into a new store as the admin API does: a team for each hundred of them, a user for each ten.
+
+    Every tenth has a limit of its own, every twentieth a budget, and each user another bound in the team.
+    """
     data_dir.mkdir(mode=0o700)
     engine = make_engine(f"sqlite:///{data_dir}/portico.db")
     upgrade(engine)
     secret = installation_secret(data_dir)
-    table = TABLES["key"]
+    users, teams = -(-count // 10), -(-count // 100)
     with writing(engine).begin() as db:
-        first = Key(id="key-first", prefix="", models=("first/plain",))
-        rows.make(db, KINDS["key"], first, 1_770_000_000_000)
-        alike = dict(db.execute(select(table)).mappings().one())
-        ids = [(number, f"key-{number:08d}", tokens.shown(secret_of(number))) for number in range(count)]
-        # as `rows.make` and `tokens.remember` would, many at once
-        db.execute(
-            insert(table),
-            [{**alike, "id": id_, "body": alike["body"].replace('"prefix":""', f'"prefix":"{prefix}"')}
-             for _, id_, prefix in ids],
-        )  # fmt: skip
+        put(db, "team", [Team(id=f"team-{at:06d}", budgets=(Budget(usd=1e6),)) for at in range(teams)])
+        put(db, "user", [User(id=f"user-{at:06d}", name=f"user {at}") for at in range(users)])
+        put(db, "membership", [
+            Membership(id=f"team-{at // 10:06d}/user-{at:06d}", team=f"team-{at // 10:06d}", user=f"user-{at:06d}",
+                       limits=(Limit(requests=10_000),))
+            for at in range(users)
+        ])  # fmt: skip
+        put(db, "key", [
+            Key(id=f"key-{at:08d}", prefix=tokens.shown(secret_of(at)), name=f"the key of {at}",
+                team=f"team-{at // 100:06d}", user=f"user-{at // 10:06d}", models=("first/plain",),
+                limits=(Limit(tokens=10**9),) if at % 10 == 0 else (),
+                budgets=(Budget(usd=100, per="month"),) if at % 20 == 0 else ())
+            for at in range(count)
+        ])  # fmt: skip
+        # as `tokens.remember` would, many at once
         db.execute(
             insert(KEY_HASHES),
-            [{"digest": digest(secret_of(number).encode(), secret), "key": id_, "prefix": prefix, "until_ms": None}
-             for number, id_, prefix in ids],
+            [{"digest": digest(secret_of(at).encode(), secret), "key": f"key-{at:08d}",
+              "prefix": tokens.shown(secret_of(at)), "until_ms": None} for at in range(count)],
         )  # fmt: skip
+
+
+def put(db: Connection, kind: str, things: Sequence[Thing]) -> None:
+    """Put objects into their table as `rows.make` does: the first by it, all others as many rows at once."""
+    made = rows.make(db, KINDS[kind], things[0], 1_770_000_000_000)
+    assert made.id == things[0].id
+    table = TABLES[kind]
+    alike = dict(db.execute(select(table)).mappings().one())
+    many = []
+    for thing in things[1:]:
+        body = rows.body_of(thing)
+        columns = {name: body.get(name) for name in KINDS[kind].columns}
+        many.append({**alike, "id": thing.id, "body": msgspec.json.encode(body).decode(), **columns})
+    if many:
+        db.execute(insert(table), many)
 
 
 class Began(NamedTuple):

@@ -1,6 +1,7 @@
 """The control process, as the supervisor starts it: uvicorn on a unix socket that it was handed."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
@@ -71,6 +72,8 @@ class OnDemand:
         self._admin: Admin | None = None
         self._config: bytes | None = None
         self._making = asyncio.Lock()
+        self.configured_anew = asyncio.Event()
+        """Set whenever it goes by another configuration: workers that began with it may wait for what budgets had."""
         self.jobs: Callable[[], Sequence[Job]] = tuple
         """What tells the jobs that go on at providers."""
         self._behind = False
@@ -177,6 +180,7 @@ class OnDemand:
             self._config = config
             self._behind = True
         await self.fill()
+        self.configured_anew.set()
 
     async def fill(self) -> None:
         """Bring state up to the configuration and the store, where that is still to be done; later if not now."""
@@ -246,7 +250,6 @@ async def _serve(given: dict[str, str]) -> int:
     server = ControlServer(config, link)
     # the URL may hold a password: it is on no command line
     ingest = Ingest(Path(given["--data-dir"]), os.environ.get("PORTICO_STORE_URL"))
-    ingest.start()
     leave = threading.Event()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))
@@ -291,17 +294,28 @@ async def _keep(app: OnDemand, data_dir: Path) -> None:
 
 
 async def _look_after(app: OnDemand, ingest: Ingest, leave: threading.Event) -> None:
-    """Rebuild state whenever a worker asks for it."""
+    """Rebuild state whenever a worker asks for it; begin to read the journal once state was first seen to.
+
+    Whoever reads the journal steps aside for everybody. Before, calls would wait for it: it would load the store at
+    its leisure that they need at once.
+    """
 
     def go_on() -> bool:
+        ingest.help()
         return not leave.wait(0.02)
 
-    pause = LOOK
+    await app.configured_anew.wait()
+    reading = False
     while True:
-        await asyncio.sleep(pause)
+        app.configured_anew.clear()
         await app.fill()
         await app.rebuild(ingest, go_on)
-        pause = LOOK if app.sound else LATER
+        if not reading:
+            reading = True
+            ingest.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LOOK if app.sound else LATER):
+                await app.configured_anew.wait()
 
 
 async def _listen(link: Linked, server: ControlServer, app: OnDemand) -> None:

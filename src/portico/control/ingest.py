@@ -108,6 +108,7 @@ class Ingest:
         self._trouble: str | None = None
         self._tidied = clock()
         self._leave = threading.Event()
+        self._turning = threading.Lock()
         self._thread: threading.Thread | None = None
 
     def __repr__(self) -> str:
@@ -139,10 +140,30 @@ class Ingest:
             if self._thread.is_alive():
                 return
             self._thread = None
-        self._shut()
+        if self._turning.acquire(timeout=within):
+            try:
+                self._shut()
+            finally:
+                self._turning.release()
+
+    def help(self) -> None:
+        """Read on in the caller's thread, who waits for it, unless another is at it.
+
+        The own thread has the least claim to a core, and stands back for calls: who waits for it may wait for long.
+        """
+        if self._turning.acquire(blocking=False):
+            try:
+                if not self._leave.is_set():
+                    self._turn()
+            finally:
+                self._turning.release()
 
     def turn(self, at_most: int = AT_ONCE) -> bool:
         """Read on once; return whether there is more. Raises what the store raises; then nothing has moved."""
+        with self._turning:
+            return self._turn()
+
+    def _turn(self) -> bool:
         began = self._clock()
         there = segments(self._journal)
         closed = self._closed(there)
@@ -164,16 +185,17 @@ class Ingest:
         """Let go of rows, sums, events and segments that are too old; return the names of the segments."""
         from portico.store.retention import Keep, prune, remove_segments
 
-        if self._open is None:
-            self._open = self._opened()
-        keep = self._keep or Keep()
-        now = int(self._wall())
-        prune(self._open.engine, keep, now)
-        gone = remove_segments(self._open.engine, self._journal, keep, now, self._living())
-        for name in gone:
-            self._whole.discard(name)
-            self._done_to.pop(name, None)
-        return gone
+        with self._turning:
+            if self._open is None:
+                self._open = self._opened()
+            keep = self._keep or Keep()
+            now = int(self._wall())
+            prune(self._open.engine, keep, now)
+            gone = remove_segments(self._open.engine, self._journal, keep, now, self._living())
+            for name in gone:
+                self._whole.discard(name)
+                self._done_to.pop(name, None)
+            return gone
 
     # the thread
 

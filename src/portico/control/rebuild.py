@@ -12,7 +12,6 @@ tokens that it had reserved are not recorded, and are not put back.
 """
 
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, Protocol, cast
@@ -30,13 +29,12 @@ from portico.recover import used_by
 from portico.rules import Applied, Bound, Rule
 from portico.state import windows
 from portico.state.clock import moment
-from portico.state.contract import Scope, Used
+from portico.state.contract import Moment, Scope, Used
 from portico.state.owner import strangers
 from portico.state.scopes import Dimensions, scopes
-from portico.store.entities import audit, rows
+from portico.store.entities import audit, stored
 from portico.store.entities.holders import Compiler
-from portico.store.entities.kinds import KINDS
-from portico.store.entities.things import Key, Membership, Template, User
+from portico.store.entities.things import Key
 from portico.store.rows import first_seq
 from portico.store.tables import calls
 
@@ -75,6 +73,7 @@ def rebuild(
     reading: Reading,
     go_on: Callable[[], bool],
     jobs: Callable[[], Sequence[Job]] = tuple,
+    clock: Callable[[], Moment] = moment,
 ) -> int:
     """Put back what budgets had counted, and let calls go on; return how many calls were charged. Blocks: for a thread.
 
@@ -93,7 +92,7 @@ def rebuild(
     while True:
         with admin.reading() as db:
             seen, config = audit.last(db), admin.config
-            charged = _charge(admin, db, state, tag, go_on, jobs)
+            charged = _charge(admin, db, state, tag, go_on, jobs, clock)
         with admin.reading() as db:
             if (audit.last(db), admin.config) == (seen, config):
                 break
@@ -118,6 +117,7 @@ def _charge(
     tag: str,
     go_on: Callable[[], bool],
     jobs: Callable[[], Sequence[Job]],
+    clock: Callable[[], Moment],
 ) -> int:
     under = _Under(admin, db)
     with state.money() as ledger:
@@ -126,7 +126,7 @@ def _charge(
         ledger.forget_spending()
     sums: dict[tuple[Scope, int], _Sum] = {}
     charged = 0
-    since = under.since(time.time_ns())
+    since = under.since(clock().wall_ns)
     for record in _records(db, since):
         used = used_for(record)
         if used == NOTHING:
@@ -145,8 +145,8 @@ def _charge(
                 max(before[5], when),
             )
         if len(sums) >= SUMS:
-            _put(state, tag, sums, go_on)
-    _put(state, tag, sums, go_on)
+            _put(state, tag, sums, go_on, clock)
+    _put(state, tag, sums, go_on, clock)
     for job in jobs():
         record = record_of(job, "lost", unknown(job), 0)
         if db.execute(select(calls.c.seq).where(calls.c.id == record.id)).first() is not None:
@@ -154,11 +154,17 @@ def _charge(
         with state.money() as ledger:
             if ledger is None or ledger.tag != tag:
                 raise Interrupted
-            ledger.carry(job.call_id, under.scopes(record), job.bound, job.time_ms * 1_000_000, moment())
+            ledger.carry(job.call_id, under.scopes(record), job.bound, job.time_ms * 1_000_000, clock())
     return charged
 
 
-def _put(state: OnState, tag: str, sums: dict[tuple[Scope, int], _Sum], go_on: Callable[[], bool]) -> None:
+def _put(
+    state: OnState,
+    tag: str,
+    sums: dict[tuple[Scope, int], _Sum],
+    go_on: Callable[[], bool],
+    clock: Callable[[], Moment],
+) -> None:
     """Charge what was summed up, a slice at a time: others read the counters in between."""
     ordered = list(sums.values())
     sums.clear()
@@ -169,7 +175,7 @@ def _put(state: OnState, tag: str, sums: dict[tuple[Scope, int], _Sum], go_on: C
                 raise Interrupted
             ledger.charge(
                 ((scope, Used(given, made, cost, times), when) for scope, given, made, cost, times, when in part),
-                moment(),
+                clock(),
             )
         if not go_on():
             raise Interrupted
@@ -254,12 +260,10 @@ class _Under:
 
     def _budgets(self) -> set[Rule]:
         """Return the budgets that keys carry, by whatever scope."""
-        found: set[Rule] = set()
-        for name in ("key", "user", "membership", "template"):
-            for thing in rows.every(self._db, KINDS[name]):
-                budgets = cast("Key | User | Membership | Template", thing).budgets
-                found |= {applied.rule for applied in rules_of("", [], budgets, {})}
-        return found
+        budgets = {
+            each for name in ("key", "user", "membership", "template") for each in stored.budgets(self._db, name)
+        }
+        return {applied.rule for applied in rules_of("", [], list(budgets), {})}
 
 
 def _reaches(rule: Rule, wall_ns: int) -> int:
