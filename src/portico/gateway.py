@@ -270,7 +270,9 @@ class Gateway:
         if snapshot.terms is not None:
             call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
         self.settling.check()
-        await admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
+        waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
+        if waiting is not None:
+            await waiting
         extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
         call.end = "failed"
 

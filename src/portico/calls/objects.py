@@ -118,7 +118,9 @@ class ObjectCalls:
         elif thing.does == "delete":
             await self._check_paid(call, thing, found.ids[0])
         self._settling.check()
-        await admit(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
+        waiting = admit(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
+        if waiting is not None:
+            await waiting
         extend = extender(call, outgoing, (target,), snapshot.bounds, self._state, self._now)
         call.end = "failed"
         policy = snapshot.policy if exchange.method == "GET" else ONE_TRY
@@ -392,7 +394,9 @@ class ObjectCalls:
         asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.ways)
         asking.bound = NOTHING
         self._settling.check()
-        await admit(call, asking, (first,), snapshot.bounds, self._state, self._now)
+        waiting = admit(call, asking, (first,), snapshot.bounds, self._state, self._now)
+        if waiting is not None:
+            await waiting
         extend = extender(call, asking, (first,), snapshot.bounds, self._state, self._now)
         call.end = "failed"
         gate = asyncio.Semaphore(AT_ONCE)

@@ -231,7 +231,9 @@ class Shadows:
         targets = (target,)
         snapshot = copy.snapshot
         self._settling.check()
-        await admit(own, outgoing, targets, snapshot.bounds, self._state, self._now)
+        waiting = admit(own, outgoing, targets, snapshot.bounds, self._state, self._now)
+        if waiting is not None:
+            await waiting
         own.end = "failed"
         extend = extender(own, outgoing, targets, snapshot.bounds, self._state, self._now)
         policy = Policy(TRIED_ONCE, snapshot.config.timeouts.call)

@@ -1,6 +1,6 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from datetime import UTC, datetime
 from functools import partial, reduce
 from time import monotonic
@@ -112,19 +112,32 @@ class Bounds:
         return least
 
 
-async def admit(
+def admit(
     call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
-) -> None:
-    """Open the call's permit, or raise LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable.
+) -> Awaitable[None] | None:
+    """Open the call's permit: at once where no rule counts the call, else return what opens it when it is awaited.
 
-    A call that may wait (`call.waits`) waits for limits, and for no budget.
+    Raises LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable. A call that may wait (`call.waits`) waits
+    for limits, and for no budget.
     """
     under, measured = bounds.under(call, targets[0])
     if not under:
         call.permit = state.begin(call.id, NOTHING, _about(call))
         if call.permit is not None:
-            return
-    elif not state.rebuilt:
+            return None
+    return _admitted(call, outgoing, targets, under, measured, state, now)
+
+
+async def _admitted(
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    under: tuple[Scope, ...],
+    measured: bool,
+    state: State,
+    now: Callable[[], Moment],
+) -> None:
+    if under and not state.rebuilt:
         _require_counts(under)
     bound = _bound(call, outgoing, targets) if measured else NOTHING
     call.bound = bound

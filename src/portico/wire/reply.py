@@ -166,7 +166,8 @@ class Replies(asyncio.BufferedProtocol):
             self.transport.abort()
             return
         self._heard_at = self._clock()
-        self._waste += len(data)
+        if not self._headed:
+            self._waste += len(data)
         fed = self._fed
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]  # gone only when closed
@@ -176,12 +177,13 @@ class Replies(asyncio.BufferedProtocol):
             self._broken(error)
             return
         if fed:
-            if self._inflater is None and len(fed) == 1 and self._whole < 2 and self._sink is sink:
+            self._waste = 0
+            if self._inflater is None and len(fed) == 1 and self._sink is sink:
                 # What nearly every read is: one piece of a stream, or a whole reply.
-                self._waste = 0
                 piece = fed[0]
                 fed.clear()
-                if self._complete and not self._whole:
+                whole = self._complete
+                if whole and not self._whole:
                     self._extra = True
                 else:
                     try:
@@ -189,10 +191,12 @@ class Replies(asyncio.BufferedProtocol):
                     except Exception as error:
                         self._sink_raised(error)
                         return
-                if not self._complete:
-                    return
+                    if not whole:
+                        return
             else:
                 self._pass_on()
+        elif self._headed:
+            self._waste += len(data)
         if self._complete:
             if self._inflater is None or not self._inflater.backlog:
                 self._finish()
