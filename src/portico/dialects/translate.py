@@ -17,7 +17,7 @@ from typing import Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, direct, emulate, gemini, names, responses
+from portico.dialects import chat, direct, emulate, free_text, gemini, names, responses
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered, leave
@@ -159,6 +159,7 @@ class Translation:
 
     __slots__ = (
         "_asked",
+        "_custom",
         "_decoder",
         "_encoder",
         "_given",
@@ -166,6 +167,7 @@ class Translation:
         "_language",
         "_names",
         "_question",
+        "_teller",
         "_unwrapper",
         "_wrapping",
         "body",
@@ -191,6 +193,8 @@ class Translation:
         self._encoder: FrameEncoder | None = None
         self._heard: Brief | None = None
         self._names: names.Names | None = None
+        self._custom: free_text.Names | None = None
+        self._teller: free_text.Teller | None = None
         self._wrapping: emulate.Wrapping | None = None
         self._unwrapper: emulate.Unwrapper | None = None
         self._asked: direct.Asked | None = None
@@ -204,6 +208,11 @@ class Translation:
 
     def _write(self, asked: Request, target: Target, notes: Notes) -> None:
         if asked.dialect != target.dialect:
+            if asked.tools and asked.dialect in free_text.HAVE_THEM and target.dialect not in free_text.HAVE_THEM:
+                freed = free_text.asked(asked, notes)
+                if freed is not None:
+                    asked, self._custom = freed
+                    self._teller = free_text.Teller(self._custom)
             if asked.tools and (aliased := names.aliased(asked, target.dialect)) is not None:
                 asked, self._names = aliased
             if asked.dialect == "responses":
@@ -267,6 +276,8 @@ class Translation:
             reply = emulate.unwrap(reply, self._wrapping)
         if self._names is not None:
             reply = names.restored(reply, self._names)
+        if self._custom is not None:
+            reply = free_text.told(reply, self._custom)
         self.usage = reply.usage
         if question.operation.name == "completions":
             return chat.completions.render_reply(reply, question.request, self._given)
@@ -281,6 +292,8 @@ class Translation:
             reply = emulate.unwrap(reply, self._wrapping)
         if self._names is not None:
             reply = names.restored(reply, self._names)
+        if self._custom is not None:
+            reply = free_text.told(reply, self._custom)
         self.usage = reply.usage
         encoder = self._writer()
         out = [encoder.feed(frame) for frame in frames(reply)]
@@ -350,6 +363,7 @@ class Translation:
         if (
             len(frames) == 1
             and self._unwrapper is None
+            and self._teller is None
             and len(events := frames[0].events) == 1
             and type(events[0]) in _DELTAS
         ):
@@ -360,6 +374,8 @@ class Translation:
             told = frame if self._unwrapper is None else self._unwrapper.feed(frame)
             if self._names is not None:
                 told = names.heard(told, self._names)
+            if self._teller is not None:
+                told = self._teller.feed(told)
             written = encoder.feed(told)
             if written:
                 out.append(written)

@@ -205,7 +205,6 @@ REFUSED: list[dict[str, Any]] = [
     {"messages": (user(File(source=Source(data="JVBER"))),)},
     {"messages": (user(File(source=Source(url="https://a/b.pdf"))),)},
     {"messages": (user(Image(source=Source(file_id="file-1"))),)},
-    {"tools": (Tool(name="patch", kind="custom"),)},
     {"tools": (Tool(name="web_search", kind="server"),)},
     {"n": 2},
     {"modalities": ("text", "audio")},

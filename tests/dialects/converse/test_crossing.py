@@ -388,7 +388,6 @@ REFUSED = [
     ("a document by its address", {"messages": (user(File(source=Source(url="https://x"))),)}),
     ("a file elsewhere", {"messages": (user(File(source=Source(file_id="f"))),)}),
     ("what is kept elsewhere", {"extra": {"cachedContent": "c"}}),
-    ("a custom tool", {"tools": (Tool(name="f", kind="custom"),)}),
     ("a server's tool", {"tools": (Tool(name="web_search", kind="server"),)}),
 ]
 

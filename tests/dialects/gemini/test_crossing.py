@@ -366,8 +366,8 @@ def test_a_model_that_knows_the_subset_alone_gets_it_and_what_it_lacks_is_named(
 
 @pytest.mark.parametrize(
     "tool",
-    [Tool(name="patch", kind="custom"), Tool(name="computer", kind="server"), Tool(name="file_search", kind="server")],
-    ids=["custom", "computer", "file_search"],
+    [Tool(name="computer", kind="server"), Tool(name="file_search", kind="server")],
+    ids=["computer", "file_search"],
 )
 def test_a_tool_that_google_lacks_is_refused(tool):
     with pytest.raises(InvalidRequest, match=tool.name):

@@ -523,7 +523,6 @@ REFUSED = [
         "a file of another type",
         {"messages": (user(File(source=Source(data="AA==", media_type="application/msword"))),)},
     ),
-    ("a custom tool", {"tools": (Tool(name="f", kind="custom"),)}),
     ("a server's tool", {"tools": (Tool(name="file_search", kind="server"),)}),
     ("what is kept elsewhere", {"extra": {"previous_response_id": "resp_1"}}),
     ("a spoken answer", {"modalities": ("text", "audio")}),

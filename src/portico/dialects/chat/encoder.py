@@ -339,6 +339,8 @@ class Encoder:
             placed = [msgspec.structs.replace(citation, end=end) for citation in known.cited]
             return b"".join([self._citation(event.choice, known, citation) for citation in placed])
         if type(part) is ToolCall and known.wire >= 0 and not known.told:
+            if part.kind == "custom" and not part.arguments:
+                return b""
             return self._arguments_delta(event.choice, known, part.arguments or "{}")
         if type(part) is Image and not known.told:
             return self._image(event.choice, known, part)

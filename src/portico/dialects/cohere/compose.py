@@ -136,8 +136,8 @@ def _tools(request: Request, out: Object, notes: Notes) -> None:
         names = choice.names
     tools: list[Tool] = []
     for tool in request.tools:
-        if tool.kind != "function":
-            notes.lost("custom_tool" if tool.kind == "custom" else "server_tool", tool.name)
+        if tool.kind == "server":
+            notes.lost("server_tool", tool.name)
         elif names is None or tool.name in names:
             tools.append(tool)
     if not tools:

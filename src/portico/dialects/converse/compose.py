@@ -435,8 +435,6 @@ def _declared(name: str) -> Block:
 
 
 def _tool(tool: Tool, model: str, notes: Notes) -> Block:
-    if tool.kind == "custom":
-        notes.lost("custom_tool", tool.name)
     if tool.kind == "server":
         name = _SERVER.get(tool.name)
         if name is None or "nova" not in model:

@@ -147,8 +147,6 @@ def _entries(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
 
 
 def _write(tool: Tool, own: bool, target: Target, notes: Notes) -> Object:
-    if tool.kind == "custom":
-        notes.lost("custom_tool", tool.name)
     out: Object = {"name": tool.name}
     if own:
         out = {**tool.extra, **out}

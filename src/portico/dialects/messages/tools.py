@@ -42,8 +42,6 @@ def render_tools(request: Request, target: Target, notes: Notes) -> Any:
 def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
     if tool.kind == "server":
         return _server(tool, notes)
-    if tool.kind == "custom":
-        notes.lost("custom_tool", tool.name)
     if tool.extra:
         note_fields(tool, notes)
     block: Block = {"name": tool.name}
