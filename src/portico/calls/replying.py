@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from portico import jobs
 from portico.call import Call, Extend
 from portico.dialects.allowances import render_allowances
 from portico.dialects.errors import render_error
 from portico.dialects.jobs import runs_on
+from portico.dialects.stand_ins import TASKS
 from portico.dialects.tokens import summed
 from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, PorticoError
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
 
+JSON: Final = [(b"content-type", b"application/json")]
 LONGEST_MESSAGE = 1000
 """Characters of an error's message, as it is recorded."""
 AT_ONCE = 8
@@ -158,10 +160,9 @@ class Replies:
         others: Sequence[Arrival],
     ) -> None:
         """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
-        from portico.dialects.translate import Translation
-
-        if isinstance(translation, Translation) and not call.stream and arrival.error is None and arrival.status < 400:
-            self._plainly(exchange, call, arrival, target, translation)
+        conversation = cast("Translation", translation) if call.operation.name not in TASKS else None
+        if conversation is not None and not call.stream and arrival.error is None and arrival.status < 400:
+            self._plainly(exchange, call, arrival, target, conversation)
             return
 
         arrivals = (arrival, *others)
@@ -181,8 +182,8 @@ class Replies:
                 exchange.reply(status, headers, told, signature(call))
                 return
         kind = translation.content_type
-        if call.stream and isinstance(translation, Translation):
-            told, kind = translation.replay(arrival.body), translation.stream_type
+        if call.stream and conversation is not None:
+            told, kind = conversation.replay(arrival.body), conversation.stream_type
         else:
             told = translation.reply(*(each.body for each in arrivals))
             call.estimate = translation.estimated
@@ -209,7 +210,7 @@ class Replies:
         keep(call, told)
 
         def send() -> None:
-            exchange.reply(arrival.status, [(b"content-type", translation.content_type)], told, signature(call))
+            exchange.reply(arrival.status, JSON, told, signature(call))
 
         self._settling.end(call, exchange.reply_later(send))
 

@@ -266,7 +266,10 @@ class Translation:
         if self._heard is not None or self.hears(body):
             heard, self._heard = self._heard, None
             assert heard is not None
-            if self._asked is not None and (told := self._asked.told(heard, question.model, self._given)) is not None:
+            if (
+                self._asked is not None
+                and (told := self._asked.told(heard, body, question.model, self._given)) is not None
+            ):
                 told_body, self.usage = told
                 return told_body
             reply = chat.brief_reply(heard, body)

@@ -51,7 +51,7 @@ def fits(caller: Dialect, body: bytes, target: Target = PLAIN, replies: tuple[by
     told = 0
     for reply in replies:
         heard = chat.hear(reply)
-        found = asked.told(heard, "m", pairs.given()) if heard is not None else None
+        found = asked.told(heard, reply, "m", pairs.given()) if heard is not None else None
         if found is not None:
             told += 1
             careful = chat.parse_reply(reply)
@@ -342,6 +342,9 @@ TOLD: dict[str, dict[str, Any]] = {
     "as it is": {},
     "without a model, an id or a time": {"model": "", "id": "", "created": None},
     "of the ordinary tier": {"service_tier": "default"},
+    "of another tier": {"service_tier": "flex"},
+    "of a tier that OpenAI does not have": {"service_tier": "on_demand"},
+    "whose usage has more": {"usage": ANSWER["usage"] | {"cost": 0.1, "prompt_cache_hit_tokens": 3}},
     "with no words": {"choices": [CHOICE | {"message": {"role": "assistant", "content": None}}]},
 }
 
@@ -355,9 +358,10 @@ def test_an_answer_in_words_is_told_directly(caller: Dialect, more: dict[str, An
 
 
 @pytest.mark.parametrize("reason", sorted(FINISH))
-def test_a_message_ends_for_the_reason_that_the_conversation_has(reason: str) -> None:
+@EVERY_CALLER
+def test_an_answer_ends_for_the_reason_that_the_conversation_has(caller: Dialect, reason: str) -> None:
     reply = json.dumps(ANSWER | {"choices": [CHOICE | {"finish_reason": reason}]}).encode()
-    assert fits("messages", json.dumps(FULL["messages"]).encode(), replies=(reply,)) == 1
+    assert fits(caller, json.dumps(FULL[caller]).encode(), replies=(reply,)) == 1
 
 
 MORE: dict[str, dict[str, Any]] = {
@@ -375,26 +379,14 @@ MORE: dict[str, dict[str, Any]] = {
             }
         ]
     },
-    "of another tier": {"service_tier": "flex"},
     "of an unknown end": {"choices": [CHOICE | {"finish_reason": "tired"}]},
     "without usage": {"usage": None},
-    "whose usage has more": {"usage": ANSWER["usage"] | {"cost": 0.1}},
 }
 
 
 @EVERY_CALLER
 @pytest.mark.parametrize("more", MORE.values(), ids=MORE)
 def test_an_answer_with_more_than_words_asks_for_care(caller: Dialect, more: dict[str, Any]) -> None:
-    put = direct.put(caller, json.dumps(FULL[caller]).encode(), None, PLAIN)
-    heard = chat.hear(json.dumps(ANSWER | more).encode())
-    assert put is not None
-    assert heard is not None
-    assert put[1].told(heard, "m", pairs.given()) is None
-
-
-def test_a_response_that_is_not_complete_asks_for_care() -> None:
-    put = direct.put("responses", json.dumps(FULL["responses"]).encode(), None, PLAIN)
-    heard = chat.hear(json.dumps(ANSWER | {"choices": [CHOICE | {"finish_reason": "length"}]}).encode())
-    assert put is not None
-    assert heard is not None
-    assert put[1].told(heard, "m", pairs.given()) is None
+    reply = json.dumps(ANSWER | more).encode()
+    assert chat.hear(reply) is not None
+    assert fits(caller, json.dumps(FULL[caller]).encode(), replies=(reply,)) == 0

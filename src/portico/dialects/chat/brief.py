@@ -65,16 +65,15 @@ class Brief(msgspec.Struct, gc=False):
         """Return what it used where that is told as most tell it, None where it is to be read with care."""
         return openai.plain_usage(self.usage) if self.service_tier in _ORDINARY else None
 
-    def words(self) -> tuple[str, str, Usage] | None:
-        """Return the text of the one answer, why it ended, and what it used; None where there is more to it."""
+    def words(self) -> tuple[str, str] | None:
+        """Return the text of the one answer and the word for why it ended; None where there is more to it."""
         if len(self.choices) != 1:
             return None
         (choice,) = self.choices
         message = choice.message
         if choice.index or message.tool_calls or choice.finish_reason not in FINISH:
             return None
-        usage = self.used()
-        return None if usage is None else (message.content or "", choice.finish_reason, usage)
+        return message.content or "", choice.finish_reason
 
 
 _ORDINARY = frozenset((None, "default"))

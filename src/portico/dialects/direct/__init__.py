@@ -24,10 +24,10 @@ class Asked(Protocol):
     def body(self, target: Target, /) -> bytes | None:
         """Return the body for a provider; None where it needs care after all."""
 
-    def told(self, heard: Brief, asked_for: str, given: Given, /) -> tuple[bytes, Usage] | None:
+    def told(self, heard: Brief, body: bytes, model: str, given: Given, /) -> tuple[bytes, Usage] | None:
         """Return a reply as the caller reads it, and what it used; None where it needs care.
 
-        `asked_for` is the model by the caller's name.
+        `heard` is what its `body` says, `model` the model by the caller's name.
         """
 
 

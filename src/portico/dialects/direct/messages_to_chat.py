@@ -1,14 +1,16 @@
 """Messages of words alone, put to a provider of Chat Completions, and its words as a message."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from portico.dialects.chat.answers import FINISH
 from portico.dialects.chat.brief import Brief
+from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Count, Number, Text, Turn, Words, shape
-from portico.dialects.messages.reply import reason_of
+from portico.dialects.messages.reply import reason_of, render_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.types import Usage
 
@@ -60,23 +62,27 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
             )
         )
 
-    def told(self, heard: Brief, asked_for: str, given: Given) -> tuple[bytes, Usage] | None:
-        """Return a reply as a message, and what it used; None for one that has more than words."""
-        found = heard.words()
+    def told(self, heard: Brief, body: bytes, model: str, given: Given) -> tuple[bytes, Usage] | None:
+        """Return a reply as a message, and what it used; None for one that has more than words, or no usage."""
+        found, usage = heard.words(), heard.used()
         if found is None:
             return None
-        text, reason, usage = found
+        used: _Used | Mapping[str, Any]
+        if usage is not None:
+            given_out = usage.output + usage.reasoning
+            details = _Details(usage.reasoning) if usage.reasoning else msgspec.UNSET
+            used = _Used(usage.input, usage.cache_read, given_out, details)
+        elif (usage := read_usage(body)) is not None:
+            used = render_usage(usage, heard.service_tier)
+        else:
+            return None
+        text, reason = found
         message = _Message(
             id=given.new_id("msg_"),
-            model=heard.model or asked_for,
+            model=heard.model or model,
             content=(Text("text", text),) if text else (),
             stop_reason=_REASONS[reason],
-            usage=_Used(
-                usage.input,
-                usage.cache_read,
-                usage.output + usage.reasoning,
-                _Details(usage.reasoning) if usage.reasoning else msgspec.UNSET,
-            ),
+            usage=used,
         )
         return _encode(message), usage
 
@@ -102,6 +108,8 @@ class _Details(msgspec.Struct, gc=False):
 
 
 class _Used(msgspec.Struct, gc=False):
+    """What most calls use: `render_usage` has the rest."""
+
     input_tokens: int
     cache_read_input_tokens: int
     output_tokens: int
@@ -119,4 +127,4 @@ class _Message(msgspec.Struct, kw_only=True, gc=False):
     content: tuple[Text, ...]
     stop_reason: str | None
     stop_sequence: None = None
-    usage: _Used
+    usage: _Used | Mapping[str, Any]

@@ -1,14 +1,18 @@
 """Responses of words alone, put to a provider of Chat Completions, and its words as a response."""
 
-from typing import Annotated, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from portico.dialects.chat.answers import FINISH
 from portico.dialects.chat.brief import Brief
+from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Count, Number, Text, Turn, Words, shape
-from portico.dialects.responses.output import FRAME
+from portico.dialects.responses.output import FRAME, outcome, served_tier, write_usage
 from portico.dialects.tokens import UNREADABLE
+from portico.ir import Finish
 from portico.types import Usage
 
 
@@ -78,35 +82,37 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
             )
         )
 
-    def told(self, heard: Brief, asked_for: str, given: Given) -> tuple[bytes, Usage] | None:
-        """Return a reply as a response, and what it used; None for one that has more than words, or is not complete."""
-        found = heard.words()
+    def told(self, heard: Brief, body: bytes, model: str, given: Given) -> tuple[bytes, Usage] | None:
+        """Return a reply as a response, and what it used; None for one that has more than words, or no usage."""
+        found, usage = heard.words(), heard.used()
         if found is None:
             return None
-        text, reason, usage = found
-        if reason != "stop":
+        used: _Used | Mapping[str, Any]
+        if usage is not None:
+            taken, given_out = usage.input + usage.cache_read, usage.output + usage.reasoning
+            used = _Used(
+                taken, _Read(usage.cache_read), given_out, _Thought(usage.reasoning), total_tokens=taken + given_out
+            )
+        elif (usage := read_usage(body)) is not None:
+            used = write_usage(usage)
+        else:
             return None
+        text, reason = found
         response_id = given.new_id("resp_")
         response = _Response(
             response_id,
             heard.created or given.created,
-            heard.model or asked_for,
+            heard.model or model,
             (_Message(given.new_id("msg_"), (_Output(text),)),) if text else (),
-            _Used(
-                usage.input + usage.cache_read,
-                _Read(usage.cache_read),
-                usage.output + usage.reasoning,
-                _Thought(usage.reasoning),
-                usage.input + usage.cache_read + usage.output + usage.reasoning,
-            ),
+            used,
             self.instructions,
             self.max_output_tokens,
             1.0 if self.temperature is None else self.temperature,
             1.0 if self.top_p is None else self.top_p,
             self.user,
-            heard.service_tier or "auto",
+            served_tier(heard.service_tier) or "auto",
         )
-        return _encode(response)[:-1] + _REST, usage
+        return _encode(response)[:-1] + _RESTS[reason], usage
 
 
 MEMBERS: Final = frozenset(Asked.__struct_fields__)
@@ -141,6 +147,8 @@ class _Thought(msgspec.Struct, gc=False):
 
 
 class _Used(msgspec.Struct, gc=False):
+    """What most calls use: `write_usage` has the rest."""
+
     input_tokens: int
     input_tokens_details: _Read
     output_tokens: int
@@ -153,20 +161,23 @@ class _Response(msgspec.Struct, gc=False):
     created_at: int
     model: str
     output: tuple[_Message, ...]
-    usage: _Used
+    usage: _Used | Mapping[str, Any]
     instructions: str | None
     max_output_tokens: int | None
     temperature: Number
     top_p: Number
     user: str | None
     service_tier: str
-    status: str = "completed"
     # What such a request asks nothing of.
     prompt_cache_key: None = None
     top_logprobs: int = 0
 
 
-_REST: Final = (
-    b"," + _encode({name: said for name, said in FRAME.items() if name not in _Response.__struct_fields__})[1:]
-)
-"""What the response to every such request has besides."""
+def _rest(finish: Finish) -> bytes:
+    said = {name: value for name, value in FRAME.items() if name not in _Response.__struct_fields__}
+    outcome(said, finish, refused=False)
+    return b"," + _encode(said)[1:]
+
+
+_RESTS: Final = {word: _rest(finish) for word, finish in FINISH.items()}
+"""What the response to every such request has besides, by the word for why the answer ended."""
