@@ -35,7 +35,8 @@ def begun(desk: Desk, call: str = "call", about: bytes = b"about") -> Permit:
 async def test_a_call_is_begun_at_once_and_ends_once(desk: Desk) -> None:
     permit = begun(desk)
     assert permit.scopes == ()
-    assert list(permit.allowances) == list(permit.left) == []
+    assert not any(permit.allowances)
+    assert permit.left == ()
     for _ in range(2):
         assert await desk.settle(permit, Used(cost=60)) == Settled()
         assert await desk.release(permit) == Settled()

@@ -253,9 +253,9 @@ def signature(call: Call) -> bytes:
     overhead = call.overhead_us(perf_counter_ns())
     lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
     if call.permit is not None and call.permit.scopes:
-        allowances = call.permit.allowances
-        if allowances:
-            lines += render_allowances(call.operation.dialect, allowances, call.arrived_ms / 1000)
+        limits, left = call.permit.allowances
+        if limits:
+            lines += render_allowances(call.operation.dialect, limits, left, call.arrived_ms / 1000)
     if call.target is not None:
         if call.why is not None:
             lines = f"x-portico-route: {call.why}\r\n{lines}"

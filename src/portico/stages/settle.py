@@ -16,7 +16,7 @@ from portico.journal.journal import Journal
 from portico.providers.prices import charge
 from portico.providers.prices_schedule import Price
 from portico.records import Records
-from portico.state.contract import ANY_TIME, Moment, Settled, State, Used
+from portico.state.contract import ANY_TIME, Moment, Permit, Settled, State, Used
 from portico.state.contract import Passed as RulePassed
 from portico.types import Usage
 
@@ -107,13 +107,17 @@ def used_by(call: Call) -> Used:
     return Used(tokens_in, tokens_out, assumed, 1 if call.attempts else 0)
 
 
-def over_bound(call: Call) -> bool:
-    """Return whether the attempt that was served used more than was reserved for one."""
+def over_bound(call: Call, used: Used) -> bool:
+    """Return whether the attempt that was served used more than was reserved for one; `used` is what all did."""
     usage, bound = call.usage, call.bound
-    if usage is None or not (bound.input_tokens or bound.cost):
+    most = bound.cost
+    if usage is None or not (bound.input_tokens or most):
         return False
-    if bound.cost is not None and call.cost is not None and call.cost > bound.cost:
-        return True
+    if most is not None:
+        if used.cost <= most and used.input_tokens <= bound.input_tokens and used.output_tokens <= bound.output_tokens:
+            return False
+        if call.cost is not None and call.cost > most:
+            return True
     return bound.finite and (usage.input_total > bound.input_tokens or usage.output_total > bound.output_tokens)
 
 
@@ -152,33 +156,32 @@ class Settling:
         call.ended = True
         if call.bodies == "errors" and call.status < 400 and call.error is None:
             call.request_body = call.reply_body = None
-        permit = call.permit
-        if permit is not None and call.usage is not None:
-            call.over_bound = over_bound(call)
+        permit, used = call.permit, None
+        if permit is not None and permit.scopes:
+            used = used_by(call)
+            call.over_bound = over_bound(call, used)
         record = call.record()
         self.records.append(record)
         journal = self._journal
         if journal is not None:
             journal.append(record, call.request_body, call.reply_body)
             if permit is None and journal.full:
-                self._settle(call, done)  # who is refused for want of room is told so, and need not wait for it
+                self._settle(permit, used, done)  # who is refused for want of room is told so, and need not wait for it
                 return
             if self.durable or permit is None:
-                self._later(lambda: self._settle(call, done))
+                self._later(lambda: self._settle(permit, used, done))
                 return
-        self._settle(call, done)
+        self._settle(permit, used, done)
 
-    def _settle(self, call: Call, done: Callable[[Settled], None] | None) -> None:
-        permit = call.permit
+    def _settle(self, permit: Permit | None, used: Used | None, done: Callable[[Settled], None] | None) -> None:
         if permit is None:
             if done is not None:
                 done(QUIET)
             return
-        if not permit.scopes:
+        if used is None:
             # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
             self._state.release(permit, ANY_TIME, done)
             return
-        used = used_by(call)
         if used.requests or used.cost:
             self._state.settle(permit, used, self._now(), lambda settled: self._told(settled, done))
         else:

@@ -6,7 +6,7 @@ import msgspec
 
 from portico.rules import Bound, Rule
 from portico.state import windows
-from portico.state.contract import Admission, Allowance, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
+from portico.state.contract import Admission, Allowances, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
     BUCKET,
     BUDGET,
@@ -29,6 +29,7 @@ from portico.state.counting import (
 )
 from portico.state.straight import straight
 
+SECOND = windows.SECOND
 QUIET = Settled()
 _OVER = Settled(over_bound=True)
 NOTHING: Spent = (0,) * 9
@@ -59,14 +60,14 @@ class Hold(msgspec.Struct, eq=False):
         costs = [self.asks[5], *(amounts[5] for plan, amounts, _ in self.more or () if plan is self.plan)]
         return None if None in costs else sum(filter(None, costs))
 
-    def allowances(self) -> list[Allowance]:
+    def allowances(self) -> Allowances:
         """Return what limits on requests and tokens had left."""
-        told: list[Allowance] = []
-        for at, counts, amount, length in self.plan.buckets:
-            room = self.room[at]
-            resets = -((room - amount) * length // amount) / windows.SECOND
-            told.append((counts, amount, room if room > 0 else 0, resets))
-        return told
+        plan, left = self.plan, self.room
+        told: list[tuple[int, float]] = []
+        for at, amount, length in plan.buckets:
+            room = left[at]
+            told.append((room if room > 0 else 0, -((room - amount) * length // amount) / SECOND))
+        return plan.limits, told
 
     def left(self) -> tuple[Left, ...]:
         """Return what every rule had left, and when all of it is back."""

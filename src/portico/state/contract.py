@@ -52,15 +52,15 @@ class Left(msgspec.Struct, frozen=True):
     resets: float | None
 
 
-Allowance = tuple[str, int, int, float]
-"""A limit on requests or tokens: what it counts, its amount, what was left of it after an admission, and in how many
-seconds all of it is back."""
+Allowances = tuple[tuple[tuple[str, int], ...], Sequence[tuple[int, float]]]
+"""Limits on requests and tokens: what each counts, and its amount; and for each what was left of it after an admission,
+and in how many seconds all of it is back."""
 
 
 class Held(Protocol):
     """What a backend needs to find a permit's counters again."""
 
-    def allowances(self) -> Sequence[Allowance]:
+    def allowances(self) -> Allowances:
         """Return what limits on requests and tokens had left once the call was admitted."""
 
     def left(self) -> tuple[Left, ...]:
@@ -87,9 +87,9 @@ class Permit(msgspec.Struct):
     onward: str | None = None
 
     @property
-    def allowances(self) -> Sequence[Allowance]:
+    def allowances(self) -> Allowances:
         """What limits on requests and tokens have left: what callers are told with every reply."""
-        return () if self.token is None else self.token.allowances()
+        return ((), ()) if self.token is None else self.token.allowances()
 
     @property
     def left(self) -> tuple[Left, ...]:

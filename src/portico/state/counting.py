@@ -66,6 +66,8 @@ def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
     """Return what a call with this bound reserves."""
     tokens_in, tokens_out, cost = bound.input_tokens, bound.output_tokens, bound.cost
     tokens = tokens_in + tokens_out
+    if bound.why is None and tokens <= CAP and cost is not None and cost <= CAP:
+        return requests, tokens, tokens_in, tokens_out, in_flight, cost, tokens, tokens_in, tokens_out
     if cost is not None and cost > CAP:
         cost = None
     if tokens > CAP:
@@ -134,10 +136,6 @@ class Layout:
             self.places[slot] = self.size
             self.size += cells_of(slot)
         self.pack, self.unpack = packing(self.size)
-
-    def encode(self, cells: Sequence[int]) -> bytes:
-        """Write a row as it is kept: which slots it has, and their integers."""
-        return self.signature + self.pack(*cells)
 
 
 @lru_cache(4_096)
@@ -250,7 +248,7 @@ class Plan:
     `take` and `put` are the short ways through them, where there are any (see `straight`).
     """
 
-    __slots__ = ("buckets", "encoded", "pack", "put", "rows", "scopes", "take")
+    __slots__ = ("buckets", "encoded", "limits", "pack", "put", "rows", "scopes", "take")
 
     def __init__(
         self,
@@ -262,12 +260,13 @@ class Plan:
         self.rows = rows
         self.take, self.put = ways
         ops = [op for _, _, rules in rows for op in rules.ops]
-        self.buckets = tuple(
-            (at, rule.counts, amount, length)
-            for at, (kind, _, _, amount, length, _, _, rule) in enumerate(ops)
-            if kind == BUCKET and amount and rule.window.every != "forever"
-        )
-        """Limits on requests and tokens: which of the rules, what it counts, how much, in how many nanoseconds."""
+        buckets = [
+            (at, op) for at, op in enumerate(ops) if op[0] == BUCKET and op[3] and op[7].window.every != "forever"
+        ]
+        self.limits = tuple((op[7].counts, op[3]) for _, op in buckets)
+        """Limits on requests and tokens: what each counts, and how much."""
+        self.buckets = tuple((at, op[3], op[4]) for at, op in buckets)
+        """The same limits: which of the rules each is, how much, in how many nanoseconds."""
         self.pack = packing(sum(op[0] >= BUDGET for op in ops))[0]
         """Writes the keys of the windows that a call is charged in."""
         self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))

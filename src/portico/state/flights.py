@@ -8,7 +8,7 @@ written is there for the next process as soon as it is written, and a call costs
 import logging
 import mmap
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from portico.rules import Bound
-from portico.state.contract import Allowance, Left, Orphan, Permit
+from portico.state.contract import Allowances, Left, Orphan, Permit
 from portico.state.preallocate import preallocate
 
 PLACES: Final = 4096
@@ -43,9 +43,9 @@ class Flight:
     def __init__(self, place: int) -> None:
         self.place = place
 
-    def allowances(self) -> Sequence[Allowance]:
+    def allowances(self) -> Allowances:
         """Return nothing: there are no limits."""
-        return ()
+        return (), ()
 
     def left(self) -> tuple[Left, ...]:
         """Return nothing: there are no rules."""

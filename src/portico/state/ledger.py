@@ -26,7 +26,7 @@ from portico.state.counting import (
     cells_of,
     decode,
     packing,
-    reserve,
+    reserve_in_turn,
     vacant,
 )
 from portico.state.environment import StateAbsent, open_environment
@@ -188,7 +188,11 @@ class Ledger:
         assert tx is not None
         number = tx.id()
         if rows:
-            tx.cursor(self._rows).putmulti([(key, row.layout.encode(row.cells)) for key, row in rows.items()])
+            written = []
+            for key, row in rows.items():
+                layout = row.layout
+                written.append((key, layout.signature + layout.pack(*row.cells)))
+            tx.cursor(self._rows).putmulti(written)
         tx.commit()
         # One that changed nothing leaves its number to the next, which may be somebody else's.
         self._written = number if rows else -1
@@ -244,11 +248,15 @@ class Ledger:
             keys: Sequence[int] = ()
             room: Sequence[int] = ()
             if plan.rows:
-                answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
-                if isinstance(answer, Refusal):
-                    answers.append(answer)
-                    continue
-                keys, room = answer
+                boot, wall, take = at.boot_ns, at.wall_ns, plan.take
+                taken = take(rows, fetch, wanted, boot, wall) if take is not None else None
+                if taken is None:
+                    answer = reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
+                    if isinstance(answer, Refusal):
+                        answers.append(answer)
+                        continue
+                    taken = answer
+                keys, room = taken
             given += 1
             name = owner + _number(given)
             permits.append((name, fixed + plan.pack(*keys)))

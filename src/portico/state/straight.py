@@ -56,7 +56,7 @@ _TAKEN: Final = {
 }
 
 _WITHIN: Final = """
-    if cost is None or sure_in is None or sure_out is None: return None
+    if cost is None or sure is None: return None
     if did_cost > cost or did_sure_in > sure_in or did_sure_out > sure_out: return None"""
 _PUT: Final = {
     BUCKET: """
