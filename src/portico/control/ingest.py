@@ -161,9 +161,9 @@ class Ingest:
     def turn(self, at_most: int = AT_ONCE) -> bool:
         """Read on once; return whether there is more. Raises what the store raises; then nothing has moved."""
         with self._turning:
-            return self._turn()
+            return self._turn(at_most)
 
-    def _turn(self) -> bool:
+    def _turn(self, at_most: int = AT_ONCE) -> bool:
         began = self._clock()
         there = segments(self._journal)
         closed = self._closed(there)
