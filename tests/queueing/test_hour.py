@@ -35,6 +35,18 @@ def day(seed: int, length: float, hog: float, slots: Sequence[Slots] = ()) -> Si
     return found
 
 
+def quick(seed: int, length: float, hog: float) -> Simulation:
+    """Let the same teams share a provider with room for eight calls that all take 50 ms: what differs is the wait."""
+    random = Random(seed)
+    found = Simulation(lambda _, __: (0.05 + random.random() / 1000, None), cap=8)
+    share = 0.75 * 8 / 0.05 / 10
+    for team in TEAMS:
+        found.callers(random, team, share, length)
+    found.callers(random, "hog", share * hog, length)
+    found.run()
+    return found
+
+
 def of(simulation: Simulation, *teams: str) -> list[Asked]:
     return [call for call in simulation.asked if call.team in teams]
 
@@ -69,6 +81,17 @@ def test_a_team_that_sends_fifty_times_its_share_delays_no_other(
     for each in slots:
         assert not each.others_wait()
         each.close()
+
+
+@pytest.mark.parametrize(
+    ("length", "seed"),
+    [(60.0, 1), (60.0, 2), *(pytest.param(QUARTER, seed, marks=pytest.mark.prove) for seed in (3, 4))],
+)
+def test_where_others_wait_more_than_they_are_served_the_hog_still_delays_none(length: float, seed: int) -> None:
+    before, after = of(quick(seed, length, 1), *TEAMS), of(quick(seed, length, 50), *TEAMS)
+    assert not any(call.refused for call in (*before, *after))
+    assert p99(before) > 2 * 0.05
+    assert p99(after) < 1.2 * p99(before)
 
 
 @pytest.mark.parametrize("length", [QUARTER, pytest.param(HOUR, marks=pytest.mark.prove)])

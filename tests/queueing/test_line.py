@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from portico.errors import LimitExceeded
-from portico.queueing.line import Line, Waiter
+from portico.queueing.line import SPARED, Line, Waiter
 
 REFUSED = LimitExceeded("the limit is used up")
 
@@ -45,13 +45,27 @@ def test_a_call_of_a_flow_that_was_quiet_waits_for_one_other_at_most() -> None:
     assert "quiet" in [waiter.flow for waiter in served(line, 2)]
 
 
-def test_a_flow_saves_up_no_turns_while_it_has_no_calls() -> None:
+@pytest.mark.parametrize("long", [20, 40, 400])
+def test_a_flow_saves_up_a_few_turns_while_it_has_no_calls_and_no_more(long: int) -> None:
     line = Line()
-    waiters(line, "hog", 100)
-    waiters(line, "other", 1, start=100)
-    served(line, 40)
-    waiters(line, "other", 20, start=200)
-    assert Counter(waiter.flow for waiter in served(line, 20))["other"] == 10
+    waiters(line, "hog", 1000)
+    waiters(line, "other", 1, start=1000)
+    served(line, long)
+    waiters(line, "other", 100, start=2000)
+    assert [waiter.flow for waiter in served(line, int(SPARED))] == ["other"] * int(SPARED)
+    assert Counter(waiter.flow for waiter in served(line, 100))["other"] == pytest.approx(50, abs=1)
+
+
+def test_what_a_flow_has_saved_up_it_has_once() -> None:
+    line = Line()
+    waiters(line, "hog", 1000)
+    served(line, 100)
+    for start in range(2000, 2000 + 5 * int(SPARED), 5):
+        waiters(line, "other", 5, start=start)
+        served(line, 5)
+    # Five of every five at first, and then what it is due: half.
+    assert Counter(waiter.flow for waiter in served(line, 20))["hog"] >= 5
+    assert len(line) == 1000 - 100 + 5 * int(SPARED) - 5 * int(SPARED) - 20
 
 
 def test_a_flow_that_leaves_and_comes_back_goes_on_where_it_was() -> None:

@@ -1,9 +1,10 @@
 """One line of calls that wait for the same thing: start-time fair queueing over teams, by priority within a team.
 
 Each flow (a team) has a virtual time at which its next call starts; the flow with the least is served next and moves on
-by the cost of the call over its weight. A flow that comes anew starts where the line is by then, so that nobody saves
-up turns, and a burst of one flow waits behind itself (Goyal, Vin and Cheng, "Start-time Fair Queueing", 1996). No I/O,
-no clock.
+by the cost of the call over its weight, so that a burst of one flow waits behind itself (Goyal, Vin and Cheng,
+"Start-time Fair Queueing", 1996). A flow that comes anew starts a few turns before where the line is by then: who asks
+for less than its share asks for it unevenly, and would wait for each of a bunch of calls behind one who always has
+some. More than these turns nobody saves up. No I/O, no clock.
 """
 
 from collections.abc import Hashable
@@ -15,8 +16,10 @@ from portico.errors import PorticoError
 Key = Hashable
 """What is waited for: the name of a target or a provider, or a rule in a row of the state."""
 
+SPARED: Final = 8.0
+"""Turns, for a weight of one, that a flow saves up while it has no calls."""
 FORGET: Final = 64
-"""Flows that have left and are still behind, beyond which those that are not are forgotten."""
+"""Flows that have left and have not all of these, beyond which those that have are forgotten."""
 
 
 class Waiter:
@@ -116,6 +119,7 @@ class Line:
 
     __slots__ = (
         "_behind",
+        "_crowded",
         "_flows",
         "_members",
         "_order",
@@ -146,6 +150,7 @@ class Line:
         self._order: list[tuple[float, int, Flow]] = []
         self._members: set[Waiter] = set()
         self._behind: dict[str, float] = {}
+        self._crowded = FORGET
         self.virtual = 0.0
         self._serial = 0
 
@@ -159,7 +164,7 @@ class Line:
         """Put a call behind those of its flow that have its priority or more."""
         flow = self._flows.get(waiter.flow)
         if flow is None:
-            start = max(self.virtual, self._behind.pop(waiter.flow, 0.0))
+            start = max(self.virtual - SPARED * waiter.cost, self._behind.pop(waiter.flow, 0.0))
             flow = self._flows[waiter.flow] = Flow(start, waiter.weight)
             if self.boards is not None:
                 flow.board = self.boards.stand((self.key, waiter.flow))
@@ -212,8 +217,10 @@ class Line:
             if self.boards is not None:
                 self.boards.depart(flow.board)
             self._behind[waiter.flow] = flow.start
-            if len(self._behind) > FORGET + len(self._flows):
-                self._behind = {name: start for name, start in self._behind.items() if start > self.virtual}
+            if len(self._behind) > self._crowded:
+                spared = self.virtual - SPARED * waiter.cost
+                self._behind = {name: start for name, start in self._behind.items() if start > spared}
+                self._crowded = FORGET + 2 * len(self._behind)
 
     def ahead(self, waiter: Waiter) -> int:
         """Return how many calls are served before the last of this flow and priority, as things stand."""

@@ -170,7 +170,7 @@ class Waiting:
         """Wait as `ticket` says: see `Ticket.wait`."""
         loop = asyncio.get_running_loop()
         until = ticket.until if self._leaves is None else min(ticket.until, self._leaves)
-        waiter = Asleep[T](
+        waiter: Asleep[T] = Asleep(
             ticket.flow,
             until,
             closed.error,
@@ -210,6 +210,8 @@ class Waiting:
             self.lobby.leave(waiter, self.clock())
             if waiter.turn.done() and not waiter.turn.cancelled():
                 waiter.turn.exception()  # it is told, or its caller has left
+            # What is raised holds this frame, and this frame what is raised: nothing but the collector would part them.
+            del waiter
             self._look_soon()
 
     def _doors(self, doors: Sequence[Door]) -> list[Door]:
@@ -229,12 +231,14 @@ class Waiting:
         at = self.lobby.wake()
         if at is None:
             return
+        now = self.clock()
+        due = max(at, now)
         if self._timer is not None:
-            if self._due <= at:
+            # What is due already is not put off: those who come meanwhile would do so again and again.
+            if self._due <= due:
                 return
             self._timer.cancel()
-        now = self.clock()
-        self._due = max(at, now)
+        self._due = due
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(max(at - now, 0.0) and max(at - now, FINEST), self._look)
 
