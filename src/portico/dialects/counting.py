@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects import converse, gemini, messages, responses
+from portico.dialects import converse, free_text, gemini, messages, names, responses
 from portico.dialects.count import estimate
 from portico.dialects.crossing import Given, Notes, Target
 from portico.dialects.forms import Form, fields_of, reply_of
@@ -99,9 +99,20 @@ def parse_converse(body: bytes, model: str) -> Request:
 # What providers read
 
 
+def _abroad(asked: Request, target: Target, notes: Notes) -> Request:
+    """Return a request with tools of a kind, and by names, that a provider of another dialect takes."""
+    if not asked.tools or asked.dialect == target.dialect:
+        return asked
+    if asked.dialect in free_text.HAVE_THEM and target.dialect not in free_text.HAVE_THEM:
+        freed = free_text.asked(asked, notes)
+        asked = freed[0] if freed is not None else asked
+    aliased = names.aliased(asked, target.dialect)
+    return aliased[0] if aliased is not None else asked
+
+
 def render_messages(asked: Request, target: Target, notes: Notes) -> list[bytes]:
     """Write Anthropic's."""
-    fields = _kept(messages.render_request(asked, target, notes), _MESSAGES)
+    fields = _kept(messages.render_request(_abroad(asked, target, notes), target, notes), _MESSAGES)
     if "anthropic_version_in_body" in target.quirks:
         fields["anthropic_version"] = VERSION
     return [_encode({**fields, "model": target.model})]
@@ -109,12 +120,12 @@ def render_messages(asked: Request, target: Target, notes: Notes) -> list[bytes]
 
 def render_responses(asked: Request, target: Target, notes: Notes) -> list[bytes]:
     """Write OpenAI's."""
-    return [_encode(_kept(responses.render_request(asked, target, notes), _RESPONSES))]
+    return [_encode(_kept(responses.render_request(_abroad(asked, target, notes), target, notes), _RESPONSES))]
 
 
 def render_gemini(asked: Request, target: Target, notes: Notes) -> list[bytes]:
     """Write Gemini's; Vertex AI has a request's fields at the top, the Gemini API has them inside."""
-    body = gemini.render_request(asked, target, notes)
+    body = gemini.render_request(_abroad(asked, target, notes), target, notes)
     if "count_tokens_flat" in target.quirks:
         return [_encode(_kept(body, _FLAT))]
     return [_encode({"generateContentRequest": {"model": f"models/{target.model}", **_members.decode(body)}})]
@@ -122,7 +133,15 @@ def render_gemini(asked: Request, target: Target, notes: Notes) -> list[bytes]:
 
 def render_converse(asked: Request, target: Target, notes: Notes) -> list[bytes]:
     """Write Bedrock's."""
-    return [_encode({"input": {"converse": _kept(converse.render_request(asked, target, notes), _CONVERSE)}})]
+    return [
+        _encode(
+            {
+                "input": {
+                    "converse": _kept(converse.render_request(_abroad(asked, target, notes), target, notes), _CONVERSE)
+                }
+            }
+        )
+    ]
 
 
 # What providers write

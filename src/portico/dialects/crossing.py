@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -46,6 +46,27 @@ def fate_of(name: str, dialect: Dialect) -> Literal["drop", "refuse"] | None:
     if dialect in feature.refuse:
         return "refuse"
     return "drop" if dialect in feature.drop else SPOKEN[dialect].loses.get(name)
+
+
+_IDLE: Mapping[str, Any] = MappingProxyType(
+    {
+        "logprobs": False,
+        "top_logprobs": 0,
+        "logit_bias": {},
+        "metadata": {},
+        "frequency_penalty": 0,
+        "presence_penalty": 0,
+        "repetition_penalty": 1,
+        "min_p": 0,
+        "verbosity": "medium",
+        "safety": [],
+    }
+)
+
+
+def says(name: str, value: Any) -> bool:
+    """Return whether a field of a request asks for anything: whether a provider that lacks it does otherwise."""
+    return value is not None and (name not in _IDLE or value != _IDLE[name])
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):

@@ -171,6 +171,16 @@ CALLED = [
 ]
 NAMED = {"messages": [USER | {"name": "eve"}]}
 SIGNED = {"contents": [{"role": "model", "parts": [{"text": "a", "thoughtSignature": "c2ln"}]}]}
+# What clients send that want nothing of it.
+IDLE = {
+    "frequency_penalty": 0,
+    "presence_penalty": 0.0,
+    "logprobs": False,
+    "logit_bias": {},
+    "n": 1,
+    "metadata": {},
+    "verbosity": "medium",
+}
 DROPPED: list[tuple[Dialect, dict[str, Any], Dialect, list[str]]] = [
     ("chat", image("high"), "messages", ["image_detail"]),
     ("chat", image("low"), "gemini", ["image_detail"]),
@@ -186,6 +196,11 @@ DROPPED: list[tuple[Dialect, dict[str, Any], Dialect, list[str]]] = [
     ("gemini", SIGNED, "messages", ["thinking_history"]),
     ("gemini", SIGNED, "chat", ["thinking_history"]),
     ("chat", {"logit_bias": {}}, "responses", []),
+    *[("chat", IDLE, provider, []) for provider in pairs.DIALECTS],
+    ("responses", {"top_logprobs": 0}, "chat", []),
+    ("chat", {"frequency_penalty": 0.5}, "messages", ["frequency_penalty"]),
+    ("chat", {"seed": 0}, "messages", ["seed"]),
+    ("chat", {"parallel_tool_calls": False}, "converse", []),
     ("messages", {"metadata": {"user_id": None}}, "chat", []),
 ]
 
@@ -195,6 +210,12 @@ def test_what_cannot_be_said_is_named(
     caller: Dialect, more: dict[str, Any], provider: Dialect, dropped: list[str]
 ) -> None:
     assert put(caller, more, provider).dropped == dropped
+
+
+def test_no_probabilities_are_asked_for_by_the_number_zero() -> None:
+    body = json.loads(put("responses", {"top_logprobs": 0}, "chat").body)
+    assert "logprobs" not in body
+    assert "top_logprobs" not in body
 
 
 def test_a_tool_that_failed_without_a_word_says_so_where_it_must_say_something() -> None:

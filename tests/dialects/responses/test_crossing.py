@@ -359,7 +359,7 @@ DROPPED: dict[str, tuple[dict[str, Any], str]] = {
     "min_p": ({"min_p": 0.1}, "min_p"),
     "frequency_penalty": ({"frequency_penalty": 1.0}, "frequency_penalty"),
     "presence_penalty": ({"presence_penalty": 1.0}, "presence_penalty"),
-    "repetition_penalty": ({"repetition_penalty": 1.0}, "repetition_penalty"),
+    "repetition_penalty": ({"repetition_penalty": 1.5}, "repetition_penalty"),
     "logit_bias": ({"logit_bias": {"1": 1}}, "logit_bias"),
     "safety": ({"safety": [{"category": "x"}]}, "safety"),
     "a field of its own": ({"extra": {"container": "c"}}, "field"),

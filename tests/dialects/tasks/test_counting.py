@@ -142,3 +142,16 @@ def test_an_estimate_says_that_it_is_one(caller: str) -> None:
 def test_what_cannot_be_read_is_refused(caller: str, body: Any) -> None:
     with pytest.raises(InvalidRequest):
         counting.answer(caller, json.dumps(body).encode(), "m", "gpt-4o")
+
+
+ODD = "files.read and a name that is longer than any provider but one takes it, which is more than sixty-four"
+TOLD = ["messages_count_tokens", "gemini_count_tokens", "converse_count_tokens"]
+
+
+@pytest.mark.parametrize("to", TOLD)
+def test_tools_are_counted_as_they_are_put_to_the_provider(to: str) -> None:
+    tools = [{"type": "custom", "name": "patch"}, {"type": "function", "name": ODD, "parameters": SCHEMA}]
+    body = errand("responses_input_tokens", ASKED["responses_input_tokens"] | {"tools": tools}, to).body.decode()
+    assert '"input"' in body
+    assert ODD not in body
+    assert '"files_read_and' in body

@@ -252,7 +252,10 @@ def _foreign(fields: Table, request: Request, target: Target, notes: Notes) -> N
     if request.n == 1:
         del fields["n"]
     if request.top_logprobs is not None and not request.logprobs:
-        fields["logprobs"] = True
+        if request.top_logprobs:
+            fields["logprobs"] = True
+        else:
+            del fields["top_logprobs"]
     if len(request.stop) > _STOP_LIMIT and "stop_unbounded" not in quirks:
         notes.lost("stop_beyond")
         fields["stop"] = request.stop[:_STOP_LIMIT]

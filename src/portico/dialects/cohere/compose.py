@@ -18,7 +18,7 @@ from portico.dialects.cohere.content import (
     render_thinking,
     said,
 )
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, says
 from portico.dialects.documents import spelled_out
 from portico.dialects.toolbox import note_fields, told
 from portico.ir import (
@@ -100,7 +100,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Object:
 
 def _unsaid(request: Request, notes: Notes) -> None:
     for name in _UNSAID:
-        if getattr(request, name) not in (None, {}, 0):
+        if says(name, getattr(request, name)):
             notes.lost(name)
     if request.n is not None and request.n > 1:
         notes.lost("n")

@@ -18,7 +18,7 @@ from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, 
 from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import point
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, says
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
 from portico.dialects.turns import HOISTED, Turns
@@ -150,11 +150,11 @@ def _form(request: Request, model: str, claude: Abilities | None) -> tuple[Block
 def _unsaid(request: Request, notes: Notes) -> None:
     for field in _UNSAID:
         value = getattr(request, field)
-        if value is not None and value is not False and value != {}:
+        if says(field, value):
             notes.lost(field)
     if request.n is not None and request.n > 1:
         notes.lost("n")
-    if request.parallel_tools is False:
+    if request.parallel_tools is False and request.tools:
         notes.lost("parallel_tools")
     for kind in request.modalities:
         if kind != "text":

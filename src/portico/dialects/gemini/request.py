@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects import toolbox
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, says
 from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
 from portico.dialects.gemini.settings import parse_settings, render_settings
@@ -231,7 +231,7 @@ def _model(written: Any, target: Target) -> Any:
 def _told(request: Request, out: Object, target: Target, notes: Notes) -> None:
     """Write, or note as lost, what stands beside the conversation."""
     for name in _LOST:
-        if getattr(request, name) not in (None, {}):
+        if says(name, getattr(request, name)):
             notes.lost(name)
     unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
     if unknown:

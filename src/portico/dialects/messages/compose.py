@@ -14,7 +14,7 @@ import msgspec
 from portico.dialects import emulate
 from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, sampling, think
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, says
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
@@ -101,7 +101,7 @@ def _form(request: Request, model: Abilities) -> tuple[Block | None, Request]:
 def _unsaid(request: Request, notes: Notes) -> None:
     for field, feature in _UNSAID.items():
         value = getattr(request, field)
-        if value is not None and value is not False and value != {}:
+        if says(field, value):
             notes.lost(feature)
     if request.n is not None and request.n > 1:
         notes.lost("n")

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.crossing import Notes, Target
+from portico.dialects.crossing import Notes, Target, says
 from portico.dialects.responses.content import Object, UnfitError, read_content, remainder, write_own, written
 from portico.dialects.responses.history import write_history, write_system
 from portico.dialects.responses.items import Signatures, read_item, write_items
@@ -307,7 +307,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
         out["temperature"] = request.temperature
     if request.top_p is not None:
         out["top_p"] = request.top_p
-    if request.top_logprobs is not None:
+    if request.top_logprobs is not None and (own or request.top_logprobs):
         out["top_logprobs"] = request.top_logprobs
     if request.user is not None and not (own and "$named" in request.extra):
         out["user"] = request.user
@@ -380,7 +380,7 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
     if request.stop:
         notes.lost("stop")
     for name in _UNKNOWN:
-        if getattr(request, name) not in (None, {}):
+        if says(name, getattr(request, name)):
             notes.lost(name)
     if request.safety:
         notes.lost("safety")
