@@ -21,6 +21,7 @@ from portico.dialects import chat, direct, emulate, free_text, gemini, names, re
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered, leave
+from portico.dialects.messages.caching import marked
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.dialects.toolbox import Members
@@ -220,6 +221,8 @@ class Translation:
             elif asked.dialect == "gemini":
                 leave(asked, notes)
                 asked = gathered(asked)
+            elif asked.dialect == "messages":
+                asked = marked(asked)
         elif asked.stream and "usage_always" not in target.quirks:
             # A stream is accounted for by its usage, whether or not the caller wants to see it.
             asked = msgspec.structs.replace(asked, include_usage=True)

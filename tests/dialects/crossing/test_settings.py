@@ -314,3 +314,18 @@ LEVELS = [
 def test_a_model_is_asked_to_think_by_a_level_that_it_has(model: str, effort: str, level: str) -> None:
     body = json.loads(put_to(model, "chat", {"reasoning_effort": effort}, "gemini").body)
     assert body["generationConfig"]["thinkingConfig"]["thinkingLevel"] == level
+
+
+@pytest.mark.parametrize(
+    ("ttl", "expected"), [({}, {"type": "default"}), ({"ttl": "1h"}, {"type": "default", "ttl": "1h"})]
+)
+def test_a_request_that_is_to_be_cached_as_a_whole_is_marked_at_its_end(ttl: dict[str, Any], expected: Any) -> None:
+    cached = {"cache_control": {"type": "ephemeral", **ttl}}
+    made = put("messages", cached, "converse")
+    assert json.loads(made.body)["messages"][-1]["content"] == [{"text": "Hi"}, {"cachePoint": expected}]
+    assert made.dropped == []
+    for provider in ("chat", "responses", "gemini", "cohere"):
+        assert put("messages", cached, provider).dropped == ["cache_mark"]  # type: ignore[arg-type]  # one of them
+    marked = json.loads(put("messages", cached, "chat", "cache_control").body)["messages"][-1]["content"]
+    assert marked == [{"type": "text", "text": "Hi", **cached}]
+    assert json.loads(put("messages", cached, "messages").body)["cache_control"] == cached["cache_control"]
