@@ -353,11 +353,39 @@ _TAKES: dict[str, _Takes] = {}
 """Made when a request of the kind first comes: decoders take memory that a worker at rest does without."""
 
 
-def _takes_of(kind: str) -> _Takes | None:
+class _Way(NamedTuple):
+    """How to look into requests of one operation that have the same members."""
+
+    copies: int
+    texts: tuple[tuple[str, _Decode], ...]
+    others: tuple[tuple[str, _Take], ...]
+
+
+_WAYS: dict[tuple[str, ...], _Way] = {}
+"""By the name of the operation and those of the members, in their order: an application's requests are much alike."""
+_WAYS_MOST = 1_024
+
+
+def _way_of(names: tuple[str, ...]) -> _Way | None:
+    """Return the way of an operation and members of these names; None where one needs a closer look."""
+    operation, *members = names
+    kind = "messages" if "anthropic_version" in members else _KIND.get(operation, operation)  # at Bedrock's invoke too
     if kind not in _READ:
         return None
-    takes = _TAKES[kind] = _takes(kind)
-    return takes
+    takes = _TAKES.get(kind)
+    if takes is None:
+        takes = _TAKES[kind] = _takes(kind)
+    rest = [name for name in members if name not in takes.harmless]
+    if not all(name in takes.texts or name in takes.others for name in rest):
+        return None
+    if len(_WAYS) >= _WAYS_MOST:
+        _WAYS.clear()
+    way = _WAYS[names] = _Way(
+        0 if kind in _SILENT else 1,
+        tuple((name, takes.texts[name]) for name in rest if name in takes.texts),
+        tuple((name, takes.others[name]) for name in rest if name in takes.others),
+    )
+    return way
 
 
 def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
@@ -365,23 +393,17 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     members = seen.members
     if members is None:
         return None
-    name = operation.name
-    kind = "messages" if "anthropic_version" in members else _KIND.get(name, name)  # at Bedrock's invoke too
-    takes = _TAKES.get(kind) or _takes_of(kind)
-    if takes is None:
+    names = (operation.name, *members)
+    way = _WAYS.get(names) or _way_of(names)
+    if way is None:
         return None
-    asked = Asked(size, None, 0 if kind in _SILENT else 1)
-    harmless, texts, others = takes
+    copies, texts, others = way
+    asked = Asked(size, None, copies)
     try:
-        for name, raw in members.items():
-            if name in harmless:
-                continue
-            if name in texts:
-                texts[name](raw)
-            elif name in others:
-                others[name](asked, raw)
-            else:
-                return None
+        for name, decode in texts:
+            decode(members[name])
+        for name, take in others:
+            take(asked, members[name])
     except _UNREADABLE:
         return None
     return asked

@@ -225,12 +225,10 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mom
     if hold.more is not None:
         return _settle_all(rows, fetch, hold, now, at)
     plan = hold.plan
-    if not plan.rows:
+    put = plan.put
+    if put is not None and put(rows, fetch, hold.asks, hold.keys, now):
         return QUIET
-    wanted, keys = hold.asks, hold.keys
-    if plan.put is not None and plan.put(rows, fetch, wanted, keys, now):
-        return QUIET
-    return settle_in_turn(rows, fetch, hold, now, at)
+    return settle_in_turn(rows, fetch, hold, now, at) if plan.rows else QUIET
 
 
 def settle_in_turn(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:

@@ -56,8 +56,8 @@ _TAKEN: Final = {
 }
 
 _WITHIN: Final = """
-    if cost is None or sure is None: return None
-    if did_cost > cost or did_sure_in > sure_in or did_sure_out > sure_out: return None"""
+    if cost is not None and did_cost > cost: return None
+    if sure is not None and (did_sure_in > sure_in or did_sure_out > sure_out): return None"""
 _PUT: Final = {
     BUCKET: """
     if did_{asked} > {asked}: return None""",
@@ -105,16 +105,16 @@ def source(shape: Shape) -> str:
     budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
     bounded = sorted({_PLACES[place] for _, (_, place, _, _) in numbered if place >= _MAYBE})
 
-    take = f"\n    {', '.join(_PLACES)} = wanted"
-    take += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
-    take += _unpacked(shape)
+    wanted = f"\n    {', '.join(_PLACES)} = wanted"
+    wanted += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
+
+    take = wanted + _unpacked(shape)
     for n, (kind, place, firm, _) in numbered:
         take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_PLACES[place])
     take += _packed(shape, _TAKEN)
     take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
 
-    put = f"\n    {', '.join(_PLACES)} = wanted"
-    put += f"\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent"
+    put = f"{wanted}\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent"
     put += f"{_WITHIN}\n    ({_listed('key_of', budgets)}) = keys{_unpacked(shape)}"
     for n, (kind, place, _, alerts) in numbered:
         put += (_PUT[kind] + _QUIET * alerts).format(n=n, asked=_PLACES[place])
