@@ -13,7 +13,7 @@ from typing import Protocol
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct import messages_to_chat, responses_to_chat
-from portico.dialects.direct.to_chat import UNTOUCHED
+from portico.dialects.direct.to_chat import CARE
 from portico.dialects.toolbox import Members
 from portico.types import Dialect, Usage
 
@@ -46,7 +46,7 @@ def put(operation: str, body: bytes, members: Members | None, target: Target) ->
     `members` are those of the body, where they have been read.
     """
     known = _READERS.get((operation, target.dialect))
-    if known is None or not target.quirks <= UNTOUCHED:
+    if known is None or not target.quirks.isdisjoint(CARE):
         return None
     names, read = known
     if members is not None and not members.keys() <= names:

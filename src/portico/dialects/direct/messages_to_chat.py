@@ -9,7 +9,7 @@ from portico.dialects.chat.answers import FINISH
 from portico.dialects.chat.brief import Brief
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
-from portico.dialects.direct.to_chat import Count, Number, Text, Turn, Words, shape
+from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
 from portico.dialects.messages.reply import reason_of, render_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.types import Usage
@@ -32,10 +32,10 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     messages: list[_Turn]
     system: Content | None = None
-    max_tokens: Count | None = None
+    max_tokens: int | None = None
     temperature: Number | None = None
     top_p: Number | None = None
-    # No provider takes more.
+    # OpenAI takes no more.
     stop_sequences: Annotated[list[str], msgspec.Meta(max_length=4)] | None = None
     metadata: _Metadata | None = None
     stream: bool | None = None

@@ -9,7 +9,7 @@ from portico.dialects.chat.answers import FINISH
 from portico.dialects.chat.brief import Brief
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
-from portico.dialects.direct.to_chat import Count, Number, Text, Turn, Words, shape
+from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
 from portico.dialects.responses.output import FRAME, outcome, served_tier, write_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.ir import Finish
@@ -41,7 +41,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
     model: str
     input: Words | Annotated[list[_Item], msgspec.Meta(min_length=1)]
     instructions: Words | None = None
-    max_output_tokens: Count | None = None
+    max_output_tokens: int | None = None
     temperature: Number | None = None
     top_p: Number | None = None
     user: str | None = None

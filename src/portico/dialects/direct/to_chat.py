@@ -7,45 +7,11 @@ import msgspec
 
 from portico.dialects.crossing import Target
 
-UNTOUCHED = frozenset(
-    (
-        "cache_control",
-        "developer_role",
-        "effort_none",
-        "enable_thinking",
-        "file_url",
-        "images",
-        "json_object_only",
-        "max_completion_tokens",
-        "no_effort_minimal",
-        "no_effort_none",
-        "no_encrypted_reasoning",
-        "no_reasoning",
-        "no_reasoning_summary",
-        "no_sampling_with_reasoning",
-        "random_seed",
-        "reasoning",
-        "reasoning_content",
-        "reasoning_details",
-        "reasoning_object",
-        "stop_unbounded",
-        "thinking_type",
-        "thought_signature",
-        "tool_choice_any",
-        "tool_ids_of_nine",
-        "tool_result_media",
-        "tool_result_name",
-        "top_k",
-        "usage_always",
-        "video_url",
-        "web_search_options",
-    )
-)
-"""Quirks that are about what these requests do not hold, and the two that are heeded here."""
+CARE = frozenset(("no_sampling", "no_stop"))
+"""Quirks of those who refuse what such a request may hold. Of all others those that change it are heeded here."""
 
 Words = Annotated[str, msgspec.Meta(min_length=1)]
 """Text; where it is empty, no provider is to see it."""
-Count = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 Number = int | float
 
 

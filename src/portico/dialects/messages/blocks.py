@@ -57,10 +57,13 @@ def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part,
     """Read a list of blocks. Raises MalformedError."""
     if type(content) is not list:
         raise MalformedError(where, "must be a string or a list of blocks")
-    parts = []
+    parts: list[Part] = []
     for at, block in enumerate(content):
         if type(block) is not dict:
             raise MalformedError(f"{where}.{at}", "must be an object")
+        if len(block) == 2 and block.get("type") == "text" and type(text := block.get("text")) is str:
+            parts.append(Text(text=text))
+            continue
         try:
             parts.append(parse_block(block, depth))
         except MalformedError as error:
