@@ -2,6 +2,7 @@
 
 import json
 import random
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from portico.errors import ConfigError
 from portico.plan.asked import Question
 from portico.plan.branch import Branch, Way
 from portico.plan.candidate import Candidate
+from portico.plan.rules import wrong_rules
 from portico.plan.scorer import LARGEST, Scorer, missed, read, sealed, wrong_scorers
 from portico.plan.traits import NAMES, traits_of
 from portico.record import Compared, Record, Side
@@ -354,6 +356,96 @@ def test_where_the_small_target_is_left_out_the_others_keep_their_order() -> Non
     kids = [Candidate(None, name, None) for name in (SMALL, LARGE, "openai/spare")]
     found = Branch("m", kids, "complexity").order(facts("m"), Way(lambda: 0.0), lambda one: one.name != SMALL)
     assert [one.name for one in found] == [LARGE, "openai/spare"]
+
+
+# what rules read of it
+
+in_cel = pytest.mark.skipif(
+    find_spec("cel_expr_python") is None, reason="cel-expr-python, which rules are written in, is not installed"
+)
+LONG, SHORT = said("word " * 3000, tools=TOOLS), said("word " * 20)
+WHEN = "complexity < 0.3"
+
+
+def ruled(own: str | None, general: str | None, *, when: str = WHEN, of_all: bool = False) -> dict[str, Any]:
+    """A name whose calls a rule of its own, or of all, sends to the small model; with which scorers there are."""
+    rules = {"rules": [{"when": when, "use": SMALL}]}
+    smart: dict[str, Any] = {"targets": [LARGE], **({} if of_all else rules)}
+    routing: dict[str, Any] = {**(rules if of_all else {})}
+    if own is not None:
+        smart["complexity"] = {"scorer": own}
+    if general is not None:
+        routing["complexity"] = {"scorer": general}
+    return {"providers": {"openai": KEY}, "models": {"smart": smart, "bare": [LARGE]}, "routing": routing}
+
+
+def first(said_of: dict[str, Any], body: dict[str, Any], model: str = "smart") -> str:
+    with routes(said_of) as built:
+        return built.plan(facts(model, body), lambda: 0.5).candidates[0].name
+
+
+@in_cel
+@pytest.mark.parametrize("of_all", [False, True], ids=["of one model", "of all models"])
+@pytest.mark.parametrize("general", [False, True], ids=["its own scorer", "that of all"])
+def test_a_rule_reads_what_a_scorer_says(tmp_path: Path, general: bool, of_all: bool) -> None:
+    path = str(written(tmp_path / "s.json", made()))
+    config = ruled(None if general else path, path if general else None, of_all=of_all)
+    assert (first(config, SHORT), first(config, LONG)) == (SMALL, LARGE)
+
+
+@in_cel
+def test_a_call_keeps_the_traits_that_a_rule_was_decided_by(tmp_path: Path) -> None:
+    known = facts("smart", SHORT)
+    with routes(ruled(str(written(tmp_path / "s.json", made())), None)) as built:
+        built.plan(known, lambda: 0.5)
+    assert known.traits == traits_of(known)
+
+
+@in_cel
+def test_complexity_cannot_be_decided_of_a_call_whose_model_has_no_scorer(tmp_path: Path) -> None:
+    path = str(written(tmp_path / "s.json", made()))
+    config = ruled(path, None, of_all=True)
+    assert first(config, SHORT, "bare") == LARGE
+    assert first(ruled(path, None, of_all=True, when=f'model == "bare" || {WHEN}'), LONG, "bare") == SMALL
+
+
+@in_cel
+def test_how_complex_a_call_is_is_how_likely_a_small_model_is_not_to_do(tmp_path: Path) -> None:
+    scorer = made()
+    path = str(written(tmp_path / "s.json", scorer))
+    likely = scorer.likelihood(traits_of(facts("smart", SHORT)))
+    for bound, expected in ((1 - likely + 0.01, SMALL), (1 - likely - 0.01, LARGE)):
+        assert first(ruled(None, path, when=f"complexity < {bound:.6f}"), SHORT) == expected
+    config = load_plain(ruled(None, path), {}).config
+    assert explain(config, Question(body=SHORT), environ={}).likelihood == pytest.approx(likely, abs=1e-4)
+
+
+@in_cel
+@pytest.mark.parametrize("of_all", [False, True])
+def test_a_rule_that_reads_complexity_where_there_is_no_scorer_is_refused(of_all: bool) -> None:
+    config = ruled(None, None, of_all=of_all)
+    where = "routing.rules[0].when" if of_all else "models.smart.rules[0].when"
+    with pytest.raises(ConfigError, match="no scorer to ask") as refused, routes(config):
+        pass
+    assert refused.value.message.startswith(where)
+    ((path, why),) = wrong_rules(load_plain(config, {}).config)
+    assert ".".join(map(str, path)) == where.replace("[", ".").replace("]", "")
+    assert "set `routing.complexity.scorer`" in why
+
+
+def test_a_scorer_of_all_that_is_not_to_be_used_is_refused(tmp_path: Path) -> None:
+    config = ruled(None, str(tmp_path / "nothing"), when="true")
+    ((where, why),) = wrong_scorers(load_plain(config, {}).config)
+    assert where == ("routing", "complexity", "scorer")
+    assert "cannot be read" in why
+
+
+def test_a_scorer_has_an_effect_where_a_rule_reads_it(tmp_path: Path) -> None:
+    path = str(tmp_path / "s.json")
+    assert not load_plain(ruled(path, None), {}).warnings
+    assert not load_plain(ruled(path, None, of_all=True), {}).warnings
+    (warning,) = load_plain(ruled(path, None, when="true"), {}).warnings
+    assert "a rule that reads `complexity`" in str(warning)
 
 
 def test_a_record_keeps_traits_as_json() -> None:

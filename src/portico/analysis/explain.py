@@ -172,6 +172,8 @@ def _likelihood(kid: Kid, facts: Facts) -> float | None:
     for branch in walked(kid):
         if branch.scorer is not None and facts.traits is not None:
             return round(branch.scorer.likelihood(facts.traits), 4)
+    if facts.likely is not None and facts.traits is not None:
+        return round(facts.likely(facts.traits), 4)
     return None
 
 

@@ -357,13 +357,15 @@ class _Sums:
 def unseen(config: Config, records: Sequence[Record]) -> list[str]:
     """Return what the rules and scorers of a configuration ask that records do not tell."""
     scored = any(model.strategy == "complexity" for model in config.models.values())
-    untold = ["traits"] if scored and not all(usable(record.traits) for record in records) else []
+    read: set[str] = set()
     rules = [*config.routing.rules, *(rule for model in config.models.values() for rule in model.rules)]
-    if not rules:
-        return untold
-    from portico.plan.rules import names  # what reads expressions takes 10 MB
+    if rules:
+        from portico.plan.rules import names  # what reads expressions takes 10 MB
 
-    return [*untold, *sorted({name for rule in rules for name in names(rule.when)} & UNSEEN)]
+        read.update(name for rule in rules for name in names(rule.when))
+    scored = scored or "complexity" in read
+    untold = ["traits"] if scored and not all(usable(record.traits) for record in records) else []
+    return [*untold, *sorted(read & UNSEEN)]
 
 
 @contextmanager

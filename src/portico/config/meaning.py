@@ -182,8 +182,9 @@ class _Meaning:
             self._warn((*path, "sticky"), "it has no effect without `strategy: split`")
         if "score" in model and strategy != "score":
             self._warn((*path, "score"), "it has no effect without `strategy: score`")
-        if "complexity" in model and strategy != "complexity":
-            self._warn((*path, "complexity"), "it has no effect without `strategy: complexity`")
+        if "complexity" in model and strategy != "complexity" and not self._asks_complexity(model):
+            message = "it has no effect without `strategy: complexity` or a rule that reads `complexity`"
+            self._warn((*path, "complexity"), message)
         if strategy == "complexity" and len(targets) < 2:
             self._error(
                 path, "`strategy: complexity` chooses between a small target, the first, and at least one other"
@@ -211,6 +212,11 @@ class _Meaning:
             self._shadow(model["shadow"], (*path, "shadow"))
         if model.get("canary") is not None:
             self._canary(name, model["canary"], (*path, "canary"))
+
+    def _asks_complexity(self, model: Data) -> bool:
+        """Return whether a rule of a model, or of all, reads what its scorer says."""
+        rules = (*self.data.get("routing", {}).get("rules", ()), *model.get("rules", ()))
+        return any(rule is not None and "complexity" in (rule.get("when") or "") for rule in rules)
 
     def _canary(self, name: str, canary: Data, path: Path) -> None:
         if canary.get("to") is not None:

@@ -80,7 +80,7 @@ class Explanation(msgspec.Struct, kw_only=True, frozen=True):
     measured: Annotated[bool, Meta(description="The order depends on what workers measure, unknown here.")] = False
     conversation: Annotated[str | None, Meta(description="What it is a turn of, where that counts.")] = None
     likelihood: (
-        Annotated[float, Meta(description="How likely the small target is to do, by the scorer of its model.")] | None
+        Annotated[float, Meta(description="How likely a small target is to do, by the scorer that was asked.")] | None
     ) = None
     kept: (
         Annotated[

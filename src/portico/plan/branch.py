@@ -46,12 +46,13 @@ class Branch:
     """One name and its targets. Besides the strategies of the schema there is `drawn`: one by weight, and no other.
 
     `recalls` is true where what is cached of a conversation counts: in the price, or because it is `affine`, and calls
-    stay where the cache is warm.
+    stay where the cache is warm. `likely` is the scorer that its rules read.
     """
 
     __slots__ = (
         "_all",
         "_hard",
+        "_likely",
         "_plain",
         "_rivals",
         "_simple",
@@ -86,6 +87,7 @@ class Branch:
         rules: Sequence["Rule"] = (),
         affinity: bool | None = None,
         scorer: "Scorer | None" = None,
+        likely: "Callable[[Sequence[int]], float] | None" = None,
     ) -> None:
         self.name = name
         self.kids = tuple(kids)
@@ -96,6 +98,7 @@ class Branch:
         self.scoring = scoring if scoring is not None else schema.Scoring()
         self.rules = tuple(rules)
         self.scorer = scorer
+        self._likely = likely
         self._suffices = scorer.line() if scorer is not None else None
         self._traits_of = _seeing() if strategy == "complexity" else None
         self.affine = affinity is True and strategy in KEEPING
@@ -141,6 +144,8 @@ class Branch:
             leaves = self._rivals.candidates
             return [leaves[index] for index in ranked]
         requires: list[schema.Require] = []
+        if self._likely is not None:
+            facts.likely = self._likely
         for rule in self.rules:
             held = rule.condition.holds(facts)
             if rule.require is not None and held is not False:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 TYPES: Final[Mapping[str, str]] = {
     "budget_left": "double",
+    "complexity": "double",
     "customer": "string",
     "day": "string",
     "has_images": "bool",
@@ -40,7 +41,8 @@ TYPES: Final[Mapping[str, str]] = {
 """What rules may speak of, and of which type; `map` is of text to text.
 
 `tier` and `region` are the tags of these names; `hour`, `minute` and `day` (`mon` … `sun`) are UTC; `budget_left` is
-the least share that is left of any budget, 1.0 where there is none.
+the least share that is left of any budget, 1.0 where there is none; `complexity` is how likely a small model is not to
+do, by the scorer that is asked.
 """
 
 TYPICAL_OUTPUT: Final = 300
@@ -97,7 +99,8 @@ class Facts:
     `conversation` is what it is a turn of, where that counts; `warm` the target that has its prompt in a cache,
     `cached` how many of its tokens, by target: both by the lower half of their marks (see `Candidate`).
 
-    `traits` are what a scorer sees of it, where there is one to be asked or trained.
+    `traits` are what a scorer sees of it, where there is one to be asked or trained; `likely` is the one that rules
+    ask: it says how likely a small model is to do.
 
     An attribute that is found out of the body is read at its first use; whoever knows it may set it instead. What most
     calls lack stands at the class, and costs a call nothing.
@@ -107,6 +110,7 @@ class Facts:
     budget_left = 1.0
     cached: Mapping[int, int] | None = None
     traits: tuple[int, ...] | None = None
+    likely: "Callable[[Sequence[int]], float] | None" = None
     conversation: "Conversation | None" = None
     warm: int | None = None
     customer = ""
@@ -150,11 +154,13 @@ class Facts:
         return f"<Facts {self.operation} {self.model!r}>"
 
     def variables(self, names: Sequence[str]) -> dict[str, object]:
-        """Return some of what `TYPES` names, by name."""
+        """Return some of what `TYPES` names, by name, without what cannot be said of this call."""
         found: dict[str, object] = {}
         for name in names:
             derived = _DERIVED.get(name)
-            found[name] = derived(self) if derived is not None else getattr(self, name)
+            value = derived(self) if derived is not None else getattr(self, name)
+            if value is not None:
+                found[name] = value
         return found
 
 
@@ -238,11 +244,23 @@ def _output(facts: Facts) -> int:
     return limit if 0 < limit < TYPICAL_OUTPUT else TYPICAL_OUTPUT
 
 
+def _complexity(facts: Facts) -> float | None:
+    """Return how likely a small model is not to do; None where nobody can say so of this call."""
+    if facts.likely is None or (facts.traits is None and facts.members is None):
+        return None
+    if facts.traits is None:
+        from portico.plan.traits import traits_of  # few rules ask
+
+        facts.traits = traits_of(facts)
+    return 1.0 - facts.likely(facts.traits)
+
+
 def _when(facts: Facts) -> datetime:
     return datetime.fromtimestamp(facts.arrived, UTC)
 
 
 _DERIVED: Final[Mapping[str, Callable[[Facts], object]]] = {
+    "complexity": _complexity,
     "day": lambda facts: DAYS[_when(facts).weekday()],
     "hour": lambda facts: _when(facts).hour,
     "minute": lambda facts: _when(facts).minute,

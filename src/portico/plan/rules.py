@@ -74,19 +74,34 @@ def names(text: str) -> list[str]:
     return [name for name in dict.fromkeys(_WORD.findall(_STRINGS.sub('""', text))) if name in TYPES]
 
 
+def unscored(condition: Condition, *, scored: bool) -> str | None:
+    """Return why a rule cannot be used that reads `complexity`, where no scorer can be asked; None where it can."""
+    if scored or "complexity" not in condition.names:
+        return None
+    return (
+        f"{condition.text!r} reads `complexity`, and there is no scorer to ask: "
+        "set `routing.complexity.scorer`, or `complexity.scorer` of the model"
+    )
+
+
 def wrong_rules(config: schema.Config) -> list[tuple[tuple[str | int, ...], str]]:
     """Return where a configuration has expressions that cannot be used, and why."""
-    ruled: list[tuple[tuple[str | int, ...], schema.RoutingRule]] = [
-        (("routing", "rules", index, "when"), rule) for index, rule in enumerate(config.routing.rules)
+    general = config.routing.complexity.scorer is not None
+    some = general or any(model.complexity.scorer is not None for model in config.models.values())
+    ruled: list[tuple[tuple[str | int, ...], schema.RoutingRule, bool]] = [
+        (("routing", "rules", index, "when"), rule, some) for index, rule in enumerate(config.routing.rules)
     ]
     for name, model in config.models.items():
-        ruled += [(("models", name, "rules", index, "when"), rule) for index, rule in enumerate(model.rules)]
+        scored = general or model.complexity.scorer is not None
+        ruled += [(("models", name, "rules", index, "when"), rule, scored) for index, rule in enumerate(model.rules)]
     wrong: list[tuple[tuple[str | int, ...], str]] = []
-    for path, rule in ruled:
+    for path, rule, scored in ruled:
         try:
-            Condition(rule.when)
+            why = unscored(Condition(rule.when), scored=scored)
         except BadExpression as error:
-            wrong.append((path, error.message))
+            why = error.message
+        if why is not None:
+            wrong.append((path, why))
     return wrong
 
 

@@ -71,9 +71,17 @@ class Scorer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     def likelihood(self, traits: Sequence[int]) -> float:
         """Return how likely the small model is to do."""
+        return self.likely()(traits)
+
+    def likely(self) -> Callable[[Sequence[int]], float]:
+        """Return what says so of traits, weighed beforehand."""
         factors, start = self._factors()
-        total = sum(map(mul, traits, factors), start)
-        return 1 / (1 + exp(-total)) if total > -700 else 0.0
+
+        def likelihood(traits: Sequence[int]) -> float:
+            total = sum(map(mul, traits, factors), start)
+            return 1 / (1 + exp(-total)) if total > -700 else 0.0
+
+        return likelihood
 
     def line(self) -> Callable[[Sequence[int]], bool]:
         """Return what says of traits whether their call goes to the small model: `likelihood` without its curve."""
@@ -95,10 +103,10 @@ def sealed(scorer: Scorer) -> Scorer:
     return msgspec.structs.replace(scorer, digest=_digest(scorer))
 
 
-def read(path: Path | str, wanted: schema.Complexity, model: str, small: str) -> Scorer:
+def read(path: Path | str, wanted: schema.Complexity, model: str | None, small: str | None) -> Scorer:
     """Return the scorer of a file. Raises ConfigError where it is none, or does not meet what is demanded of it.
 
-    `small` is the target that it is to send calls to.
+    `small` is the target that it is to send calls of `model` to; None for both where only rules ask it.
     """
     try:
         with Path(path).open("rb") as file:
@@ -135,6 +143,10 @@ def missed(report: Report, wanted: schema.Complexity) -> str | None:
 def wrong_scorers(config: schema.Config) -> list[tuple[tuple[str | int, ...], str]]:
     """Return where a configuration has scorers that cannot be used, and why."""
     wrong: list[tuple[tuple[str | int, ...], str]] = []
+    try:
+        scorer_of_all(config.routing)
+    except ConfigError as error:
+        wrong.append((("routing", "complexity", "scorer"), error.message))
     for name, model in config.models.items():
         if model.complexity.scorer is not None:
             try:
@@ -147,9 +159,17 @@ def wrong_scorers(config: schema.Config) -> list[tuple[tuple[str | int, ...], st
 def scorer_of(model: schema.Model, name: str) -> Scorer | None:
     """Return the scorer of a name, None where it has none. Raises ConfigError."""
     wanted = model.complexity
-    if model.strategy != "complexity" or wanted.scorer is None:
+    if wanted.scorer is None:
         return None
+    if model.strategy != "complexity":
+        return read(wanted.scorer, wanted, None, None)
     return read(wanted.scorer, wanted, name, model.targets[0].model)
+
+
+def scorer_of_all(routing: schema.Routing) -> Scorer | None:
+    """Return the scorer that rules ask of calls whose name has none of its own, None for none. Raises ConfigError."""
+    wanted = routing.complexity
+    return None if wanted.scorer is None else read(wanted.scorer, wanted, None, None)
 
 
 def _broken(found: Scorer) -> str | None:
@@ -165,8 +185,8 @@ def _broken(found: Scorer) -> str | None:
     return None
 
 
-def _unlike(found: Scorer, model: str, small: str) -> str | None:
-    if (found.model, found.small) != (model, small):
+def _unlike(found: Scorer, model: str | None, small: str | None) -> str | None:
+    if model is not None and (found.model, found.small) != (model, small):
         return f"it was trained for {found.model!r} with {found.small!r} as the small model"
     return None
 

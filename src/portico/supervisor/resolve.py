@@ -75,7 +75,8 @@ def find(options: argparse.Namespace, environ: Mapping[str, str]) -> Resolved:
 
 def check_scorers(config: Config) -> None:
     """Raise ConfigError for scorers that cannot be used, or do not meet what is demanded of them."""
-    if all(model.complexity.scorer is None for model in config.models.values()):
+    asked = [config.routing.complexity, *(model.complexity for model in config.models.values())]
+    if all(each.scorer is None for each in asked):
         return
     from portico.plan.scorer import wrong_scorers
 

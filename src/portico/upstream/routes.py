@@ -136,10 +136,16 @@ class Routes:
         routing = routing if routing is not None else schema.Routing()
         self._find = Finders(self)
         self.headers = tuple(name.lower().encode("latin-1") for name in routing.headers)
-        self._rules = compiled(routing.rules, "routing")
-        self._rules_of = {name: compiled(model.rules, f"models.{name}") for name, model in aliases.items()}
-        self._scorers = scorers(aliases)
+        self._scorers = scorers(aliases, routing)
+        general = None in self._scorers
+        self._rules = compiled(routing.rules, "routing", scored=bool(self._scorers))
+        self._rules_of = {
+            name: compiled(model.rules, f"models.{name}", scored=general or name in self._scorers)
+            for name, model in aliases.items()
+        }
         rules = [*self._rules, *(rule for rules in self._rules_of.values() for rule in rules)]
+        self._asks_scorers = any("complexity" in rule.condition.names for rule in self._rules)
+        self._likely = {name: scorer.likely() for name, scorer in self._scorers.items()}
         self.reads_budgets = any("budget_left" in rule.condition.names for rule in rules)
 
     def __repr__(self) -> str:
@@ -316,6 +322,8 @@ class Routes:
         """Return what the rules for all models require of a call, and where they send it."""
         requires: list[schema.Require] = []
         used: str | None = None
+        if self._asks_scorers:
+            facts.likely = self._likely_of(self._entry(facts.model))
         for rule in self._rules:
             holds = rule.condition.holds(facts)
             # What cannot be decided is required all the same: a rule that keeps calls in a place errs on its own side.
@@ -327,6 +335,18 @@ class Routes:
                 if rule.condition.text not in held:
                     held.append(rule.condition.text)
         return requires, used
+
+    def _entry(self, name: str) -> str:
+        """Return which name of the configuration a model is asked by; the same where it is none."""
+        match = None if name in self._aliases else self._patterns.find(name)
+        # A lone star takes what nothing else names.
+        if match is None or (match.pattern == "*" and name.partition("/")[0] in self._upstreams):
+            return name
+        return match.pattern
+
+    def _likely_of(self, entry: str) -> "Callable[[Sequence[int]], float] | None":
+        """Return the scorer that rules read of calls for a name: its own, else that of all."""
+        return self._likely.get(entry) or self._likely.get(None)
 
     def _recalls(self, kid: Kid, operation: str) -> bool:
         """Return whether it counts for a name which conversation a call belongs to; of rules' names, it may."""
@@ -477,6 +497,7 @@ class Routes:
                 rules=rules,
                 affinity=alias.affinity,
                 scorer=self._scorers.get(entry),
+                likely=self._likely_of(entry) if rules else None,
             )
 
         plain = branch(self._rules_of[entry])
@@ -555,12 +576,15 @@ def _no_endpoint(name: str, targets: Sequence[str], operation: str) -> InvalidRe
     )
 
 
-def compiled(rules: Sequence[schema.RoutingRule], where: str) -> "tuple[Rule, ...]":
-    """Return rules ready to be asked. Raises ConfigError, which says which one is none, and why."""
+def compiled(rules: Sequence[schema.RoutingRule], where: str, *, scored: bool) -> "tuple[Rule, ...]":
+    """Return rules ready to be asked. Raises ConfigError, which says which one is none, and why.
+
+    `scored` says whether there is a scorer that they may read.
+    """
     if not rules:
         return ()
     # The language is loaded where it is spoken: it takes 10 MB.
-    from portico.plan.rules import BadExpression, Rule
+    from portico.plan.rules import BadExpression, Rule, unscored
 
     made = []
     for index, rule in enumerate(rules):
@@ -568,12 +592,27 @@ def compiled(rules: Sequence[schema.RoutingRule], where: str) -> "tuple[Rule, ..
             made.append(Rule(rule))
         except BadExpression as error:
             raise ConfigError(f"{where}.rules[{index}].when: {error}") from None
+        why = unscored(made[-1].condition, scored=scored)
+        if why is not None:
+            raise ConfigError(f"{where}.rules[{index}].when: {why}")
     return tuple(made)
 
 
-def scorers(aliases: Mapping[str, schema.Model]) -> "dict[str, Scorer]":
-    """Return the scorers of names. Raises ConfigError, which says which one is not to be used, and why."""
-    found = {}
+def scorers(aliases: Mapping[str, schema.Model], routing: schema.Routing) -> "dict[str | None, Scorer]":
+    """Return the scorers of names, and for None that of all.
+
+    Raises ConfigError, which says which one is not to be used, and why.
+    """
+    found: dict[str | None, Scorer] = {}
+    if routing.complexity.scorer is not None:
+        from portico.plan.scorer import scorer_of_all
+
+        try:
+            general = scorer_of_all(routing)
+        except ConfigError as error:
+            raise ConfigError(f"routing.complexity.scorer: {error.message}") from None
+        assert general is not None
+        found[None] = general
     for name, model in aliases.items():
         if model.complexity.scorer is None:
             continue

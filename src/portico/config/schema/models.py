@@ -130,7 +130,8 @@ class Shadow(Closed, frozen=True):
 class Complexity(Closed, frozen=True):
     """What decides, for the strategy `complexity`, whether the first target does for a call, and how well it must.
 
-    Without a scorer every call goes to the other targets, and its record keeps what one could be trained by.
+    Without a scorer every call goes to the other targets, and its record keeps what one could be trained by. Rules read
+    what a scorer says as `complexity`.
     """
 
     scorer: Annotated[
@@ -221,6 +222,9 @@ class Routing(Closed, frozen=True):
     """What holds for where calls go, whatever model they name."""
 
     rules: Annotated[tuple[RoutingRule, ...], said("Rules before those of models.")] = ()
+    complexity: Annotated[
+        Complexity, said("The scorer that rules read as `complexity` of calls whose model has none of its own.")
+    ] = Complexity()
     headers: Annotated[
         tuple[str, ...], said('Names of request headers, in lower case, that rules may read as `headers["…"]`.')
     ] = ()
