@@ -6,17 +6,19 @@ import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import uvicorn
 from click.testing import CliRunner, Result
 
-from portico.cli import portico, shadows
+from portico.cli import jobs, portico, shadows
 from portico.cli.admin_show import dollars
 from portico.config.load import load_plain
+from portico.control import jobs as listed
 from portico.control.admin import Admin
 from portico.control.app import make_app
+from portico.jobs import FOLLOWED
 from portico.store.engine import make_engine
 from portico.store.entities.sealing import sealer
 from portico.store.migrate import upgrade
@@ -158,6 +160,27 @@ def test_a_row_of_copies_says_how_often_both_agree_and_what_they_cost() -> None:
     }  # fmt: skip
     shown = ["smart", "one/m", "two/m", "1,200", "100", "99.5%", "0.0%", "$3.00", "", "1,235 ms", ""]
     assert [text(item) for _, text in shadows.COLUMNS] == shown
+
+
+def test_jobs_are_listed_and_where_there_are_none_it_says_so(run: Any) -> None:
+    empty = run("jobs", "--state", "going", "--team", "red")
+    assert (empty.exit_code, empty.output) == (0, "There is no job that fits.\n")
+    assert json.loads(run("jobs", "--json").stdout) == []
+    assert run("jobs", "--state", "asleep").exit_code == 2
+
+
+def test_the_states_and_families_of_jobs_are_those_of_the_api() -> None:
+    assert (get_args(listed.State), get_args(listed.Family)) == (jobs.STATES, jobs.FAMILIES)
+    assert set(jobs.FAMILIES) == FOLLOWED
+
+
+def test_a_row_of_jobs_says_what_it_holds_or_what_it_cost() -> None:
+    item = {
+        "id": "call", "state": "completed", "family": "batches", "name": "batch_1", "key": "k", "target": "one/m",
+        "started_at": "2027-01-15T07:00:00Z", "ended_at": "2027-01-15T08:01:00Z", "cost_nano_usd": 1_500_000_000,
+    }  # fmt: skip
+    shown = ["2027-01-15 07:00", "completed", "batches", "batch_1", "k", "", "one/m", "", "$1.50", "2027-01-15 08:01"]
+    assert [text(item) for _, text in jobs.COLUMNS] == [*shown, "call"]
 
 
 def test_the_records_of_a_gateway_are_planned_anew(run: Any, data_dir: Path) -> None:

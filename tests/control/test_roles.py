@@ -34,6 +34,7 @@ EXPECTED: dict[str, str] = {
     "create_correction": "oab",
     "list_corrections": "oavb",
     "list_records": "oatmvb", "read_record": "oatmvb", "explain_record": "oatmvb", "explain_call": "oatmvb",
+    "list_jobs": "oatmvb",
     "read_spend": "oatmvb",
     "list_events": "oavb", "read_shadows": "oavb", "list_audit": "oa", "verify_audit": "oa", "read_me": "oatmvb",
 }  # fmt: skip

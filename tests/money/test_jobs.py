@@ -115,6 +115,17 @@ async def ended(home: House, count: int = 1) -> list[Record]:
     return jobs_of(home)
 
 
+async def listed(home: House) -> list[dict[str, Any]]:
+    """Return the jobs that the admin API lists, once control has looked for the first time."""
+    status, body = 503, b""
+    while status == 503:
+        asking = asyncio.to_thread(home.portico.request, "GET", "/api/v1/jobs", key="sk-master-of-the-house")
+        status, _, body = await asking
+    assert status == 200, body
+    found: list[dict[str, Any]] = json.loads(body)["items"]
+    return found
+
+
 async def test_a_batch_is_paid_for_when_it_ends_at_the_rate_of_batches(tmp_path: Path) -> None:
     async with home_of(tmp_path) as home, gpt(home) as sdk:
         home.mock.defaults = {"job": "1000"}
@@ -122,6 +133,8 @@ async def test_a_batch_is_paid_for_when_it_ends_at_the_rate_of_batches(tmp_path:
         used, reserved = budget(home)
         assert used == 0
         assert reserved > 3 * 50 * 40_000  # fifty tokens each, at least, at the rate of batches
+        [going] = await listed(home)
+        assert (going["name"], going["state"], going["reserved_nano_usd"]) == (made.id, "going", reserved)
         home.mock.objects.end(made.id)
         done = await sdk.batches.retrieve(made.id)
         assert done.status == "completed"
@@ -138,6 +151,9 @@ async def test_a_batch_is_paid_for_when_it_ends_at_the_rate_of_batches(tmp_path:
         assert record.id == f"{created.id}-job"
         assert record.time_ms == created.time_ms
         assert (created.basis, created.cost_nano_usd) == ("none", None)
+        while not (found := await listed(home)) or found[0]["state"] == "going":
+            await asyncio.sleep(0.02)  # until it is in the store
+        assert (found[0]["id"], found[0]["state"], found[0]["cost_nano_usd"]) == (created.id, "completed", expected)
         await sdk.files.delete(done.output_file_id)
         assert budget(home) == (expected, 0)
 

@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "explain": ("portico.cli.explain", "Say where a call would go and why, without sending it."),
     "replay": ("portico.cli.replay", "Say what another configuration would have done with calls."),
     "logs": ("portico.cli.logs", "Show calls as they were recorded."),
+    "jobs": ("portico.cli.jobs", "Show batches and other work that outlives its calls."),
     "spend": ("portico.cli.spend", "Sum up what calls used and cost."),
     "shadows": ("portico.cli.shadows", "Set copies of calls beside the calls that they are of."),
     "audit": ("portico.cli.audit", "Show who changed what, and check the chain of changes."),

@@ -230,6 +230,7 @@ class OnDemand:
         assert self._data_dir is not None
         assert self._config is not None
         self._admin = open_admin(self._data_dir, decode(self._config))
+        self._admin.jobs = lambda: self.jobs()
         self._app = None  # one without the admin API may have been made before
 
 

@@ -17,6 +17,7 @@ from portico.control.problems import Conflict, DeclaredThere, Unavailable
 from portico.control.publish import NoSnapshot, Snapshot, note_published, publish, published, reconcile
 from portico.control.supplies import stored_keys, stored_prices
 from portico.errors import Forbidden, NotFound, Unauthenticated
+from portico.jobs import Job
 from portico.rules import Holder
 from portico.secret import derived, digest
 from portico.state.contract import Counter
@@ -65,6 +66,8 @@ class Admin:
         self.counters = counters or _no_counters
         self.rests = rests
         self.chain = derived(secret, "audit")
+        self.jobs: Callable[[], Sequence[Job]] = tuple
+        """What tells the jobs that go on at providers."""
         self._writing = threading.Lock()
         self._declared: tuple[Config, Declared] | None = None
 

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Meta
 
 from portico import __version__
-from portico.control import credentials, events, history, keys, members, observed, planning, repricing, shadows
+from portico.control import credentials, events, history, jobs, keys, members, observed, planning, repricing, shadows
 from portico.control.admin import Look
 from portico.control.objects import changing, listing, making, reading, removing
 from portico.control.replies import NewKeyReply, Page, Rotation, Secret, listed, patch, wish
@@ -211,6 +211,11 @@ def _observed() -> Iterator[Route]:
         method="GET", path="/api/v1/records/{id}/explain", name="explain_record", allow=EVERYBODY,
         reads=observed.explain, about="Why a call was refused, and how the rules of its key stand now.",
         gives=observed.Explained, may=(404,), group="records",
+    )  # fmt: skip
+    yield Route(
+        method="GET", path="/api/v1/jobs", name="list_jobs", allow=EVERYBODY, reads=jobs.list_jobs,
+        about="List work that outlives its calls (batches, fine-tuning jobs, background responses), the latest first.",
+        query=jobs.JobsAsked, gives=jobs.JobsPage, group="records",
     )  # fmt: skip
     yield Route(
         method="POST", path="/api/v1/explain", name="explain_call", allow=EVERYBODY, reads=planning.plan,

@@ -14,10 +14,12 @@ from portico.journal.entries import decode_record
 from portico.record import Record
 from portico.store.dimensions import Dimension, number_of
 from portico.store.rows import first_seq, time_of
-from portico.store.tables import LEADS, call_tags, calls, segments
+from portico.store.tables import JOBS, LEADS, call_tags, calls, segments
 
 LAST = (1 << 63) - 1
 """No call has a higher `seq`."""
+JOB = "jobs of an operation"
+"""How the condition is named that only records of jobs meet."""
 LOOK_AT = 10_000
 """Rows that one page looks at, at most: some 40 ms."""
 
@@ -25,7 +27,8 @@ LOOK_AT = 10_000
 class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     """Which calls are asked for: those that match all that is given. `until_ms` is not in the range.
 
-    `status_class` is the first digit. `bodies` asks for calls whose bodies were kept.
+    `status_class` is the first digit. `bodies` asks for calls whose bodies were kept, `jobs_of` for the
+    records of jobs alone, by their operation.
     """
 
     org: str | None = None
@@ -50,6 +53,7 @@ class Filter(msgspec.Struct, frozen=True, omit_defaults=True):
     bodies: bool = False
     least_cost: int | None = None
     least_us: int | None = None
+    jobs_of: str | None = None
     since_ms: int | None = None
     until_ms: int | None = None
 
@@ -152,6 +156,9 @@ def _shape(connection: Connection, asked: Filter) -> tuple[_Part | None, list[_P
         if tag is None:
             return None
         parts.append(("tag", "==", tag))
+    if asked.jobs_of is not None:
+        operation = number_of(connection, "operation", asked.jobs_of)
+        return None if operation is None else ((JOB, "==", operation), parts)
     return _lead(parts)
 
 
@@ -210,6 +217,8 @@ def _led(lead: _Part | None) -> list[ColumnElement[bool]]:
     name, _, value = lead
     if name == "tag":
         return [call_tags.c.tag == value]
+    if name == JOB:
+        return [calls.c.operation == value, JOBS]
     led: list[ColumnElement[bool]] = [calls.c[name] == value]
     if name == "status_class":
         led.append(calls.c.status_class != 2)  # says that the partial index will do

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 
 metadata = MetaData(
@@ -113,6 +114,9 @@ Index(
     sqlite_where=calls.c.status_class != 2,
     postgresql_where=calls.c.status_class != 2,
 )
+JOBS = text("substr(id, length(id) - 3) = '-job'")
+"""The records of jobs, by their ids (`jobs.record_of`), in words that every store takes for its index."""
+Index("ix_calls_jobs", calls.c.operation, calls.c.seq, sqlite_where=JOBS, postgresql_where=JOBS)
 
 call_tags = Table(
     "call_tags",
