@@ -25,7 +25,7 @@ from portico.ir import (
 Block = dict[str, Any]
 HOISTED = ("system", "developer")
 BEGUN = "(The conversation begins.)"
-"""What a user says who has said nothing before the assistant did."""
+"""What a user says who has said nothing, or nothing before the assistant did."""
 UNANSWERED = "No result was given."
 """What is given as the result of a call that has none."""
 
@@ -47,6 +47,7 @@ class Turns:
     def __init__(self, notes: Notes, *, prefill: bool = True) -> None:
         self.notes = notes
         self._prefill = prefill
+        self._begun = False
         self.turns: list[tuple[str, list[Block]]] = []
         self.used: dict[str, None] = {}
         self.begun_without_thought = False
@@ -91,6 +92,7 @@ class Turns:
 
     def add(self, message: Message) -> None:
         """Add one message."""
+        self._begun = True
         if message.name is not None and message.role != "tool":
             self.notes.lost("participant_name", message.name)
         if message.role == "assistant":
@@ -111,7 +113,7 @@ class Turns:
             self.notes.lost("prefill")
             self._said.extend(self.text(Text(text=GO_ON), GO_ON))
         self._end_user()
-        if self.turns and self.turns[0][0] == "assistant":
+        if (self.turns and self.turns[0][0] == "assistant") or (self._begun and not self.turns):
             self.turns.insert(0, ("user", self.text(Text(text=BEGUN), BEGUN)))
 
     def _assistant(self, message: Message) -> None:

@@ -71,7 +71,7 @@ CONTENT = [
         (
             user(
                 "see",
-                Image(source=Source(data=PNG, media_type="image/jpg"), cache=CacheMark("1h")),
+                Image(source=Source(data="AA==", media_type="image/jpg"), cache=CacheMark("1h")),
                 Image(source=Source(url="s3://b/k.webp", media_type="image/webp")),
                 Video(source=Source(data="AA==", media_type="video/quicktime")),
                 Audio(source=Source(data="AA==", media_type="audio/x-wav")),
@@ -82,7 +82,7 @@ CONTENT = [
                 "role": "user",
                 "content": [
                     {"text": "see"},
-                    {"image": {"format": "jpeg", "source": {"bytes": PNG}}},
+                    {"image": {"format": "jpeg", "source": {"bytes": "AA=="}}},
                     {"cachePoint": {"type": "default", "ttl": "1h"}},
                     {"image": {"format": "webp", "source": {"s3Location": {"uri": "s3://b/k.webp"}}}},
                     {"video": {"format": "mov", "source": {"bytes": "AA=="}}},

@@ -13,12 +13,13 @@ import msgspec
 
 from portico.dialects import emulate
 from portico.dialects.arguments import parsed_arguments
-from portico.dialects.claude import Abilities, abilities, fit
+from portico.dialects.claude import Abilities, abilities, fit, input_schema
 from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, Block
 from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import point
 from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.pictures import inlined, typed
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
 from portico.dialects.turns import HOISTED, Turns
@@ -259,7 +260,13 @@ class Conversation(Turns):
         if type(part) is Image and part.detail is not None and part.detail != "auto":
             self.notes.lost("image_detail")
         kind, formats = _KINDS[type(part)]
-        source = part.source
+        source = inlined(part.source)
+        if type(part) is Image:
+            found = typed(source)
+            if found is None:
+                self.notes.lost("image_type", source.media_type or "")
+                return []
+            source = found
         place = self._place(source, kind)
         if place is None:
             return []
@@ -284,7 +291,7 @@ class Conversation(Turns):
         return None
 
     def _document(self, part: File) -> list[Block]:
-        source = part.source
+        source = inlined(part.source)
         inner: list[Block] = []
         images: list[Block] = []
         form = _FORMATS.get((source.media_type or "").partition(";")[0].strip().lower())
@@ -446,9 +453,7 @@ def _tool(tool: Tool, model: str, notes: Notes) -> Block:
         return {"systemTool": {"name": name}}
     if tool.extra:
         note_fields(tool, notes)
-    schema = tool.parameters if isinstance(tool.parameters, dict) else {"type": "object", "properties": {}}
-    if schema.get("type") != "object":
-        schema = {**schema, "type": "object"}
+    schema = input_schema(tool.parameters, notes, tool.name)
     spec: Block = {"name": tool.name, "inputSchema": {"json": schema}}
     if tool.description and tool.description.strip():
         spec["description"] = tool.description

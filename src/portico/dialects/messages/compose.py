@@ -19,6 +19,7 @@ from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
 from portico.dialects.messages.writing import mark, render_file, render_source, sniff
+from portico.dialects.pictures import inlined, typed
 from portico.dialects.turns import FAILED, HOISTED, Turns
 from portico.ir import (
     Audio,
@@ -218,7 +219,11 @@ class Conversation(Turns):
             if part.source.file_id is not None:
                 self.notes.lost("file_id")
                 return []
-            block: Block = {"type": "image", "source": render_source(part.source)}
+            source = typed(inlined(part.source))
+            if source is None:
+                self.notes.lost("image_type", part.source.media_type or "")
+                return []
+            block: Block = {"type": "image", "source": render_source(source)}
             mark(block, part.cache)
             return [block]
         if type(part) is File:
@@ -227,7 +232,7 @@ class Conversation(Turns):
         return []
 
     def _document(self, part: File) -> list[Block]:
-        source = part.source
+        source = inlined(part.source)
         parts: list[Block] = []
         if source.file_id is not None:
             self.notes.lost("file_id")

@@ -6,7 +6,7 @@ docs.anthropic.com/en/build-with-claude/tool-use and …/agents-and-tools/tool-u
 from collections.abc import Iterable
 from typing import Any
 
-from portico.dialects.claude import Abilities, abilities, fit
+from portico.dialects.claude import Abilities, abilities, fit, input_schema
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.writing import mark
@@ -47,7 +47,7 @@ def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
     block: Block = {"name": tool.name}
     if tool.description:
         block["description"] = tool.description
-    schema = input_schema(tool.parameters)
+    schema = input_schema(tool.parameters, notes, tool.name)
     if tool.strict:
         fitted = fit(schema) if strict and model.schema else None
         if fitted is not None:
@@ -57,15 +57,6 @@ def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
     block["input_schema"] = schema
     mark(block, tool.cache)
     return block
-
-
-def input_schema(parameters: Any) -> dict[str, Any]:
-    """Return the schema of a tool's input: an object's, whatever was written."""
-    if type(parameters) is not dict:
-        return {"type": "object", "properties": {}}
-    if parameters.get("type") != "object":
-        return {**parameters, "type": "object"}
-    return parameters
 
 
 def _server(tool: Tool, notes: Notes) -> Block:
