@@ -123,13 +123,17 @@ def cells_of(slot: bytes) -> int:
 
 
 class Layout:
-    """Which slots a row has, and where."""
+    """Which slots a row has, and where.
 
-    __slots__ = ("pack", "places", "signature", "size", "slots", "unpack")
+    A row is kept as the layout's `signature`, and its integers from `start` on.
+    """
+
+    __slots__ = ("pack", "places", "signature", "size", "slots", "start", "unpack")
 
     def __init__(self, slots: Sequence[bytes]) -> None:
         self.slots = tuple(slots)
         self.signature = bytes((len(slots),)) + b"".join(slots)
+        self.start = len(self.signature)
         self.places: dict[bytes, int] = {}
         self.size = 0
         for slot in slots:
@@ -151,14 +155,11 @@ def packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tup
     return packing.pack, packing.unpack_from
 
 
-def decode(value: bytes, rules: "Rules | None" = None) -> "Row":
-    """Read a row as it was kept. One whose slots are those of `rules` shares their layout."""
-    if rules is not None and value.startswith(rules.layout.signature):
-        layout = rules.layout
-    else:
-        end = 1 + value[0] * SLOT_BYTES
-        layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
-    return Row(layout, list(layout.unpack(value, len(layout.signature))))
+def decode(value: bytes) -> "Row":
+    """Read a row as it was kept."""
+    end = 1 + value[0] * SLOT_BYTES
+    layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
+    return Row(layout, list(layout.unpack(value, layout.start)))
 
 
 class Row:

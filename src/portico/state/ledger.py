@@ -209,15 +209,22 @@ class Ledger:
         self._grown.clear()
 
     def _fetch(self, key: bytes, rules: Rules) -> Row:
+        layout = rules.layout
         row = self._cached.get(key)
-        if row is not None and row.layout is rules.layout:
+        if row is not None and row.layout is layout:
             return row
         tx = self._tx
         assert tx is not None
         value = tx.get(key, None, self._rows)
-        row = Row(rules.layout, [0] * rules.layout.size) if value is None else decode(value, rules)
-        if value is None or any(slot not in row.layout.places for slot, _ in rules.slots):
+        if value is None:
+            row = Row(layout, [0] * layout.size)
             self._learn(tx, rules)
+        elif value.startswith(layout.signature):
+            row = Row(layout, list(layout.unpack(value, layout.start)))
+        else:
+            row = decode(value)
+            if any(slot not in row.layout.places for slot, _ in rules.slots):
+                self._learn(tx, rules)
         self._cached[key] = row
         return row
 
