@@ -1,12 +1,13 @@
 """Who may call and within what bounds, as a configuration declares it: what it becomes, and what is wrong with it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from portico.config.declared import MASTER, NO_MODEL, Declared, declared, nano, within
 from portico.config.handover import decode, encode
-from portico.config.load import load
+from portico.config.load import load, load_plain
 from portico.config.problems import RejectedConfigError
 from portico.rules import Applied, Rule, Window
 
@@ -96,9 +97,9 @@ def test_limits_and_budgets_are_rules_whose_ids_tell_whose_they_are(tmp_path: Pa
             "user:anna/limit/in_flight",
             "customer:bad/blocked",
             "customer:good/budget/requests/36h",
-            "key:web/budget/cost/month/Europe/Berlin/clamp",
+            "key:web/budget/cost/month/Europe/Berlin",
             "model=openai/*,team=core|each=customer/limit/requests/hour",
-            "all/budget/cost/day/rolling/soft",
+            "all/budget/cost/day/rolling",
         ]
     )
     assert rules["team:core/member/budget/cost/week"] == Applied(
@@ -106,8 +107,8 @@ def test_limits_and_budgets_are_rules_whose_ids_tell_whose_they_are(tmp_path: Pa
         {"team": ("core",)},
         ("user",),
     )
-    assert rules["key:web/budget/cost/month/Europe/Berlin/clamp"].rule == Rule(
-        "key:web/budget/cost/month/Europe/Berlin/clamp",
+    assert rules["key:web/budget/cost/month/Europe/Berlin"].rule == Rule(
+        "key:web/budget/cost/month/Europe/Berlin",
         "budget",
         "cost",
         100_000_000,
@@ -120,7 +121,38 @@ def test_limits_and_budgets_are_rules_whose_ids_tell_whose_they_are(tmp_path: Pa
     assert apart.each == ("customer",)
     assert rules["customer:bad/blocked"].rule.amount == 0
     assert rules["customer:good/budget/requests/36h"].rule.window == Window(129_600)
-    assert rules["all/budget/cost/day/rolling/soft"].to == {}
+    assert rules["all/budget/cost/day/rolling"].to == {}
+
+
+HARD, CLAMP, SOFT = ({"usd": 5, "mode": mode} for mode in ("hard", "clamp", "soft"))
+
+
+@pytest.mark.parametrize("where", ["key", "team", "apart"])
+@pytest.mark.parametrize(
+    ("budgets", "ids"),
+    [
+        ([HARD], {"hard": ""}),
+        ([CLAMP], {"clamp": ""}),
+        ([SOFT], {"soft": ""}),
+        ([HARD, SOFT], {"hard": "", "soft": "/soft"}),
+        ([SOFT, HARD], {"hard": "", "soft": "/soft"}),
+        ([SOFT, CLAMP], {"clamp": "", "soft": "/soft"}),
+        ([CLAMP, HARD], {"hard": "", "clamp": "/clamp"}),
+        ([SOFT, CLAMP, HARD], {"hard": "", "clamp": "/clamp", "soft": "/soft"}),
+        ([HARD, {**SOFT, "per": "day"}], {"hard": "", "soft": ""}),
+    ],
+)
+def test_the_firmest_of_those_that_bound_the_same_has_the_name_alone(
+    where: str, budgets: list[dict[str, Any]], ids: dict[str, str]
+) -> None:
+    declares = {
+        "key": {"keys": {"a": {"key": "sk-portico-0123456789", "budgets": budgets}}},
+        "team": {"teams": {"a": {"budgets": budgets}}},
+        "apart": {"teams": {"a": {}}, "budgets": [{**one, "for": {"team": ["a"]}} for one in budgets]},
+    }
+    made = declared(load_plain({"providers": {"openai": {"api_key": "x"}}, **declares[where]}, {}).config)
+    told = {one.rule.mode: one.rule.id.rpartition("/budget/cost/")[2].removeprefix("forever") for one in made.rules}
+    assert {mode: name.removeprefix("day") for mode, name in told.items()} == ids
 
 
 def test_a_rule_is_the_same_one_when_its_amount_changes(tmp_path: Path) -> None:

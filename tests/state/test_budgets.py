@@ -31,6 +31,29 @@ async def test_a_budget_may_count_tokens(desk: Desk, counts: str, bound: Bound) 
     assert (refusal.asked, refusal.retry_after) == (11, None)
 
 
+@pytest.mark.parametrize("before", ["hard", "clamp", "soft"])
+@pytest.mark.parametrize("after", ["hard", "clamp"])
+@pytest.mark.parametrize("rolling", [False, True])
+async def test_a_budget_goes_on_with_what_it_has_counted_when_its_mode_changes(
+    desk: Desk, before: str, after: str, rolling: bool
+) -> None:
+    old, new = (row(budget(100, mode=mode, rolling=rolling)) for mode in (before, after))
+    await desk.settle(await desk.admitted(old, bound=cost(70)), Used(cost=70))
+    under_way = await desk.admitted(old, bound=cost(20))
+    assert (await desk.refused(new, bound=cost(11))).left == 10
+    await desk.settle(under_way, Used(cost=15))
+    await desk.settle(await desk.admitted(new, bound=cost(15)), Used(cost=15))
+    assert desk.counts("key:web") == {"budget": (100, 0)}
+
+
+async def test_a_budget_that_was_closed_refuses_nothing_once_it_is_soft(desk: Desk) -> None:
+    hard, soft = (row(budget(100, mode=mode)) for mode in ("hard", "soft"))
+    assert (await desk.settle(await desk.admitted(hard, bound=cost(100)), Used(cost=200))).over_bound
+    assert (await desk.refused(hard, bound=cost(1))).closed
+    await desk.settle(await desk.admitted(soft, bound=cost(10)), Used(cost=10))
+    assert (await desk.refused(hard, bound=cost(1))).closed
+
+
 async def test_a_budget_may_count_calls(desk: Desk) -> None:
     web = row(budget(2, counts="requests"))
     await desk.settle(await desk.admitted(web), Used())

@@ -168,11 +168,12 @@ class _Belonging:
             return
         limits, budgets = ([built], []) if isinstance(built, Limit) else ([], [built])
         for applied in rules_of(label, limits, budgets, {}):
-            if applied.rule.id in seen:
+            named = f"{applied.rule.id}/{applied.rule.mode}"
+            if named in seen:
                 what = f"{applied.rule.counts} per {built.per}"
-                first = ".".join(map(str, seen[applied.rule.id]))
+                first = ".".join(map(str, seen[named]))
                 self.error(path, f"{what} is bounded twice; the other is at `{first}`")
-            seen.setdefault(applied.rule.id, path)
+            seen.setdefault(named, path)
 
 
 def tag_good(tag: str) -> bool:

@@ -11,7 +11,18 @@ from typing import Final, cast, get_args
 import msgspec
 
 from portico.config import units
-from portico.config.schema import Bounded, Budget, Config, Key, Limit, Organization, Team, User
+from portico.config.schema import (
+    Bounded,
+    Budget,
+    BudgetFor,
+    Config,
+    Key,
+    Limit,
+    LimitFor,
+    Organization,
+    Team,
+    User,
+)
 from portico.config.wildcard import matches
 from portico.rules import Applied, Counted, Dimension, Every, Holder, Rule, Window
 from portico.types import NANO
@@ -21,6 +32,9 @@ BUDGET_COUNTS: Final[tuple[Counted, ...]] = ("cost", "tokens", "input_tokens", "
 
 NO_MODEL: Final = ("",)
 """What may be called where two lists of allowed models have nothing in common: no model has this name."""
+
+FIRM: Final = ("hard", "clamp", "soft")
+"""What a rule does where it is passed, the firmest first."""
 
 MASTER: Final = Holder(id="master", name="master", passthrough=("*",), master=True)
 """Who holds the master key."""
@@ -111,9 +125,16 @@ def rules_of(
     """Yield the rules that entries stand for. `label` begins their ids: whose they are, as people read it."""
     selector = {dimension: tuple(patterns) for dimension, patterns in sorted(to.items())}
     entries: list[Limit | Budget] = [*limits, *budgets]
-    for entry in entries:
-        for rule in _entry(label, entry):
-            yield Applied(rule, selector, tuple(each))
+    rules = [rule for entry in entries for rule in _entry(label, entry)]
+    firmest: dict[str, int] = {}
+    for rule in rules:
+        firmest[rule.id] = min(FIRM.index(rule.mode), firmest.get(rule.id, len(FIRM)))
+    for rule in rules:
+        # The firmest of those that bound the same has the name alone: it goes on with what was counted by it when a
+        # soft one is made hard, or a hard one clamps.
+        first = FIRM.index(rule.mode) == firmest[rule.id]
+        named = rule if first else msgspec.structs.replace(rule, id=f"{rule.id}/{rule.mode}")
+        yield Applied(named, selector, tuple(each))
 
 
 def owned_rules(owner: Owner, bounded: Bounded, blocked: bool = False) -> Iterator[Applied]:
@@ -182,18 +203,11 @@ def _entry(label: str, entry: Limit | Budget) -> Iterator[Rule]:
             over = window(per, rolling=entry.rolling, zone=entry.zone)
             more = ("/rolling" if entry.rolling else "") + ("" if entry.zone == "UTC" else f"/{entry.zone}")
             name = f"{label}/budget/{counted}/{per}{more}"
-            yield Rule(_moded(name, entry), "budget", counted, amount, over, entry.mode, alerts)
+            yield Rule(name, "budget", counted, amount, over, entry.mode, alerts)
         elif counted == "in_flight":
-            yield Rule(
-                _moded(f"{label}/limit/in_flight", entry), "limit", counted, amount, Window(), entry.mode, alerts
-            )
+            yield Rule(f"{label}/limit/in_flight", "limit", counted, amount, Window(), entry.mode, alerts)
         else:
-            name = f"{label}/limit/{counted}/{per}"
-            yield Rule(_moded(name, entry), "limit", counted, amount, window(per), entry.mode, alerts)
-
-
-def _moded(name: str, entry: Limit | Budget) -> str:
-    return name if entry.mode == "hard" else f"{name}/{entry.mode}"
+            yield Rule(f"{label}/limit/{counted}/{per}", "limit", counted, amount, window(per), entry.mode, alerts)
 
 
 def _rules(config: Config) -> Iterator[Applied]:
@@ -208,7 +222,11 @@ def _rules(config: Config) -> Iterator[Applied]:
         yield from owned_rules(("customer", name), customer, customer.blocked)
     for name, key in config.keys.items():
         yield from owned_rules(("key", name), key)
-    for limit in config.limits:
-        yield from rules_of(label_for(limit.to, limit.each), [limit], [], limit.to, limit.each)
-    for budget in config.budgets:
-        yield from rules_of(label_for(budget.to, budget.each), [], [budget], budget.to, budget.each)
+    apart: dict[str, list[LimitFor | BudgetFor]] = {}
+    own: list[LimitFor | BudgetFor] = [*config.limits, *config.budgets]
+    for one in own:
+        apart.setdefault(label_for(one.to, one.each), []).append(one)
+    for label, same in apart.items():
+        limits = [one for one in same if isinstance(one, Limit)]
+        budgets = [one for one in same if isinstance(one, Budget)]
+        yield from rules_of(label, limits, budgets, same[0].to, same[0].each)

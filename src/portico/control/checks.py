@@ -136,9 +136,10 @@ def _listed(limits: tuple[Limit, ...], budgets: tuple[Budget, ...], within: str)
         _entry(entry, path)
         pair: tuple[list[Limit], list[Budget]] = ([entry], []) if isinstance(entry, Limit) else ([], [entry])
         for applied in rules_of("", *pair, {}):
-            if applied.rule.id in seen:
+            named = f"{applied.rule.id}/{applied.rule.mode}"
+            if named in seen:
                 raise Unprocessable(f"{applied.rule.counts} per {entry.per} is bounded twice", param=path)
-            seen.add(applied.rule.id)
+            seen.add(named)
 
 
 def _paths(limits: tuple[Limit, ...], budgets: tuple[Budget, ...], within: str) -> Iterator[tuple[str, Limit | Budget]]:

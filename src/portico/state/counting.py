@@ -100,8 +100,8 @@ def exceeds(used: Spent, reserved: Asks) -> bool:
 def slot_of(rule: Rule) -> bytes:
     """Name a rule's counter: the same for as long as what it counted still means the same under the rule.
 
-    A budget whose amount changes goes on with what it has counted; a bucket of another size, or a window of another
-    length, begins anew.
+    A budget whose amount or mode changes goes on with what it has counted; a bucket of another size, or a window of
+    another length, begins anew.
     """
     window = rule.window
     if rule.counts == "in_flight":
