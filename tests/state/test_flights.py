@@ -27,7 +27,7 @@ def found(state: LmdbState, folder: Path) -> list[Orphan]:
 
 
 def begun(desk: Desk, call: str = "call", about: bytes = b"about") -> Permit:
-    permit = desk.state.begin(call, NOTHING, about)
+    permit = desk.state.begin(call, about)
     assert isinstance(permit, Permit)
     return permit
 
@@ -95,9 +95,9 @@ async def test_what_has_no_place_is_asked_for_in_the_books(
 ) -> None:
     monkeypatch.setattr(flights, "PLACES", 2)
     desk = Desk(make_lmdb(tmp_path), clock)
-    assert desk.state.begin("long", NOTHING, bytes(flights.PLACE)) is None
+    assert desk.state.begin("long", bytes(flights.PLACE)) is None
     one, two = begun(desk, "one"), begun(desk, "two")
-    assert desk.state.begin("three", NOTHING, b"") is None
+    assert desk.state.begin("three", b"") is None
     three = await desk.admitted(call="three")
     assert desk.state.ledger.permits() == 1
     for permit in (one, two, three):
@@ -114,7 +114,7 @@ async def test_without_room_on_the_disk_they_are_kept_in_the_books(
 
     desk = Desk(make_lmdb(tmp_path), clock)
     monkeypatch.setattr(flights, "preallocate", full)
-    assert desk.state.begin("one", NOTHING, b"") is None
+    assert desk.state.begin("one", b"") is None
     assert not file_of(desk.state, tmp_path).exists()
     await desk.release(await desk.admitted())
     close(desk.state)
@@ -158,10 +158,9 @@ def test_who_is_killed_leaves_its_calls_to_the_next(tmp_path: Path, clock: Clock
     program = """
 import os, signal, sys
 from pathlib import Path
-from portico.rules import Bound
 from portico.state.on_lmdb import LmdbState
 state = LmdbState(Path(sys.argv[1]), "00c0ffee00c0ffee", size=1 << 20)
-permits = [state.begin(f"call {number}", Bound(0, 0, 0), b"about") for number in range(100)]
+permits = [state.begin(f"call {number}", b"about") for number in range(100)]
 for permit in permits[::2]:
     state._flights.end(permit.token)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -179,7 +178,7 @@ os.kill(os.getpid(), signal.SIGKILL)
 
 def test_calls_of_another_state_and_torn_files_are_none_of_ours(tmp_path: Path, clock: Clock) -> None:
     state = make_lmdb(tmp_path)
-    state.begin("call", NOTHING, b"about")
+    state.begin("call", b"about")
     path = file_of(state, tmp_path)
     assert list(flights.left_behind(path, "another boot")) == []
     data = path.read_bytes()

@@ -122,7 +122,7 @@ def admit(
     """
     under, measured = bounds.under(call, targets[0])
     if not under:
-        call.permit = state.begin(call.id, NOTHING, _about(call))
+        call.permit = state.begin(call.id, _about(call))
         if call.permit is not None:
             return None
     return _admitted(call, outgoing, targets, under, measured, state, now)

@@ -68,7 +68,9 @@ class Held(Protocol):
 
 
 ANY_TIME = Moment(0, 0)
-"""What is said where no rule looks at the clock."""
+"""What is said where no rule looks at the clock, and"""
+NO_BOUND = Bound(0, 0, 0)
+"""where none looks at what a call can use."""
 
 
 class Permit(msgspec.Struct):
@@ -175,7 +177,7 @@ class State(Protocol):
     def rebuilt(self) -> bool:
         """Whether budgets stand at what was used before: a lost state is counted again from the records of calls."""
 
-    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+    def begin(self, call_id: str, about: bytes) -> Permit | None:
         """Give a call without scopes its permit, at once; None where it has to be asked for (`admit`)."""
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:

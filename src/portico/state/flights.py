@@ -9,15 +9,14 @@ import logging
 import mmap
 import os
 from collections.abc import Iterator
-from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
 from typing import Final
 
 import msgspec
 
-from portico.rules import Bound
-from portico.state.contract import Allowances, Left, Orphan, Permit
+from portico.hashing import blake2b
+from portico.state.contract import NO_BOUND, Allowances, Left, Orphan, Permit
 from portico.state.preallocate import preallocate
 
 PLACES: Final = 4096
@@ -32,7 +31,7 @@ log = logging.getLogger("portico.state")
 
 _length = Struct("<I")
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, Bound, bytes]).decode
+_decode = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
 
 class Flight:
@@ -79,9 +78,9 @@ class Flights:
     def __len__(self) -> int:
         return (self._next - _HEAD) // PLACE - len(self._free)
 
-    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+    def begin(self, call_id: str, about: bytes) -> Permit | None:
         """Put a call down and return its permit; None where there is no place for it."""
-        told = _encode((call_id, bound, about))
+        told = _encode((call_id, about))
         size = len(told)
         if size > _ROOM:
             return None
@@ -96,12 +95,12 @@ class Flights:
         memory = self._memory
         memory[place + 4 : place + 4 + size] = told
         _length.pack_into(memory, place, size)  # from here on it is there
-        return Permit(call_id, (), bound, Flight(place))
+        return Permit(call_id, (), NO_BOUND, Flight(place))
 
     def about(self, flight: Flight) -> bytes:
         """Return what was told of a call that is under way."""
         size = _length.unpack_from(self._memory, flight.place)[0]
-        return _decode(self._memory[flight.place + 4 : flight.place + 4 + size])[2]
+        return _decode(self._memory[flight.place + 4 : flight.place + 4 + size])[1]
 
     def end(self, flight: Flight) -> None:
         """Strike a call out; a second time changes nothing."""
@@ -131,11 +130,11 @@ def left_behind(path: Path, tag: str) -> Iterator[Orphan]:
         size = _length.unpack_from(data, place)[0]
         if 0 < size <= _ROOM:
             try:
-                call_id, bound, about = _decode(data[place + 4 : place + 4 + size])
+                call_id, about = _decode(data[place + 4 : place + 4 + size])
             except msgspec.MsgspecError as error:  # nothing that we have written, and no reason to look at no other
                 log.error("a call that was under way in %s cannot be read: %s", path.name, error)
                 continue
-            yield Orphan(call_id, bound, about)
+            yield Orphan(call_id, NO_BOUND, about)
 
 
 def _mark(tag: str) -> bytes:

@@ -8,6 +8,7 @@ from portico.rules import Applied, Bound, Holder, Rule
 from portico.state import books
 from portico.state.contract import (
     ANY_TIME,
+    NO_BOUND,
     Admission,
     Counter,
     Moment,
@@ -60,9 +61,9 @@ class MemoryState:
 
     # Calls
 
-    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+    def begin(self, call_id: str, about: bytes) -> Permit | None:
         """Give a call without scopes its permit, at once."""
-        answer = self.admit(Admission(call_id, (), bound, ANY_TIME, about))
+        answer = self.admit(Admission(call_id, (), NO_BOUND, ANY_TIME, about))
         assert isinstance(answer, Now)
         return answer.value if isinstance(answer.value, Permit) else None
 

@@ -91,12 +91,12 @@ class LmdbState:
 
     # Calls
 
-    def begin(self, call_id: str, bound: Bound, about: bytes) -> Permit | None:
+    def begin(self, call_id: str, about: bytes) -> Permit | None:
         """Give a call without scopes its permit, at once; None where it has to be asked for (`admit`)."""
         flights = self._flights
         if flights is None:
             flights = self._take_off()
-        return None if flights is None or self.ledger.lost else flights.begin(call_id, bound, about)
+        return None if flights is None or self.ledger.lost else flights.begin(call_id, about)
 
     def _take_off(self) -> Flights | None:
         if not self._grounded:
