@@ -21,6 +21,7 @@ from portico.dialects.chat.tools import (
 )
 from portico.dialects.chat.turns import parse_messages
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.people import at_openai
 from portico.dialects.toolbox import Members, opened
 from portico.errors import InvalidRequest
 from portico.ir import Request
@@ -249,6 +250,8 @@ def _foreign(fields: Table, request: Request, target: Target, notes: Notes) -> N
             notes.lost("field", ", ".join(unknown))
     if request.safety is not None:
         notes.lost("safety")
+    if request.user is not None:
+        fields["user"] = at_openai(request.user)
     if request.n == 1:
         del fields["n"]
     if request.top_logprobs is not None and not request.logprobs:

@@ -11,6 +11,7 @@ from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
 from portico.dialects.messages.reply import reason_of, render_usage
+from portico.dialects.people import at_openai
 from portico.dialects.tokens import UNREADABLE
 from portico.types import Usage
 
@@ -57,7 +58,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
                 max_tokens=self.max_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
-                user=self.metadata.user_id if self.metadata is not None else None,
+                user=at_openai(self.metadata.user_id) if self.metadata is not None else None,
                 stop=self.stop_sequences or None,
             )
         )

@@ -10,6 +10,7 @@ from portico.dialects.chat.brief import Brief
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
+from portico.dialects.people import at_openai
 from portico.dialects.responses.output import FRAME, outcome, served_tier, write_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.ir import Finish
@@ -78,7 +79,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
                 max_tokens=self.max_output_tokens,
                 temperature=self.temperature,
                 top_p=self.top_p,
-                user=self.user,
+                user=at_openai(self.user) if self.user is not None else None,
             )
         )
 

@@ -19,6 +19,7 @@ from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
 from portico.dialects.messages.writing import mark, render_file, render_source, sniff
+from portico.dialects.people import at_anthropic
 from portico.dialects.pictures import inlined, typed
 from portico.dialects.turns import FAILED, HOISTED, Turns
 from portico.ir import (
@@ -355,8 +356,8 @@ def _settings(
         notes.lost("stop_blank")
     if stop:
         body["stop_sequences"] = stop
-    if request.user is not None:
-        body["metadata"] = {"user_id": request.user}
+    if request.user:
+        body["metadata"] = {"user_id": at_anthropic(request.user)}
     if request.service_tier is not None:
         tier = _TIERS.get(request.service_tier)
         if tier is None:

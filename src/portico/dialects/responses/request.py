@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.people import at_openai
 from portico.dialects.responses.content import Object, UnfitError, read_content, remainder, write_own, written
 from portico.dialects.responses.history import write_history, write_system
 from portico.dialects.responses.items import Signatures, read_item, write_items
@@ -310,7 +311,7 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     if request.top_logprobs is not None and (own or request.top_logprobs):
         out["top_logprobs"] = request.top_logprobs
     if request.user is not None and not (own and "$named" in request.extra):
-        out["user"] = request.user
+        out["user"] = request.user if own else at_openai(request.user)
     if request.metadata is not None:
         out["metadata"] = request.metadata
     if request.service_tier is not None:
