@@ -90,8 +90,9 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     are this key's own names for models. `allowance` is what a call without a finite bound reserves, in nano-dollars;
     absent refuses such a call where there is a hard budget. `bodies` says which bodies are kept: None for as the
     configuration says. `markup` multiplies what its calls cost, in millionths, for re-billing. `priority` is the most
-    that its calls may have. `rules` are those of this key and of its user that the store holds, besides the ones in
-    `State.rules`: there may be a hundred thousand keys, and a change of one must not make anybody read all rules.
+    that its calls may have; `weight` and `wait` (seconds) are those of a team of the store, by which they wait. `rules`
+    are those of this key and of its user that the store holds, besides the ones in `State.rules`: there may be a
+    hundred thousand keys, and a change of one must not make anybody read all rules.
     """
 
     id: str
@@ -115,6 +116,8 @@ class Holder(msgspec.Struct, frozen=True, omit_defaults=True):
     markup: int = 1_000_000
     master: bool = False
     priority: Priority = "normal"
+    weight: float = 1.0
+    wait: float | None = None
     rules: tuple[Applied, ...] = ()
 
 

@@ -1,5 +1,6 @@
 """Keys in the admin API: shown once, known by their hash, in force at once, renewed with a time of grace."""
 
+import json
 from typing import Any
 
 import pytest
@@ -40,6 +41,35 @@ def test_a_key_takes_from_its_team_what_it_leaves_out_and_follows_its_changes(ap
     holder = held(snapshot, key["key"])
     assert holder.blocked
     assert holder.default_max_tokens is None
+
+
+def test_how_the_calls_of_a_key_wait_is_said_by_it_and_by_its_team(api: Api, snapshot: NoSnapshot) -> None:
+    api.make("teams", id="core", queue={"weight": 3, "wait": 600})
+    key = api.make("keys", team="core", priority="low")
+    holder = held(snapshot, key["key"])
+    assert (holder.priority, holder.weight, holder.wait) == ("low", 3.0, 600.0)
+    assert api("PATCH", f"keys/{key['id']}", {"priority": "high"}).status_code == 200
+    assert api("PATCH", "teams/core", {"queue": {"weight": 0.5}}).status_code == 200
+    holder = held(snapshot, key["key"])
+    assert (holder.priority, holder.weight, holder.wait) == ("high", 0.5, None)
+    assert api("PATCH", "teams/core", {"queue": None}).status_code == 200
+    assert held(snapshot, key["key"]).weight == 1.0
+    changed = api("GET", "audit?kind=team").json()["items"]
+    assert any("queue" in json.dumps(entry) for entry in changed)
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("teams", {"queue": {"weight": 0}}),
+        ("teams", {"queue": {"weight": 1001}}),
+        ("teams", {"queue": {"wait": -1}}),
+        ("teams", {"queue": {"calls": 5}}),
+        ("keys", {"priority": "urgent"}),
+    ],
+)
+def test_a_way_to_wait_that_there_is_not_is_refused(api: Api, path: str, body: dict[str, object]) -> None:
+    assert api("POST", path, body).status_code == 422
 
 
 def test_a_key_may_belong_to_a_team_of_the_configuration(api: Api, snapshot: NoSnapshot) -> None:

@@ -123,6 +123,8 @@ CLIMBS: list[tuple[str, dict[str, str], str, str, dict[str, object]]] = [
     ("admin", {"org": "red"}, "POST", "keys", {"role": "admin", "org": "blue"}),
     ("admin", {"org": "red"}, "PATCH", "organizations/red", {"budgets": []}),
     ("admin", {"org": "red"}, "POST", "budgets", {"usd": 1}),
+    ("admin", {"org": "red"}, "POST", "teams", {"id": "green", "org": "red", "queue": {"weight": 1000}}),
+    ("admin", {"org": "red"}, "PATCH", "teams/red-team", {"queue": {"weight": 1000}}),
     ("admin", {"org": "red"}, "POST", "organizations", {"id": "green"}),
     ("team_admin", {"team": "red-team"}, "POST", "keys", {"role": "admin"}),
     ("team_admin", {"team": "red-team"}, "POST", "keys", {"team": "blue-team"}),
@@ -136,6 +138,7 @@ CLIMBS: list[tuple[str, dict[str, str], str, str, dict[str, object]]] = [
     ("member", {"team": "red-team", "user": "red-user"}, "POST", "keys", {"passthrough": ["*"]}),
     ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"allowance_usd": 100}),
     ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"limits": []}),
+    ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"priority": "high"}),
     ("viewer", {}, "DELETE", "keys/red-key", {}),
 ]
 

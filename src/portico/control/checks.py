@@ -41,6 +41,9 @@ def check(change: Change, kind: Kind, before: Thing | None, after: Thing) -> Non
     """See that an object may become what it shall. Raises Unprocessable, Forbidden."""
     if kind.name == "organization" and change.actor.level != "all":
         raise Forbidden("an organization is made and changed by those who run the installation")
+    queued = before.queue if isinstance(before, Team) else None
+    if isinstance(after, Team) and after.queue != queued and change.actor.level != "all":
+        raise Forbidden("how a team waits beside all others is set by those who run the installation")
     for name, value in ((name, getattr(after, name, None)) for name in ("id", "name", "email", "description")):
         if isinstance(value, str) and not value.isprintable():
             raise Unprocessable(f"{name!r} holds characters that cannot be printed", param=name)

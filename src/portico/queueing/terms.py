@@ -40,9 +40,10 @@ class Terms:
         """Return what a call waits with, None where it may not; `body` is what is held for it."""
         holder = call.caller
         assert holder is not None
-        team = self._teams.get(holder.team) if holder.team is not None else None
+        # A team is declared by the configuration or by the store: what the former says, it says now.
+        team = self._teams.get(holder.team, holder) if holder.team is not None else holder
         wait = self._wait
-        if team is not None and team.wait is not None:
+        if team.wait is not None:
             wait = team.wait
         elif self._patterns is not None and call.model is not None:
             wait = self._of(call.model)
@@ -56,7 +57,7 @@ class Terms:
             self.waiting,
             f"key:{holder.id}" if holder.team is None else holder.team,
             time.monotonic() + min(wait, deadline - spent),
-            weight=team.weight if team is not None else 1.0,
+            weight=team.weight,
             priority=most if said is None else min(said, most),
             size=len(body) if isinstance(body, bytes) else 0,
         )

@@ -126,6 +126,7 @@ def _team(id: str, team: schema.Team) -> Team:  # noqa: A002
         allowance_usd=team.allowance_usd,
         bodies=team.bodies,
         markup=team.markup,
+        queue=team.queue,
         member=Given(limits=team.member.limits, budgets=team.member.budgets),
         limits=team.limits,
         budgets=team.budgets,
@@ -155,6 +156,7 @@ def _key(id: str, key: schema.Key) -> Key:  # noqa: A002
         allowance_usd=key.allowance_usd,
         bodies=key.bodies,
         markup=key.markup,
+        priority=key.priority,
         limits=key.limits,
         budgets=key.budgets,
     )

@@ -59,6 +59,8 @@ class _Around(msgspec.Struct, frozen=True):
     allowance: int | None
     bodies: Bodies | None
     markup: int
+    weight: float
+    wait: float | None
     rules: tuple[Applied, ...]
 
 
@@ -106,6 +108,9 @@ class Compiler:
             allowance=around.allowance if key.allowance_usd is None else nano(key.allowance_usd),
             bodies=key.bodies or around.bodies,
             markup=around.markup if key.markup is None else millionths(key.markup),
+            priority=key.priority,
+            weight=around.weight,
+            wait=around.wait,
             rules=(*self._bounds_of_key(key), *around.rules) if own else around.rules,
         )
 
@@ -150,6 +155,8 @@ class Compiler:
             allowance=None if team.allowance_usd is None else nano(team.allowance_usd),
             bodies=team.bodies,
             markup=millionths(team.markup),
+            weight=team.queue.weight if team.queue is not None else 1.0,
+            wait=team.queue.wait if team.queue is not None else None,
             rules=tuple(self._rules_around(team_id, user_id, user)),
         )
 

@@ -12,6 +12,7 @@ import msgspec
 from sqlalchemy import Connection, Row, select
 
 from portico.config.schema import Budget, Limit
+from portico.rules import Priority
 from portico.store.entities.tables import KEY_HASHES, TABLES
 from portico.store.entities.things import Bodies, Json
 
@@ -41,6 +42,7 @@ class Stored(msgspec.Struct, kw_only=True, gc=False):
     allowance_usd: float | None = None
     bodies: Bodies | None = None
     markup: float | None = None
+    priority: Priority = "normal"
     template: str | None = None
     limits: tuple[Limit, ...] = ()
     budgets: tuple[Budget, ...] = ()

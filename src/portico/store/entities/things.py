@@ -10,8 +10,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from portico.config.schema import Budget, Limit
-from portico.rules import Dimension, Mode
+from portico.config.schema import Budget, Limit, TeamQueue
+from portico.rules import Dimension, Mode, Priority
 
 Id = Annotated[
     str,
@@ -83,6 +83,7 @@ class Team(Thing, kw_only=True, frozen=True):
     allowance_usd: Usd | None = None
     bodies: Bodies | None = None
     markup: Factor = 1.0
+    queue: TeamQueue | None = None
     member: Given = Given()
     template: Id | None = None
     limits: Limits = ()
@@ -142,6 +143,7 @@ class Key(Thing, kw_only=True, frozen=True):
     allowance_usd: Usd | None = None
     bodies: Bodies | None = None
     markup: Factor | None = None
+    priority: Priority = "normal"
     template: Id | None = None
     limits: Limits = ()
     budgets: Budgets = ()
