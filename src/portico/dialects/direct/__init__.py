@@ -1,9 +1,9 @@
 """Calls that are what most are, put to a provider of another dialect without the conversation between.
 
 A request of words alone is decoded into the shape that its dialect writes it in, and encoded in the provider's; its
-reply comes back the same way. That takes a fifth of the time of reading both into a conversation. Whatever these shapes
-do not know does not fit them, and is read with care: so nothing is lost here, and what is said is what the conversation
-comes to (`tests/dialects/direct` holds that to the letter). A pair need not be here.
+reply comes back the same way. That takes a third to a half of the time of reading both into a conversation. Whatever
+these shapes do not know does not fit them, and is read with care: so nothing is lost here, and what is said is what the
+conversation comes to (`tests/dialects/direct` holds that to the letter). A pair need not be here.
 """
 
 from collections.abc import Callable, Mapping
