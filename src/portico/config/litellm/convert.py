@@ -8,6 +8,7 @@ import msgspec
 
 from portico.config.document import Document, Duplicate, Node, Scalar, Series, Table
 from portico.config.files import included_files, read
+from portico.config.litellm.budgets import carry_budgets
 from portico.config.litellm.deployments import Deployment, read_deployments
 from portico.config.litellm.ledger import Draft, Ledger
 from portico.config.litellm.prefixes import ROWS
@@ -136,6 +137,7 @@ class _Conversion:
         if groups.groups:
             groups.write(self.draft.table("models"))
         self._prices(deployments)
+        self._budgets(deployments)
         self._retries()
         self._timeouts()
         self._rest()
@@ -223,6 +225,14 @@ class _Conversion:
                 draft.rows[field] = Scalar(decimal_text(price), deployment.credential.place, plain=True)
             for field, (_, where) in deployment.prices.items():
                 self.ledger.carry(where, ("prices", target, field))
+
+    def _budgets(self, deployments: list[Deployment]) -> None:
+        named: dict[str, list[str]] = {}
+        for credential in (deployment.credential for deployment in deployments):
+            names = named.setdefault(credential.row.name, [])
+            if credential.name not in names:
+                names.append(credential.name)
+        carry_budgets(self.sections, named, self.values, self.ledger, self.draft)
 
     # Settings
 

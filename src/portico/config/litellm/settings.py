@@ -19,11 +19,15 @@ DEPLOYMENT: Final = _reasons("litellm_params")
 MODEL_INFO: Final = _reasons("model_info")
 """Besides `supports_…`, which say what a model can do and come from the catalog."""
 
+_BUDGETS = {"max_budget", "budget_duration", "max_end_user_budget"}
+_ROUTER = {"routing_strategy", "timeout", "model_group_alias", "provider_budget_config"}
 _ROUTING = {"num_retries", "fallbacks", "default_fallbacks"}
 
 KNOWN: Final[dict[str, frozenset[str]]] = {
-    "litellm_settings": frozenset(LITELLM) | _ROUTING | {"request_timeout"},
-    "router_settings": frozenset(ROUTER) | _ROUTING | {"routing_strategy", "timeout", "model_group_alias"},
+    "litellm_settings": frozenset(LITELLM) | _ROUTING | {"request_timeout"} | _BUDGETS,
+    "router_settings": frozenset(ROUTER)
+    | _ROUTING
+    | {"routing_strategy", "timeout", "model_group_alias", "provider_budget_config"},
     "general_settings": frozenset(GENERAL) | {"master_key"},
 }
 """Every key that litellm is known to read, by section."""

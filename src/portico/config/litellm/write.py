@@ -1,5 +1,7 @@
 """Writes an imported configuration as a YAML file, with what is not carried over in its head."""
 
+from decimal import Decimal
+from math import isfinite
 from pathlib import PurePath
 from typing import Any
 
@@ -7,6 +9,7 @@ import yaml
 
 from portico.config.document import Node, Scalar, Series
 from portico.config.litellm.convert import Imported
+from portico.config.litellm.values import decimal_text
 
 
 def render(imported: Imported) -> str:
@@ -49,7 +52,8 @@ def _plain(node: Node) -> Any:
             number = float(node.text)
         except ValueError:
             return node.text
-        return number if repr(number) == node.text else node.text
+        same = repr(number) == node.text or (isfinite(number) and decimal_text(Decimal(repr(number))) == node.text)
+        return number if same else node.text
     if isinstance(node, Series):
         return [_short(item) for item in node.items]
     return {key: _plain(item) for key, item in node.rows.items()}
