@@ -122,6 +122,10 @@ class Turns:
         shown: list[Block] = []
         calls = False
         for part in message.parts:
+            if type(part) is ToolCall:
+                blocks.extend(self._call(part))
+                calls = calls or part.kind != "server"
+                continue
             match part:
                 case Text() | Refusal():
                     if type(part) is Text and part.citations:
@@ -130,9 +134,6 @@ class Turns:
                         blocks.extend(self.text(part, part.text))
                 case Thinking():
                     blocks.extend(self.thought(part))
-                case ToolCall():
-                    blocks.extend(self._call(part))
-                    calls = calls or part.kind != "server"
                 case ToolResult():
                     self.notes.lost("server_tool_history")
                 case Audio(transcript=transcript) if transcript and transcript.strip():
@@ -170,14 +171,15 @@ class Turns:
         return self.call(part, call_id)
 
     def _user(self, part: Part) -> None:
+        if type(part) is ToolResult:
+            self._result(part)
+            return
         match part:
             case Text() | Refusal():
                 if part.text.strip():
                     self._said.extend(self.text(part, part.text))
             case Image() | File() | Audio() | Video():
                 self._said.extend(self.media(part))
-            case ToolResult():
-                self._result(part)
             case Thinking():
                 self.notes.lost("thinking_history")
             case ToolCall():
