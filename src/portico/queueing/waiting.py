@@ -212,7 +212,8 @@ class Waiting:
                 waiter.turn.exception()  # it is told, or its caller has left
             # What is raised holds this frame, and this frame what is raised: nothing but the collector would part them.
             del waiter
-            self._look_soon()
+            # The next turn comes now: where rounds of the loop are long, each that a grant takes is a place unused.
+            self._look()
 
     def _doors(self, doors: Sequence[Door]) -> list[Door]:
         """Return when each is to be tried again: what other workers wait for sooner, and later where lines are many."""
@@ -243,7 +244,9 @@ class Waiting:
         self._timer = loop.call_later(max(at - now, 0.0) and max(at - now, FINEST), self._look)
 
     def _look(self) -> None:
-        self._timer = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         now = self.clock()
         for waiter in self.lobby.late(now):
             assert isinstance(waiter, Asleep)
