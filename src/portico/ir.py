@@ -148,6 +148,7 @@ class ToolCall(Node, frozen=True, tag="tool_call"):
     kind: Literal["function", "custom", "server"] = "function"
     server_type: str | None = None
     signature: str | None = None
+    namespace: str | None = None  # Responses: of the tool, where another dialect's provider calls it
     cache: CacheMark | None = None
 
 

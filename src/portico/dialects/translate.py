@@ -13,7 +13,7 @@ are, a few words and an answer of words, is put directly (`direct`), and the que
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
@@ -28,6 +28,9 @@ from portico.dialects.toolbox import Members
 from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
 from portico.ir import ArgumentsDelta, Ended, Failed, Frame, Reply, Request, TextDelta, ThinkingDelta, Used
 from portico.types import Dialect, Usage
+
+if TYPE_CHECKING:
+    from portico.dialects.responses.namespaces import Owners
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -167,6 +170,7 @@ class Translation:
         "_heard",
         "_language",
         "_names",
+        "_owners",
         "_question",
         "_teller",
         "_unwrapper",
@@ -195,6 +199,7 @@ class Translation:
         self._heard: Brief | None = None
         self._names: names.Names | None = None
         self._custom: free_text.Names | None = None
+        self._owners: Owners | None = None
         self._teller: free_text.Teller | None = None
         self._wrapping: emulate.Wrapping | None = None
         self._unwrapper: emulate.Unwrapper | None = None
@@ -209,6 +214,12 @@ class Translation:
 
     def _write(self, asked: Request, target: Target, notes: Notes) -> None:
         if asked.dialect != target.dialect:
+            if asked.dialect == "responses":
+                from portico.dialects.responses import namespaces
+
+                spread = namespaces.spread(asked)
+                if spread is not None:
+                    asked, self._owners = spread
             if asked.tools and asked.dialect in free_text.HAVE_THEM and target.dialect not in free_text.HAVE_THEM:
                 freed = free_text.asked(asked, notes)
                 if freed is not None:
@@ -284,6 +295,10 @@ class Translation:
             reply = names.restored(reply, self._names)
         if self._custom is not None:
             reply = free_text.told(reply, self._custom)
+        if self._owners is not None:
+            from portico.dialects.responses import namespaces
+
+            reply = namespaces.told(reply, self._owners)
         self.usage = reply.usage
         if question.operation.name == "completions":
             return chat.completions.render_reply(reply, question.request, self._given)
@@ -300,6 +315,10 @@ class Translation:
             reply = names.restored(reply, self._names)
         if self._custom is not None:
             reply = free_text.told(reply, self._custom)
+        if self._owners is not None:
+            from portico.dialects.responses import namespaces
+
+            reply = namespaces.told(reply, self._owners)
         self.usage = reply.usage
         encoder = self._writer()
         out = [encoder.feed(frame) for frame in frames(reply)]
@@ -382,6 +401,10 @@ class Translation:
                 told = names.heard(told, self._names)
             if self._teller is not None:
                 told = self._teller.feed(told)
+            if self._owners is not None:
+                from portico.dialects.responses import namespaces
+
+                told = namespaces.heard(told, self._owners)
             written = encoder.feed(told)
             if written:
                 out.append(written)

@@ -12,9 +12,11 @@ OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 def request(body: dict[str, Any]) -> Facts:
     """Return the facts of a request."""
+    given = body.get("input")
+    added = [item for item in given if item.get("type") == "additional_tools"] if isinstance(given, list) else []
     facts: Facts = [
         tool(each["name"], each.get("description"), each.get("parameters"))
-        for each in body.get("tools") or []
+        for each in [*(body.get("tools") or []), *[each for item in added for each in item.get("tools") or []]]
         if each.get("type") in ("function", "custom") and "name" in each
     ]
     if body.get("tool_choice") == "none":
@@ -26,7 +28,6 @@ def request(body: dict[str, Any]) -> Facts:
     instructions = body.get("instructions")
     if isinstance(instructions, str):
         facts.append(("text", "system", squeezed(instructions)))
-    given = body.get("input")
     if isinstance(given, str):
         return [*facts, ("text", "user", squeezed(given))]
     calls = Calls()

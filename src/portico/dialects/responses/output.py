@@ -245,6 +245,8 @@ def call_item(call: ToolCall, item_id: str, arguments: str, status: str = "compl
         item["input"] = item.pop("arguments")
     elif not arguments and status == "completed":
         item["arguments"] = "{}"
+    if call.namespace is not None:
+        item["namespace"] = call.namespace
     return item
 
 
