@@ -236,30 +236,42 @@ def _op(rule: Rule, slot: bytes, at: int) -> Op:
 Fetch = Callable[[bytes, Rules], Row]
 """Find a row that is not at hand yet, or make it."""
 
-Take = Callable[[dict[bytes, Row], Fetch, Asks, int, int], Reserved | None]
+Given = tuple[object, ...]
+"""Of a plan, what the functions that it shares with others of its shape need to know."""
+
+Take = Callable[[Given, dict[bytes, Row], Fetch, Asks, int, int], Reserved | None]
 """Does what `reserve` does, at boot and wall time, where nothing is out of the ordinary; else nothing, and None."""
 
-Put = Callable[[dict[bytes, Row], Fetch, Asks, Sequence[int], Spent], bool | None]
+Put = Callable[[Given, dict[bytes, Row], Fetch, Asks, Sequence[int], Spent], bool | None]
 """Does what `correct` does in all rows, where nothing is out of the ordinary; else nothing, and None."""
+
+Ways = tuple[Take, Given, Put, Given]
+"""The short ways through a plan, each with what it is given."""
 
 
 class Plan:
     """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules.
 
-    `take` and `put` are the short ways through them, where there are any (see `straight`).
+    `take` and `put` are the short ways through them, where there are any (see `straight`); they are given `taking` and
+    `putting`.
     """
 
-    __slots__ = ("buckets", "encoded", "limits", "pack", "put", "rows", "scopes", "take")
+    __slots__ = ("buckets", "encoded", "limits", "pack", "put", "putting", "rows", "scopes", "take", "taking")
 
     def __init__(
         self,
         scopes: object,
         rows: tuple[tuple[bytes, str, Rules], ...],
-        ways: tuple[Take | None, Put | None] = (None, None),
+        ways: Ways | None = None,
     ) -> None:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
         self.rows = rows
-        self.take, self.put = ways
+        self.take: Take | None = None
+        self.put: Put | None = None
+        self.taking: Given = ()
+        self.putting: Given = ()
+        if ways is not None:
+            self.take, self.taking, self.put, self.putting = ways
         ops = [op for _, _, rules in rows for op in rules.ops]
         buckets = [
             (at, op) for at, op in enumerate(ops) if op[0] == BUCKET and op[3] and op[7].window.every != "forever"
@@ -277,7 +289,7 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
     """Reserve what a call asks for in all of its scopes, or in none."""
     take = plan.take
     if take is not None:
-        taken = take(rows, fetch, wanted, boot, wall)
+        taken = take(plan.taking, rows, fetch, wanted, boot, wall)
         if taken is not None:
             return taken
     return reserve_in_turn(rows, fetch, plan, wanted, boot, wall)

@@ -256,7 +256,7 @@ class Ledger:
             room: Sequence[int] = ()
             if plan.rows:
                 boot, wall, take = at.boot_ns, at.wall_ns, plan.take
-                taken = take(rows, fetch, wanted, boot, wall) if take is not None else None
+                taken = take(plan.taking, rows, fetch, wanted, boot, wall) if take is not None else None
                 if taken is None:
                     answer = reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
                     if isinstance(answer, Refusal):

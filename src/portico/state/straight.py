@@ -7,15 +7,15 @@ otherwise they have changed nothing and return None, and the loops decide. Where
 would have said, to the last bit.
 
 The functions are made of the lines below and of small numbers, once for each shape: which kinds of slots in which rows,
-what each counts, whether it refuses and raises alerts. Names, amounts and lengths are closed over. Plans with budgets
+what each counts, whether it refuses and raises alerts. Rows, amounts and lengths are given to them. Plans with budgets
 that roll have none: what leaves such a window is looked for in a loop.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
-from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take
+from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take, Ways
 
 Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
 """For each row, for each of its slots: kind, place in `Asks`, whether it refuses, whether it raises alerts."""
@@ -74,59 +74,67 @@ _DONE: Final = {
 }
 
 
-def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> tuple[Take | None, Put | None]:
-    """Return what reserves and settles calls of a plan with these rows; None for both where only the loops do."""
+def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> Ways | None:
+    """Return what reserves and settles calls of a plan with these rows; None where only the loops do."""
     ops = [op for _, _, rules in rows for op in rules.ops]
     if not ops or not all(rules.ops for _, _, rules in rows) or not all(op[0] in _CELLS for op in ops):
-        return None, None
+        return None
     shape = tuple(tuple((op[0], op[2], op[5], bool(op[6])) for op in rules.ops) for _, _, rules in rows)
-    given: list[object] = []
+    where: list[object] = []
     for key, _, rules in rows:
-        given += (key, rules, rules.layout)
-    for _, _, _, amount, length, _, alerts, _ in ops:
-        given += (amount, length, alerts[0] if alerts else 0)
-    return _maker(shape)(given)
+        where += (key, rules, rules.layout)
+    figures: list[int] = []
+    alerts: list[int] = []
+    for kind, _, _, amount, length, _, raised, _ in ops:
+        figures += [amount, length] if kind == BUCKET else [amount]
+        alerts += raised[:1]
+    take, put = _made(shape)
+    return take, (*where, *map(_same, figures)), put, (*where, *map(_same, alerts))
+
+
+@lru_cache(4_096)
+def _same(figure: int) -> int:
+    """Return the one integer that stands for all that are as large: what many plans share stays at hand."""
+    return figure
 
 
 @lru_cache(256)
-def _maker(shape: Shape) -> Callable[[Sequence[object]], tuple[Take, Put]]:
-    """Return what makes the functions of plans of this shape."""
-    made: dict[str, Callable[[Sequence[object]], tuple[Take, Put]]] = {}
+def _made(shape: Shape) -> tuple[Take, Put]:
+    """Return the functions of plans of this shape."""
+    made: dict[str, Any] = {}
     code = compile(source(shape), __name__, "exec")
     exec(code, made)  # noqa: S102  # of the lines above, and of no word that came from outside
-    return made["make"]
+    return made["take"], made["put"]
 
 
 def source(shape: Shape) -> str:
-    """Return the text of both functions for plans of this shape, in a function that is given what they close over."""
+    """Return the text of both functions for plans of this shape."""
     numbered = list(enumerate(slot for row in shape for slot in row))
-    given = [f"key{r}, rules{r}, layout{r}" for r in range(len(shape))]
-    given += [f"amount{n}, length{n}, alert{n}" for n, _ in numbered]
+    where = [f"key{r}, rules{r}, layout{r}" for r in range(len(shape))]
+    figures = [f"amount{n}, length{n}" if kind == BUCKET else f"amount{n}" for n, (kind, _, _, _) in numbered]
+    raised = [f"alert{n}" for n, (_, _, _, alerts) in numbered if alerts]
     budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
     bounded = sorted({_PLACES[place] for _, (_, place, _, _) in numbered if place >= _MAYBE})
 
     wanted = f"\n    {', '.join(_PLACES)} = wanted"
     wanted += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
 
-    take = wanted + _unpacked(shape)
+    take = f"{wanted}\n    {', '.join(where + figures)} = given{_unpacked(shape)}"
     for n, (kind, place, firm, _) in numbered:
         take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_PLACES[place])
     take += _packed(shape, _TAKEN)
     take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
 
-    put = f"{wanted}\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent"
-    put += f"{_WITHIN}\n    ({_listed('key_of', budgets)}) = keys{_unpacked(shape)}"
+    put = f"{wanted}\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent{_WITHIN}"
+    put += f"\n    ({_listed('key_of', budgets)}) = keys\n    {', '.join(where + raised)} = given{_unpacked(shape)}"
     for n, (kind, place, _, alerts) in numbered:
         put += (_PUT[kind] + _QUIET * alerts).format(n=n, asked=_PLACES[place])
     put += f"{_packed(shape, _DONE)}\n    return True"
 
-    lines = (
-        f"def make(given):\n  {', '.join(given)} = given",
-        f"def take(rows, fetch, wanted, boot, wall):{take}",
-        f"def put(rows, fetch, wanted, keys, spent):{put}",
-        "return take, put\n",
+    return (
+        f"def take(given, rows, fetch, wanted, boot, wall):{take}\n"
+        f"def put(given, rows, fetch, wanted, keys, spent):{put}\n"
     )
-    return "\n  ".join(lines)
 
 
 def _unpacked(shape: Shape) -> str:
