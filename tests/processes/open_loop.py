@@ -6,6 +6,7 @@ before the first call, and what a call takes counts from then on, so that a load
 
 import asyncio
 import gc
+import os
 import random
 import sys
 from collections import Counter
@@ -28,12 +29,15 @@ class Caller(msgspec.Struct):
 
 
 class Job(msgspec.Struct, kw_only=True):
-    """What to do: calls for so many seconds, of which those that come in the first `warm` ones are not counted."""
+    """What to do: calls for so many seconds, of which those that come in the first `warm` ones are not counted.
+
+    Each call has one of the bodies, drawn with its time.
+    """
 
     host: str
     port: int
     path: str
-    body: str
+    bodies: list[str]
     callers: dict[str, Caller]
     seconds: float
     warm: float
@@ -101,28 +105,28 @@ class Team:
         self._counted = counted
         head = (
             f"POST {job.path} HTTP/1.1\r\nHost: {job.host}:{job.port}\r\nAuthorization: Bearer {caller.key}\r\n"
-            f"Content-Type: application/json\r\nContent-Length: {len(job.body.encode())}\r\n\r\n"
+            "Content-Type: application/json\r\n"
         )
-        self._request = (head + job.body).encode()
+        self._requests = [f"{head}Content-Length: {len(body.encode())}\r\n\r\n{body}".encode() for body in job.bodies]
 
     async def line(self) -> Line:
         _, protocol = await self._loop.create_connection(lambda: Line(self._over), self._job.host, self._job.port)
         return protocol
 
-    async def call(self, due: float) -> None:
+    async def call(self, due: float, body: int) -> None:
         """Make a call on a new connection."""
         try:
-            (await self.line()).send(self._request, due)
+            (await self.line()).send(self._requests[body], due)
         except OSError:
             self._count(due, 0)
 
-    def send(self, due: float) -> asyncio.Task[None] | None:
+    def send(self, due: float, body: int) -> asyncio.Task[None] | None:
         """Make a call whose time has come; return what is still to be done for it where no connection is free."""
         self.open += 1
         if self.idle:
-            self.idle.pop().send(self._request, due)
+            self.idle.pop().send(self._requests[body], due)
             return None
-        return self._loop.create_task(self.call(due))
+        return self._loop.create_task(self.call(due, body))
 
     def _over(self, line: Line, status: int) -> None:
         if status:
@@ -142,11 +146,11 @@ async def work(job: Job) -> Outcome:
     """Do a job, until its last call has its answer."""
     loop = asyncio.get_running_loop()
     draw = random.Random(job.seed)
-    drawn: list[tuple[float, str]] = []
+    drawn: list[tuple[float, str, int]] = []
     for name, caller in job.callers.items():
         at = draw.expovariate(caller.rate)
         while at < job.seconds:
-            drawn.append((at, name))
+            drawn.append((at, name, draw.randrange(len(job.bodies))))
             at += draw.expovariate(caller.rate)
     drawn.sort()
     began = loop.time() + 1.0
@@ -156,12 +160,12 @@ async def work(job: Job) -> Outcome:
     gc.disable()  # a pause here would be read as a pause there
     late: list[float] = []
     connecting: set[asyncio.Task[None]] = set()
-    for at, name in drawn:
+    for at, name, body in drawn:
         due = began + at
         now = loop.time()
         if now < due:
             await asyncio.sleep(due - now)
-        task = teams[name].send(due)
+        task = teams[name].send(due, body)
         if task is not None:
             connecting.add(task)
             task.add_done_callback(connecting.discard)
@@ -177,4 +181,7 @@ async def work(job: Job) -> Outcome:
 
 if __name__ == "__main__":
     done = uvloop.run(work(msgspec.json.decode(sys.stdin.buffer.read(), type=Job)))
-    sys.stdout.buffer.write(msgspec.json.encode(done))
+    left = memoryview(msgspec.json.encode(done))
+    while left:  # more than a pipe holds
+        os.set_blocking(1, True)
+        left = left[os.write(1, left) :]
