@@ -124,8 +124,8 @@ class Worker:
         own = lines(config.server.cors)
         self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts, own=own)
         self.config = config
-        # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest. Thousands
-        # of calls that wait are no garbage, and all others would stand still for as long as it looks at them.
+        # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest.
+        # Thousands of calls that wait are no garbage, and all others would stand still while it looks at them.
         gc.collect()
         gc.freeze()
         gc.set_threshold(400_000, 20, 100)

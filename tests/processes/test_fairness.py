@@ -1,9 +1,9 @@
 """One team sends fifty times its share to a real worker: the others are all served, and hardly later than before.
 
 The provider takes eight calls at once and 25 to 75 ms for each; three quarters of what that comes to is asked for. The
-long form compares what one in a hundred calls of the others takes, with and without that team, in rounds that alternate;
-it wants a machine that does nothing else: `nice -n -5 make prove ARGS="tests/processes/test_fairness.py -s"` says the
-figures.
+long form compares what one in a hundred calls of the others takes, with and without that team, in rounds that
+alternate; it wants a machine that does nothing else: `nice -n -5 make prove ARGS="tests/processes/test_fairness.py -s"`
+says the figures.
 """
 
 import json
