@@ -91,5 +91,5 @@ def test_more_points_than_a_chart_shows_are_refused(api: Api) -> None:
 def test_every_filter_of_the_store_that_tells_who_is_offered(api: Api) -> None:
     offered = api("GET", "/api/v1/openapi.json").json()["paths"]["/api/v1/records"]["get"]["parameters"]
     named = {parameter["name"] for parameter in offered}
-    hidden = {"since_ms", "until_ms", "least_cost", "stream", "basis", "pricing", "bodies"}
+    hidden = {"since_ms", "until_ms", "least_cost", "stream", "basis", "pricing", "bodies", "jobs_of"}
     assert set(Filter.__struct_fields__) - hidden <= named

@@ -65,6 +65,7 @@ EACH: dict[str, Filter] = {
     "target": Filter(target="target-4"),
     "provider": Filter(provider="provider-1"),
     "operation": Filter(operation="operation-1"),
+    "jobs_of": Filter(jobs_of="operation-1"),
     "arm": Filter(arm="arm-1"),
     "tag": Filter(tag="tag-3"),
     "session": Filter(session="session-44"),

@@ -26,12 +26,11 @@ def request(caller: Dialect, provider: Dialect, record: Record) -> list[str] | N
         return None if by_the_table(error, provider) else [f"refused, and by no row: {error}"]
     body = record["request"]["body"]
     told, arrived = pairs.READERS[caller].request(body), pairs.arrived(provider, translation.body)
-    if provider not in HAVE_THEM:
+    if caller in HAVE_THEM and provider not in HAVE_THEM:
         # Tools of free text are functions there, as `test_free_text` has it.
         free = {
             (each.get("custom") or each).get("name") for each in body.get("tools") or [] if each.get("type") == "custom"
         }
-        free = free if caller in HAVE_THEM else set()
         told, arrived = ([fact for fact in facts if fact[1] not in free] for facts in (told, arrived))
     return compare.questions(caller, provider, told, arrived, translation.dropped)
 
