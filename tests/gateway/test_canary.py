@@ -42,7 +42,7 @@ async def test_a_share_of_the_calls_goes_to_the_canary_and_says_so(portico, mock
 async def test_a_conversation_stays_on_its_side(portico, mock, other):
     async with portico(config(mock, other)) as running:
         rollout(running)
-        for number in range(8):
+        for number in range(60):
             for _ in range(2):
                 headers = {"x-portico-session": f"talk {number}"}
                 await running.call("/v1/chat/completions", chat("smart"), headers=headers)
