@@ -289,6 +289,13 @@ class Translation:
             reply = chat.brief_reply(heard, body)
         if reply is None:
             reply = self._language.parse_reply(body)
+        reply = self._restored(reply)
+        if question.operation.name == "completions":
+            return chat.completions.render_reply(reply, question.request, self._given)
+        return LANGUAGES[question.operation.dialect].render_reply(reply, question.request, self._given)
+
+    def _restored(self, reply: Reply) -> Reply:
+        """Return a reply with what was put otherwise for its provider as the caller put it, and note what it used."""
         if self._wrapping is not None:
             reply = emulate.unwrap(reply, self._wrapping)
         if self._names is not None:
@@ -300,26 +307,13 @@ class Translation:
 
             reply = namespaces.told(reply, self._owners)
         self.usage = reply.usage
-        if question.operation.name == "completions":
-            return chat.completions.render_reply(reply, question.request, self._given)
-        return LANGUAGES[question.operation.dialect].render_reply(reply, question.request, self._given)
+        return reply
 
     def replay(self, body: bytes) -> bytes:
         """Return a provider's whole reply as the stream that the caller asked for. Raises BadUpstreamReply."""
         from portico.dialects.replayed import frames
 
-        reply = self._language.parse_reply(body)
-        if self._wrapping is not None:
-            reply = emulate.unwrap(reply, self._wrapping)
-        if self._names is not None:
-            reply = names.restored(reply, self._names)
-        if self._custom is not None:
-            reply = free_text.told(reply, self._custom)
-        if self._owners is not None:
-            from portico.dialects.responses import namespaces
-
-            reply = namespaces.told(reply, self._owners)
-        self.usage = reply.usage
+        reply = self._restored(self._language.parse_reply(body))
         encoder = self._writer()
         out = [encoder.feed(frame) for frame in frames(reply)]
         self.finished = True

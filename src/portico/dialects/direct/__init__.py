@@ -6,14 +6,18 @@ these shapes do not know does not fit them, and is read with care: so nothing is
 conversation comes to (`tests/dialects/direct` holds that to the letter). A pair need not be here.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from inspect import get_annotations
 from types import MappingProxyType
 from typing import Protocol
+
+from msgspec.json import Decoder
 
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct import messages_to_chat, responses_to_chat
 from portico.dialects.direct.to_chat import CARE
+from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members
 from portico.types import Dialect, Usage
 
@@ -31,13 +35,12 @@ class Asked(Protocol):
         """
 
 
-_READERS: Mapping[tuple[str, Dialect], tuple[frozenset[str], Callable[[bytes], Asked | None]]] = MappingProxyType(
-    {
-        ("messages", "chat"): (messages_to_chat.MEMBERS, messages_to_chat.read),
-        ("responses", "chat"): (responses_to_chat.MEMBERS, responses_to_chat.read),
-    }
+_SHAPES: Mapping[tuple[str, Dialect], type[Asked]] = MappingProxyType(
+    {("messages", "chat"): messages_to_chat.Asked, ("responses", "chat"): responses_to_chat.Asked}
 )
-"""By the caller's operation and the provider's dialect: what a request may hold, and what reads it."""
+"""By the caller's operation and the provider's dialect: what requests fit into, a msgspec struct."""
+_READERS = {pair: (frozenset(get_annotations(shape)), Decoder(shape).decode) for pair, shape in _SHAPES.items()}
+"""What such a request may hold, and what reads it."""
 
 
 def put(operation: str, body: bytes, members: Members | None, target: Target) -> tuple[bytes, Asked] | None:
@@ -51,6 +54,9 @@ def put(operation: str, body: bytes, members: Members | None, target: Target) ->
     names, read = known
     if members is not None and not members.keys() <= names:
         return None
-    asked = read(body)
-    sent = asked.body(target) if asked is not None else None
-    return None if asked is None or sent is None else (sent, asked)
+    try:
+        asked = read(body)
+    except UNREADABLE:
+        return None
+    sent = asked.body(target)
+    return None if sent is None else (sent, asked)

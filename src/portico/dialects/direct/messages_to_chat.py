@@ -12,7 +12,6 @@ from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
 from portico.dialects.messages.reply import reason_of, render_usage
 from portico.dialects.people import at_openai
-from portico.dialects.tokens import UNREADABLE
 from portico.types import Usage
 
 Content = Words | Annotated[list[Text], msgspec.Meta(min_length=1)]
@@ -88,20 +87,8 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
         return _encode(message), usage
 
 
-MEMBERS: Final = frozenset(Asked.__struct_fields__)
-"""What such a request may hold."""
-
 _REASONS: Final = {word: reason_of(ours) for word, ours in FINISH.items()}
 _encode: Final = msgspec.json.encode
-_decode: Final = msgspec.json.Decoder(Asked).decode
-
-
-def read(body: bytes) -> Asked | None:
-    """Read a request; None for one that is to be read with care."""
-    try:
-        return _decode(body)
-    except UNREADABLE:
-        return None
 
 
 class _Details(msgspec.Struct, gc=False):

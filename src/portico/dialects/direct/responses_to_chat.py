@@ -12,7 +12,6 @@ from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
 from portico.dialects.people import at_openai
 from portico.dialects.responses.output import FRAME, outcome, served_tier, write_usage
-from portico.dialects.tokens import UNREADABLE
 from portico.ir import Finish
 from portico.types import Usage
 
@@ -116,19 +115,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True):
         return _encode(response)[:-1] + _RESTS[reason], usage
 
 
-MEMBERS: Final = frozenset(Asked.__struct_fields__)
-"""What such a request may hold."""
-
 _encode: Final = msgspec.json.encode
-_decode: Final = msgspec.json.Decoder(Asked).decode
-
-
-def read(body: bytes) -> Asked | None:
-    """Read a request; None for one that is to be read with care."""
-    try:
-        return _decode(body)
-    except UNREADABLE:
-        return None
 
 
 class _Message(msgspec.Struct, tag_field="type", tag="message", gc=False):
