@@ -98,20 +98,24 @@ async def test_a_batch_is_billed_with_the_markup_of_the_moment_it_was_started(
     assert (record.billed_nano_usd, record.markup) == (901, 900_000)
 
 
+def second_only(mock: MockProvider, other: MockProvider, usd: float) -> dict[str, Any]:
+    """Two providers for one name, the first of which fails, and a budget of the second alone."""
+    mock.script.always("status=500")
+    return {
+        "providers": {"one": provider(mock), "two": provider(other)},
+        "models": {"smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}},
+        "keys": {"plain": {"key": PLAIN}},
+        "budgets": [{"for": {"provider": "two"}, "usd": usd}],
+        "retries": {"attempts": 1},
+    }
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_what_counts_for_the_second_target_alone_is_charged_when_that_one_serves(
     portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
 ) -> None:
     """A call of which no rule speaks at first comes under one when it falls back."""
-    settings = {
-        "providers": {"one": provider(mock), "two": provider(other)},
-        "models": {"smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}},
-        "keys": {"plain": {"key": PLAIN}},
-        "budgets": [{"for": {"provider": "two"}, "usd": 1}],
-        "retries": {"attempts": 1},
-    }
-    mock.script.always("status=500")
-    async with portico(settings) as gateway:
+    async with portico(second_only(mock, other, 1)) as gateway:
         cost, _, _ = await billed(gateway, PLAIN, model="smart", stream=stream)
         (usd,) = gateway.gateway.state.counters(["provider:two"], moment())
     assert (usd.used, usd.reserved) == (cost, 0)
@@ -122,15 +126,7 @@ async def test_what_counts_for_the_second_target_alone_is_charged_when_that_one_
 async def test_a_budget_of_the_second_target_alone_that_is_used_up_lets_nothing_go_there(
     portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
 ) -> None:
-    settings = {
-        "providers": {"one": provider(mock), "two": provider(other)},
-        "models": {"smart": {"targets": ["one/gpt-4o-mini", "two/gpt-4o-mini"]}},
-        "keys": {"plain": {"key": PLAIN}},
-        "budgets": [{"for": {"provider": "two"}, "usd": 0.000001}],
-        "retries": {"attempts": 1},
-    }
-    mock.script.always("status=500")
-    async with portico(settings) as gateway:
+    async with portico(second_only(mock, other, 0.000001)) as gateway:
         status, _, _ = await gateway.call("/v1/chat/completions", chat(model="smart", stream=stream), key=PLAIN)
         (usd,) = gateway.gateway.state.counters(["provider:two"], moment())
     assert status == 500

@@ -18,7 +18,6 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import PATIENCE, Policy
 from portico.upstream.target import Target
 from portico.upstream.trial import (
-    REQUEST_IDS,
     bear,
     begin,
     blame,
@@ -26,7 +25,6 @@ from portico.upstream.trial import (
     is_deadline,
     judge,
     may_be_billed,
-    request_id,
     send,
     send_at_once,
     unfit,
@@ -167,10 +165,7 @@ async def attempt_all(
         status = arrival.status
         now = arrival.here_ns * 1e-9
         if status:
-            note.status = status
-            note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
-            if not REQUEST_IDS.isdisjoint(arrival.fields):
-                note.upstream_request_id = request_id(arrival.fields)
+            describe(note, arrival)
             if status < 400 and arrival.error is None:
                 arrival.error = unfit(arrival, target, outgoing)
                 if arrival.error is None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections.abc import Mapping
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -76,14 +75,10 @@ def describe(note: AttemptRecord, arrival: Arrival) -> None:
     """Put on an attempt's record what its reply says of itself."""
     note.status = arrival.status
     note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
-    if not REQUEST_IDS.isdisjoint(arrival.fields):
-        note.upstream_request_id = request_id(arrival.fields)
-
-
-def request_id(fields: Mapping[bytes, bytes]) -> str | None:
-    """Return the id that a provider gave a request: what its people ask for first."""
-    named = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-    return named[:128].decode("latin-1") if named else None
+    fields = arrival.fields
+    if not REQUEST_IDS.isdisjoint(fields):  # what its people ask for first
+        theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+        note.upstream_request_id = theirs[:128].decode("latin-1") if theirs else None
 
 
 def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:
