@@ -11,7 +11,7 @@ import msgspec
 
 from portico.dialects.operations import Operation, Route
 from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing, Record
-from portico.rules import Bound, Holder
+from portico.rules import NO_BOUND, Bound, Holder
 from portico.state.contract import Permit
 from portico.types import Usage
 
@@ -79,7 +79,7 @@ class Call(msgspec.Struct, eq=False):
     background: bool = False
     job: Any = None
     markup: int | None = None
-    bound: Bound = Bound(0, 0, 0)
+    bound: Bound = NO_BOUND
     over_bound: bool = False
     ended: bool = False
     end: End = "refused"

@@ -13,7 +13,7 @@ import msgspec
 
 from portico.call import Call
 from portico.record import MILLION, AttemptRecord, Basis, End, Pricing, Record
-from portico.rules import Bound
+from portico.rules import NO_BOUND, Bound
 from portico.state.contract import Owned, State, Used
 from portico.types import Usage
 
@@ -21,8 +21,6 @@ FOLLOWED: Final = frozenset(("batches", "message_batches", "fine_tuning", "respo
 """Families of `dialects.objects` of which something new is a job."""
 MOST: Final = 100_000
 """Jobs that are followed at once."""
-NOTHING: Final = Bound(0, 0, 0)
-"""What is reserved where no rule asks."""
 UNKNOWN: Final = Bound(0, 0, None, "stored")
 """What a job can use of which nothing is known."""
 LONGEST_NAMES: Final = 20
@@ -114,7 +112,7 @@ def begun(
         call.arrived_ms,
         target,
         call.attempts[-1].credential,
-        call.bound if call.bound != NOTHING else bound,
+        call.bound if call.bound != NO_BOUND else bound,
         holder.id,
         call.model,
         tuple(models) if len(models) <= LONGEST_NAMES else (),

@@ -42,6 +42,10 @@ class Bound(msgspec.Struct, frozen=True):
         return self.why is None or self.why == "unpriced"
 
 
+NO_BOUND = Bound(0, 0, 0)
+"""What is said of a call where no rule asks how much it can use."""
+
+
 class Window(msgspec.Struct, frozen=True, omit_defaults=True):
     """The time that a rule counts over.
 

@@ -42,9 +42,10 @@ from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.errors import BadUpstreamReply, Conflict, InvalidRequest, NotFound, PorticoError
 from portico.providers.auth.scheme import Fetch
+from portico.rules import NO_BOUND
 from portico.snapshot import Snapshot
 from portico.stages import own
-from portico.stages.admit import NOTHING, admit, extender
+from portico.stages.admit import admit, extender
 from portico.stages.attribute import tags_of
 from portico.stages.settle import Settling, settle
 from portico.stages.weigh import Weight, noted, weigh, weight_of
@@ -197,7 +198,7 @@ class ObjectCalls:
             thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.ways
         )
         outgoing.call_id = call.id
-        outgoing.bound = jobs.UNKNOWN if thing.bills else NOTHING
+        outgoing.bound = jobs.UNKNOWN if thing.bills else NO_BOUND
         there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
         outgoing.passed = (exchange.method, there)
         call.target = target.name if target.model else target.upstream.name
@@ -392,7 +393,7 @@ class ObjectCalls:
         upstream = able[0] if able and named is None else own.keeper(thing, named, snapshot.upstreams)
         first = upstream.target("", snapshot.config.timeouts)
         asking = Outgoing(thing.operation, exchange.headers, "", b"", None, snapshot.limits.reply, known.ways)
-        asking.bound = NOTHING
+        asking.bound = NO_BOUND
         self._settling.check()
         waiting = admit(call, asking, (first,), snapshot.bounds, self._state, self._now)
         if waiting is not None:

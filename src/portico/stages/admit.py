@@ -14,7 +14,7 @@ from portico.dialects.operations import Operation
 from portico.dialects.request import peek
 from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUnavailable, UnboundedCall
 from portico.record import MILLION
-from portico.rules import Applied, Bound, Holder, Rule
+from portico.rules import NO_BOUND, Applied, Bound, Holder, Rule
 from portico.state import windows
 from portico.state.asking import ask
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from portico.queueing.waiting import Closed
 
 MEMO_BOUND: Final = 10_000
-NOTHING: Final = Bound(0, 0, 0)
 OFTEN: Final = 0.1
 """Seconds after which it is worth asking again for what calls under way may give back."""
 SHORTEST: Final = 16
@@ -139,7 +138,7 @@ async def _admitted(
 ) -> None:
     if under and not state.rebuilt:
         _require_counts(under)
-    bound = _bound(call, outgoing, targets) if measured else NOTHING
+    bound = _bound(call, outgoing, targets) if measured else NO_BOUND
     call.bound = bound
     answer: Permit | Refusal
     if under and call.waits is not None and call.waits.busy:
@@ -303,7 +302,7 @@ def bound_of(call: Call, operation: Operation, body: bytes, target: Target) -> B
     """Return the most that one more attempt can use, of a call under way: that of a body of the target's own."""
     permit = call.permit
     if permit is None or not _measured(permit.scopes):
-        return NOTHING
+        return NO_BOUND
     return _allowed(call, target.ceiling.closely(operation, peek(operation, body, b"application/json"), body))
 
 

@@ -68,9 +68,7 @@ class Held(Protocol):
 
 
 ANY_TIME = Moment(0, 0)
-"""What is said where no rule looks at the clock, and"""
-NO_BOUND = Bound(0, 0, 0)
-"""where none looks at what a call can use."""
+"""What is said where no rule looks at the clock."""
 
 
 class Permit(msgspec.Struct):

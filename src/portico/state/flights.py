@@ -16,7 +16,8 @@ from typing import Final
 import msgspec
 
 from portico.hashing import blake2b
-from portico.state.contract import NO_BOUND, Allowances, Left, Orphan, Permit
+from portico.rules import NO_BOUND
+from portico.state.contract import Allowances, Left, Orphan, Permit
 from portico.state.preallocate import preallocate
 
 PLACES: Final = 4096

@@ -10,7 +10,7 @@ import lmdb
 import msgspec
 
 from portico.errors import StateUnavailable
-from portico.rules import Bound, Rule
+from portico.rules import NO_BOUND, Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
@@ -44,7 +44,7 @@ _SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
 _encode = msgspec.msgpack.Encoder().encode
 
-UNCOUNTED = asks(Bound(0, 0, 0))
+UNCOUNTED = asks(NO_BOUND)
 """What a call reserves that no rule counts."""
 
 

@@ -4,11 +4,10 @@ from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, S
 from typing import Generic, TypeVar
 
 from portico.errors import StateUnavailable
-from portico.rules import Applied, Bound, Holder, Rule
+from portico.rules import NO_BOUND, Applied, Bound, Holder, Rule
 from portico.state import books
 from portico.state.contract import (
     ANY_TIME,
-    NO_BOUND,
     Admission,
     Counter,
     Moment,
