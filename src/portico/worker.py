@@ -5,7 +5,6 @@ Started by the supervisor as `python -m portico.worker`; what it is told and wha
 
 import asyncio
 import contextlib
-import gc
 import logging
 import os
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.errors import ConfigError, StateUnavailable
+from portico.garbage import Garbage
 from portico.link import Kind, Message
 from portico.linked import Linked
 
@@ -57,6 +57,7 @@ class Worker:
         self.gateway: Gateway
         self.books: Books
         self.server: Server
+        self.garbage: Garbage
         self._own = sockets[slot]
         self._spare = {other: fds for other, fds in enumerate(sockets) if other != slot and fds != sockets[slot]}
 
@@ -124,11 +125,8 @@ class Worker:
         own = lines(config.server.cors)
         self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts, own=own)
         self.config = config
-        # What lives now lives for good: the collector need not look at it again, and looks seldom at the rest.
-        # Thousands of calls that wait are no garbage, and all others would stand still while it looks at them.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(400_000, 20, 100)
+        self.garbage = Garbage(self.server.under_way)
+        self.garbage.begin()
         await self._listen(self._own, self.tls)
         if self.unix is not None:
             await self._listen([self.unix], None)
@@ -163,6 +161,7 @@ class Worker:
 
     async def _leave(self, seconds: float) -> None:
         self.gateway.ready = False
+        self.garbage.end()
         if self.telling is not None:
             self.telling.close()
         # No new connection begins by now; those under way arrive, and are accepted before the sockets close.

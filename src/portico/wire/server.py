@@ -69,6 +69,10 @@ class Server:
         self.budget.limit = limits.body_budget
         self.room = min(limits.connections, room_of(descriptors()))
 
+    def under_way(self) -> int:
+        """Return how many connections have a call under way."""
+        return sum(not connection.idle for connection in self.connections)
+
     async def listen(self, sock: socket.socket, tls: ssl.SSLContext | None = None) -> None:
         """Accept connections on a bound socket."""
         sock.setblocking(False)
