@@ -1,9 +1,9 @@
-"""When a worker looks for garbage: among what is new all the time, among the rest while few calls are under way.
+"""When a worker looks for garbage: while few calls are under way, or once there is much of it.
 
 CPython frees nearly all that a call made by counting references; its collector is for the few cycles that are left.
 While it looks, every call stands still, for 0.7 µs and more for each object that lives: a quarter of a second beside
-some ten thousand calls that wait in a queue, of which none is garbage. So it looks by itself only at what is new, a few
-milliseconds at a time, and at everything when hardly anybody notices.
+some ten thousand calls that wait in a queue, of which none is garbage. By itself it would look whenever so many objects
+were made more than freed, which a burst of calls does alone; so it is off, and told when.
 """
 
 import asyncio
@@ -11,17 +11,15 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-NEW: Final = 1_000
-"""Objects made and not freed, after which those are looked at that were made since."""
-NEVER: Final = 1 << 30
 TEND: Final = 5.0
-"""Seconds from one time that it is thought of looking at everything to the next."""
-WORTH: Final = 50
-"""Looks at what is new, before a look at everything is worth it."""
+"""Seconds from one time that it is thought of to the next."""
+WORTH: Final = 20_000
+"""Objects made and not freed, from which on it is worth a look that disturbs few."""
 QUIET: Final = 64
-"""Calls under way for whom everything may be looked at."""
-OVERDUE: Final = 40_000
-"""Looks at what is new, after which everything is looked at however many calls stand still for it."""
+"""Calls under way for whom it may be looked at any time."""
+MUCH: Final = 200_000
+EACH: Final = 200
+"""More objects made and not freed than the former, and than the latter for each call under way: most are garbage."""
 
 
 class Garbage:
@@ -32,20 +30,22 @@ class Garbage:
         self._timer: asyncio.TimerHandle | None = None
 
     def __repr__(self) -> str:
-        return f"<Garbage, {gc.get_count()[1]} looks at what is new>"
+        return f"<Garbage among {gc.get_count()[0]} objects>"
 
     def begin(self) -> None:
         """Take what lives now for what lives for good, and look after the rest from now on."""
         gc.collect()
         gc.freeze()
-        gc.set_threshold(NEW, NEVER, NEVER)
+        gc.disable()
         self._timer = asyncio.get_running_loop().call_later(TEND, self.tend)
 
     def tend(self) -> None:
-        """Look at everything if it is worth it and disturbs few, or is overdue; and think of it again later."""
-        looks = gc.get_count()[1]
-        if looks >= OVERDUE or (looks >= WORTH and self._under_way() <= QUIET):
-            gc.collect()
+        """Look for garbage where it is worth it and disturbs few, or where there must be much; and again later."""
+        new = gc.get_count()[0]
+        if new >= WORTH:
+            calls = self._under_way()
+            if calls <= QUIET or new >= MUCH + EACH * calls:
+                gc.collect()
         self._timer = asyncio.get_running_loop().call_later(TEND, self.tend)
 
     def end(self) -> None:
