@@ -110,7 +110,7 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
     if now is not None and said.get("duration"):
         found["expires"] = now + timedelta(seconds=seconds(said["duration"], "duration"))
     if said.get("tags"):
-        found["tags"] = [tag if ":" in tag else f"tag:{tag}" for tag in said["tags"]]
+        found["tags"] = [our_tag(tag) for tag in said["tags"]]
     if any(said.get(name) is not None for name in BOUNDS):
         found["limits"], found["budgets"] = bounds(said)
     return {name: _plain(value) for name, value in found.items()}
@@ -209,6 +209,16 @@ def spent(look: Look, dimension: Dimension, value: str) -> float:
     until = look.admin.now_ms() // 1000 + 60
     amounts = rollups.total(look.db, 0, until, dimension, value, ("cost_nano_usd",))
     return amounts["cost_nano_usd"] / NANO
+
+
+def our_tag(tag: str) -> str:
+    """Return a tag of LiteLLM's, which needs no name, as ours: `name:value`."""
+    return tag if ":" in tag else f"tag:{tag}"
+
+
+def their_tag(tag: str) -> str:
+    """Return a tag of ours as it was said to LiteLLM's routes."""
+    return tag.removeprefix("tag:")
 
 
 def period(duration: str | None) -> str:

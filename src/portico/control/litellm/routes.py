@@ -13,7 +13,7 @@ from starlette.routing import Route as HttpRoute
 from portico import __version__
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
-from portico.control.litellm import health, keys, organizations, people, spending, teams
+from portico.control.litellm import activity, costs, health, keys, organizations, people, reports, spending, teams
 from portico.control.litellm.fields import Does
 from portico.control.problems import BadRequest
 from portico.control.routes import HOLDS, LEADS, RUNS, SEES
@@ -90,7 +90,16 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("POST", "/budget/info", SEES, people.budget_info),
     ScriptRoute("GET", "/budget/list", SEES, people.budget_list),
     ScriptRoute("GET", "/spend/logs", EVERYBODY, spending.logs),
+    ScriptRoute("GET", "/spend/tags", EVERYBODY, reports.tags),
+    ScriptRoute("GET", "/spend/keys", EVERYBODY, reports.keys),
+    ScriptRoute("GET", "/spend/users", EVERYBODY, reports.users),
+    ScriptRoute("POST", "/spend/calculate", EVERYBODY, costs.calculate),
     ScriptRoute("GET", "/global/spend", EVERYBODY, spending.global_spend),
+    ScriptRoute("GET", "/global/spend/report", EVERYBODY, reports.report),
+    ScriptRoute("GET", "/global/spend/tags", EVERYBODY, reports.global_tags),
+    ScriptRoute("GET", "/user/daily/activity", EVERYBODY, activity.user),
+    ScriptRoute("GET", "/team/daily/activity", EVERYBODY, activity.team),
+    ScriptRoute("GET", "/tag/daily/activity", EVERYBODY, activity.tag),
     ScriptRoute("GET", "/model/info", EVERYBODY, health.model_info, alone=True),
     ScriptRoute("GET", "/v1/model/info", EVERYBODY, health.model_info, alone=True),
     ScriptRoute("GET", "/model_group/info", EVERYBODY, health.model_group_info, alone=True),
@@ -108,7 +117,7 @@ TEXTS: Final = (
     "team_member_budget_duration", "organization_alias",
 )  # fmt: skip
 """Fields that are one text."""
-READS: Final = frozenset(("/budget/info", "/key/health"))
+READS: Final = frozenset(("/budget/info", "/key/health", "/spend/calculate"))
 """Routes that are asked with POST and change nothing."""
 
 _THEIRS: Final = {"template": "budget_id", "team": "team_id", "user": "user_id", "org": "organization_id"}

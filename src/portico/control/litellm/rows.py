@@ -7,7 +7,7 @@ from portico import __version__
 from portico.config.declared import window
 from portico.control.actors import matches, reach
 from portico.control.admin import Look
-from portico.control.litellm.fields import Plain, spent, stamp, theirs
+from portico.control.litellm.fields import Plain, spent, stamp, their_tag, theirs
 from portico.state import windows
 from portico.store.entities import rows
 from portico.store.entities.kinds import KINDS
@@ -37,7 +37,7 @@ def key_row(look: Look, key: Key, spend: float | None = None) -> Plain:
         "organization_id": key.org,
         "budget_id": key.template,
         "metadata": key.metadata,
-        "tags": list(key.tags),
+        "tags": [their_tag(tag) for tag in key.tags],
         "blocked": key.blocked,
         "created_at": stamp(key.created_at),
         "updated_at": stamp(key.updated_at),
@@ -127,7 +127,7 @@ def organization_row(look: Look, organization: Organization) -> Plain:
     }
 
 
-def user_row(look: Look, user: User) -> Plain:
+def user_row(look: Look, user: User, spend: float | None = None) -> Plain:
     """Return a user."""
     return {
         "user_id": user.id,
@@ -137,7 +137,7 @@ def user_row(look: Look, user: User) -> Plain:
         "organization_id": user.org,
         "models": list(user.models),
         "metadata": user.metadata,
-        "spend": spent(look, "user", user.id),
+        "spend": spent(look, "user", user.id) if spend is None else spend,
         "created_at": stamp(user.created_at),
         "updated_at": stamp(user.updated_at),
         **theirs(user),
@@ -193,7 +193,7 @@ def log_row(record: Any) -> Plain:
         "endTime": stamp(start + timedelta(microseconds=record.total_us)),
         "status": "success" if record.status < 400 else "failure",
         "cache_hit": "False",
-        "request_tags": list(record.tags),
+        "request_tags": [their_tag(tag) for tag in record.tags],
         "metadata": {
             "user_api_key": record.key,
             "user_api_key_user_id": record.user,

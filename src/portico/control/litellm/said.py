@@ -1,7 +1,8 @@
 """What LiteLLM's scripts say, found among our objects: a key by itself, a user by an address, a change of a part."""
 
 import hmac
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, cast
 
 from portico.control import keys
 from portico.control.admin import Change, Look
@@ -17,6 +18,9 @@ from portico.store.entities.kinds import KINDS, Kind
 from portico.store.entities.things import Key, Thing, User
 
 USER = KINDS["user"]
+MOST_DAYS: Final = 366
+MOST_NAMES: Final = 500
+"""Teams, keys … that one request names."""
 
 
 def needed(said: Plain, name: str) -> str:
@@ -116,3 +120,29 @@ def members_said(said: Plain, name: str) -> list[Any]:
     """Return members that are said one by one or as a list."""
     members = said.get(name) or []
     return members if isinstance(members, list) else [members]
+
+
+def listed(said: Plain, name: str) -> list[str]:
+    """Return names that are said as a list or by commas; none where nothing is said. Raises BadRequest."""
+    value = said.get(name)
+    names = value.split(",") if isinstance(value, str) else value if isinstance(value, list) else []
+    found = [one.strip() for one in names if isinstance(one, str) and one.strip()]
+    if len(found) > MOST_NAMES:
+        raise BadRequest(f"{name!r} has at most {MOST_NAMES} names", param=name)
+    return found
+
+
+def days_said(look: Look, said: Plain) -> tuple[datetime, datetime]:
+    """Return the range of days that is asked for, the last one whole. Raises BadRequest."""
+    today = datetime.fromtimestamp(look.admin.now_ms() / 1000, UTC)
+    found = []
+    for name in ("start_date", "end_date"):
+        text = str(said.get(name) or today.strftime("%Y-%m-%d"))
+        try:
+            found.append(datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=UTC))
+        except ValueError:
+            raise BadRequest(f"{name!r} is a day such as `2026-12-31`", param=name) from None
+    start, end = found
+    if not start <= end <= start + timedelta(days=MOST_DAYS) or start.year < 1970 or end.year > 9998:
+        raise BadRequest(f"a range has at most {MOST_DAYS} days, and ends after it begins", param="end_date")
+    return start, end + timedelta(days=1)

@@ -1,13 +1,13 @@
 """LiteLLM's routes of what calls cost, and of the models that they may go to."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final
 
 from portico.control.admin import Look
 from portico.control.litellm.fields import Plain, spent
 from portico.control.litellm.rows import log_row
-from portico.control.litellm.said import flag, named_key
+from portico.control.litellm.said import days_said, flag, named_key
 from portico.control.observed import Calls, list_calls, own
 from portico.control.problems import BadRequest
 from portico.control.routing import Asked, converted
@@ -16,7 +16,6 @@ from portico.store.dimensions import Dimension
 from portico.store.sums import DAY
 from portico.types import NANO
 
-MOST_DAYS: Final = 366
 ROWS: Final = 100
 """Rows of the log in one reply, unless a range of days asks for all of them, up to `MOST_ROWS`."""
 MOST_ROWS: Final = 5000
@@ -34,7 +33,7 @@ def logs(look: Look, said: Plain) -> list[Plain]:
     where = {"key": None if key is None else named_key(look, str(key)).id, "user": user}
     if not said.get("start_date") and not said.get("end_date"):
         return [log_row(record) for record in _calls(look, {**where, "limit": ROWS}, ROWS)]
-    start, end = _days(look, said)
+    start, end = days_said(look, said)
     if flag(said, "summarize", True):
         return _sums(look, where, start, end)
     query = {**where, "limit": PAGE, "since": start.isoformat(), "until": end.isoformat()}
@@ -107,19 +106,3 @@ def _shares(look: Look, of: Dimension | None, value: str | None, by: Dimension, 
     except KeyError:
         return {}  # such sums are not kept
     return {share.value: share.amounts["cost_nano_usd"] / NANO for share in found}
-
-
-def _days(look: Look, said: Plain) -> tuple[datetime, datetime]:
-    """Return the range of days that is asked for, the last one whole. Raises BadRequest."""
-    today = datetime.fromtimestamp(look.admin.now_ms() / 1000, UTC)
-    found = []
-    for name in ("start_date", "end_date"):
-        text = str(said.get(name) or today.strftime("%Y-%m-%d"))
-        try:
-            found.append(datetime.strptime(text[:10], "%Y-%m-%d").replace(tzinfo=UTC))
-        except ValueError:
-            raise BadRequest(f"{name!r} is a day such as `2026-12-31`", param=name) from None
-    start, end = found
-    if not start <= end <= start + timedelta(days=MOST_DAYS) or start.year < 1970 or end.year > 9998:
-        raise BadRequest(f"a range has at most {MOST_DAYS} days, and ends after it begins", param="end_date")
-    return start, end + timedelta(days=1)
