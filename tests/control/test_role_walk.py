@@ -47,6 +47,9 @@ EXPECTED: dict[str, str] = {
     "POST /budget/new": "oa", "POST /budget/update": "oa", "POST /budget/delete": "oa",
     "POST /budget/info": "oavb", "GET /budget/list": "oavb",
     "GET /spend/logs": "oatmvb", "GET /global/spend": "oatmvb",
+    "GET /spend/tags": "oatmvb", "GET /spend/keys": "oatmvb", "GET /spend/users": "oatmvb",
+    "POST /spend/calculate": "oatmvb", "GET /global/spend/report": "oatmvb", "GET /global/spend/tags": "oatmvb",
+    "GET /user/daily/activity": "oatmvb", "GET /team/daily/activity": "oatmvb", "GET /tag/daily/activity": "oatmvb",
     "GET /model/info": "oatmvbk", "GET /v1/model/info": "oatmvbk", "GET /health": "oatmvbk",
     "GET /model_group/info": "oatmvbk",
 }  # fmt: skip
