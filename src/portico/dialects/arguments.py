@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.tokens import UNREADABLE
 from portico.ir import JSON, Extra
 
 _decode = msgspec.json.Decoder().decode
@@ -11,9 +12,12 @@ _decode = msgspec.json.Decoder().decode
 
 def parsed_arguments(arguments: str) -> JSON:
     """Return a call's arguments as an object; what is no object, or no JSON, stands in one."""
-    if not arguments or arguments == "{}":
+    if not arguments:
         return {}
-    value = written_arguments(arguments)
+    try:
+        value = _decode(arguments)
+    except UNREADABLE:
+        value = arguments
     return value if type(value) is dict else {"raw_arguments": value}
 
 
@@ -21,7 +25,7 @@ def written_arguments(arguments: str) -> JSON:
     """Return arguments as their own dialect wrote them, whatever JSON that was; what is none stands in an object."""
     try:
         return _decode(arguments) if arguments else {}
-    except (msgspec.MsgspecError, RecursionError, UnicodeError):
+    except UNREADABLE:
         return {"raw_arguments": arguments}
 
 

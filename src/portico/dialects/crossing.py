@@ -5,7 +5,8 @@
 """
 
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal
@@ -14,6 +15,7 @@ import msgspec
 
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
+from portico.ir import Request
 from portico.types import Dialect
 
 
@@ -62,11 +64,6 @@ _IDLE: Mapping[str, Any] = MappingProxyType(
         "safety": [],
     }
 )
-
-
-def says(name: str, value: Any) -> bool:
-    """Return whether a field of a request asks for anything: whether a provider that lacks it does otherwise."""
-    return value is not None and (name not in _IDLE or value != _IDLE[name])
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -141,6 +138,26 @@ class Notes:
             )
         if name not in self.dropped:
             self.dropped.append(name)
+
+
+class Unsaid:
+    """The fields of a request that a dialect has no words for, each a feature of the table under its own name."""
+
+    __slots__ = ("_names", "_silent", "_values")
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = tuple(names)
+        self._values: Callable[[Request], tuple[Any, ...]] = attrgetter(*self._names)
+        self._silent = (None,) * len(self._names)
+
+    def note(self, request: Request, notes: Notes) -> None:
+        """Note what a request asks for: a provider that lacks it would do otherwise."""
+        values = self._values(request)
+        if values == self._silent:
+            return
+        for name, value in zip(self._names, values, strict=True):
+            if value is not None and (name not in _IDLE or value != _IDLE[name]):
+                notes.lost(name)
 
 
 TITLES: Mapping[Dialect, str] = MappingProxyType({dialect: spoken.title for dialect, spoken in SPOKEN.items()})

@@ -18,7 +18,7 @@ from portico.dialects.cohere.content import (
     render_thinking,
     said,
 )
-from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.documents import spelled_out
 from portico.dialects.toolbox import note_fields, told
 from portico.ir import (
@@ -48,16 +48,18 @@ _SETTINGS = (
     ("frequency_penalty", "frequency_penalty"),
     ("presence_penalty", "presence_penalty"),
 )
-_UNSAID = (
-    "top_logprobs",
-    "logit_bias",
-    "min_p",
-    "repetition_penalty",
-    "verbosity",
-    "user",
-    "metadata",
-    "prompt_cache_key",
-    "safety",
+_UNSAID = Unsaid(
+    (
+        "top_logprobs",
+        "logit_bias",
+        "min_p",
+        "repetition_penalty",
+        "verbosity",
+        "user",
+        "metadata",
+        "prompt_cache_key",
+        "safety",
+    )
 )
 _BUDGETS = {"minimal": 512, "low": 1024, "medium": 8192}
 _TIERS = ("auto", "default", "standard")
@@ -99,9 +101,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Object:
 
 
 def _unsaid(request: Request, notes: Notes) -> None:
-    for name in _UNSAID:
-        if says(name, getattr(request, name)):
-            notes.lost(name)
+    _UNSAID.note(request, notes)
     if request.n is not None and request.n > 1:
         notes.lost("n")
     if request.parallel_tools is False and request.tools:

@@ -18,7 +18,7 @@ from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, 
 from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import point
-from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.pictures import inlined, typed
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
@@ -47,19 +47,21 @@ _STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
 _JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _DOCUMENT = "See the document."
 _NATIVE_SCHEMA = ("gpt-oss", "qwen3", "deepseek.v3")
-_UNSAID = (
-    "logprobs",
-    "top_logprobs",
-    "logit_bias",
-    "seed",
-    "frequency_penalty",
-    "presence_penalty",
-    "repetition_penalty",
-    "min_p",
-    "verbosity",
-    "prompt_cache_key",
-    "safety",
-    "user",
+_UNSAID = Unsaid(
+    (
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "min_p",
+        "verbosity",
+        "prompt_cache_key",
+        "safety",
+        "user",
+    )
 )
 _SERVER = {
     "web_search": "nova_grounding",
@@ -149,10 +151,7 @@ def _form(request: Request, model: str, claude: Abilities | None) -> tuple[Block
 
 
 def _unsaid(request: Request, notes: Notes) -> None:
-    for field in _UNSAID:
-        value = getattr(request, field)
-        if says(field, value):
-            notes.lost(field)
+    _UNSAID.note(request, notes)
     if request.n is not None and request.n > 1:
         notes.lost("n")
     if request.parallel_tools is False and request.tools:
@@ -200,63 +199,62 @@ class Conversation(Turns):
     """Turns as Bedrock writes them."""
 
     def __init__(self, notes: Notes, claude: Abilities | None) -> None:
-        super().__init__(notes, prefill=claude is None or claude.prefill)
+        super().__init__(notes, legal, prefill=claude is None or claude.prefill)
         self._claude = claude
         self._names: set[str] = set()
 
-    def text(self, part: Text | Refusal, text: str) -> list[Block]:
+    def text(self, part: Text | Refusal, text: str, out: list[Block]) -> None:
         """Write text."""
-        block: Block = {"text": text}
-        return [block] if type(part) is not Text or part.cache is None else [block, point(part.cache)]
+        out.append({"text": text})
+        if type(part) is Text and part.cache is not None:
+            out.append(point(part.cache))
 
-    def _with(self, block: Block, cache: CacheMark | None) -> list[Block]:
-        return [block] if cache is None else [block, point(cache)]
-
-    def thought(self, part: Thinking) -> list[Block]:
+    def thought(self, part: Thinking, out: list[Block]) -> None:
         """Write a thought that came from here, or that Claude sealed elsewhere."""
         if part.opaque and (part.maker == "converse" or (part.maker == "messages" and self._claude is not None)):
             if part.redacted:
-                return [{"reasoningContent": {"redactedContent": part.opaque}}]
-            return [{"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.opaque}}}]
-        if part.text and not part.opaque and part.maker in (None, "converse") and self._claude is None:
-            return [{"reasoningContent": {"reasoningText": {"text": part.text}}}]
-        if part.text or part.opaque:
+                out.append({"reasoningContent": {"redactedContent": part.opaque}})
+            else:
+                out.append({"reasoningContent": {"reasoningText": {"text": part.text, "signature": part.opaque}}})
+        elif part.text and not part.opaque and part.maker in (None, "converse") and self._claude is None:
+            out.append({"reasoningContent": {"reasoningText": {"text": part.text}}})
+        elif part.text or part.opaque:
             self.notes.lost("thinking_history")
-        return []
 
     def leads(self, block: Block) -> bool:
         """Return whether a block is a thought."""
         return "reasoningContent" in block
 
-    def call(self, part: ToolCall, call_id: str) -> list[Block]:
+    def call(self, part: ToolCall, call_id: str, out: list[Block]) -> None:
         """Write a tool call."""
         arguments = {"input": part.arguments} if part.kind == "custom" else parsed_arguments(part.arguments)
-        use = {"toolUseId": call_id, "name": part.name, "input": arguments}
-        return self._with({"toolUse": use}, part.cache)
+        out.append({"toolUse": {"toolUseId": call_id, "name": part.name, "input": arguments}})
+        if part.cache is not None:
+            out.append(point(part.cache))
 
-    def result(self, part: ToolResult, call_id: str, content: list[Block]) -> list[Block]:
-        """Write a tool's result. A cache mark cannot stand inside one."""
-        inner = [block for block in content if "cachePoint" not in block]
-        block: Block = {"toolUseId": call_id, "content": inner or [{"text": "(no output)"}]}
-        if part.error is not None:
-            block["status"] = "error" if part.error else "success"
+    def result(self, part: ToolResult, call_id: str, content: list[Block], out: list[Block]) -> None:
+        """Write a tool's result. A cache mark cannot stand inside one: it goes behind."""
         cache = part.cache
         for one in part.parts:
             cache = cache or getattr(one, "cache", None)
-        return self._with({"toolResult": block}, cache)
+        if len(content) != 1:
+            content = [block for block in content if "cachePoint" not in block] or [{"text": "(no output)"}]
+        block: Block = {"toolUseId": call_id, "content": content}
+        if part.error is not None:
+            block["status"] = "error" if part.error else "success"
+        out.append({"toolResult": block})
+        if cache is not None:
+            out.append(point(cache))
 
-    def json(self, data: Any) -> list[Block]:
+    def json(self, data: Any, out: list[Block]) -> None:
         """Write data."""
-        return [{"json": data}] if isinstance(data, dict) else [{"text": _word(data)}]
+        out.append({"json": data} if isinstance(data, dict) else {"text": _word(data)})
 
-    def legal(self, call_id: str) -> str:
-        """Return an id as Bedrock takes it."""
-        return legal(call_id)
-
-    def media(self, part: Image | File | Audio | Video) -> list[Block]:
+    def media(self, part: Image | File | Audio | Video, out: list[Block]) -> None:
         """Write media; note what cannot be."""
         if type(part) is File:
-            return self._document(part)
+            self._document(part, out)
+            return
         if type(part) is Image and part.detail is not None and part.detail != "auto":
             self.notes.lost("image_detail")
         kind, formats = _KINDS[type(part)]
@@ -265,16 +263,18 @@ class Conversation(Turns):
             found = typed(source)
             if found is None:
                 self.notes.lost("image_type", source.media_type or "")
-                return []
+                return
             source = found
         place = self._place(source, kind)
         if place is None:
-            return []
+            return
         form = (source.media_type or "").partition(";")[0].rpartition("/")[2].lower()
         form = _SPELLED.get(form, form)
         if form not in formats:
             form = _sniffed(source.data) if kind == "image" else _SHORT.get(kind, form)
-        return self._with({kind: {"format": form, "source": place}}, part.cache)
+        out.append({kind: {"format": form, "source": place}})
+        if part.cache is not None:
+            out.append(point(part.cache))
 
     def _place(self, source: Source, kind: str) -> Block | None:
         if source.data is not None:
@@ -290,7 +290,7 @@ class Conversation(Turns):
             self.notes.lost("file_id")
         return None
 
-    def _document(self, part: File) -> list[Block]:
+    def _document(self, part: File, out: list[Block]) -> None:
         source = inlined(part.source)
         inner: list[Block] = []
         images: list[Block] = []
@@ -304,12 +304,13 @@ class Conversation(Turns):
                     inner.append({"text": one.text})
                 elif type(one) is Image:
                     # A document holds text alone; what it shows stands behind it.
-                    images.extend(self.media(one))
+                    self.media(one, images)
             if part.origin is not None and inner:
                 found: Block = {"source": part.origin, "title": part.name or part.origin, "content": inner}
                 if part.cite is not None:
                     found["citations"] = {"enabled": part.cite}
-                return [*self._with({"searchResult": found}, part.cache), *images]
+                self._behind({"searchResult": found}, part.cache, images, out)
+                return
             place, form = ({"content": inner} if inner else None), form or "txt"
         elif source.text is not None:
             place, form = ({"text": source.text} if source.text.strip() else None), form or "txt"
@@ -319,12 +320,14 @@ class Conversation(Turns):
                 if form is None:
                     kind = (source.media_type or "").lower()
                     if kind.startswith("image/"):
-                        return self.media(Image(source=source, cache=part.cache))
-                    self.notes.lost("file_type", part.name or source.media_type or "")
-                    return []
+                        self.media(Image(source=source, cache=part.cache), out)
+                    else:
+                        self.notes.lost("file_type", part.name or source.media_type or "")
+                    return
             place = self._place(source, "document")
         if place is None:
-            return images
+            out += images
+            return
         block: Block = {"name": self._name(part.name or part.id or "document"), "source": place}
         if form is not None:
             block["format"] = form
@@ -332,7 +335,14 @@ class Conversation(Turns):
             block["context"] = part.context
         if part.cite:
             block["citations"] = {"enabled": True}
-        return [*self._with({"document": block}, part.cache), *images]
+        self._behind({"document": block}, part.cache, images, out)
+
+    def _behind(self, block: Block, cache: CacheMark | None, images: list[Block], out: list[Block]) -> None:
+        """Write a document, its mark, and what it shows."""
+        out.append(block)
+        if cache is not None:
+            out.append(point(cache))
+        out += images
 
     def _readable(self, source: Source) -> str | None:
         """Return the format of a document whose type is none of Bedrock's: text is, whatever it is called."""
@@ -359,19 +369,20 @@ class Conversation(Turns):
         self.close()
         shown: list[Block] = []
         for document in documents:
-            for block in self.media(document):
-                if "document" in block:
-                    block["document"]["citations"] = {"enabled": True}
-                shown.append(block)
+            self.media(document, shown)
+        for block in shown:
+            if "document" in block:
+                block["document"]["citations"] = {"enabled": True}
         if shown:
             if self.turns and self.turns[0][0] == "user":
                 self.turns[0] = ("user", [*shown, *self.turns[0][1]])
             else:
                 self.turns.insert(0, ("user", shown))
-        for role, blocks in self.turns:
-            shows = role == "user" and any("document" in block for block in blocks)
-            if shows and not any("text" in block for block in blocks):
-                blocks.append({"text": _DOCUMENT})
+        if self._names:
+            for role, blocks in self.turns:
+                shows = role == "user" and any("document" in block for block in blocks)
+                if shows and not any("text" in block for block in blocks):
+                    blocks.append({"text": _DOCUMENT})
         if self.turns and self.turns[-1][0] == "assistant" and "text" in self.turns[-1][1][-1]:
             # An answer to be gone on with may not end in space.
             self.turns[-1][1][-1]["text"] = self.turns[-1][1][-1]["text"].rstrip()

@@ -9,7 +9,8 @@ import msgspec
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini import media
 from portico.dialects.gemini.spelling import Object
-from portico.dialects.gemini.writing import render_part
+from portico.dialects.gemini.writing import render_part, write_result, write_text
+from portico.dialects.turns import HOISTED
 from portico.ir import File, Message, Part, Request, Text, ToolCall, ToolResult
 
 ROLES = {"user": "user", "assistant": "model", "tool": "user", "system": "user", "developer": "user"}
@@ -42,7 +43,7 @@ class Contents:
         """Return the parts of the system instruction, and the contents."""
         request = self.request
         for part in request.system:
-            self.system.extend(self._parts(part))
+            self._put(part, self.system)
         for message in request.messages:
             self._message(message)
         if request.documents:
@@ -54,43 +55,48 @@ class Contents:
     def _message(self, message: Message) -> None:
         if message.name is not None and message.role != "tool":
             self.lost("participant_name", message.name)
-        if message.role in ("system", "developer") and not self.contents:
-            for part in message.parts:
-                self.system.extend(self._parts(part))
+        if message.role in HOISTED:
+            self._instruction(message)
             return
         role = ROLES[message.role]
         answers: list[Object] = []
         others: list[Object] = []
         signed = False
-        if message.role in ("system", "developer"):
-            said = [written for part in message.parts for written in self._parts(part)]
-            for written in said:
-                if "text" in written:
-                    written["text"] = f"<system>\n{written['text']}\n</system>"
-            if said:
-                self._add("user", "user", said)
-            return
         for part in message.parts:
-            if isinstance(part, ToolResult) and not part.server:
+            if type(part) is ToolResult and not part.server:
                 self._answer(part, answers, others)
-                continue
-            for written in self._parts(part):
-                if isinstance(part, ToolCall) and "functionCall" in written:
-                    self.names[part.id] = part.name
-                    signed = self._sign(part, written, signed)
-                others.append(written)
+            elif type(part) is ToolCall and part.kind != "server":
+                self.names[part.id] = part.name
+                self._put(part, others)
+                if not signed:
+                    self._sign(part, others[-1])
+                    signed = True
+            else:
+                self._put(part, others)
         if answers:
             self._add("answers", role, answers)
         if others:
-            self._add("model" if role == "model" else "user", role, others)
+            self._add(role, role, others)
 
-    def _sign(self, call: ToolCall, written: Object, signed: bool) -> bool:
+    def _instruction(self, message: Message) -> None:
+        said: list[Object] = []
+        for part in message.parts:
+            self._put(part, said)
+        if not self.contents:
+            self.system += said
+            return
+        for written in said:
+            if "text" in written:
+                written["text"] = f"<system>\n{written['text']}\n</system>"
+        if said:
+            self._add("user", "user", said)
+
+    def _sign(self, call: ToolCall, written: Object) -> None:
         """Sign the first call of a turn that nobody signed, where the model asks for a signature."""
-        last = self.contents[-1] if self.contents and self.kind == "model" else None
-        begun = last is not None and any("functionCall" in part for part in last["parts"])
-        if self.unsigned and not signed and not begun and call.signature is None:
-            written["thoughtSignature"] = _UNSIGNED
-        return True
+        if self.unsigned and call.signature is None:
+            last = self.contents[-1]["parts"] if self.contents and self.kind == "model" else ()
+            if not any("functionCall" in part for part in last):
+                written["thoughtSignature"] = _UNSIGNED
 
     def _answer(self, part: ToolResult, answers: list[Object], others: list[Object]) -> None:
         name = self.names.get(part.id)
@@ -99,30 +105,40 @@ class Contents:
             words = "\n".join(each.text for each in part.parts if isinstance(each, Text))
             body = words or (_encode(part.data).decode() if part.data is not None else "")
             others.append({"text": f"Result of {part.name or 'a tool'}: {body}"})
-            others.extend(each for kept in part.parts if not isinstance(kept, Text) for each in self._parts(kept))
+            for each in part.parts:
+                if not isinstance(each, Text):
+                    self._put(each, others)
             return
-        named = msgspec.structs.replace(part, name=name)
-        written = render_part(named, False, False, self.lost)
-        if written is None:
-            return
+        written = write_result(part, name, False, self.lost)
         answers.append(written)
         if self.beside and (beside := written["functionResponse"].pop("parts", None)):
             others.extend(beside)
 
-    def _parts(self, part: Part) -> list[Object]:
-        if isinstance(part, File) and part.parts and part.source.data is None and part.source.url is None:
+    def _put(self, part: Part, out: list[Object]) -> None:
+        """Write a part, with what it holds."""
+        if type(part) is File:
+            self._document(part, out)
+            return
+        one = write_text(part, False, self.lost) if type(part) is Text else render_part(part, False, False, self.lost)
+        if one is not None:
+            out.append(one)
+
+    def _document(self, part: File, out: list[Object]) -> None:
+        if part.parts and part.source.data is None and part.source.url is None:
             text = media.words(part)
-            written = [{"text": text}] if text else []
+            if text:
+                out.append({"text": text})
             for each in part.parts:
-                if not isinstance(each, Text):
-                    written.extend(self._parts(each))
-            return written
+                if type(each) is not Text:
+                    self._put(each, out)
+            return
         one = render_part(part, False, False, self.lost)
         if one is None:
-            return []
-        # What is said of a document of bytes stands before it.
-        said = part.context if isinstance(part, File) and "text" not in one else None
-        return [{"text": said}, one] if said else [one]
+            return
+        if part.context and "text" not in one:
+            # What is said of a document of bytes stands before it.
+            out.append({"text": part.context})
+        out.append(one)
 
     def _add(self, kind: str, role: str, parts: list[Object]) -> None:
         if self.contents and self.kind == kind and kind != "user":
@@ -133,7 +149,9 @@ class Contents:
 
     def documents(self, documents: tuple[File, ...]) -> None:
         """Put documents that stood beside the messages before the last thing that the user said."""
-        written = [each for document in documents for each in self._parts(document)]
+        written: list[Object] = []
+        for document in documents:
+            self._put(document, written)
         for content in reversed(self.contents):
             if content["role"] == "user" and not any("functionResponse" in part for part in content["parts"]):
                 content["parts"] = written + content["parts"]

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects import toolbox
-from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
 from portico.dialects.gemini.settings import parse_settings, render_settings
@@ -37,14 +37,7 @@ _CONTENT = Fields(("parts", "role"))
 _ROLES: dict[str, Role] = {"user": "user", "model": "assistant", "function": "tool", "system": "system"}
 _OWN_ROLES = {"user": "user", "assistant": "model", "tool": "function", "system": "system", "developer": "user"}
 _TIERS = {"flex": "flex", "priority": "priority", "default": "standard", "standard": "standard"}
-_LOST = (
-    "min_p",
-    "repetition_penalty",
-    "logit_bias",
-    "verbosity",
-    "user",
-    "prompt_cache_key",
-)
+_UNSAID = Unsaid(("min_p", "repetition_penalty", "logit_bias", "verbosity", "user", "prompt_cache_key"))
 
 _encode = msgspec.json.encode
 
@@ -230,9 +223,7 @@ def _model(written: Any, target: Target) -> Any:
 
 def _told(request: Request, out: Object, target: Target, notes: Notes) -> None:
     """Write, or note as lost, what stands beside the conversation."""
-    for name in _LOST:
-        if says(name, getattr(request, name)):
-            notes.lost(name)
+    _UNSAID.note(request, notes)
     unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
     if unknown:
         notes.lost("field", ", ".join(unknown))

@@ -4,6 +4,7 @@ https://ai.google.dev/api/generate-content#generationconfig and https://ai.googl
 (read 2026-11-20). Gemini 3 is told a level of thinking, Gemini 2.5 a budget: 0 forbids it, -1 leaves it to the model.
 """
 
+from operator import attrgetter
 from typing import Any
 
 from portico.dialects.crossing import Notes, Target
@@ -48,6 +49,7 @@ _NUMBERS = (
     ("frequencyPenalty", "frequency_penalty"),
 )
 _PLAIN = (*_COUNTS, *_NUMBERS, ("responseLogprobs", "logprobs"), ("logprobs", "top_logprobs"))
+_NAMES, _VALUES = tuple(name for name, _ in _PLAIN), attrgetter(*[ours for _, ours in _PLAIN])
 _JSON = "application/json"
 _LEVELS = {"minimal": "MINIMAL", "low": "LOW", "medium": "MEDIUM", "high": "HIGH", "xhigh": "HIGH", "max": "HIGH"}
 # What Google's own OpenAI-compatible API makes of an effort (ai.google.dev/gemini-api/docs/openai, read 2026-11-20).
@@ -160,8 +162,7 @@ def render_settings(request: Request, own: bool, target: Target, notes: Notes) -
     """Write `generationConfig`; None where it would say nothing."""
     kept = request.extra.get("generationConfig", request.extra.get("$generationConfig")) if own else None
     out: Object = dict(kept) if isinstance(kept, dict) else {}
-    for name, ours in _PLAIN:
-        value = getattr(request, ours)
+    for name, value in zip(_NAMES, _VALUES(request), strict=True):
         if value is not None:
             out[name] = value
     if not own:

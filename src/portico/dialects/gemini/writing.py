@@ -32,7 +32,7 @@ Lost = Callable[[str, str], None]
 _SERVER_TYPES = {name: kind for kind, name in SERVER_NAMES.items()} | {"web_fetch": "URL_CONTEXT"}
 
 _encode = msgspec.json.encode
-_decode = msgspec.json.decode
+_decode = msgspec.json.Decoder().decode
 
 
 def render_part(part: Part, own: bool, reply: bool, lost: Lost) -> Object | None:
@@ -42,11 +42,11 @@ def render_part(part: Part, own: bool, reply: bool, lost: Lost) -> Object | None
     refuse it.
     """
     if isinstance(part, Text):
-        return _write_text(part, own, lost)
+        return write_text(part, own, lost)
     if isinstance(part, ToolCall):
         return _write_call(part, own, reply, lost)
     if isinstance(part, ToolResult):
-        return _write_result(part, own, reply, lost)
+        return _write_server_result(part, own, reply, lost) if part.server else write_result(part, part.name, own, lost)
     if isinstance(part, Thinking):
         return _write_thought(part, own, reply, lost)
     if isinstance(part, Image | Audio | Video | File):
@@ -63,7 +63,8 @@ def render_part(part: Part, own: bool, reply: bool, lost: Lost) -> Object | None
     return None
 
 
-def _write_text(part: Text, own: bool, lost: Lost) -> Object | None:
+def write_text(part: Text, own: bool, lost: Lost) -> Object | None:
+    """Write a text; None for one without words."""
     if own:
         if not part.extra and part.signature is None:
             return {"text": part.text}
@@ -135,8 +136,6 @@ def plain_arguments(call: ToolCall) -> Any:
     """Return a call's arguments as an object, which they must be here; others stand under `input`."""
     if call.kind == "custom":
         return {"input": call.arguments}
-    if call.arguments == "{}":
-        return {}
     try:
         found = _decode(call.arguments)
     except UNREADABLE:
@@ -175,14 +174,17 @@ def _with_id(kept: Object, call: str) -> None:
         kept["id"] = call
 
 
-def _write_result(part: ToolResult, own: bool, reply: bool, lost: Lost) -> Object | None:
+def write_result(part: ToolResult, name: str | None, own: bool, lost: Lost) -> Object:
+    """Write what a caller's tool of this name answered."""
     if part.cache is not None:
         lost("cache_mark", "")
     extra: Extra = part.extra if own else {}
-    if part.server:
-        return _write_server_result(part, own, extra, reply, lost)
+    if not extra and part.data is None and len(part.parts) == 1 and type(only := part.parts[0]) is Text:
+        # The way of nearly every answer.
+        response = {"error" if part.error else "output": only.text}
+        return {"functionResponse": {"name": name or "tool", "response": response, "id": part.id}}
     kept: Object = dict(extra.get("functionResponse", ()))
-    answer: Object = {"name": part.name or "tool"}
+    answer: Object = {"name": name or "tool"}
     text, others = _split(part.parts, own, lost)
     if text is not None:
         answer["response"] = _answer(part, text, kept.get("$key"))
@@ -214,8 +216,6 @@ def _answer(part: ToolResult, text: str, key: str | None) -> Object:
 
 def _split(parts: tuple[Part, ...], own: bool, lost: Lost) -> tuple[str | None, list[Object]]:
     """Part a result's text, joined, from what is written as parts beside it."""
-    if len(parts) == 1 and isinstance(only := parts[0], Text):
-        return only.text, []
     texts: list[str] = []
     others: list[Object] = []
     for each in parts:
@@ -231,11 +231,13 @@ def _split(parts: tuple[Part, ...], own: bool, lost: Lost) -> tuple[str | None, 
     return ("\n".join(texts) if texts else None), others
 
 
-def _write_server_result(part: ToolResult, own: bool, extra: Extra, reply: bool, lost: Lost) -> Object | None:
+def _write_server_result(part: ToolResult, own: bool, reply: bool, lost: Lost) -> Object | None:
+    if part.cache is not None:
+        lost("cache_mark", "")
     if not own and not reply:
         lost("server_tool_history", part.name or part.id)
         return None
-    out = dict(extra)
+    out = dict(part.extra) if own else {}
     if "codeExecutionResult" in out or (not own and part.name == "code_execution"):
         kept = dict(out.get("codeExecutionResult", ()))
         texts = [each.text for each in part.parts if isinstance(each, Text)]

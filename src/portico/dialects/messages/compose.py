@@ -14,7 +14,7 @@ import msgspec
 from portico.dialects import emulate
 from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, sampling, think
-from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, render_tools
@@ -42,20 +42,22 @@ from portico.ir import (
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only", "standard": "standard_only"}
 _STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
 _JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
-_UNSAID = {
-    "logprobs": "logprobs",
-    "top_logprobs": "top_logprobs",
-    "logit_bias": "logit_bias",
-    "seed": "seed",
-    "frequency_penalty": "frequency_penalty",
-    "presence_penalty": "presence_penalty",
-    "repetition_penalty": "repetition_penalty",
-    "min_p": "min_p",
-    "metadata": "metadata",
-    "verbosity": "verbosity",
-    "prompt_cache_key": "prompt_cache_key",
-    "safety": "safety",
-}
+_UNSAID = Unsaid(
+    (
+        "logprobs",
+        "top_logprobs",
+        "logit_bias",
+        "seed",
+        "frequency_penalty",
+        "presence_penalty",
+        "repetition_penalty",
+        "min_p",
+        "metadata",
+        "verbosity",
+        "prompt_cache_key",
+        "safety",
+    )
+)
 
 
 def compose(request: Request, target: Target, notes: Notes) -> Block:
@@ -101,10 +103,7 @@ def _form(request: Request, model: Abilities) -> tuple[Block | None, Request]:
 
 
 def _unsaid(request: Request, notes: Notes) -> None:
-    for field, feature in _UNSAID.items():
-        value = getattr(request, field)
-        if says(field, value):
-            notes.lost(feature)
+    _UNSAID.note(request, notes)
     if request.n is not None and request.n > 1:
         notes.lost("n")
     for kind in request.modalities:
@@ -156,41 +155,41 @@ class Conversation(Turns):
 
     def __init__(self, notes: Notes, target: Target) -> None:
         model = abilities(target.model)
-        super().__init__(notes, prefill=model.prefill or not model.claude)
+        super().__init__(notes, legal, prefill=model.prefill or not model.claude)
         self._claude = model.claude
 
-    def text(self, part: Text | Refusal, text: str) -> list[Block]:
+    def text(self, part: Text | Refusal, text: str, out: list[Block]) -> None:
         """Write text."""
         block: Block = {"type": "text", "text": text}
         if type(part) is Text and part.cache is not None:
             mark(block, part.cache)
-        return [block]
+        out.append(block)
 
-    def thought(self, part: Thinking) -> list[Block]:
+    def thought(self, part: Thinking, out: list[Block]) -> None:
         """Write a thought that Claude sealed; others behind this API check no signatures."""
         if part.opaque and (part.maker == "messages" or (part.maker == "converse" and self._claude)):
             if part.redacted:
-                return [{"type": "redacted_thinking", "data": part.opaque}]
-            return [{"type": "thinking", "thinking": part.text, "signature": part.opaque}]
-        if not self._claude and part.text:
-            return [{"type": "thinking", "thinking": part.text, "signature": ""}]
-        if part.text or part.opaque:
+                out.append({"type": "redacted_thinking", "data": part.opaque})
+            else:
+                out.append({"type": "thinking", "thinking": part.text, "signature": part.opaque})
+        elif not self._claude and part.text:
+            out.append({"type": "thinking", "thinking": part.text, "signature": ""})
+        elif part.text or part.opaque:
             self.notes.lost("thinking_history")
-        return []
 
     def leads(self, block: Block) -> bool:
         """Return whether a block is a thought."""
         return block["type"] in ("thinking", "redacted_thinking")
 
-    def call(self, part: ToolCall, call_id: str) -> list[Block]:
+    def call(self, part: ToolCall, call_id: str, out: list[Block]) -> None:
         """Write a tool call."""
         arguments = {"input": part.arguments} if part.kind == "custom" else parsed_arguments(part.arguments)
         block: Block = {"type": "tool_use", "id": call_id, "name": part.name, "input": arguments}
         if part.cache is not None:
             mark(block, part.cache)
-        return [block]
+        out.append(block)
 
-    def result(self, part: ToolResult, call_id: str, content: list[Block]) -> list[Block]:
+    def result(self, part: ToolResult, call_id: str, content: list[Block], out: list[Block]) -> None:
         """Write a tool's result."""
         block: Block = {"type": "tool_result", "tool_use_id": call_id}
         if part.error and not content:
@@ -202,42 +201,38 @@ class Conversation(Turns):
             block["is_error"] = True
         if part.cache is not None:
             mark(block, part.cache)
-        return [block]
+        out.append(block)
 
-    def json(self, data: Any) -> list[Block]:
+    def json(self, data: Any, out: list[Block]) -> None:
         """Write data as text."""
-        return [{"type": "text", "text": _compact(data)}]
+        out.append({"type": "text", "text": _compact(data)})
 
-    def legal(self, call_id: str) -> str:
-        """Return an id as Anthropic takes it."""
-        return legal(call_id)
-
-    def media(self, part: Image | File | Audio | Video) -> list[Block]:
+    def media(self, part: Image | File | Audio | Video, out: list[Block]) -> None:
         """Write an image or a document; notes what it cannot."""
         if type(part) is Image:
             if part.detail is not None and part.detail != "auto":
                 self.notes.lost("image_detail")
             if part.source.file_id is not None:
                 self.notes.lost("file_id")
-                return []
+                return
             source = typed(inlined(part.source))
             if source is None:
                 self.notes.lost("image_type", part.source.media_type or "")
-                return []
+                return
             block: Block = {"type": "image", "source": render_source(source)}
             mark(block, part.cache)
-            return [block]
-        if type(part) is File:
-            return self._document(part)
-        self.notes.lost("audio" if type(part) is Audio else "video")
-        return []
+            out.append(block)
+        elif type(part) is File:
+            self._document(part, out)
+        else:
+            self.notes.lost("audio" if type(part) is Audio else "video")
 
-    def _document(self, part: File) -> list[Block]:
+    def _document(self, part: File, out: list[Block]) -> None:
         source = inlined(part.source)
         parts: list[Block] = []
         if source.file_id is not None:
             self.notes.lost("file_id")
-            return []
+            return
         if part.data is not None and part.source.text is None:
             source = Source(text=_compact(part.data))
         elif part.parts:
@@ -245,25 +240,27 @@ class Conversation(Turns):
                 if type(inner) is Text and inner.text.strip():
                     parts.append({"type": "text", "text": inner.text})
                 elif type(inner) is Image:
-                    parts.extend(self.media(inner))
+                    self.media(inner, parts)
         elif source.data is not None:
             readable = _readable(source, self.notes, part.name)
             if readable is None:
-                return []
+                return
             if (readable.media_type or "").startswith("image/"):
-                return self.media(Image(source=readable, cache=part.cache))
+                self.media(Image(source=readable, cache=part.cache), out)
+                return
             source = readable
         elif source.text is not None:
             source = Source(text=source.text)
         if not parts and not (source.data or source.url or (source.text and source.text.strip())):
-            return []
+            return
         if part.origin is not None and parts and all(block["type"] == "text" for block in parts):
             found: Block = {"type": "search_result", "source": part.origin, "content": parts}
             found["title"] = part.name or part.origin
             if part.cite is not None:
                 found["citations"] = {"enabled": part.cite}
             mark(found, part.cache)
-            return [found]
+            out.append(found)
+            return
         shown = File(
             source=source,
             name=part.name or part.id or part.origin,
@@ -273,12 +270,14 @@ class Conversation(Turns):
         )
         block = render_file(shown, parts)
         mark(block, part.cache)
-        return [block]
+        out.append(block)
 
     def body(self, documents: tuple[File, ...]) -> list[Block]:
         """End the conversation and write it. `documents` go before what the user said first, to be cited."""
         self.close()
-        shown = [block for document in documents for block in self.media(document)]
+        shown: list[Block] = []
+        for document in documents:
+            self.media(document, shown)
         for block in shown:
             if block["type"] == "document":
                 block["citations"] = {"enabled": True}

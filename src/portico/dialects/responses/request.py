@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.crossing import Notes, Target, says
+from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.people import at_openai
 from portico.dialects.responses.content import Object, UnfitError, read_content, remainder, write_own, written
 from portico.dialects.responses.history import write_history, write_system
@@ -380,9 +380,7 @@ def _write_foreign(request: Request, target: Target, notes: Notes, out: Object) 
         notes.lost("n")
     if request.stop:
         notes.lost("stop")
-    for name in _UNKNOWN:
-        if says(name, getattr(request, name)):
-            notes.lost(name)
+    _UNSAID.note(request, notes)
     if request.safety:
         notes.lost("safety")
     if "audio" in request.modalities:
@@ -417,7 +415,9 @@ def _leave_sampling(out: Object, target: Target, notes: Notes) -> None:
 _SHARED = ("store", "safety_identifier", "prompt_cache_retention", "prompt_cache_options")
 # What is asked for by other means, or means nothing for a whole request.
 _UNHEEDED = frozenset((*_SHARED, "stream", "stream_options"))
-_UNKNOWN = ("seed", "frequency_penalty", "presence_penalty", "repetition_penalty", "top_k", "min_p", "logit_bias")
+_UNSAID = Unsaid(
+    ("seed", "frequency_penalty", "presence_penalty", "repetition_penalty", "top_k", "min_p", "logit_bias")
+)
 
 
 def leave(request: Request, notes: Notes) -> None:
