@@ -1,5 +1,6 @@
 """LiteLLM's reply headers: what its callers read, where it was asked for, and nothing where it was not."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -102,6 +103,33 @@ async def test_what_callers_say_of_a_call_in_its_words_is_heard(
         )
         assert (status, b"x-litellm-num-retries is a number" in body) == (400, True)
     assert not any(name.startswith(b"x-litellm") for entry in mock.ledger.entries for name, _ in entry.headers)
+
+
+async def test_tags_in_a_body_are_read_in_every_dialect_and_do_not_go_on(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    tags = {"tags": ["prod", "jobID:214590"]}
+    messages = {"model": "openai/gpt-4o-mini", "max_tokens": 9, "messages": [{"role": "user", "content": "hi"}]}
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("/v1/chat/completions", {**chat("smart"), "metadata": tags}),
+        ("/v1/chat/completions", {**chat("smart"), "stream": True, "litellm_metadata": {**tags, "trace": "t"}}),
+        ("/v1/responses", {"model": "openai/gpt-4o-mini", "input": "hi", "metadata": {**tags, "kept": "yes"}}),
+        ("/v1/messages", {**messages, "metadata": {"user_id": "u-1"}, "litellm_metadata": tags}),
+    ]
+    async with portico(config(mock, other)) as gateway:
+        for path, body in asked:
+            status, _, reply = await gateway.call(path, body, key=KEY, headers={"x-litellm-tags": "more"})
+            assert status == 200, reply
+            record = gateway.records()[-1]
+            assert record["tags"] == ["jobID:214590", "tag:more", "tag:prod"], path
+        assert record["customer"] == "u-1"
+        bad = {**chat("smart"), "metadata": {"tags": [1]}}
+        status, _, reply = await gateway.call("/v1/chat/completions", bad, key=KEY)
+        assert (status, b"metadata.tags" in reply) == (400, True)
+    sent = [json.loads(entry.body) for entry in (*mock.ledger.entries, *other.ledger.entries)]
+    assert len(sent) == len(asked)
+    assert not any("litellm_metadata" in body or "tags" in (body.get("metadata") or {}) for body in sent)
+    assert {"kept": "yes"} in [body.get("metadata") for body in sent]
 
 
 async def test_tries_and_fall_backs_are_told_apart(portico: Portico, mock: MockProvider, other: MockProvider) -> None:

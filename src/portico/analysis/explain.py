@@ -29,7 +29,7 @@ from portico.plan.facts import Facts
 from portico.plan.wish import first_named
 from portico.providers.resolve import resolve
 from portico.rules import Holder
-from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of
+from portico.stages.attribute import customer_named, customer_of, tags_named, tags_of, tags_written
 from portico.stages.plan import planned, said_of
 from portico.upstream.caches import Caches
 from portico.upstream.outgoing import Outgoing
@@ -120,7 +120,10 @@ def _explained(
     if not call.model:
         raise InvalidRequest("the request names no model; set `model`", param="body.model")
     call.stream = asked.stream
-    named = tags_named(fields)
+    named = [*tags_named(fields)]
+    if asked.members is not None:
+        body, asked, written = tags_written(operation, body, asked)
+        named += written
     call.tags = tags_of(named, holder.tags) if named else holder.tags
     call.customer = customer_named(fields) or (customer_of(asked.user) if asked.user else None)
     outgoing = Outgoing(operation, [], "", body, asked, 0)

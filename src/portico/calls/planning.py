@@ -17,7 +17,7 @@ from portico.dialects.stand_ins import RESUMABLE
 from portico.errors import InvalidRequest
 from portico.plan.wish import first_named
 from portico.snapshot import Snapshot
-from portico.stages.attribute import customer_of, tags_of
+from portico.stages.attribute import customer_of, tags_of, tags_written
 from portico.stages.plan import asks, plan_call, plan_elsewhere
 from portico.state.contract import Moment
 from portico.upstream.attempt import Elsewhere
@@ -73,6 +73,7 @@ def planned(
     caller = call.caller
     assert caller is not None
     asked: Peek | None = None
+    written: Sequence[tuple[str, str]] = ()
     if operation.name != "passthrough":
         kind = known.kind
         try:
@@ -94,6 +95,9 @@ def planned(
                 if operation.name == "responses":
                     call.stores = members.get("store") != NOT
                     call.background = call.stores and members.get("background") == YES
+            if members is not None and provider is None and ("metadata" in members or "litellm_metadata" in members):
+                assert isinstance(body, bytes)
+                body, asked, written = tags_written(operation, body, asked)
             if operation.model_in == "body":
                 call.model = asked.model
     call.customer = known.customer
@@ -101,7 +105,8 @@ def planned(
         call.customer = customer_of(call.user)
     if snapshot.markups is not None and call.customer is not None:
         call.markup = snapshot.markups.get(call.customer)
-    call.tags = tags_of(known.tags, caller.tags) if known.tags else caller.tags
+    named = (*known.tags, *written) if written else known.tags
+    call.tags = tags_of(named, caller.tags) if named else caller.tags
     if caller.aliases and call.model in caller.aliases:
         call.alias, call.model = call.model, caller.aliases[call.model]
     model = call.model

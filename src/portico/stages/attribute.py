@@ -3,8 +3,9 @@
 A customer is the end user: `x-portico-customer`, else the `user` of the request (Anthropic's `metadata.user_id`). Tags
 are `name:value`: `x-portico-tags` lists them, `x-portico-metadata` (or Portkey's header) is a JSON object of them, and
 members of the W3C header `baggage` whose names begin with `portico.` are tags as well. LiteLLM's headers are read too:
-`x-litellm-customer-id` or `-end-user-id`, and `x-litellm-tags`. `x-portico-priority` says how urgent it is where it has
-to wait.
+`x-litellm-customer-id` or `-end-user-id`, and `x-litellm-tags`. So are the lists of tags that its callers write into a
+body, `metadata.tags` and `litellm_metadata.tags` (docs.litellm.ai/docs/proxy/request_tags, read 2026-11-21): no
+provider takes a list there. `x-portico-priority` says how urgent a call is where it has to wait.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,9 @@ from urllib.parse import unquote
 
 import msgspec
 
+from portico.dialects.limits import overlaid, spared
+from portico.dialects.operation import Operation
+from portico.dialects.request import Peek
 from portico.errors import InvalidRequest
 from portico.hashing import blake2b
 from portico.rules import RANKS
@@ -23,6 +27,9 @@ SOURCES = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"ba
 CUSTOMERS = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
 
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
+_table = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_list = msgspec.json.Decoder(list[str])
+_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def customer_named(fields: Mapping[bytes, bytes]) -> str | None:
@@ -61,6 +68,60 @@ def tags_named(fields: Mapping[bytes, bytes]) -> Sequence[tuple[str, str]]:
     )
 
 
+def tags_written(operation: Operation, body: bytes, asked: Peek) -> tuple[bytes, Peek, Sequence[tuple[str, str]]]:
+    """Return a request without the tags that LiteLLM's callers write into it, and their names and values.
+
+    A `metadata` that has no list of tags stays as it is. Raises InvalidRequest for a list of anything but tags.
+    """
+    members = asked.members
+    assert members is not None
+    told: list[tuple[str, str]] = []
+    left: dict[str, msgspec.Raw] = {}
+    gone: list[str] = []
+    for member in ("metadata", "litellm_metadata"):
+        raw = bytes(members.get(member, b""))
+        own = member == "litellm_metadata" and raw != b""
+        if own:
+            gone.append(member)
+        if b'"tags"' not in raw:
+            continue
+        try:
+            table = _table.decode(raw)
+        except _UNREADABLE:
+            continue
+        tags = table.pop("tags", None)
+        if tags is None or not bytes(tags).startswith(b"["):
+            continue
+        told += _listed(tags, member)
+        if own:
+            continue
+        if table:
+            left[member] = msgspec.Raw(msgspec.json.encode(table))
+        else:
+            gone.append(member)
+    if gone:
+        body, asked = spared(operation, asked, gone)
+    if left:
+        body, asked = overlaid(operation, asked, {}, left)
+    return body, asked, told
+
+
+def _listed(raw: msgspec.Raw, member: str) -> Sequence[tuple[str, str]]:
+    try:
+        tags = _list.decode(raw)
+    except _UNREADABLE:
+        raise InvalidRequest(f"`{member}.tags` is a list of tags, which are text", param=f"{member}.tags") from None
+    if len(tags) > MOST_TAGS:
+        raise InvalidRequest(f"a call has at most {MOST_TAGS} tags; `{member}.tags` has {len(tags)}")
+    return [(_checked(name, "tag"), _checked(value, "tag")) for name, value in map(_unnamed, tags)]
+
+
+def _unnamed(tag: str) -> tuple[str, str]:
+    """Return the name and the value of a tag of LiteLLM's: those that have no name are all told apart by `tag`."""
+    name, found, value = tag.partition(":")
+    return (name.strip(), value.strip()) if found else ("tag", tag.strip())
+
+
 def tags_of(named: Sequence[tuple[str, str]], own: Sequence[str]) -> tuple[str, ...]:
     """Return a call's tags, sorted and each once: those of its key, then its own. Raises InvalidRequest.
 
@@ -81,9 +142,7 @@ def _pairs(header: bytes, text: str) -> Iterator[tuple[str, str]]:
                 yield name.strip().removeprefix("portico."), unquote(value.strip())
     elif header == b"x-litellm-tags":
         for tag in filter(None, (part.strip() for part in text.split(","))):
-            name, found, value = tag.partition(":")
-            # Its tags need no name: those that have none are all told apart by `tag`.
-            yield (name.strip(), value.strip()) if found else ("tag", tag)
+            yield _unnamed(tag)
     elif header == b"x-portico-tags":
         for tag in filter(None, (part.strip() for part in text.split(","))):
             name, found, value = tag.partition(":")
