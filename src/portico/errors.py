@@ -4,9 +4,12 @@ An error is raised where it is found, in these words, and written in the caller'
 (`dialects.render_error`). Foreign exceptions are mapped to these once, where the I/O happens.
 """
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Final, Literal, TypeVar
 
 Fault = Literal["caller", "gateway", "upstream"]
+AnError = TypeVar("AnError", bound=BaseException)
+
+_CHAIN: Final = 16  # errors of which one was raised while the other was handled
 
 
 class PorticoError(Exception):
@@ -31,6 +34,17 @@ class PorticoError(Exception):
 
     def __str__(self) -> str:
         return self.message
+
+
+def untraced(error: AnError) -> AnError:
+    """Return an error that is kept, without the frames it came through: they hold what holds it."""
+    at: BaseException | None = error
+    for _ in range(_CHAIN):
+        if at is None:
+            break
+        at.__traceback__ = None
+        at = at.__cause__ or at.__context__
+    return error
 
 
 # The caller's making

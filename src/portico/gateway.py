@@ -33,6 +33,7 @@ from portico.errors import (
     NotFound,
     PorticoError,
     StateUnavailable,
+    untraced,
 )
 from portico.journal.journal import Journal
 from portico.plan.canary import judge
@@ -231,7 +232,7 @@ class Gateway:
         try:
             await self._serve(exchange, call, snapshot, known)
         except PorticoError as error:
-            await self._replies.refuse(exchange, call, error)
+            await self._replies.refuse(exchange, call, untraced(error))
         except asyncio.CancelledError:
             if not call.delivered:
                 call.status, call.error, call.end = 499, "caller_gone", "cut"

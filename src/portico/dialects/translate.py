@@ -25,7 +25,7 @@ from portico.dialects.messages.caching import marked
 from portico.dialects.operations import OPERATIONS, Operation
 from portico.dialects.registry import PACKAGES, SPOKEN
 from portico.dialects.toolbox import Members
-from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused
+from portico.errors import BadUpstreamReply, PorticoError, UpstreamRefused, untraced
 from portico.ir import ArgumentsDelta, Ended, Failed, Frame, Reply, Request, TextDelta, ThinkingDelta, Used
 from portico.types import Dialect, Usage
 
@@ -377,7 +377,7 @@ class Translation:
         try:
             frames = read(chunk)
         except BadUpstreamReply as error:
-            self.failed = error
+            self.failed = untraced(error)
             return encoder.fail(error)
         if (
             len(frames) == 1

@@ -114,6 +114,8 @@ class Arrival:
         self.ended = True
         self.error = error
         self.connection = None
+        if self._consume is not None:
+            self._let_go()
         health = self.health
         if health is not None:
             health.in_flight -= 1
@@ -126,6 +128,11 @@ class Arrival:
             self._wake()
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
+
+    def _let_go(self) -> None:
+        """Forget the consumer, which most often knows the arrival: only the collector could free them both."""
+        self._consume = None
+        del self.feed
 
     def _wake(self) -> None:
         self.here_ns = perf_counter_ns()
@@ -190,6 +197,8 @@ class Arrival:
         """Give the reply up: nobody wants the rest of it."""
         connection, self.connection = self.connection, None
         self.ended = True
+        if self._consume is not None:
+            self._let_go()
         health = self.health
         if health is not None:
             health.in_flight -= 1

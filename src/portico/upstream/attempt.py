@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from time import perf_counter_ns
 
 from portico.call import Call, Extend
-from portico.errors import AtCapacity, InvalidRequest, PorticoError
+from portico.errors import AtCapacity, InvalidRequest, PorticoError, untraced
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
@@ -148,7 +148,7 @@ async def attempt_all(
                 await within(left, arrival, way, credential, target, outgoing, fetch)
         except PorticoError as error:
             arrival.abandon()
-            arrival.error = error
+            arrival.error = untraced(error)
             arrival.here_ns = perf_counter_ns()
         except BaseException as error:
             arrival.abandon()

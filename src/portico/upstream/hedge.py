@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from portico.call import Call, Extend
 from portico.config import schema
-from portico.errors import PorticoError, UpstreamTimeout
+from portico.errors import PorticoError, UpstreamTimeout, untraced
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.upstream.arrival import Arrival
@@ -160,7 +160,7 @@ class Race:
             await arrival.here
         except PorticoError as error:
             arrival.abandon()
-            arrival.error = error
+            arrival.error = untraced(error)
             arrival.here_ns = perf_counter_ns()
 
     def _stands(self, entry: Try) -> bool:

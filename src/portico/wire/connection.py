@@ -9,6 +9,7 @@ from math import inf
 from typing import Protocol, cast
 
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
+from portico.wire.gone import GONE
 from portico.wire.origin import Deadlines, Headers
 from portico.wire.reply import Replies, Sink
 from portico.wire.wheel import Watched, Wheel
@@ -248,6 +249,7 @@ class Connection(Replies):
         if self._sink is None:
             self.slot.discard(self)
         self._parser = None  # it holds methods of this object
+        self.transport = GONE
 
     def pause_writing(self) -> None:
         """Hold an upload back."""

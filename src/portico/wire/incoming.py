@@ -26,6 +26,7 @@ from portico.errors import (
     UrlTooLong,
 )
 from portico.wire.exchange import HELD_BACK, Exchange, status_line
+from portico.wire.gone import GONE
 from portico.wire.head import Head, checked
 
 if TYPE_CHECKING:
@@ -332,8 +333,12 @@ class ServerConnection(asyncio.BufferedProtocol):
         for exchange in self._queue:
             exchange.close_body()
         self._queue.clear()
-        # The parser holds this connection's methods: a cycle that would wait for the collector.
+        # The parser holds this connection's methods, and a request its connection: cycles that only the collector ends.
         del self._parser
+        self._reading = None
+        if self.secure:
+            self._peer = self.peer
+            self.transport = GONE
         self.server.forget(self)
 
     def pause_writing(self) -> None:
@@ -495,38 +500,42 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     async def _serve(self) -> None:
         # One task for all requests of a connection: making one costs more than waking one.
-        server = self.server
-        while not self.lost:
-            exchange = self.current
-            if exchange is None:
-                self._idle = server.loop.create_future()
-                await self._idle
-                continue
-            try:
-                if exchange.queued or self.write_paused:
-                    # Other callers have their turn first, and who does not read its replies gets no more of them.
-                    await asyncio.sleep(0)
-                    await exchange.drained()
-                await server.handle(exchange)
-                if not exchange.finished and not self.lost and not exchange.deferred:
-                    raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
-            except asyncio.CancelledError:
-                exchange.deferred = False
-                if not self.lost:
-                    exchange.abort()
-                raise
-            except Exception as error:
-                exchange.deferred = False
-                self._failed(exchange, error)
-            finally:
-                if exchange.deferred and not exchange.finished and not self.lost:
-                    # Its reply is about to come from elsewhere; `over` will say so.
+        try:
+            server = self.server
+            while not self.lost:
+                exchange = self.current
+                if exchange is None:
                     self._idle = server.loop.create_future()
-                else:
+                    await self._idle
+                    continue
+                try:
+                    if exchange.queued or self.write_paused:
+                        # Other callers have their turn first, and who does not read its replies gets no more of them.
+                        await asyncio.sleep(0)
+                        await exchange.drained()
+                    await server.handle(exchange)
+                    if not exchange.finished and not self.lost and not exchange.deferred:
+                        raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
+                except asyncio.CancelledError:
                     exchange.deferred = False
-                    self._over(exchange)
-            if self._idle is not None:
-                await self._idle
+                    if not self.lost:
+                        exchange.abort()
+                    raise
+                except Exception as error:
+                    exchange.deferred = False
+                    self._failed(exchange, error)
+                finally:
+                    if exchange.deferred and not exchange.finished and not self.lost:
+                        # Its reply is about to come from elsewhere; `over` will say so.
+                        self._idle = server.loop.create_future()
+                    else:
+                        exchange.deferred = False
+                        self._over(exchange)
+                if self._idle is not None:
+                    await self._idle
+        finally:
+            # A task keeps what it was cancelled with, and that all frames of the call, which know this connection.
+            self.task = None
 
     def over(self, exchange: Exchange) -> None:
         """Go on after a reply that came when its handler had returned."""

@@ -13,7 +13,7 @@ from typing import Protocol, cast
 
 import httptools
 
-from portico.errors import BadUpstreamReply, PorticoError
+from portico.errors import BadUpstreamReply, PorticoError, untraced
 from portico.wire.inflate import Inflater
 from portico.wire.origin import Headers
 
@@ -325,7 +325,7 @@ class Replies(asyncio.BufferedProtocol):
             if self._inflater is None or not self._inflater.backlog:
                 self._finish()
         elif isinstance(cause, PorticoError):
-            self.fail(cause)
+            self.fail(untraced(cause))
         elif isinstance(cause, zlib.error):
             self.fail(BadUpstreamReply(f"{self._where} sent what is not in its content coding: {cause}"))
         elif isinstance(error, httptools.HttpParserCallbackError):
