@@ -139,7 +139,8 @@ class ToolCall(Node, frozen=True, tag="tool_call"):
     """A call that the model makes. `arguments` is JSON text as the model wrote it ("{}" where it wrote none).
 
     `kind` is `custom` where the input is free text, `server` where the provider runs the tool itself (`server_type`
-    is then its type there: `web_search`, `code_execution`). `signature` is Gemini's thought signature on the call.
+    is then its type there: `web_search`, `code_execution`). On a function `server_type` is the type by which its caller
+    knows the tool and runs it (`shell`), where it has items of its own. `signature` is Gemini's thought signature.
     """
 
     id: str

@@ -12,6 +12,8 @@ from portico.framing import eventstream
 from portico.types import Dialect
 
 FOREIGN: list[Dialect] = ["messages", "gemini", "converse", "cohere"]
+# Providers of Chat Completions mostly take functions alone.
+FOREIGN_TO: dict[Dialect, list[Dialect]] = {"responses": ["chat", *FOREIGN], "chat": FOREIGN}
 GRAMMAR = {"type": "grammar", "syntax": "lark", "definition": "start: /.+/"}
 TEXT = '*** Begin Patch\n+ "ä€😀" \\n\n*** End Patch'
 
@@ -54,10 +56,29 @@ def ask(caller: Dialect, *, stream: bool = False, form: Any = None) -> Question:
 
 
 CALLERS: list[Dialect] = ["responses", "chat"]
+PAIRS = [(caller, provider) for caller in CALLERS for provider in FOREIGN_TO[caller]]
 
 
-@pytest.mark.parametrize("provider", FOREIGN)
-@pytest.mark.parametrize("caller", CALLERS)
+def test_openais_models_take_them_in_chat_completions_as_they_are() -> None:
+    made = pairs.put(ask("responses", form=GRAMMAR), "chat", frozenset(("custom_tools",)))
+    body = json.loads(made.body)
+    assert body["tools"][0]["custom"]["format"]["grammar"]["definition"] == "start: /.+/"
+    assert body["messages"][1]["tool_calls"][0]["custom"] == {"name": "apply_patch", "input": "old"}
+    assert made.dropped == []
+
+
+def test_a_call_of_a_tool_that_is_no_longer_there_is_a_functions_too() -> None:
+    items = [
+        {"type": "custom_tool_call", "call_id": "c1", "name": "apply_patch", "input": "old"},
+        {"type": "custom_tool_call_output", "call_id": "c1", "output": "Done."},
+    ]
+    body = json.dumps({"model": "m", "input": items}).encode()
+    question = Question(OPERATIONS["responses"], body, model="m", stream=False)
+    (call,) = json.loads(pairs.put(question, "chat").body)["messages"][0]["tool_calls"]
+    assert call["function"] == {"name": "apply_patch", "arguments": '{"input":"old"}'}
+
+
+@pytest.mark.parametrize(("caller", "provider"), PAIRS)
 def test_a_tool_of_free_text_is_a_function_with_one_text(caller: Dialect, provider: Dialect) -> None:
     made = pairs.put(ask(caller), provider)
     body = made.body.decode()
@@ -68,8 +89,7 @@ def test_a_tool_of_free_text_is_a_function_with_one_text(caller: Dialect, provid
     assert '"other"' in body or provider == "cohere"  # whose choice is made by what is declared
 
 
-@pytest.mark.parametrize("provider", FOREIGN)
-@pytest.mark.parametrize("caller", CALLERS)
+@pytest.mark.parametrize(("caller", "provider"), PAIRS)
 def test_the_grammar_of_free_text_is_told_in_words_and_named(caller: Dialect, provider: Dialect) -> None:
     made = pairs.put(ask(caller, form=GRAMMAR), provider)
     assert made.dropped == ["custom_tool_format"]

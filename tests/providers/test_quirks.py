@@ -70,7 +70,15 @@ def test_models_are_those_of_rows_and_each_table_has_its_source() -> None:
 @pytest.mark.parametrize(
     ("like", "model", "has", "lacks"),
     [
-        ("openai", "gpt-5-nano", {"max_completion_tokens", "no_sampling", "developer_role"}, {"effort_none"}),
+        ("openai", "gpt-5.6", {"custom_tools"}, set()),
+        ("openai", "gpt-4.1", set(), {"custom_tools"}),
+        ("deepseek", "deepseek-chat", set(), {"custom_tools"}),
+        (
+            "openai",
+            "gpt-5-nano",
+            {"custom_tools", "max_completion_tokens", "no_sampling", "developer_role"},
+            {"effort_none"},
+        ),
         ("openai", "gpt-5-chat-latest", {"no_reasoning"}, {"no_sampling", "developer_role"}),
         ("openai", "gpt-5.1", {"effort_none", "no_sampling_with_reasoning"}, {"no_sampling"}),
         ("openai", "gpt-5.1-codex-mini", {"no_sampling", "no_effort_none"}, {"effort_none"}),

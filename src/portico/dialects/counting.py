@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects import converse, free_text, gemini, messages, names, responses
+from portico.dialects import client_tools, converse, free_text, gemini, messages, names, responses
 from portico.dialects.count import estimate
 from portico.dialects.crossing import Given, Notes, Target
 from portico.dialects.forms import Form, fields_of, reply_of
@@ -103,7 +103,9 @@ def _abroad(asked: Request, target: Target, notes: Notes) -> Request:
     """Return a request with tools of a kind, and by names, that a provider of another dialect takes."""
     if not asked.tools or asked.dialect == target.dialect:
         return asked
-    if asked.dialect in free_text.HAVE_THEM and target.dialect not in free_text.HAVE_THEM:
+    known = client_tools.asked(asked, target.dialect)
+    asked = known[0] if known is not None else asked
+    if asked.dialect in free_text.HAVE_THEM and not free_text.takes(target):
         freed = free_text.asked(asked, notes)
         asked = freed[0] if freed is not None else asked
     aliased = names.aliased(asked, target.dialect)

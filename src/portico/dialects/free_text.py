@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.crossing import Notes
-from portico.dialects.toolbox import Toolbox
+from portico.dialects.crossing import Notes, Target
+from portico.dialects.toolbox import Toolbox, made_of
 from portico.ir import (
     AnyEvent,
     ArgumentsDelta,
@@ -29,7 +29,7 @@ Names = frozenset[str]
 """The custom tools of a request."""
 
 HAVE_THEM: frozenset[Dialect] = frozenset(("chat", "responses"))
-"""Dialects with such tools of their own."""
+"""Dialects with such tools of their own. Of the providers of Chat Completions few have them (`takes`)."""
 
 _FIELD = "input"
 _replace = msgspec.structs.replace
@@ -37,21 +37,40 @@ _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.encode
 
 
+def takes(target: Target) -> bool:
+    """Return whether a provider takes such tools."""
+    return target.dialect in HAVE_THEM and (target.dialect != "chat" or "custom_tools" in target.quirks)
+
+
 def asked(request: Request, notes: Notes) -> tuple[Request, Names] | None:
     """Return the request with functions in place of its custom tools, and their names; None where it has none."""
-    names = frozenset([tool.name for tool in request.tools if tool.kind == "custom"])
-    if not names:
+    found = made_of(request.tools, "free_text", lambda: _asked(request.tools))
+    if found is None:
         return None
-    tools = [_function(tool, notes) if tool.kind == "custom" else tool for tool in request.tools]
-    return _replace(request, tools=Toolbox(tools)), names
+    tools, names, formed = found
+    for name in formed:
+        notes.lost("custom_tool_format", name)
+    return _replace(request, tools=tools), names
 
 
-def _function(tool: Tool, notes: Notes) -> Tool:
+def _asked(tools: tuple[Tool, ...]) -> tuple[Toolbox, Names, list[str]] | None:
+    """Return the tools with functions in place of custom ones, the names of these, and of those with a grammar."""
+    custom = [tool for tool in tools if tool.kind == "custom"]
+    if not custom:
+        return None
+    made = Toolbox([_function(tool) if tool.kind == "custom" else tool for tool in tools])
+    return made, frozenset([tool.name for tool in custom]), [tool.name for tool in custom if _formed(tool.parameters)]
+
+
+def _formed(form: Any) -> bool:
+    return isinstance(form, dict) and form.get("type", "text") != "text"
+
+
+def _function(tool: Tool) -> Tool:
     """Write a custom tool as a function; the grammar of its input is told in words."""
     said = [tool.description] if tool.description else []
     form = tool.parameters
-    if isinstance(form, dict) and form.get("type", "text") != "text":
-        notes.lost("custom_tool_format", tool.name)
+    if _formed(form):
         said.append(f"The input is of this form: {_encode(form).decode()}")
     text: dict[str, Any] = {"type": "string", "description": "The whole input, as it is."}
     parameters = {"type": "object", "properties": {_FIELD: text}, "required": [_FIELD], "additionalProperties": False}

@@ -16,7 +16,7 @@ Settings = Mapping[str, Any]
 
 _PLACE = ("city", "region", "country", "timezone")
 # What a tool is, and marks that are told in their own way.
-_NO_SETTINGS = frozenset(("type", "name", "cache_control", "citations"))
+_NO_SETTINGS = frozenset(("type", "name", "cache_control", "citations", "external_web_access"))
 _IDLE: tuple[Any, ...] = (None, False, "", [], {}, {"type": "auto"})
 
 
@@ -32,6 +32,14 @@ class Search(msgspec.Struct, frozen=True):
     context_size: str | None = None
     max_uses: int | None = None
     more: tuple[str, ...] = ()
+
+
+def offline(tool: Tool) -> bool:
+    """Return whether a search is to keep to what its maker has indexed, away from the live web.
+
+    Codex asks for it so unless it is told otherwise; nobody but OpenAI has such a search.
+    """
+    return _settings(tool).get("external_web_access") is False
 
 
 def search_of(tool: Tool) -> Search:

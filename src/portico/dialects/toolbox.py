@@ -5,7 +5,7 @@ kept by the bytes that they were read from. What they hold is shared by calls, a
 """
 
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -15,6 +15,7 @@ from portico.errors import InvalidRequest
 from portico.ir import Tool
 
 Members = Mapping[str, msgspec.Raw]
+Made = TypeVar("Made")
 
 LEAST = 512
 MOST = 128 * 1024
@@ -32,11 +33,13 @@ _encode = msgspec.json.encode
 class Toolbox(tuple[Tool, ...]):
     """Tools that were read from bytes that may come again; `beside` is what else a dialect read there.
 
-    `aliased` has what they are called at providers of other dialects, where that is not what they are called here.
+    `aliased` has what they are called at providers of other dialects, where that is not what they are called here,
+    `made` what else was made of them (`made_of`).
     """
 
     beside: Any
     aliased: dict[str, tuple[Mapping[str, str], "Toolbox"] | None]
+    made: dict[Hashable, Any]
     told: dict[Hashable, tuple[dict[str, Any], tuple[str, ...]]]
 
     def __new__(cls, tools: Iterable[Tool], beside: Any = None) -> "Toolbox":
@@ -45,6 +48,7 @@ class Toolbox(tuple[Tool, ...]):
         box.beside = beside
         box.told = {}
         box.aliased = {}
+        box.made = {}
         return box
 
 
@@ -112,6 +116,18 @@ def box(dialect: str, raw: msgspec.Raw, read: Callable[[Any], Toolbox]) -> Toolb
         known = read(listed)
         _shelf.keep(key, known)
     return known
+
+
+def made_of(tools: tuple[Tool, ...], key: Hashable, make: Callable[[], Made]) -> Made:
+    """Return what `make` makes of tools: of a box, what it made before. It must follow from the tools and `key`."""
+    if type(tools) is not Toolbox:
+        return make()
+    found = tools.made.get(key, tools)
+    if found is tools:
+        if len(tools.made) >= _TOLD:
+            tools.made.clear()
+        found = tools.made[key] = make()
+    return cast(Made, found)
 
 
 def note_fields(tool: Tool, notes: Notes) -> None:

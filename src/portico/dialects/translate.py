@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, direct, emulate, free_text, gemini, names, responses
+from portico.dialects import chat, client_tools, direct, emulate, free_text, gemini, names, responses
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered, leave
@@ -168,6 +168,7 @@ class Translation:
         "_encoder",
         "_given",
         "_heard",
+        "_known",
         "_language",
         "_names",
         "_owners",
@@ -199,6 +200,7 @@ class Translation:
         self._heard: Brief | None = None
         self._names: names.Names | None = None
         self._custom: free_text.Names | None = None
+        self._known: Mapping[str, str] | None = None
         self._owners: Owners | None = None
         self._teller: free_text.Teller | None = None
         self._wrapping: emulate.Wrapping | None = None
@@ -220,7 +222,11 @@ class Translation:
                 spread = namespaces.spread(asked)
                 if spread is not None:
                     asked, self._owners = spread
-            if asked.tools and asked.dialect in free_text.HAVE_THEM and target.dialect not in free_text.HAVE_THEM:
+            if (asked.tools or asked.dialect == "responses") and (
+                (known := client_tools.asked(asked, target.dialect)) is not None
+            ):
+                asked, self._known = known
+            if asked.tools and asked.dialect in free_text.HAVE_THEM and not free_text.takes(target):
                 freed = free_text.asked(asked, notes)
                 if freed is not None:
                     asked, self._custom = freed
@@ -302,6 +308,8 @@ class Translation:
             reply = names.restored(reply, self._names)
         if self._custom is not None:
             reply = free_text.told(reply, self._custom)
+        if self._known is not None:
+            reply = client_tools.told(reply, self._known)
         if self._owners is not None:
             from portico.dialects.responses import namespaces
 
@@ -395,6 +403,8 @@ class Translation:
                 told = names.heard(told, self._names)
             if self._teller is not None:
                 told = self._teller.feed(told)
+            if self._known is not None:
+                told = client_tools.heard(told, self._known)
             if self._owners is not None:
                 from portico.dialects.responses import namespaces
 

@@ -34,6 +34,10 @@ from portico.ir import (
 
 PNG = Source(data="iVBO", media_type="image/png")
 CALL = ToolCall(id="c1", name="look", arguments='{"q":1}')
+WIRE_CUSTOM = {
+    "function": {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"input":"1+1"}'}},
+    "custom": {"id": "c1", "type": "custom", "custom": {"name": "look", "input": "1+1"}},
+}
 WIRE_CALL = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": '{"q":1}'}}
 LOOK = Tool(name="look", description="Looks.", parameters={"type": "object"})
 WIRE_LOOK = {
@@ -352,7 +356,7 @@ CONVERSATIONS: dict[str, tuple[tuple[Message, ...], list[dict[str, Any]], list[s
             {
                 "role": "assistant",
                 "content": None,
-                "tool_calls": [{"id": "c1", "type": "custom", "custom": {"name": "look", "input": "1+1"}}],
+                "tool_calls": [WIRE_CUSTOM["function"]],
             }
         ],
         [],
@@ -465,6 +469,12 @@ def test_a_conversation_crosses(name: str) -> None:
     body, dropped = rendered(foreign(messages=messages))
     assert body["messages"] == expected
     assert dropped == lost
+
+
+def test_a_custom_call_goes_as_it_is_to_those_who_have_such_tools() -> None:
+    call = ToolCall(id="c1", name="look", arguments="1+1", kind="custom")
+    body, _ = rendered(foreign(messages=(model(call),)), "custom_tools")
+    assert body["messages"][0]["tool_calls"] == [WIRE_CUSTOM["custom"]]
 
 
 def test_a_system_prompt_comes_first() -> None:

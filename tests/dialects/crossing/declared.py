@@ -1,6 +1,7 @@
 """Differences between what was said and what arrives that are meant, each with its reason."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from tests.dialects.crossing.facts import Fact, Facts, answer
 
@@ -94,6 +95,33 @@ STAND_INS = (
     "Seethedocument.",  # Bedrock takes no document without a text
 )
 NO_RESULT = "Noresultwasgiven."  # Claude takes no call without a result
+
+
+# Tools of a maker's models that the caller runs, and what they take; others are told it (`test_client_tools`).
+_EDITOR = ("command", "file_text", "insert_line", "insert_text", "new_str", "old_str", "path", "view_range")
+_MEMORY = (*_EDITOR[:4], "new_path", "new_str", "old_path", *_EDITOR[5:])
+_COMPUTER = ("action", "coordinate", "duration", "scroll_amount", "scroll_direction", "start_coordinate", "text")
+CLIENT_TOOLS: Mapping[str, tuple[str, ...]] = {
+    "bash_20250124": ("command", "restart"),
+    "text_editor_20250728": _EDITOR,
+    "memory_20250818": _MEMORY,
+    "computer_20250124": _COMPUTER,
+    "computer_20251124": _COMPUTER,
+    "apply_patch": ("diff", "path", "type"),
+    "shell": ("commands", "max_output_length", "timeout_ms"),
+}
+
+
+def untold(caller: Dialect, provider: Dialect, body: Any, arrived: Facts) -> Facts:
+    """Leave out the functions that stand for tools which the caller's own models know untold."""
+    known = {
+        each.get("name", each["type"]): CLIENT_TOOLS[each["type"]]
+        for each in (body.get("tools") if caller in ("messages", "responses") and provider != caller else None) or []
+        if each.get("type") in CLIENT_TOOLS
+    }
+    found = {fact[1]: fact[3] for fact in arrived if fact[0] == "tool" and fact[1] in known and fact[2]}
+    assert found == known, f"{known} are told as {found}"
+    return [fact for fact in arrived if fact[0] != "tool" or fact[1] not in known]
 
 
 def settled(provider: Dialect, told: Facts, arrived: Facts, dropped: list[str]) -> tuple[Facts, Facts]:

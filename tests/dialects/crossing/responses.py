@@ -7,6 +7,8 @@ from tests.dialects.crossing.facts import Calls, Facts, answer, arguments, diges
 
 CALLS = ("function_call", "custom_tool_call")
 PAINTED = "image_generation_call"
+# Of tools that the API knows and the caller runs.
+KNOWN_CALLS = {"shell_call": ("shell", "action"), "apply_patch_call": ("apply_patch", "operation")}
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
@@ -14,11 +16,13 @@ def request(body: dict[str, Any]) -> Facts:
     """Return the facts of a request."""
     given = body.get("input")
     added = [item for item in given if item.get("type") == "additional_tools"] if isinstance(given, list) else []
-    facts: Facts = [
-        tool(each["name"], each.get("description"), each.get("parameters"))
-        for each in [*(body.get("tools") or []), *[each for item in added for each in item.get("tools") or []]]
-        if each.get("type") in ("function", "custom") and "name" in each
-    ]
+    # One that is told again is one.
+    facts: Facts = list(
+        {
+            each["name"]: tool(each["name"], each.get("description"), each.get("parameters"))
+            for each in spread([*(body.get("tools") or []), *[each for item in added for each in item["tools"]]])
+        }.values()
+    )
     if body.get("tool_choice") == "none":
         facts.append(("choice", "none"))
     elif slow.at(body, "tool_choice", "name"):
@@ -32,8 +36,25 @@ def request(body: dict[str, Any]) -> Facts:
         return [*facts, ("text", "user", squeezed(given))]
     calls = Calls()
     for item in given or []:
-        facts += _item(item, calls)
+        if item.get("type") in KNOWN_CALLS:
+            name, field = KNOWN_CALLS[item["type"]]
+            calls.add(item["call_id"], name)
+            said = {key: each for key, each in item[field].items() if each is not None}
+            facts.append(("call", name, arguments(said)))
+        else:
+            facts += _item(item, calls)
     return facts
+
+
+def spread(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the functions and custom tools, those of a namespace by its name and theirs."""
+    found = []
+    for each in tools:
+        if each.get("type") == "namespace":
+            found += [inner | {"name": f"{each['name']}__{inner['name']}"} for inner in spread(each["tools"])]
+        elif each.get("type") in ("function", "custom") and "name" in each:
+            found.append(each)
+    return found
 
 
 def _item(item: dict[str, Any], calls: Calls) -> Facts:

@@ -334,17 +334,23 @@ def test_anthropic_asks_to_see_thoughts():
 def test_tools_are_said_with_all_of_their_schema():
     tools = (
         Tool(name="f", description="does", parameters=SCHEMA),
-        Tool(name="web_search", kind="server"),
         Tool(name="g", description=""),
-        Tool(name="web_fetch", kind="server"),
     )
     body, dropped = rendered(foreign(tools=tools))
     assert body["tools"] == [
         {"functionDeclarations": [{"name": "f", "description": "does", "parametersJsonSchema": SCHEMA}, {"name": "g"}]},
-        {"googleSearch": {}},
-        {"urlContext": {}},
     ]
     assert dropped == []
+
+
+def test_google_runs_its_own_tools_where_no_function_is_beside_them():
+    tools = (Tool(name="web_search", kind="server"), Tool(name="web_fetch", kind="server"))
+    body, dropped = rendered(foreign(tools=tools))
+    assert body["tools"] == [{"googleSearch": {}}, {"urlContext": {}}]
+    assert dropped == []
+    body, dropped = rendered(foreign(tools=(Tool(name="f"), *tools)))
+    assert body["tools"] == [{"functionDeclarations": [{"name": "f"}]}]
+    assert dropped == ["server_tool"]
 
 
 def test_a_model_that_knows_the_subset_alone_gets_it_and_what_it_lacks_is_named():

@@ -252,6 +252,9 @@ class Conversation:
                     fields["function_call"] = render_call(part, own, self.target, self.notes)["function"]
                 else:
                     self._calls.add(part.id)
+                    if part.kind == "custom" and not own and "custom_tools" not in self.target.quirks:
+                        arguments = msgspec.json.encode({"input": part.arguments}).decode()
+                        part = msgspec.structs.replace(part, kind="function", arguments=arguments)
                     calls.append(render_call(part, own, self.target, self.notes))
             elif type(part) is Thinking:
                 if own and part.extra.get(HINTS, NONE).get("in") == "content":

@@ -8,10 +8,12 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import hosted
 from portico.dialects.chat.conversation import Conversation
 from portico.dialects.chat.hints import NONE, Table, keep, reopened
 from portico.dialects.chat.reasoning import parse_reasoning, render_reasoning
 from portico.dialects.chat.tools import (
+    has_hosted,
     parse_choice,
     parse_output,
     parse_tools,
@@ -172,6 +174,8 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     `notes` takes down what cannot be said; raises InvalidRequest where that is to be refused.
     """
     own = request.dialect == "chat"
+    if request.tools and not own:
+        request = hosted.kept(request, notes, lambda tool: has_hosted(tool, target))
     fields, hints = reopened(request, own)
     if hints and "blank" in hints:
         fields |= hints["blank"]

@@ -159,6 +159,11 @@ def _parse_function(inner: Any, where: str, hints: Table, cache: Any = None) -> 
     )
 
 
+def has_hosted(tool: Tool, target: Target) -> bool:
+    """Return whether a provider runs a tool of this name itself."""
+    return tool.name == "web_search" and "web_search_options" in target.quirks
+
+
 def render_tools(fields: Table, tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -> None:
     """Write the tools into a request."""
     if own:
@@ -178,10 +183,8 @@ def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
                 listed.append(inner)
             elif own:
                 fields["web_search_options"] = inner
-            elif tool.name == "web_search" and "web_search_options" in target.quirks:
-                fields["web_search_options"] = _search_options(tool, notes)
             else:
-                notes.lost("server_tool", tool.name)
+                fields["web_search_options"] = _search_options(tool, notes)
             continue
         if tool.extra and not own:
             note_fields(tool, notes)

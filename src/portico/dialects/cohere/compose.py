@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import hosted
 from portico.dialects.cohere.content import (
     Object,
     render_call,
@@ -68,6 +69,8 @@ _encode = msgspec.json.encode
 
 def compose(request: Request, target: Target, notes: Notes) -> Object:
     """Write the body. Raises InvalidRequest for what is to be refused."""
+    if request.tools:
+        request = hosted.kept(request, notes, lambda _: False)
     _unsaid(request, notes)
     conversation = Conversation(notes)
     conversation.instruct(request.system)
@@ -134,12 +137,7 @@ def _tools(request: Request, out: Object, notes: Notes) -> None:
         names = (choice.name,)
     elif choice is not None and choice.mode == "allowed":
         names = choice.names
-    tools: list[Tool] = []
-    for tool in request.tools:
-        if tool.kind == "server":
-            notes.lost("server_tool", tool.name)
-        elif names is None or tool.name in names:
-            tools.append(tool)
+    tools = [tool for tool in request.tools if names is None or tool.name in names]
     if not tools:
         return
     offered = request.tools if len(tools) == len(request.tools) else tuple(tools)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects import emulate
+from portico.dialects import emulate, hosted
 from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, input_schema
 from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, SOUNDS, VIDEOS, Block
@@ -74,6 +74,8 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
     """Write the body. Raises InvalidRequest for what is to be refused."""
     model = target.model.lower()
     claude = abilities(target.model) if "claude" in model else None
+    if request.tools:
+        request = hosted.kept(request, notes, lambda tool: "nova" in model and tool.name in _SERVER)
     form, request = _form(request, model, claude)
     _unsaid(request, notes)
     system, messages = _hoist(request, notes)
@@ -454,14 +456,11 @@ def _declared(name: str) -> Block:
 
 def _tool(tool: Tool, model: str, notes: Notes) -> Block:
     if tool.kind == "server":
-        name = _SERVER.get(tool.name)
-        if name is None or "nova" not in model:
-            notes.lost("server_tool", tool.name)
         if tool.name == "web_search":
             note_lost(tool, search_of(tool), notes)
         else:
             note_settings(tool, notes)
-        return {"systemTool": {"name": name}}
+        return {"systemTool": {"name": _SERVER[tool.name]}}
     if tool.extra:
         note_fields(tool, notes)
     schema = input_schema(tool.parameters, notes, tool.name)

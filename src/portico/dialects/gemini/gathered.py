@@ -43,7 +43,7 @@ def leave(request: Request, notes: Notes) -> None:
     for entry in layout["entries"] if layout is not None else ():
         for name, settings in entry["rest"].items():
             if settings is not None and name[:1] != "$":
-                notes.lost("server_tool", name)
+                notes.lost("server_tool" if request.tools else "server_tool_needed", name)
     for message in request.messages:
         if message.role == "assistant" and any(type(part) is Text and part.signature for part in message.parts):
             notes.lost("thinking_history")

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects import toolbox
+from portico.dialects import hosted, toolbox
 from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
 from portico.dialects.gemini.settings import parse_settings, render_settings
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, an_object, closed, opened
-from portico.dialects.gemini.tool import parse_choice, parse_tools, render_choice, render_tools
+from portico.dialects.gemini.tool import hosts, parse_choice, parse_tools, render_choice, render_tools
 from portico.dialects.gemini.writing import render_part
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import InvalidRequest
@@ -180,6 +180,8 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
 
 def _body(request: Request, target: Target, notes: Notes) -> Object:
     own = request.dialect == "gemini"
+    if request.tools and not own:
+        request = hosted.kept(request, notes, hosts(request))
     out: Object = {}
     if own:
         out = dict(request.extra)

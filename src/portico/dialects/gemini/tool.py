@@ -4,6 +4,7 @@ https://ai.google.dev/api/caching#Tool and …#ToolConfig (read 2026-11-20). An 
 functions and several of Google's own tools; how they were laid out stays in the request's `extra` under `$tools`.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from portico.dialects.crossing import Notes, Target
@@ -93,6 +94,16 @@ def _declaration(found: Any, index: int, subset: bool) -> Tool:
     return Tool(name=name, description=description, parameters=parameters, extra=rest)
 
 
+def hosts(request: Request) -> Callable[[Tool], bool]:
+    """Return what says whether Google runs a tool for another's request.
+
+    Beside functions it takes none of its own, but where the steps of these come back with the next turn as they were
+    (ai.google.dev/gemini-api/docs/tool-combination, read 2026-11-21), which another's client does not do.
+    """
+    beside = any(tool.kind != "server" for tool in request.tools)
+    return lambda tool: not beside and tool.name in _SAME
+
+
 def render_tools(request: Request, own: bool, target: Target, notes: Notes) -> Any:
     """Write the tools as they were laid out, else all functions in one entry and each other tool in its own."""
     if not request.tools:
@@ -135,14 +146,12 @@ def _entries(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
             continue
         if own and "$type" in tool.extra:
             out.append({tool.extra["$type"]: without_hints(tool.extra)})
-        elif (same := _SAME.get(tool.name)) is not None:
-            if tool.name == "web_search":
-                note_lost(tool, search_of(tool), notes)
-            else:
-                note_settings(tool, notes)
-            out.append({same: {}})
+            continue
+        if tool.name == "web_search":
+            note_lost(tool, search_of(tool), notes)
         else:
-            notes.lost("server_tool", tool.name)
+            note_settings(tool, notes)
+        out.append({_SAME[tool.name]: {}})
     return out
 
 

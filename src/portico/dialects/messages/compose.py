@@ -11,13 +11,13 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects import emulate
+from portico.dialects import emulate, hosted
 from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, sampling, think
 from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
-from portico.dialects.messages.tools import choice_of, declared, render_tools
+from portico.dialects.messages.tools import choice_of, declared, has_hosted, render_tools
 from portico.dialects.messages.writing import mark, render_file, render_source, sniff
 from portico.dialects.people import at_anthropic
 from portico.dialects.pictures import inlined, typed
@@ -63,6 +63,8 @@ _UNSAID = Unsaid(
 def compose(request: Request, target: Target, notes: Notes) -> Block:
     """Write the body. Raises InvalidRequest for what is to be refused."""
     model = abilities(target.model)
+    if request.tools:
+        request = hosted.kept(request, notes, has_hosted)
     form, request = _form(request, model)
     _unsaid(request, notes)
     system, messages = _hoist(request, notes)

@@ -9,6 +9,7 @@ from typing import Any
 from portico.dialects.claude import Abilities, abilities, fit, input_schema
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.messages.blocks import Block
+from portico.dialects.messages.client_tools import native
 from portico.dialects.messages.writing import mark
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
@@ -22,6 +23,11 @@ _SERVER = {
     "web_fetch": ("web_fetch_20250910", "web_fetch"),
     "url_context": ("web_fetch_20250910", "web_fetch"),
 }
+
+
+def has_hosted(tool: Tool) -> bool:
+    """Return whether Anthropic has a tool of this name."""
+    return tool.name in _SERVER or native(tool)
 
 
 def render_tools(request: Request, target: Target, notes: Notes) -> Any:
@@ -60,11 +66,10 @@ def _tool(tool: Tool, model: Abilities, notes: Notes, strict: bool) -> Block:
 
 
 def _server(tool: Tool, notes: Notes) -> Block:
-    known = _SERVER.get(tool.name)
-    if known is None:
-        notes.lost("server_tool", tool.name)
-        return {}
-    kind, name = known
+    if native(tool):
+        # In Anthropic's own words, which a caller of Chat Completions may use.
+        return dict(tool.extra)
+    kind, name = _SERVER[tool.name]
     block: Block = {"type": kind, "name": name}
     if name == "web_search":
         block.update(_search(tool, notes))

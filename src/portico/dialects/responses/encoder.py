@@ -13,6 +13,7 @@ import msgspec
 
 from portico.dialects import openai
 from portico.dialects.crossing import Given
+from portico.dialects.responses import client_tools
 from portico.dialects.responses.citations import write_annotation
 from portico.dialects.responses.content import Object, written
 from portico.dialects.responses.output import (
@@ -536,7 +537,7 @@ class Encoder:
             piece.item_id = self._given.new_id(server_prefix(call))
             piece.at = self._add(server_item(call, piece.item_id, None, "", "in_progress"), out)
             self._servers[call.id] = piece
-        else:
+        elif call.server_type is None:
             piece.item_id = self._given.new_id(call_prefix(call))
             piece.at = self._add(call_item(call, piece.item_id, "", "in_progress"), out)
         if call.arguments and call.arguments != "{}":
@@ -546,12 +547,33 @@ class Encoder:
         piece.text.append(text)
         call = piece.part
         assert isinstance(call, ToolCall)
-        if call.kind == "server":
+        if call.kind == "server" or piece.at < 0:
             return
         kind = "custom_tool_call_input" if call.kind == "custom" else "function_call_arguments"
         self._say(f"response.{kind}.delta", {"item_id": piece.item_id, "output_index": piece.at, "delta": text}, out)
 
+    def _known_done(self, piece: _Piece, call: ToolCall, out: list[bytes]) -> bool:
+        """Tell of a call of a tool that the caller knows by an item of its own, and that is told whole.
+
+        Returns False where it is none such after all: it is told as a function's.
+        """
+        arguments = "".join(piece.text)
+        self._turn(out)
+        item = client_tools.call_item(call, self._given.new_id(client_tools.item_prefix(call)), arguments)
+        if item is not None:
+            piece.at = self._add({**item, "status": "in_progress"}, out)
+            self._done(piece.at, item, out)
+            return True
+        piece.item_id = self._given.new_id(call_prefix(call))
+        piece.at = self._add(call_item(call, piece.item_id, "", "in_progress"), out)
+        piece.text = []
+        if arguments:
+            self._argue(piece, arguments, out)
+        return False
+
     def _call_done(self, piece: _Piece, call: ToolCall, out: list[bytes]) -> None:
+        if piece.at < 0 and self._known_done(piece, call, out):
+            return
         place = {"item_id": piece.item_id, "output_index": piece.at}
         if call.kind == "custom":
             text = "".join(piece.text)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Given, Notes
+from portico.dialects.responses import client_tools
 from portico.dialects.responses.citations import write_annotation
 from portico.dialects.responses.content import Object
 from portico.dialects.responses.settings import write_reasoning
@@ -194,7 +195,7 @@ def write_output(parts: tuple[Part, ...], given: Given, maker: Dialect, logprobs
             if part.kind == "server":
                 made.append(server_item(part, given.new_id(server_prefix(part)), results.get(part.id)))
             else:
-                made.append(call_item(part, given.new_id(call_prefix(part)), part.arguments))
+                made.append(any_call_item(part, given))
         elif isinstance(part, Thinking):
             if part.text or part.opaque:
                 made.append(reasoning_item(part, given.new_id("rs_"), maker))
@@ -223,6 +224,15 @@ def text_content(part: Text, tokens: list[Any]) -> Object:
     """Return the content part of a text."""
     annotations = [write_annotation(cited, length=len(part.text)) for cited in part.citations]
     return {"type": "output_text", "text": part.text, "annotations": annotations, "logprobs": tokens}
+
+
+def any_call_item(call: ToolCall, given: Given) -> Object:
+    """Return the item of a whole call that the caller runs: a function's, a custom tool's, or one that it knows."""
+    if call.server_type is not None:
+        item = client_tools.call_item(call, given.new_id(client_tools.item_prefix(call)), call.arguments)
+        if item is not None:
+            return item
+    return call_item(call, given.new_id(call_prefix(call)), call.arguments)
 
 
 def call_prefix(call: ToolCall) -> str:

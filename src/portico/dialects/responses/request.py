@@ -9,13 +9,21 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import hosted
 from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.people import at_openai
 from portico.dialects.responses.content import Object, UnfitError, read_content, remainder, write_own, written
 from portico.dialects.responses.history import write_history, write_system
 from portico.dialects.responses.items import Signatures, read_item, write_items
 from portico.dialects.responses.settings import read_reasoning, read_text, write_reasoning, write_text
-from portico.dialects.responses.tools import read_choice, read_tools, write_choice, write_own_tools, write_tools
+from portico.dialects.responses.tools import (
+    has_hosted,
+    read_choice,
+    read_tools,
+    write_choice,
+    write_own_tools,
+    write_tools,
+)
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, box, opened, told
 from portico.errors import InvalidRequest
@@ -262,6 +270,8 @@ _FIELDS: dict[str, Callable[[Any, Fields], bool]] = {
 def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     """Write the body for a provider that speaks this dialect. What it cannot say is told to `notes`."""
     own = request.dialect == "responses"
+    if request.tools and not own:
+        request = hosted.kept(request, notes, has_hosted)
     out: Object = {}
     if own:
         out = written(request.extra) | request.extra.get("$silent", {})

@@ -125,8 +125,13 @@ def _write_own_tool(tool: Tool) -> Object:
     return value
 
 
+def has_hosted(tool: Tool) -> bool:
+    """Return whether OpenAI runs a tool of this name, that needs nothing kept there."""
+    return tool.name in _SERVER_TYPES
+
+
 def write_tools(tools: tuple[Tool, ...], notes: Notes) -> list[Object]:
-    """Write another dialect's tools. Built-in ones that the API has too cross, others are refused."""
+    """Write another dialect's tools; of those that a provider runs, such as the API has too."""
     out: list[Object] = []
     for tool in tools:
         if tool.cache is not None:
@@ -154,11 +159,7 @@ def write_tools(tools: tuple[Tool, ...], notes: Notes) -> list[Object]:
 
 
 def _write_server(tool: Tool, notes: Notes) -> Object:
-    value = _SERVER_TYPES.get(tool.name)
-    if value is None:
-        notes.lost("server_tool", tool.name)
-        return {"type": tool.name}
-    value = dict(value)
+    value = dict(_SERVER_TYPES[tool.name])
     if tool.name != "web_search":
         note_settings(tool, notes)
         return value
