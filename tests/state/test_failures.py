@@ -15,9 +15,10 @@ from tests.state.desk import Clock, Desk, budget, close, cost, limit, make_lmdb,
 
 from portico.errors import StateFull, StateUnavailable
 from portico.rules import Rule
-from portico.state import books, environment
+from portico.state import environment
 from portico.state.clock import moment
-from portico.state.contract import Permit, Scope, Settled, Used
+from portico.state.contract import Moment, Permit, Scope, Settled, Used
+from portico.state.counting import Spent
 from portico.state.environment import open_environment
 from portico.state.ledger import Ledger
 from portico.state.on_lmdb import LmdbState
@@ -238,14 +239,14 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     permits = [await desk.admitted(row(budget(100)), bound=cost(10)) for _ in range(3)]
     told: list[Settled] = []
-    settle = books.settle
+    end = Ledger.end
 
-    def fails_at_two(rows: Any, fetch: Any, hold: Any, now: Any, at: Any) -> Settled:
-        if now[5] == 2:
+    def fails_at_two(ledger: Ledger, permit: Permit, used: Spent, at: Moment) -> Settled:
+        if used[5] == 2:
             raise OverflowError
-        return settle(rows, fetch, hold, now, at)
+        return end(ledger, permit, used, at)
 
-    monkeypatch.setattr(books, "settle", fails_at_two)
+    monkeypatch.setattr(Ledger, "end", fails_at_two)
     for permit, used in zip(permits, (1, 2, 3), strict=True):
         desk.state.settle(permit, Used(cost=used), clock.now, told.append)
     await desk.admitted(row(budget(100)), bound=cost(5))

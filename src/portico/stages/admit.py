@@ -1,5 +1,6 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from datetime import UTC, datetime
 from functools import partial, reduce
@@ -16,7 +17,7 @@ from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUna
 from portico.record import MILLION
 from portico.rules import NO_BOUND, Applied, Bound, Holder, Rule
 from portico.state import windows
-from portico.state.asking import ask
+from portico.state.asking import ask, undo
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
 from portico.state.scopes import Dimensions, Ruled
 from portico.upstream.outgoing import Outgoing
@@ -144,11 +145,19 @@ async def _admitted(
     if under and call.waits is not None and call.waits.busy:
         answer = await _in_turn(None, call, outgoing, targets, under, state, now)
     else:
-        answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
-        if not isinstance(answer, Permit):
-            answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
-            if not isinstance(answer, Permit) and call.waits is not None:
-                answer = await _in_turn(answer, call, outgoing, targets, under, state, now)
+        admission = Admission(call.id, under, bound, now(), _about(call))
+        waiting = state.admit(admission)
+        try:
+            answer = await waiting
+        except CancelledError:
+            undo(state, waiting, admission)
+            raise
+        if isinstance(answer, Permit):
+            call.permit = answer
+            return
+        answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
+        if not isinstance(answer, Permit) and call.waits is not None:
+            answer = await _in_turn(answer, call, outgoing, targets, under, state, now)
     if not isinstance(answer, Permit):
         raise refused(answer, call, call.bound.why, targets, now().wall_ns)
     call.permit = answer
@@ -398,13 +407,17 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
         return _allowed(call, outgoing.bound)
     if asked is None or not isinstance(body, bytes):
         return _allowed(call, _unread(body, targets))
-    found: Bound | None = None
-    for target in targets:
-        one = target.ceiling.bound(call.operation, asked, body)
-        if one is None:
-            return _closely(call, outgoing, targets)
-        found = one if found is None else _dearer(found, one)
-    assert found is not None
+    operation = call.operation
+    found = targets[0].ceiling.bound(operation, asked, body)
+    if found is not None and len(targets) > 1:
+        for target in targets[1:]:
+            one = target.ceiling.bound(operation, asked, body)
+            if one is None:
+                found = None
+                break
+            found = _dearer(found, one)
+    if found is None:
+        return _closely(call, outgoing, targets)
     return found if found.cost is not None else _allowed(call, found)
 
 

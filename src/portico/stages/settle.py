@@ -6,6 +6,7 @@ byte. All that end in one tick of the loop are written at once.
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, Protocol
 
 from portico.call import Call
@@ -87,6 +88,19 @@ def on_its_way(call: Call, usage: Usage, price: Price | None, bound: int, *, fin
     return charge(price, Usage(output=written), call.arrived_ms / 1000).cost or 0
 
 
+def charged(call: Call) -> Used:
+    """Return what a call is charged in its scopes, and say on it whether that is more than was reserved."""
+    usage, cost, attempts = call.usage, call.cost, call.attempts
+    if usage is not None and cost is not None and len(attempts) == 1 and attempts[0].assumed_nano_usd is None:
+        bound, tokens_in, tokens_out = call.bound, usage.input_total, usage.output_total
+        most = bound.cost
+        if most is not None and cost <= most and tokens_in <= bound.input_tokens and tokens_out <= bound.output_tokens:
+            return Used(tokens_in, tokens_out, cost)  # what becomes of nearly every call
+    used = used_by(call)
+    call.over_bound = over_bound(call, used)
+    return used
+
+
 def used_by(call: Call) -> Used:
     """Return what a call is charged in its scopes.
 
@@ -158,8 +172,7 @@ class Settling:
             call.request_body = call.reply_body = None
         permit, used = call.permit, None
         if permit is not None and permit.scopes:
-            used = used_by(call)
-            call.over_bound = over_bound(call, used)
+            used = charged(call)
         record = call.record()
         self.records.append(record)
         journal = self._journal
@@ -183,11 +196,11 @@ class Settling:
             self._state.release(permit, ANY_TIME, done)
             return
         if used.requests or used.cost:
-            self._state.settle(permit, used, self._now(), lambda settled: self._told(settled, done))
+            self._state.settle(permit, used, self._now(), partial(self._told, done))
         else:
             self._state.release(permit, self._now(), done)
 
-    def _told(self, settled: Settled, done: Callable[[Settled], None] | None) -> None:
+    def _told(self, done: Callable[[Settled], None] | None, settled: Settled) -> None:
         """Note what people want to hear of a settlement, and tell who waits for it."""
         if settled.passed and self._journal is not None:
             for passed in settled.passed:

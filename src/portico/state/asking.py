@@ -1,6 +1,7 @@
 """Asking for a permit in a task that may be cancelled while it waits."""
 
 import asyncio
+from collections.abc import Awaitable
 
 from portico.state.contract import Admission, Permit, Refusal, State
 
@@ -11,8 +12,13 @@ async def ask(state: State, admission: Admission) -> Permit | Refusal:
     try:
         return await waiting
     except asyncio.CancelledError:
-        if isinstance(waiting, asyncio.Future) and waiting.done() and not waiting.cancelled():
-            answer = waiting.exception() or waiting.result()
-            if isinstance(answer, Permit):
-                state.release(answer, admission.at)
+        undo(state, waiting, admission)
         raise
+
+
+def undo(state: State, waiting: Awaitable[Permit | Refusal], admission: Admission) -> None:
+    """Give back what was booked for who has stopped waiting for it."""
+    if isinstance(waiting, asyncio.Future) and waiting.done() and not waiting.cancelled():
+        answer = waiting.exception() or waiting.result()
+        if isinstance(answer, Permit):
+            state.release(answer, admission.at)

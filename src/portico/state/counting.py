@@ -17,7 +17,7 @@ a day; of the wall clock for days, weeks and months.
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from struct import Struct
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -46,6 +46,8 @@ Spent = tuple[int, int, int, int, int, int, int, int, int]
 
 # No call is worth more than this (70,000 dollars, or so many tokens): a larger bound is none, and sums stay in 64 bits.
 CAP: Final = 1 << 46
+
+_Figure = TypeVar("_Figure")
 
 CLOSED: Final = 1 << 32  # in a slot's state, beside the number of alerts that were raised
 _ALERTS: Final = CLOSED - 1
@@ -125,21 +127,31 @@ def cells_of(slot: bytes) -> int:
 class Layout:
     """Which slots a row has, and where.
 
-    A row is kept as the layout's `signature`, and its integers from `start` on.
+    A row is kept as the layout's `signature`, and its integers behind that. `form` reads them, and writes them behind
+    the signature of what was read.
     """
 
-    __slots__ = ("pack", "places", "signature", "size", "slots", "start", "unpack")
+    __slots__ = ("form", "places", "signature", "size", "slots")
 
     def __init__(self, slots: Sequence[bytes]) -> None:
         self.slots = tuple(slots)
         self.signature = bytes((len(slots),)) + b"".join(slots)
-        self.start = len(self.signature)
         self.places: dict[bytes, int] = {}
         self.size = 0
         for slot in slots:
             self.places[slot] = self.size
             self.size += cells_of(slot)
-        self.pack, self.unpack = packing(self.size)
+        self.form = _form(len(self.signature), self.size)
+
+
+Form = tuple[Callable[[bytes], tuple[int, ...]], Callable[..., bytes]]
+"""How the integers of a row are read from what is kept of it, and written behind the signature of what was kept."""
+
+
+@lru_cache(256)
+def _form(signature: int, size: int) -> Form:
+    """The form of all rows whose signature has so many bytes, with so many integers."""
+    return Struct(f"<{signature}x{size}q").unpack, Struct(f"<{signature}s{size}q").pack
 
 
 @lru_cache(4_096)
@@ -159,17 +171,27 @@ def decode(value: bytes) -> "Row":
     """Read a row as it was kept."""
     end = 1 + value[0] * SLOT_BYTES
     layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
-    return Row(layout, list(layout.unpack(value, layout.start)))
+    return Row(layout, list(layout.form[0](value)), value)
 
 
 class Row:
-    """The counters of one scope, while they are at hand."""
+    """The counters of one scope, while they are at hand.
 
-    __slots__ = ("cells", "layout")
+    `kept` is what is kept of them, or would be of none: it begins with the layout's signature. Between two transactions
+    it is all that there is of a row, in one piece of memory: thousands of rows are not a cache's worth of integers.
+    """
 
-    def __init__(self, layout: Layout, cells: list[int]) -> None:
+    __slots__ = ("cells", "form", "kept", "layout")
+
+    def __init__(self, layout: Layout, cells: list[int], kept: bytes = b"") -> None:
         self.layout = layout
+        self.form = layout.form
         self.cells = cells
+        self.kept = kept or layout.signature
+
+    def lay(self, layout: Layout, cells: list[int]) -> None:
+        """Put other counters in the place of these."""
+        self.layout, self.form, self.cells, self.kept = layout, layout.form, cells, layout.signature
 
 
 class Rules:
@@ -215,7 +237,7 @@ class Rules:
             for slot in kept:
                 size, at, now_at = cells_of(slot), places[slot], layout.places[slot]
                 cells[now_at : now_at + size] = row.cells[at : at + size]
-            row.layout, row.cells = layout, cells
+            row.lay(layout, cells)
         return self.on(row)
 
 
@@ -249,6 +271,12 @@ Ways = tuple[Take, Given, Put, Given]
 """The short ways through a plan, each with what it is given."""
 
 
+@lru_cache(4_096)
+def shared(figures: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
+    """Return the one tuple that stands for all that are the same: what many plans share stays at hand."""
+    return figures
+
+
 class Plan:
     """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules.
 
@@ -276,9 +304,9 @@ class Plan:
         buckets = [
             (at, op) for at, op in enumerate(ops) if op[0] == BUCKET and op[3] and op[7].window.every != "forever"
         ]
-        self.limits = tuple((op[7].counts, op[3]) for _, op in buckets)
+        self.limits = shared(tuple((op[7].counts, op[3]) for _, op in buckets))
         """Limits on requests and tokens: what each counts, and how much."""
-        self.buckets = tuple((at, op[3], op[4]) for at, op in buckets)
+        self.buckets = shared(tuple((at, op[3], op[4]) for at, op in buckets))
         """The same limits: which of the rules each is, how much, in how many nanoseconds."""
         self.pack = packing(sum(op[0] >= BUDGET for op in ops))[0]
         """Writes the keys of the windows that a call is charged in."""

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 import lmdb
 import msgspec
@@ -119,7 +119,7 @@ class Ledger:
         self.lost = False
         self._tx: Tx | None = None
         self._at_hand: dict[bytes, Row] = {}  # in this transaction
-        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
+        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes; without their cells
         self._written = -1
         self._grown: list[tuple[books.Hold, Asks, list[books.Further] | None]] = []
         self.tight = False
@@ -190,8 +190,9 @@ class Ledger:
         if rows:
             written = []
             for key, row in rows.items():
-                layout = row.layout
-                written.append((key, layout.signature + layout.pack(*row.cells)))
+                kept = row.kept = row.form[1](row.kept, *row.cells)
+                row.cells = []
+                written.append((key, kept))
             tx.cursor(self._rows).putmulti(written)
         tx.commit()
         # One that changed nothing leaves its number to the next, which may be somebody else's.
@@ -212,6 +213,7 @@ class Ledger:
         layout = rules.layout
         row = self._cached.get(key)
         if row is not None and row.layout is layout:
+            row.cells = list(row.form[0](row.kept))
             return row
         tx = self._tx
         assert tx is not None
@@ -220,7 +222,7 @@ class Ledger:
             row = Row(layout, [0] * layout.size)
             self._learn(tx, rules)
         elif value.startswith(layout.signature):
-            row = Row(layout, list(layout.unpack(value, layout.start)))
+            row = Row(layout, list(layout.form[0](value)), value)
         else:
             row = decode(value)
             if any(slot not in row.layout.places for slot, _ in rules.slots):
@@ -296,11 +298,18 @@ class Ledger:
         tx, hold = self._tx, permit.token
         assert tx is not None
         if hold is not None:
-            assert isinstance(hold, books.Hold)
+            if TYPE_CHECKING:
+                assert isinstance(hold, books.Hold)
             if tx.delete(hold.id, b"", self._permits):
                 if permit.onward is not None:
                     hold, job, used = books.onward(hold, permit.bound, used)
                     self._keep_job(permit.onward, permit.bound, job)
+                elif hold.more is None:
+                    # What `books.settle` tries first.
+                    plan = hold.plan
+                    put = plan.put
+                    if put is not None and put(plan.putting, self._at_hand, self._fetch, hold.asks, hold.keys, used):
+                        return books.QUIET
                 return books.settle(self._at_hand, self._fetch, hold, used, at)
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:

@@ -245,7 +245,10 @@ class LmdbState:
                 waiting.set_result(refusal)
         for (_, _, _, done), outcome in zip(ending, settled, strict=True):
             if done is not None:
-                self._tell(done, outcome)
+                try:
+                    done(outcome)
+                except Exception as error:  # the next one is to hear of its own
+                    self._report("what follows a settlement failed", error)
 
     def _land(self, landing: list[Landing]) -> None:
         """Strike out calls that are recorded. One that has started a job leaves it its name in the books."""

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, Final
 
-from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take, Ways
+from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take, Ways, shared
 
 Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
 """For each row, for each of its slots: kind, place in `Asks`, whether it refuses, whether it raises alerts."""
@@ -89,13 +89,7 @@ def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> Ways | None:
         figures += [amount, length] if kind == BUCKET else [amount]
         alerts += raised[:1]
     take, put = _made(shape)
-    return take, (*where, *map(_same, figures)), put, (*where, *map(_same, alerts))
-
-
-@lru_cache(4_096)
-def _same(figure: int) -> int:
-    """Return the one integer that stands for all that are as large: what many plans share stays at hand."""
-    return figure
+    return take, (*where, shared(tuple(figures))), put, (*where, shared(tuple(alerts)))
 
 
 @lru_cache(256)
@@ -119,14 +113,15 @@ def source(shape: Shape) -> str:
     wanted = f"\n    {', '.join(_PLACES)} = wanted"
     wanted += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
 
-    take = f"{wanted}\n    {', '.join(where + figures)} = given{_unpacked(shape)}"
+    take = f"{wanted}\n    {', '.join(where)}, figures = given\n    {_listed('', figures)} = figures{_unpacked(shape)}"
     for n, (kind, place, firm, _) in numbered:
         take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_PLACES[place])
     take += _packed(shape, _TAKEN)
     take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
 
     put = f"{wanted}\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent{_WITHIN}"
-    put += f"\n    ({_listed('key_of', budgets)}) = keys\n    {', '.join(where + raised)} = given{_unpacked(shape)}"
+    put += f"\n    ({_listed('key_of', budgets)}) = keys\n    {', '.join(where)}, raised = given"
+    put += (f"\n    {_listed('', raised)} = raised" if raised else "") + _unpacked(shape)
     for n, (kind, place, _, alerts) in numbered:
         put += (_PUT[kind] + _QUIET * alerts).format(n=n, asked=_PLACES[place])
     put += f"{_packed(shape, _DONE)}\n    return True"
@@ -160,5 +155,5 @@ def _cells(shape: Shape, words: dict[int, str]) -> list[str]:
     return rows
 
 
-def _listed(word: str, numbers: Sequence[int]) -> str:
+def _listed(word: str, numbers: Sequence[int | str]) -> str:
     return "".join(f"{word}{n}, " for n in numbers)
