@@ -5,17 +5,21 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 UV_VERSION := 0.13.8
-UV := UV_PROJECT_ENVIRONMENT=$(VENV) $(BIN)/uv
+# The machine's own certificates, as pip has them: a company's proxy is trusted there and nowhere else.
+UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_SYSTEM_CERTS=1 $(BIN)/uv
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test prove check format bench drill docs clean
+.PHONY: help serve mock test prove check format bench drill docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.run ## run the gateway (ARGS="--config portico.yaml")
 	@exec $(BIN)/portico serve $(ARGS)
+
+mock: $(VENV)/.run ## run a stand-in provider, to try things without a key (ARGS="--port 9999")
+	@exec $(BIN)/portico mock $(ARGS)
 
 test: $(VENV)/.dev ## install what the tests need, and pass every test
 	@sh tests/install.sh
@@ -57,6 +61,7 @@ $(BIN)/uv:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(VENV)/.run: pyproject.toml uv.lock | $(BIN)/uv
+	@echo "installing into $(VENV), once" >&2
 	@$(UV) sync --quiet --compile-bytecode --frozen --inexact
 	@touch $@
 

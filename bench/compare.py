@@ -5,6 +5,7 @@ interleaved (A B C A B C …), so that whatever else the machine does hits all a
 """
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -38,6 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--soak-broken", type=int, default=20_000, help="broken calls of the soak")
     parser.add_argument("--out", type=Path, default=machine.ROOT / "bench" / "results", help="folder of the results")
     options = parser.parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # what was started is stopped too
     chosen = [name for name in options.only.split(",") if name] or list(subjects.SUBJECTS)
     unknown = [name for name in chosen if name not in subjects.SUBJECTS]
     if unknown:

@@ -184,14 +184,14 @@ def test_without_the_sources_the_comparison_says_what_it_needs(run, monkeypatch)
     assert "give the URL of a gateway" in result.output
 
 
-def test_with_the_sources_the_comparison_is_run_with_its_options(run, monkeypatch):
+def test_with_the_sources_the_command_becomes_the_comparison_with_its_options(run, monkeypatch):
     commands = []
 
-    def pretend(command, check):
+    def pretend(program, command):
         commands.append(command[1:])
-        return type("Done", (), {"returncode": 3})
+        raise SystemExit(3)
 
-    monkeypatch.setattr(bench.subprocess, "run", pretend)
+    monkeypatch.setattr(bench.os, "execv", pretend)
     result, _ = run("--quick", "--only", "portico,nginx", "--json")
     assert result.exit_code == 3
     (command,) = commands

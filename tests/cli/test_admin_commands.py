@@ -94,7 +94,7 @@ def test_budgets_and_members_are_made_and_shown(run: Any) -> None:
     assert "team=ops" in run("budgets", "list").output
     assert "cost/day" in run("budgets", "usage", "team", "ops").output
     assert "$2.00" in run("budgets", "usage", "team", "ops").output
-    assert run("budgets", "delete", made.output.strip()).exit_code == 0
+    assert run("budgets", "delete", made.output.strip(), "--yes").exit_code == 0
     assert run("teams", "add", "ops", "nobody").exit_code == 4
     assert "Nobody is in this team." in run("teams", "members", "ops").stderr
 

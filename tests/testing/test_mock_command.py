@@ -33,7 +33,7 @@ def test_a_taken_port_and_a_wrong_control_have_their_exit_codes():
         port = str(taken.getsockname()[1])
         done = subprocess.run([*MOCK, "--port", port], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 3
-    assert f"Cannot listen on 127.0.0.1:{port}" in done.stderr
+    assert f"port {port} on 127.0.0.1 is in use" in done.stderr
     done = subprocess.run([*MOCK, "--say", "statsu=5"], capture_output=True, text=True, check=False, timeout=30)
     assert done.returncode == 2
     assert "did you mean 'status'" in done.stderr

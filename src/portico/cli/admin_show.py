@@ -12,15 +12,19 @@ from portico.cli.admin_client import AdminClient, Refused, fail
 
 P = ParamSpec("P")
 
+_URL = "The gateway's URL; without it, the socket in --data-dir [$PORTICO_URL]."
+_KEY = "A key with a role; by default the master key, where it is kept [$PORTICO_KEY]."
+_DATA_DIR = "The data directory of the gateway on this machine [$PORTICO_DATA_DIR; ~/.local/share/portico]."
+
 Column = tuple[str, Callable[[Any], str]]
 
 
 def talks(command: Callable[Concatenate[AdminClient, P], None]) -> Callable[..., None]:
     """Give a command the admin API to talk to, and its options."""
 
-    @click.option("--url", envvar="PORTICO_URL", help="The gateway's URL; without it, the socket in --data-dir.")
-    @click.option("--key", envvar="PORTICO_KEY", help="A key with a role; by default the master key, where it is kept.")
-    @click.option("--data-dir", envvar="PORTICO_DATA_DIR", help="The data directory of the gateway on this machine.")
+    @click.option("--url", envvar="PORTICO_URL", help=_URL)
+    @click.option("--key", envvar="PORTICO_KEY", help=_KEY)
+    @click.option("--data-dir", envvar="PORTICO_DATA_DIR", help=_DATA_DIR)
     @functools.wraps(command)
     def wrapped(url: str | None, key: str | None, data_dir: str | None, *args: P.args, **kwargs: P.kwargs) -> None:
         try:
@@ -111,9 +115,8 @@ def parsed_bounds(texts: Sequence[str], option: str) -> list[dict[str, Any]]:
         try:
             value: float | int = float(number) if name == "usd" else int(number)
         except ValueError:
-            hint = f"'--{option}'"
             raise click.BadParameter(
-                f"{text!r} is none; write 10usd/month or 100requests/minute", param_hint=hint
+                f"{text!r} is none; write 10usd/month or 100requests/minute", param_hint=f"'{option}'"
             ) from None
         found.append({name: value, **({"per": per} if per else {})})
     return found

@@ -4,10 +4,9 @@ import asyncio
 import importlib
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NoReturn
 
 import click
 import msgspec
@@ -80,7 +79,7 @@ def command(
     Exit codes: 0 all calls were good; 1 some were not; 2 the command line is wrong; 3 something needed is missing.
     """
     if url is None:
-        raise SystemExit(_compare(quick=quick, only=only, soak=soak, as_json=as_json))
+        _compare(quick=quick, only=only, soak=soak, as_json=as_json)
     if quick or only or soak:
         raise click.UsageError("--quick, --only and --soak belong to the comparison, which takes no URL")
     sent = body.read() if body is not None else _request(model, prompt, max_tokens, stream=stream)
@@ -91,14 +90,15 @@ def command(
     raise SystemExit(0 if done.good and not done.faults else 1)
 
 
-def _compare(*, quick: bool, only: str | None, soak: bool, as_json: bool) -> int:
+def _compare(*, quick: bool, only: str | None, soak: bool, as_json: bool) -> NoReturn:
+    """Become the comparison, so that a signal reaches what has programs to stop."""
     program = CHECKOUT / "bench" / "run.py"
     if not program.is_file():
         raise click.UsageError("give the URL of a gateway; the comparison with peers needs a checkout of the sources")
     chosen = [("--quick", quick), ("--soak", soak), ("--json", as_json)]
     options = [name for name, wanted in chosen if wanted]
     options += ["--only", only] if only else []
-    return subprocess.run([sys.executable, str(program), *options], check=False).returncode  # noqa: S603  # our own file
+    os.execv(sys.executable, [sys.executable, str(program), *options])  # noqa: S606  # our own file
 
 
 def _request(model: str | None, prompt: str, max_tokens: int, *, stream: bool) -> bytes:

@@ -34,7 +34,10 @@ def command() -> None:
 @as_json
 @talks
 def list_(api: AdminClient, limit: int, *, as_json: bool) -> None:
-    """List budgets of their own; those of keys and teams are shown with them."""
+    """List budgets of their own.
+
+    Those of keys and teams are shown with them.
+    """
     found = api.pages("budgets", limit)
     if as_json:
         show_json(found)
@@ -62,14 +65,17 @@ def create(
     rolling: bool,
     as_json: bool,
 ) -> None:
-    """Make a budget of AMOUNT: 10usd/month, 100000tokens/day."""
+    """Make a budget of AMOUNT: 10usd/month, 100000tokens/day.
+
+    Without a period it is for good: 500usd is never renewed.
+    """
     chosen: dict[str, list[str]] = {}
     for text in selected:
         name, equals, value = text.partition("=")
         if not equals or not value:
             raise click.BadParameter(f"{text!r} is not name=value", param_hint="'--for'")
         chosen.setdefault(name, []).append(value)
-    fields: dict[str, Any] = {**parsed_bounds([amount], "amount")[0], "for": chosen, "each": each}
+    fields: dict[str, Any] = {**parsed_bounds([amount], "AMOUNT")[0], "for": chosen, "each": each}
     made = api("POST", "budgets", {**fields, "zone": zone, "mode": mode, "rolling": rolling})
     if as_json:
         show_json(made)
@@ -83,7 +89,7 @@ def create(
 @as_json
 @talks
 def usage(api: AdminClient, kind: str, id_: str, *, as_json: bool) -> None:
-    """Show the limits and budgets of somebody, and what is used of them at this moment."""
+    """Show what bounds somebody, and what is used of it."""
     found = api("GET", f"{kind}s/{part(id_)}/usage")["items"]
     if as_json:
         show_json(found)
@@ -93,6 +99,7 @@ def usage(api: AdminClient, kind: str, id_: str, *, as_json: bool) -> None:
 
 @command.command()
 @click.argument("budget_id")
+@click.confirmation_option(prompt="Remove the budget?")
 @talks
 def delete(api: AdminClient, budget_id: str) -> None:
     """Remove a budget of its own."""

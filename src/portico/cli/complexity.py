@@ -39,10 +39,11 @@ def command() -> None:
 def train(
     api: AdminClient, model: str, out: str, file: str | None, labels: Any, since: str | None, *, as_json: bool
 ) -> None:
-    """Train a scorer for MODEL, whose strategy is `complexity`, and say how it does on calls it has not seen.
+    """Train a scorer for MODEL, and say how it does.
 
-    The first target of MODEL is the small one. Exit code 1 where it misses what the configuration demands: it is
-    written all the same, and no gateway will use it.
+    The strategy of MODEL is `complexity`; what is said is about calls that the scorer has not seen. The first
+    target of MODEL is the small one. Exit code 1 where it misses what the configuration demands: it is written all
+    the same, and no gateway will use it.
     """
     from portico.analysis.learning import examples
     from portico.analysis.learning import train as trained

@@ -41,9 +41,10 @@ def example() -> None:
 @click.option("--all", "everything", is_flag=True, help="Defaults too, not only what the file says.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of YAML.")
 def show(file: str | None, *, everything: bool, as_json: bool) -> None:
-    """Show the configuration in FILE (portico.yaml) as it is understood.
+    """Show what a configuration means.
 
-    Files are included, variables put in, short forms written out; secrets are shown as `***`.
+    It is that in FILE (portico.yaml). Files are included, variables put in, short forms written out; secrets are
+    shown as `***`.
     """
     from portico.config.handover import redacted
     from portico.config.load import load

@@ -86,7 +86,7 @@ def create(
 ) -> None:
     """Make a key. It is shown this once."""
     fields: dict[str, Any] = {"name": name, "team": team, "user": user, "models": models, "expires": expires}
-    fields |= {"role": role, "limits": parsed_bounds(limits, "limit"), "budgets": parsed_bounds(budgets, "budget")}
+    fields |= {"role": role, "limits": parsed_bounds(limits, "--limit"), "budgets": parsed_bounds(budgets, "--budget")}
     _shown(api("POST", "keys", {field: value for field, value in fields.items() if value}), as_json=as_json)
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import gc
 import importlib
 import json
@@ -147,7 +148,12 @@ async def _serve(mock: MockProvider, key: str, *, as_json: bool) -> None:
     try:
         await mock.start()
     except OSError as error:
-        click.echo(f"Cannot listen on {mock.host}:{mock.port}: {error.strerror or error}", err=True)
+        why = (
+            f"port {mock.port} on {mock.host} is in use by another program; stop that one, or choose another --port"
+            if error.errno == errno.EADDRINUSE
+            else f"cannot listen on {mock.host}:{mock.port}: {error.strerror or error}"
+        )
+        click.echo(f"portico: {why}", err=True)
         raise SystemExit(PORT_TAKEN) from None
     if as_json:
         click.echo(json.dumps({"url": mock.url, "port": mock.port, "pid": os.getpid()}))

@@ -141,7 +141,7 @@ def _show(report: dict[str, Any]) -> None:
     what = "what happened" if report["compared_with"] == "records" else "the other configuration"
     click.echo(f"{calls:,} calls planned anew, beside {what}")
     for why, count in sorted(report["left_out"].items()):
-        click.echo(f"  {count:,} were not: {why.replace('_', ' ')}")
+        click.echo(f"  {count:,} {'was' if count == 1 else 'were'} not: {why.replace('_', ' ')}")
     click.echo(
         f"{report['moved']:,} would be served elsewhere ({report['moved'] / calls:.1%})" if calls else "none moved"
     )

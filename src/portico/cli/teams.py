@@ -64,7 +64,7 @@ def create(
 ) -> None:
     """Make a team."""
     fields: dict[str, Any] = {"id": team_id, "name": name, "org": org, "models": models}
-    fields |= {"limits": parsed_bounds(limits, "limit"), "budgets": parsed_bounds(budgets, "budget")}
+    fields |= {"limits": parsed_bounds(limits, "--limit"), "budgets": parsed_bounds(budgets, "--budget")}
     made = api("POST", "teams", {name: value for name, value in fields.items() if value})
     if as_json:
         show_json(made)
@@ -94,7 +94,7 @@ def members(api: AdminClient, team_id: str, limit: int, *, as_json: bool) -> Non
 @talks
 def add(api: AdminClient, team_id: str, user_id: str, role: str, budgets: tuple[str, ...]) -> None:
     """Let a user join a team."""
-    fields: dict[str, Any] = {"user": user_id, "role": role, "budgets": parsed_bounds(budgets, "budget")}
+    fields: dict[str, Any] = {"user": user_id, "role": role, "budgets": parsed_bounds(budgets, "--budget")}
     api("POST", f"teams/{part(team_id)}/members", {name: value for name, value in fields.items() if value})
     click.echo(f"{user_id} is in {team_id}")
 

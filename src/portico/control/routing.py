@@ -114,8 +114,13 @@ def converted(plain: object, kind: Any, *, strict: bool = True) -> Any:
         raise BadRequest("the body has too many levels") from error
 
 
+_NO_TIME = "Invalid RFC3339 encoded datetime"
+"""What the reader of types says of a time that is none."""
+
+
 def _told(message: str) -> tuple[str, str | None]:
     """Return what a validation says and the path of the field, without the `$`."""
+    message = message.replace(_NO_TIME, "expected a time such as 2026-12-01T00:00:00Z")
     text, at, path = message.rpartition(" - at `")
     if not at:
         missing = re.search(r"field `([^`]+)`", message)

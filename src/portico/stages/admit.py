@@ -366,7 +366,7 @@ def refused(refusal: Refusal, call: Call, why: str | None, targets: Sequence[Tar
 def _whose(row: str, caller: Holder | None) -> str:
     """Return a row as people name what it is of: a key by its name, which no id tells them."""
     if row == "all":
-        return "all calls"
+        return "everybody"
     parts = []
     for part in row.split("|"):
         dimension, _, value = part.partition(":")
@@ -508,7 +508,7 @@ def _amount(rule: Rule, amount: int) -> str:
 def _window(rule: Rule) -> str:
     every = rule.window.every
     if every == "forever":
-        return "in all"
+        return "in total"
     return f"per {every if isinstance(every, str) else _duration(every)}"
 
 
