@@ -17,7 +17,7 @@ from portico.rules import NO_BOUND, Bound
 from portico.state.contract import Owned, State, Used
 from portico.types import Usage
 
-FOLLOWED: Final = frozenset(("batches", "message_batches", "fine_tuning", "responses"))
+FOLLOWED: Final = frozenset(("batches", "message_batches", "gemini_batches", "fine_tuning", "responses"))
 """Families of `dialects.objects` of which something new is a job."""
 MOST: Final = 100_000
 """Jobs that are followed at once."""

@@ -57,9 +57,11 @@ class Office:
                 "providers": {
                     "first": {"like": "openai", "base_url": f"{mock.url}/v1", "api_key": KEY},
                     "second": {"like": "anthropic", "base_url": f"{mock.url}/v1", "api_key": KEY},
+                    "third": {"like": "gemini", "base_url": mock.url, "api_key": KEY},
                 },
                 "prices": {
                     "first/plain": {"input": 20, "output": 80, "rates": {"batch.input": 10, "batch.output": 40}},
+                    "third/plain": {"input": 20, "output": 80, "rates": {"batch.input": 10, "batch.output": 40}},
                     "first/sized": {"input": 20, "output": 80, "rates": {"input>8": 40, "batch.input": 10}},
                 },
             },
@@ -90,8 +92,9 @@ class Office:
     async def begin(self, name: str = "batch_1", family: str = "batches", **more: Any) -> Job:
         """Let there be a job, which has reserved its bound."""
         told: dict[str, Any] = {"models": ("plain",), "endpoint": "/v1/chat/completions", "bound": BOUND, **more}
-        target = "second/other" if family == "message_batches" else f"first/{told['models'][0]}"
-        credential = "second#1" if family == "message_batches" else "first#1"
+        provider = {"message_batches": "second", "gemini_batches": "third"}.get(family, "first")
+        target = "second/other" if provider == "second" else f"{provider}/{told['models'][0]}"
+        credential = f"{provider}#1"
         began = int((START + self.now) * 1000)
         job = Job(f"call-of-{name}", family, name, "team:red", began, target, credential, team="red", **told)
         await self.objects.own(jobs.remembered(job))
@@ -191,6 +194,46 @@ async def test_a_job_that_its_provider_does_not_know_is_charged_at_its_bound(off
         "job_lost", "aborted", "assumed", 5_000_000,
     )  # fmt: skip
     assert office.counted() == (5_000_000, 0)
+
+
+def inlined(*used: tuple[int, int]) -> dict[str, Any]:
+    """Return what Gemini says of the requests of a batch: one of them failed."""
+    told: list[dict[str, Any]] = [
+        {"response": {"modelVersion": "plain", "usageMetadata": {"promptTokenCount": i, "candidatesTokenCount": o}}}
+        for i, o in used
+    ]
+    told.append({"error": {"code": 3, "message": "no"}})
+    return {"inlinedResponses": {"inlinedResponses": told}}
+
+
+UNSAID: dict[str, Any] = {"inlinedResponses": {"inlinedResponses": [{"response": {}}]}}
+ENDS: list[tuple[str, dict[str, Any], str | None, int, str]] = [
+    ("SUCCEEDED", {"output": inlined((10, 10), (5, 2))}, None, 15 * 10_000 + 12 * 40_000, "reported"),
+    ("CANCELLED", {"output": inlined((10, 10))}, "job_cancelled", 10 * 10_000 + 10 * 40_000, "reported"),
+    ("CANCELLED", {"batchStats": {"successfulRequestCount": "3"}}, "job_cancelled", 5_000_000, "assumed"),
+    ("SUCCEEDED", {"output": {"responsesFile": "files/out"}}, None, 5_000_000, "assumed"),
+    ("SUCCEEDED", {"output": UNSAID}, None, 5_000_000, "assumed"),
+    ("FAILED", {}, "job_failed", 0, "reported"),
+    ("EXPIRED", {"batchStats": {"requestCount": "3"}}, "job_expired", 0, "reported"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("state", "said", "error", "cost", "basis"), ENDS)
+async def test_a_batch_of_geminis_costs_what_its_responses_say(
+    office: Office, state: str, said: dict[str, Any], error: str | None, cost: int, basis: str
+) -> None:
+    await office.begin(family="gemini_batches", endpoint="")
+    batch = {"name": "batches/batch_1", "metadata": {"state": "BATCH_STATE_RUNNING", "model": "models/plain"}}
+    office.mock.objects.of(KEY, "gemini_batches")["batch_1"] = batch
+    await office.later(10)
+    assert office.records() == []
+    batch["metadata"] |= {"state": f"BATCH_STATE_{state}", **said}  # type: ignore[operator]
+    assert await office.later(20) == 1
+    (record,) = office.records()
+    assert (record.error, record.cost_nano_usd, record.basis, record.operation) == (
+        error, cost, basis, "gemini_batches_job",
+    )  # fmt: skip
+    assert office.counted() == (cost, 0)
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])

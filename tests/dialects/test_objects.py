@@ -21,7 +21,13 @@ IDS = st.text(st.characters(categories=("L", "N", "P", "S")), min_size=1, max_si
 VERSIONS = {"chat": ("/v1", "", "/openai"), "responses": ("/v1", "", "/openai"), "messages": ("/v1",), "gemini": ("/v1beta", "/v1alpha", "/v1")}  # fmt: skip # noqa: E501
 
 
-@given(st.sampled_from(sorted(set(THINGS) - {"gemini_files_create"})), IDS, IDS)
+@given(
+    st.sampled_from(
+        sorted(name for name in THINGS if name != "gemini_files_create" and "{model}" not in THINGS[name].path)
+    ),
+    IDS,
+    IDS,
+)
 def test_every_call_is_found_again_by_its_path_with_its_ids(name: str, object_id: str, part: str) -> None:
     thing = THINGS[name]
     ids = [one for hole, one in (("{id}", object_id), ("{part}", part)) if hole in thing.path]
@@ -167,3 +173,43 @@ def test_what_is_a_tools_own_names_nothing() -> None:
     call = {"functionCall": {"args": {"fileData": {"fileUri": URI}}}}
     assert names("generate_content", {"contents": [{"parts": [call]}]}) == []
     assert names("chat", {"messages": [{"content": json.dumps(inner)}]}) == []
+
+
+MADE_WITH = [("batchGenerateContent", "gemini_batches_create"), ("asyncBatchEmbedContent", "gemini_embeddings_batches_create")]  # fmt: skip # noqa: E501
+
+
+@pytest.mark.parametrize(("verb", "name"), MADE_WITH)
+@pytest.mark.parametrize("version", ["v1beta", "v1alpha", "v1"])
+def test_a_batch_of_geminis_is_made_with_the_model_of_its_path(verb: str, name: str, version: str) -> None:
+    for path in (f"/{version}/models/tuned/my:model:{verb}", f"/{version}/models/tuned%2Fmy:model%3A{verb}"):
+        found = find("POST", path)
+        assert found is not None
+        assert (found.thing.operation.name, found.ids, found.model) == (name, (), "tuned/my:model")
+    with pytest.raises(MethodNotAllowed):
+        find("GET", f"/{version}/models/m:{verb}")
+    with pytest.raises(InvalidRequest):
+        find("POST", f"/{version}/models/:{verb}")
+    assert find("POST", f"/{version}/models/m:generateContent") is None
+
+
+SPELLINGS = [
+    "/gemini/v1beta/batches/abc",
+    "/gemini/v1beta/b%61tches/abc",
+    "/gemini//v1beta//batches/abc",
+    "/gemini/v1/batches/abc",
+    "/gemini/v1beta/batches/abc:cancel",
+    "/gemini/v1beta/batches/abc%3acancel",
+    "/gemini/v1beta/batches/abc:updateGenerateContentBatch",
+    "/gemini/v1beta/f%69les/abc",
+    "/gemini/%761beta/files/abc",
+    "/gemini/v1beta/cached%43ontents/abc",
+]
+
+
+@pytest.mark.parametrize("path", SPELLINGS)
+def test_however_a_path_is_written_what_is_kept_there_is_somebodys(path: str) -> None:
+    method = "POST" if "cancel" in path else "PATCH" if "update" in path else "GET"
+    found = route(method, path, ("gemini",))
+    assert found is not None
+    assert found.found is not None
+    assert found.found.ids == ("abc",)

@@ -23,7 +23,7 @@ from google.genai import errors, types
 from google.genai.client import AsyncClient
 from openai import AsyncOpenAI
 
-from gateway_in_loop import Running, provider
+from gateway_in_loop import MASTER, Running, provider
 from portico import jobs
 from portico.state.clock import moment
 from portico.testing.mock import MockProvider
@@ -649,3 +649,95 @@ async def test_a_batch_is_made_where_the_files_in_it_are(portico: Portico, mock:
             assert batch.id in mock.objects.of(key, "message_batches")
             with pytest.raises(NotFoundError):
                 await bob.messages.batches.create(requests=requests)
+
+
+def questions(*texts: str) -> list[Any]:
+    return [
+        types.InlinedRequest(contents=[types.Content(role="user", parts=[types.Part(text=text)])]) for text in texts
+    ]
+
+
+async def test_geminis_batches_are_their_owners(portico: Portico, mock: MockProvider) -> None:
+    settings = config(gemini=two_keys(mock, "gemini")) | {"models": {"smart": ["gemini/gemini-2.5-flash"]}}
+    running = portico(settings)
+    async with running as gateway, gemini(gateway) as alice, gemini(gateway, BOB) as bob:
+        for _ in range(3):
+            made = await alice.batches.create(model="smart", src=questions("Hi", "Ho"))
+            name = made.name or ""
+            key = next(key for key in UPSTREAM if name[8:] in mock.objects.of(key, "gemini_batches"))
+            assert mock.ledger.last.path == "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+            assert (await alice.batches.get(name=name)).name == name
+            assert mock.ledger.last.key == key
+            before = len(mock.ledger)
+            for asked in (bob.batches.get, bob.batches.cancel, bob.batches.delete):
+                with pytest.raises(errors.ClientError, match="404"):
+                    await asked(name=name)
+            assert len(mock.ledger) == before
+        async with gemini(gateway, CAROL) as carol:
+            assert len([one async for one in await carol.batches.list()]) == 3
+            await carol.batches.cancel(name=name)
+        assert [one async for one in await bob.batches.list()] == []
+        with pytest.raises(errors.ClientError, match="409"):  # it goes on
+            await alice.batches.delete(name=name)
+        await gateway.gateway.state.disown(jobs.place_of("team:core", "gemini_batches", name[8:]))
+        await alice.batches.delete(name=name)
+        assert len([one async for one in await alice.batches.list()]) == 2
+        for method, path in (
+            ("GET", f"batches/{name[8:]}"),
+            ("GET", "b%61tches/x"),
+            ("POST", "batches/x%3Acancel"),
+            ("PATCH", "batches/x:updateGenerateContentBatch"),
+        ):
+            status, _, _ = await gateway.call(f"/gemini/v1beta/{path}", {}, key=MASTER, method=method)
+            assert status == 404, path
+
+
+async def test_a_batch_of_geminis_names_nothing_of_others_and_no_other_model(
+    portico: Portico, mock: MockProvider
+) -> None:
+    settings = config(gemini=two_keys(mock, "gemini"))
+    settings["keys"]["bob"] |= {"models": ["gemini-2.5-flash"]}
+    one: dict[str, Any] = {"contents": [{"role": "user", "parts": [{"text": "Hi"}]}]}
+    theirs = {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/of-alice"}}
+    bad: list[tuple[dict[str, Any], int]] = [
+        ({"requests": {"requests": [{"request": {**one, "cachedContent": "cachedContents/of-alice"}}]}}, 404),
+        ({"requests": {"requests": [{"request": {"contents": [{"role": "user", "parts": [theirs]}]}}]}}, 404),
+        ({"fileName": "files/of-alice"}, 404),
+        ({"file_name": "files/of-alice"}, 404),
+        ({"requests": {"requests": [{"request": {**one, "model": "models/gemini-2.5-pro"}}]}}, 400),
+        ({"requests": {"requests": "all"}}, 400),
+        ({"fileName": "files/a", "file_name": "files/b"}, 400),
+        ({}, 403),  # nobody can tell what it runs
+    ]
+    async with portico(settings) as gateway:
+        path = "/v1beta/models/gemini-2.5-flash:batchGenerateContent"
+        for said, expected in bad:
+            status, _, reply = await gateway.call(path, {"batch": {"inputConfig": said}}, key=BOB)
+            assert status == expected, (said, reply)
+        other = path.replace("flash", "pro")
+        good = {"batch": {"inputConfig": {"requests": {"requests": [{"request": one}]}}}}
+        assert (await gateway.call(other, good, key=BOB))[0] == 403
+        assert len(mock.ledger) == 0
+        good["batch"]["inputConfig"]["requests"]["requests"][0]["request"]["model"] = "models/gemini-2.5-flash"
+        assert (await gateway.call(path, good, key=BOB))[0] == 200
+
+
+async def test_a_batch_of_geminis_fits_a_hard_budget_or_does_not(portico: Portico, mock: MockProvider) -> None:
+    settings = config(gemini=two_keys(mock, "gemini"))
+    settings["keys"]["bob"] |= {"budgets": [{"usd": 0.01, "per": "day"}]}
+    settings["prices"] = {"gemini/gemini-2.5-flash": {"input": 10, "output": 10}}
+    most = types.GenerateContentConfig(max_output_tokens=100)
+    async with portico(settings) as gateway, gemini(gateway, BOB) as bob:
+        few, many = questions("Hi"), questions(*["Hi"] * 50)
+        for one in (*few, *many):
+            one.config = most
+        made = await bob.batches.create(model="gemini-2.5-flash", src=few)
+        assert made.name is not None
+        (record,) = gateway.records()
+        assert (record["operation"], record["cost_nano_usd"], record["basis"]) == (
+            "gemini_batches_create",
+            None,
+            "none",
+        )
+        with pytest.raises(errors.ClientError, match="429"):
+            await bob.batches.create(model="gemini-2.5-flash", src=many)

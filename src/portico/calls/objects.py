@@ -16,12 +16,14 @@ import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 
+import msgspec
+
 from portico import jobs
 from portico.call import Call
 from portico.calls.known import Known
 from portico.calls.planning import arrived
 from portico.calls.replying import Replies, keep, signature
-from portico.dialects.batch import MESSAGES, Batched, batched, lines, renamed
+from portico.dialects.batch import MESSAGES, Batched, batched, lines, of_gemini, renamed
 from portico.dialects.jobs import read as read_job
 from portico.dialects.objects import (
     FAMILIES,
@@ -38,6 +40,7 @@ from portico.dialects.objects import (
     render_page,
     text_of,
 )
+from portico.dialects.operations import OPERATIONS
 from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.errors import BadUpstreamReply, Conflict, InvalidRequest, NotFound, PorticoError
@@ -68,6 +71,12 @@ COUNTED_WITHIN = 1.0
 """Seconds after which who wants to delete what is not counted yet may try again."""
 ONE_TRY = Policy()
 """What changes something is tried once."""
+
+_BATCHED = {
+    "gemini_batches_create": OPERATIONS["generate_content"],
+    "gemini_embeddings_batches_create": OPERATIONS["embed_content"],
+}
+"""What the requests of a batch of Gemini's are, by the call that makes it."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -112,6 +121,8 @@ class ObjectCalls:
         if thing.does == "create":
             if thing.family == "message_batches":
                 models = await self._weigh(call, snapshot, outgoing, target)
+            elif thing.family == "gemini_batches":
+                await self._weigh_geminis(call, snapshot, outgoing, target)
             elif thing.family == "batches":
                 models = await self._taken(call, snapshot, outgoing)
             elif thing.family == "files":
@@ -175,8 +186,11 @@ class ObjectCalls:
         elif thing.operation.body == "json" and isinstance(body, bytes):
             asked = peek(thing.operation, body, known.kind)
             members = asked.members or {}
-            place = own.referred(self._state, caller, thing, members, references(thing.operation, members, body))
-            call.model = model_named(members)
+            names = references(thing.operation, members, body)
+            if found.model:
+                names += of_gemini(_BATCHED[thing.operation.name], members, found.model).references
+            place = own.referred(self._state, caller, thing, members, names)
+            call.model = found.model or model_named(members)
             if thing.family == "message_batches":
                 requests = batched(members)
                 call.model = requests[0].model if requests else None
@@ -199,6 +213,8 @@ class ObjectCalls:
         )
         outgoing.call_id = call.id
         outgoing.bound = jobs.UNKNOWN if thing.bills else NO_BOUND
+        if found.model and target.model:
+            found = msgspec.structs.replace(found, model=target.model)
         there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
         outgoing.passed = (exchange.method, there)
         call.target = target.name if target.model else target.upstream.name
@@ -225,6 +241,22 @@ class ObjectCalls:
         outgoing.body = renamed(outgoing.body, requests, [targets[request.model].model for request in requests])
         outgoing.asked = None
         return tuple({target.model: None for target in targets.values()})
+
+    async def _weigh_geminis(self, call: Call, snapshot: Snapshot, outgoing: Outgoing, target: Target) -> None:
+        """Find the most that the requests of a batch of Gemini's can use, and name its model as its provider does."""
+        caller, found = call.caller, call.route.found
+        assert caller is not None
+        assert found is not None
+        assert outgoing.asked is not None
+        assert isinstance(outgoing.body, bytes)
+        batch = of_gemini(_BATCHED[found.thing.operation.name], outgoing.asked.members or {}, found.model)
+        if not batch.requests:  # what a file asks for nobody has looked at
+            own.check_models(caller, snapshot.keys.may_use, None)
+        elif snapshot.bounds.scopes(call, target):
+            weight = await weigh((target, request) for request in batch.requests)
+            outgoing.bound = weight.bound
+        outgoing.body = renamed(outgoing.body, batch.requests, [target.model] * len(batch.requests))
+        outgoing.asked = None
 
     async def _taken(self, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Sequence[str]:
         """Return the models of the file that a batch is made of; what that can use is the batch's bound."""

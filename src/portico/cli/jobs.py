@@ -8,7 +8,7 @@ from portico.cli.admin_client import AdminClient
 from portico.cli.admin_show import Column, as_json, dollars, field, how_many, show_json, table, talks, when
 
 STATES = ("going", "completed", "failed", "cancelled", "expired", "lost")
-FAMILIES = ("batches", "message_batches", "fine_tuning", "responses")
+FAMILIES = ("batches", "message_batches", "gemini_batches", "fine_tuning", "responses")
 
 COLUMNS: tuple[Column, ...] = (
     ("STARTED (UTC)", when("started_at")),

@@ -35,7 +35,9 @@ ANSWERS_WITHIN: Final = 30.0
 """Seconds that a provider has to say how a job stands: others wait meanwhile."""
 RESULTS_WITHIN: Final = 900.0
 """Seconds that it has to hand over the results of a batch."""
-AT_BATCH_RATE: Final = frozenset(("batches", "message_batches"))
+LARGEST_INLINED: Final = 64 * 1024 * 1024
+"""The same of a batch that tells its results at once."""
+AT_BATCH_RATE: Final = frozenset(("batches", "message_batches", "gemini_batches"))
 
 
 class Asking:
@@ -84,6 +86,10 @@ class Asking:
         if told.usage is not None and (whole or not by_line):
             tally.add(Used(model or "", told.usage), own_tier=tier is None)
             return tally.cost
+        if told.each is not None:
+            for used in told.each:
+                tally.add(used)
+            return tally.cost
         if told.results is None or not by_line:
             return unknown(job)
         results = Results(job.family, job.endpoint, tally.add)
@@ -114,7 +120,8 @@ class Asking:
 
     async def _ask(self, target: Target, found: Found) -> Arrival:
         operation = found.thing.operation
-        outgoing = Outgoing(operation, (), "", b"", None, LARGEST)
+        largest = LARGEST_INLINED if found.thing.family == "gemini_batches" else LARGEST
+        outgoing = Outgoing(operation, (), "", b"", None, largest)
         outgoing.passed = ("GET", address(target.upstream, found, ""))
         call = Call(Route(operation, None))
         arrival, _ = await attempt_all((target,), outgoing, call, ONE_TRY, self._client.fetch, _nothing_more)

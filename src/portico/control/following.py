@@ -33,19 +33,24 @@ from portico.state.owner import Owner
 from portico.state.supplies import Supplies
 from portico.wire.client import Client
 
-FIRST: Final = {"responses": 2.0, "batches": 5.0, "message_batches": 5.0, "fine_tuning": 30.0}
+FIRST: Final = {
+    "responses": 2.0, "batches": 5.0, "message_batches": 5.0, "gemini_batches": 5.0, "fine_tuning": 30.0,
+}  # fmt: skip
 """Seconds until a job is asked about for the first time; from then on half as many again each time."""
-LONGEST: Final = {"responses": 30.0, "batches": 300.0, "message_batches": 300.0, "fine_tuning": 600.0}
+LONGEST: Final = {
+    "responses": 30.0, "batches": 300.0, "message_batches": 300.0, "gemini_batches": 300.0, "fine_tuning": 600.0,
+}  # fmt: skip
 GROWS: Final = 1.5
 HOUR: Final = 3600.0
 LIFETIMES: Final = {
     "responses": 48 * HOUR,
     "batches": 72 * HOUR,
     "message_batches": 48 * HOUR,
+    "gemini_batches": 96 * HOUR,
     "fine_tuning": 720 * HOUR,
 }
 """Seconds after which a job that was not seen to end is taken to have used its bound. Batches are given 24 hours by
-their providers, and end some time after that; a fine-tuning job may wait for weeks."""
+their providers (Gemini's expire after 48), and end some time after that; a fine-tuning job may wait for weeks."""
 MISSES: Final = 3
 """Times in a row that a provider must say that it does not know a job."""
 AT_ONCE: Final = 8

@@ -24,7 +24,7 @@ from portico.store.entities.things import Moment
 from portico.store.rows import first_seq
 from portico.types import Usage
 
-Family = Literal["batches", "message_batches", "fine_tuning", "responses"]
+Family = Literal["batches", "message_batches", "gemini_batches", "fine_tuning", "responses"]
 State = Literal["going", "completed", "failed", "cancelled", "expired", "lost"]
 
 WORDS: Final[Mapping[State, Mapping[str, str]]] = {

@@ -2,7 +2,7 @@
 
 OpenAI's batches (platform.openai.com/docs/api-reference/batch), fine-tuning jobs and background responses
 (platform.openai.com/docs/guides/background), Anthropic's message batches (docs.anthropic.com/en/api/retrieving-message-
-batches and …-message-batch-results), read 2026-11-20.
+batches and …-message-batch-results), read 2026-11-20; Gemini's batches (ai.google.dev/api/batch-api), read 2026-11-21.
 """
 
 from collections.abc import Callable
@@ -47,13 +47,15 @@ class Told(msgspec.Struct, frozen=True):
     """What a provider says of a job. `outcome` is None while it goes on.
 
     `usage` is None where the provider does not say it here; `results` is then where it may be summed up, None where
-    nothing is kept of that. `model` is what all of it has run on, where that is told.
+    nothing is kept of that; `each` is what each request has used, where it is told at once. `model` is what all of it
+    has run on, where that is told.
     """
 
     outcome: Outcome | None = None
     usage: Usage | None = None
     model: str | None = None
     results: Found | None = None
+    each: "tuple[Used, ...] | None" = None
 
 
 class Used(msgspec.Struct, frozen=True):
@@ -76,6 +78,8 @@ def runs_on(body: bytes) -> bool:
 
 def read(family: str, name: str, body: bytes) -> Told | None:
     """Read what a provider says of the job of this name, None where it cannot be read."""
+    if family == "gemini_batches":
+        return _gemini_batch(body)
     values = table(body)
     if not values:
         return None
@@ -118,6 +122,61 @@ def _message_batch(name: str, values: Table) -> Told | None:
     if not count(counts, "succeeded"):
         return Told(outcome, Usage())
     return Told(outcome, results=Found(THINGS["message_batches_results"], (name,)))
+
+
+class _Inlined(msgspec.Struct):
+    response: msgspec.Raw = msgspec.Raw(b"")
+
+
+class _Listed(msgspec.Struct, rename="camel"):
+    inlined_responses: list[_Inlined] = []
+
+
+class _Output(msgspec.Struct, rename="camel"):
+    inlined_responses: _Listed | None = None
+
+
+class _Stats(msgspec.Struct, rename="camel"):
+    successful_request_count: str | int = "0"  # 64 bits are a text
+
+
+class _Metadata(msgspec.Struct, rename="camel"):
+    state: str = ""
+    model: str = ""
+    output: _Output | None = None
+    batch_stats: _Stats = msgspec.field(default_factory=_Stats)
+
+
+class _Batch(msgspec.Struct):
+    metadata: _Metadata
+    response: _Output | None = None
+
+
+_batch_of_gemini = msgspec.json.Decoder(_Batch)
+_STATES: Final[dict[str, Outcome]] = {
+    "SUCCEEDED": "completed", "FAILED": "failed", "CANCELLED": "cancelled", "EXPIRED": "expired",
+}  # fmt: skip
+
+
+def _gemini_batch(body: bytes) -> Told | None:
+    """Read a batch of Gemini's: what its requests have used stands in their responses, unless these are in a file."""
+    try:
+        said = _batch_of_gemini.decode(body)
+    except UNREADABLE:
+        return None
+    batch = said.metadata
+    outcome = _STATES.get(batch.state.removeprefix("BATCH_STATE_").removeprefix("JOB_STATE_"))
+    if outcome is None:
+        return Told() if batch.state else None
+    output = batch.output or said.response
+    listed = output.inlined_responses.inlined_responses if output is not None and output.inlined_responses else []
+    if not listed:
+        served = outcome == "completed" or str(batch.batch_stats.successful_request_count) not in ("", "0")
+        return Told(outcome, None if served else Usage())
+    model = batch.model.removeprefix("models/")
+    told = [read_usage(OPERATIONS["generate_content"], bytes(one.response)) for one in listed if bytes(one.response)]
+    each = tuple(Used(model, usage) for usage in told if usage is not None)
+    return Told(outcome, model=model, each=each if len(each) == len(told) else None)
 
 
 # results

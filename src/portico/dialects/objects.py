@@ -3,13 +3,13 @@
 Each line of the table is one call: its name, method and path, what the ids in the path are of, and what it does. The
 APIs are OpenAI's (platform.openai.com/docs/api-reference: files, batch, fine-tuning, responses, conversations),
 Anthropic's (docs.anthropic.com/en/api: files, creating-message-batches) and Gemini's (ai.google.dev/api: files,
-caching), read 2026-11-20.
+caching, batch-api), read 2026-11-20.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, quote, unquote
 
 import msgspec
 
@@ -31,6 +31,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     """A kind of object. `at` is where callers find it, below the version.
 
     `made` is where a reply has the id of what was made, `names` what stands before an id in the dialect's own names.
+    `listed` is what Gemini calls the objects on a page, where that is not `at`.
     """
 
     dialect: Dialect
@@ -38,6 +39,7 @@ class Family(msgspec.Struct, frozen=True, kw_only=True):
     kind: str
     made: tuple[str, ...] = ("id",)
     names: str = ""
+    listed: str = ""
 
 
 FAMILIES: Mapping[str, Family] = {
@@ -52,6 +54,9 @@ FAMILIES: Mapping[str, Family] = {
     "cached_contents": Family(
         dialect="gemini", at="cachedContents", kind="cached_content", made=("name",), names="cachedContents/"
     ),
+    "gemini_batches": Family(
+        dialect="gemini", at="batches", kind="gemini_batch", made=("name",), names="batches/", listed="operations"
+    ),
 }
 """What a provider of the catalog may have (its `objects`)."""
 
@@ -59,8 +64,10 @@ FAMILIES: Mapping[str, Family] = {
 class Thing(msgspec.Struct, frozen=True, kw_only=True):
     """One call about objects.
 
-    `path` follows where the family is; `{id}` stands for the object, `{part}` for a part of it. `refers` are members of
-    the body that name other objects, with their families. `bills` is true where the provider asks money for it.
+    `path` follows where the family is; `{id}` stands for the object, `{part}` for a part of it, and `{model}` for what
+    something is made with, which Gemini says beside where the family is (`models/…:batchGenerateContent`). `refers` are
+    members of the body that name other objects, with their families. `bills` is true where the provider asks money for
+    it.
     """
 
     operation: Operation
@@ -140,11 +147,27 @@ _GEMINI = (
     _thing("cached_contents_get", "cached_contents", "GET /{id}", "get"),
     _thing("cached_contents_update", "cached_contents", "PATCH /{id}", "act", "json"),
     _thing("cached_contents_delete", "cached_contents", "DELETE /{id}", "delete"),
+    _thing("gemini_batches_list", "gemini_batches", "GET", "list"),
+    _thing("gemini_batches_get", "gemini_batches", "GET /{id}", "get"),
+    _thing("gemini_batches_cancel", "gemini_batches", "POST /{id}:cancel", "act"),
+    _thing("gemini_batches_update", "gemini_batches", "PATCH /{id}:updateGenerateContentBatch", "act", "json"),
+    _thing("gemini_embeddings_batches_update", "gemini_batches", "PATCH /{id}:updateEmbedContentBatch", "act", "json"),
+    _thing("gemini_batches_delete", "gemini_batches", "DELETE /{id}", "delete"),
 )
+_MADE_WITH = {
+    verb: _thing(name, "gemini_batches", f"POST /models/{{model}}:{verb}", "create", "json", bills=True)
+    for verb, name in (
+        ("batchGenerateContent", "gemini_batches_create"),
+        ("asyncBatchEmbedContent", "gemini_embeddings_batches_create"),
+    )
+}
+"""What is made with a model that the path names, by what stands behind it there."""
 UPLOAD = _thing("gemini_files_create", "gemini_files", "POST", "create", "binary")
 """Gemini's upload: its first step begins one and says where the others go, with an id of its own in the query."""
 
-THINGS: Mapping[str, Thing] = {thing.operation.name: thing for thing in (*_CHAT, *_MESSAGES, *_GEMINI, UPLOAD)}
+THINGS: Mapping[str, Thing] = {
+    thing.operation.name: thing for thing in (*_CHAT, *_MESSAGES, *_GEMINI, *_MADE_WITH.values(), UPLOAD)
+}
 """Every call about objects, by its name."""
 
 Pattern = tuple[str, ...]
@@ -155,12 +178,17 @@ def _table(things: Sequence[Thing]) -> _Table:
     table: _Table = {}
     for thing in things:
         parts = (FAMILIES[thing.family].at + thing.path).split("/")
-        table.setdefault(tuple("*" if part.startswith("{") else part for part in parts), {})[thing.method] = thing
+        table.setdefault(tuple(map(_segment, parts)), {})[thing.method] = thing
     return table
 
 
+def _segment(part: str) -> str:
+    """Return what a segment of a path is looked up by: an id, with or without what is to be done to it, or itself."""
+    return f"*{part.partition('}')[2]}" if part.startswith("{") else part
+
+
 _ALONE = tuple(thing for thing in (*_MESSAGES, *_GEMINI) if FAMILIES[thing.family].at != "files")
-_OPENAI = _table((*_CHAT, *_ALONE))
+_OPENAI = _table((*_ALONE, *_CHAT))
 _GOOGLE = _table(_GEMINI)
 
 
@@ -169,7 +197,7 @@ def _twins(things: Sequence[Thing]) -> Mapping[str, Thing]:
         _OPENAI[pattern][method].operation.name: thing
         for pattern, methods in _table(things).items()
         for method, thing in methods.items()
-        if pattern[0] == "files"
+        if pattern[0] in ("files", "batches")
     }
 
 
@@ -179,10 +207,14 @@ _GOOGLE_ROOTS = frozenset(pattern[0] for pattern in _GOOGLE)
 
 
 class Found(msgspec.Struct, frozen=True):
-    """A call about objects: which, and the ids in its path, decoded (of an object, and of a part of it)."""
+    """A call about objects: which, and the ids in its path, decoded (of an object, and of a part of it).
+
+    `model` is what its path says that something is to be made with.
+    """
 
     thing: Thing
     ids: tuple[str, ...] = ()
+    model: str = ""
 
 
 _GOOGLES = ("v1beta", "v1", "v1alpha")
@@ -201,6 +233,8 @@ def find(method: str, path: str) -> Found | None:
         if method != "POST":
             raise MethodNotAllowed(f"{path} is called with POST, not {method}")
         return Found(UPLOAD)
+    if first in _GOOGLES and len(parts) > 2 and parts[1] == "models" and ":" in unquote(parts[-1]):
+        return _made_with(method, path, "/".join(parts[2:]))
     if first in ("v1beta", "v1alpha"):
         return _found(method, path, parts[1:], _GOOGLE) if len(parts) > 1 and parts[1] in _GOOGLE_ROOTS else None
     if first in ("v1", "openai"):
@@ -208,13 +242,32 @@ def find(method: str, path: str) -> Found | None:
     return _found(method, path, parts, _OPENAI) if parts and parts[0] in _OPENAI_ROOTS else None
 
 
+def _made_with(method: str, path: str, rest: str) -> Found | None:
+    """Read `{model}:batchGenerateContent` and its like."""
+    model, _, verb = unquote(rest).rpartition(":")
+    thing = _MADE_WITH.get(verb)
+    if thing is None:
+        return None
+    if method != thing.method:
+        raise MethodNotAllowed(f"{path} is called with {thing.method}, not {method}")
+    if not model or not model.isprintable() or len(model) > LONGEST_ID:
+        raise InvalidRequest(f"the model {model[:LONGEST_ID]!r} in the path cannot be one", param="model")
+    return Found(thing, (), model)
+
+
 def heard(found: Found, dialect: Dialect) -> Found:
     """Return the call as its caller's dialect has it: OpenAI, Anthropic and Gemini keep files at the same paths."""
     twin = _TWINS[dialect].get(found.thing.operation.name) if dialect in _TWINS else None
-    return Found(twin, found.ids) if twin is not None else found
+    return Found(twin, found.ids, found.model) if twin is not None else found
 
 
 def _found(method: str, path: str, parts: Sequence[str], table: _Table) -> Found | None:
+    name, colon, verb = unquote(parts[-1]).rpartition(":")
+    done = table.get((*parts[:-1], f"*:{verb}")) if colon else None
+    if done is not None:
+        if method not in done:
+            raise MethodNotAllowed(f"{path} is called with {' or '.join(sorted(done))}, not {method}")
+        return Found(done[method], (_id(quote(name, safe="")),))
     for pattern in _patterns(len(parts)):
         known = tuple("*" if here == "*" else part for here, part in zip(pattern, parts, strict=True))
         methods = table.get(known)
@@ -288,8 +341,10 @@ def bare(thing: Thing, name: str) -> str | None:
 
 def output_files(thing: Thing, body: bytes) -> list[str]:
     """Return the files that a batch or a fine-tuning job says it has written: they are its owner's."""
+    if thing.family not in ("batches", "fine_tuning"):
+        return []
     value = _value(body)
-    if thing.family not in ("batches", "fine_tuning") or not isinstance(value, dict):
+    if not isinstance(value, dict):
         return []
     told = [value.get("output_file_id"), value.get("error_file_id")]
     results = value.get("result_files")
@@ -361,7 +416,8 @@ def render_page(thing: Thing, here: Sequence[tuple[str, bytes]], following: str)
     """
     things = [msgspec.Raw(body.strip()) for _, body in here]
     if thing.operation.dialect == "gemini":
-        page: dict[str, Any] = {FAMILIES[thing.family].at: things} if things else {}
+        family = FAMILIES[thing.family]
+        page: dict[str, Any] = {family.listed or family.at: things} if things else {}
         return msgspec.json.encode({**page, **({"nextPageToken": following} if following else {})})
     ends: dict[str, Any] = {
         "first_id": here[0][0] if here else None,

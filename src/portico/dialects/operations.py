@@ -94,6 +94,13 @@ _BEDROCK = {
 
 
 _SLASHES = re.compile("/+")
+_ESCAPED = re.compile("%[2-7][0-9A-Fa-f]")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    """Return a letter, digit or mark that need not be escaped as it is, anything else escaped (RFC 3986 §6.2.2.2)."""
+    letter = chr(int(found[0][1:], 16))
+    return letter if letter.isalnum() or letter in "-._~" else found[0]
 
 
 def route(method: str, path: str, providers: Container[str]) -> Route | None:
@@ -201,6 +208,7 @@ def _passthrough(method: str, provider: str, rest: str) -> Route:
     if any(part in (".", "..") for part in lowered.split("/")):
         raise InvalidRequest(f"the path {rest!r} has dot segments; write it without them")
     inner = None
+    rest_plain = _SLASHES.sub("/", _ESCAPED.sub(_unescaped, rest))
     # What is allowed there is the provider's to say: a path with another method passes on, as nothing we know.
     with contextlib.suppress(MethodNotAllowed):
         # A provider may keep its API under a path of its own: /openai/v1/…, /api/v1/….
@@ -209,7 +217,8 @@ def _passthrough(method: str, provider: str, rest: str) -> Route:
         inner = Route(OPERATIONS["chat"])
     if inner is None:
         with contextlib.suppress(MethodNotAllowed):
-            thing = find(method, rest) or find(method, rest[max(rest.rfind("/v1/"), 0) :])
+            # however it is written, it must not be taken for another path than the provider takes it for
+            thing = find(method, rest_plain) or find(method, rest_plain[max(rest_plain.rfind("/v1/"), 0) :])
             if thing is not None:
                 return Route(thing.thing.operation, None, provider, rest, thing)
         return Route(OPERATIONS["passthrough"], None, provider, rest)

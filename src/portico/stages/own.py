@@ -158,6 +158,10 @@ def address(upstream: Upstream, found: Found, query: str) -> Endpoint:
     """Return where a call about objects is at a provider."""
     base = upstream.provider.objects[found.thing.family]
     path = found.thing.path
+    if found.model:
+        path = path.replace("{model}", quote(found.model.removeprefix("models/"), safe="-._~"))
+        path = base.path.removesuffix("/batches") + path
+        return Endpoint(base.scheme, base.host, base.port, path, _query(base, query), found.thing.operation.name)
     for hole, name in zip(("{id}", "{part}"), found.ids, strict=False):
         path = path.replace(hole, quote(name, safe="-._~"))
     path = base.path + path
@@ -165,8 +169,11 @@ def address(upstream: Upstream, found: Found, query: str) -> Endpoint:
         version, _, _ = path.rpartition("/files")
         before, _, version = version.rpartition("/")
         path = f"{before}/upload/{version}/files"
-    asked = joined_query(base.query, checked_query(query))
-    return Endpoint(base.scheme, base.host, base.port, path, asked, found.thing.operation.name)
+    return Endpoint(base.scheme, base.host, base.port, path, _query(base, query), found.thing.operation.name)
+
+
+def _query(base: Endpoint, query: str) -> str:
+    return joined_query(base.query, checked_query(query))
 
 
 def listed(state: State, holder: Holder, thing: Thing, page: Page, provider: str | None) -> tuple[list[Owned], bool]:

@@ -98,6 +98,38 @@ def batch_of_messages(
     return Pending(finish)
 
 
+def batch_of_gemini(name: str, model: str, asked: Stored) -> Stored:
+    """Return a batch of Gemini's as it begins."""
+    batch = asked.get("batch", {})
+    told = {"model": f"models/{model}", "displayName": batch.get("displayName", ""), "createTime": WHEN}
+    return {"name": name, "metadata": {**told, "updateTime": WHEN, "state": "BATCH_STATE_PENDING", "name": name}}
+
+
+def batch_of_geminis(stored: Stored, asked: Stored, answered: Answered) -> Pending:
+    """Return a batch of Gemini's that is to be run on the requests in its body."""
+
+    def finish(ends: Ends) -> None:
+        metadata = stored["metadata"]
+        metadata["state"] = f"BATCH_STATE_{'SUCCEEDED' if ends == 'completed' else ends.upper()}"
+        stored["done"] = True
+        if ends != "completed":
+            return
+        requests = asked["batch"]["inputConfig"].get("requests", {}).get("requests", [])
+        told: list[Stored] = []
+        for request in requests:
+            path = f"/v1beta/{metadata['model']}:generateContent"
+            try:
+                body, _ = answered("generate_content", _request(path, request["request"]))
+                told.append({"response": msgspec.Raw(body)})
+            except InvalidRequest as error:
+                told.append({"error": {"code": 3, "message": error.message}})
+        metadata["batchStats"] = {"requestCount": str(len(requests)), "successfulRequestCount": str(len(requests))}
+        stored["response"] = {"inlinedResponses": {"inlinedResponses": told}}
+        metadata["output"] = stored["response"]
+
+    return Pending(finish)
+
+
 def tuning(stored: Stored, content: bytes) -> Pending:
     """Return a fine-tuning job that is to be run on a file."""
 

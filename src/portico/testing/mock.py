@@ -240,7 +240,8 @@ class MockProvider:
     def _batched(self, operation: str, request: Request) -> tuple[bytes, Usage]:
         """Answer a request of a batch."""
         shape = SHAPES[operation]
-        ask = _read(shape, request, None)
+        model = request.path.rpartition("/")[2].partition(":")[0] if operation == "generate_content" else None
+        ask = _read(shape, request, model)
         ask.model, suffix = named(ask.model)
         said = answer(ask, controls({**self.defaults, **pairs(suffix), **pairs(in_prompt(ask.prompt))}))
         return shape.whole(ask, said), said.usage

@@ -20,6 +20,8 @@ from portico.testing.jobs import (
     Answered,
     Ends,
     Pending,
+    batch_of_gemini,
+    batch_of_geminis,
     batch_of_messages,
     batch_of_openai,
     in_background,
@@ -129,7 +131,7 @@ class ObjectStore:
         if not found.ids:
             if thing.does == "list":
                 return [_JSON], msgspec.json.encode(_page(thing, mine))
-            return self._create(request, thing, key, base, say)
+            return self._create(request, found, key, base, say)
         name = found.ids[0]
         stored = mine.get(name)
         if stored is None:
@@ -151,11 +153,12 @@ class ObjectStore:
             del mine[name]
             return [_JSON], msgspec.json.encode(_deleted(thing, name))
         if call.endswith("_cancel"):
-            stored["processing_status" if thing.family == "message_batches" else "status"] = "canceling"
+            if thing.family != "gemini_batches":
+                stored["processing_status" if thing.family == "message_batches" else "status"] = "canceling"
             pending = self._pending.get((key or "", thing.family, name))
             if pending is not None and (pending.at is not None or say.job is not None):
                 pending.at, pending.ends = self._now() + (say.job or 0.0), "cancelled"
-            return [_JSON], msgspec.json.encode(stored)
+            return [_JSON], b"{}" if thing.family == "gemini_batches" else msgspec.json.encode(stored)
         if thing.does == "act":
             stored.update(_body(request.body))
             return [_JSON], msgspec.json.encode(stored)
@@ -168,7 +171,8 @@ class ObjectStore:
         inner = stored.get("_input", [])
         return [_JSON], msgspec.json.encode({"object": "list", "data": inner, "has_more": False})
 
-    def _create(self, request: Request, thing: Thing, key: str | None, base: str, say: Controls) -> Reply | Refusal:
+    def _create(self, request: Request, found: Found, key: str | None, base: str, say: Controls) -> Reply | Refusal:
+        thing = found.thing
         number = next(self._count)
         if thing.operation.body == "multipart":
             return self._file(request, thing, key, number)
@@ -194,6 +198,8 @@ class ObjectStore:
             made = {"name": f"cachedContents/{name}", "model": asked.get("model"), "createTime": _WHEN}
             made |= {"updateTime": _WHEN, "expireTime": _WHEN, "usageMetadata": {"totalTokenCount": 2048}}
             made |= {"displayName": asked.get("displayName", "")}
+        elif thing.family == "gemini_batches":
+            made = batch_of_gemini(f"batches/{name}", found.model, asked)
         elif thing.family == "conversations":
             made = {"id": name, "object": "conversation", "created_at": CREATED, "metadata": asked.get("metadata", {})}
         self.of(key, thing.family)[name] = made
@@ -223,6 +229,8 @@ class ObjectStore:
             return batch_of_messages(
                 made, asked.get("requests", []), results, put_results, lambda *what: self._answered(*what)
             )
+        if thing.family == "gemini_batches":
+            return batch_of_geminis(made, asked, lambda *what: self._answered(*what))
         if thing.family == "fine_tuning":
             return tuning(made, self._contents.get((whose, "files", asked["training_file"]), b""))
         return None
@@ -285,7 +293,7 @@ def _page(thing: Thing, mine: dict[str, Stored]) -> Stored:
     """List what a key has: what a gateway with many callers behind one key must not tell them."""
     newest = list(reversed(mine.values()))[:_PAGE]
     if thing.operation.dialect == "gemini":
-        return {FAMILIES[thing.family].at: newest}
+        return {FAMILIES[thing.family].listed or FAMILIES[thing.family].at: newest}
     return {"object": "list", "data": newest, "has_more": False, "first_id": None, "last_id": None}
 
 
