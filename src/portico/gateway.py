@@ -406,7 +406,8 @@ class Gateway:
         if call.operation.name == "models":
             body = render_models(shape, named, exchange.query)
         else:
-            owner = dict(named).get(call.model or "")
+            listed = dict(named)
+            owner = listed.get(call.model or "") or listed.get(snapshot.routes.bare(call.model or "") or "")
             if owner is None:
                 raise ModelNotFound(f"no model is named {call.model!r} here", param="model")
             body = render_model(shape, call.model or "", owner)

@@ -16,6 +16,7 @@ KNOWN = {
     "/audio/translations": "audio_translations",
     "/responses": "responses",
     "/responses/input_tokens": "responses_input_tokens",
+    "/responses/compact": "responses_compact",
     "/rerank": "rerank",
 }
 VERTEX = "projects/p-1/locations/us-central1/publishers/google/models"

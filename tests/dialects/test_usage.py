@@ -428,6 +428,11 @@ OTHERS: list[tuple[str, Any, Usage | None]] = [
     ("messages_count_tokens", {"input_tokens": 9}, None),
     ("gemini_count_tokens", {"totalTokens": 9}, None),
     ("responses_input_tokens", {"input_tokens": 9}, None),
+    (
+        "responses_compact",
+        {"object": "response.compaction", "usage": {"input_tokens": 139, "output_tokens": 438, "total_tokens": 577}},
+        Usage(input=139, output=438),
+    ),
     ("batch_embed_contents", {"embeddings": [], "usageMetadata": {"promptTokenCount": 3}}, Usage(input=3)),
     ("passthrough", {"usage": {"prompt_tokens": 1}}, None),
 ]

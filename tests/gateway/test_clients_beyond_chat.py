@@ -188,11 +188,13 @@ async def test_openais_client_lists_and_finds_models(portico: Portico, mock: Moc
         names = [model.id async for model in client.models.list()]
         one = await client.models.retrieve("model-3")
         target = await client.models.retrieve("openai/gpt-4o-mini")
+        bare = await client.models.retrieve("gpt-4o-mini")  # calls may name it so
         with pytest.raises(openai.NotFoundError):
             await client.models.retrieve("nobody")
     assert names[:7] == [f"model-{at}" for at in range(7)]
     assert "openai/gpt-4o-mini" in names
     assert (one.id, target.id) == ("model-3", "openai/gpt-4o-mini")
+    assert (bare.id, bare.owned_by) == ("gpt-4o-mini", "openai")
 
 
 async def test_anthropics_client_pages_through_models(portico: Portico, mock: MockProvider) -> None:

@@ -279,6 +279,13 @@ async def test_a_conversation_goes_on_where_its_reply_is_stored(
                     await attempt(first.id)
             with pytest.raises(openai.NotFoundError):
                 await bob.responses.create(model="gpt-4o-mini", input="And?", previous_response_id=first.id)
+            shorter = await alice.responses.compact(model="gpt-4o-mini", input="And?", previous_response_id=first.id)
+            assert mock.ledger.last.key == key
+            assert mock.ledger.last.path == "/v1/responses/compact"
+            assert shorter.object == "response.compaction"
+            assert [item.type for item in shorter.output] == ["compaction"]
+            with pytest.raises(openai.NotFoundError):
+                await bob.responses.compact(model="gpt-4o-mini", previous_response_id=first.id)
             await alice.responses.delete(again.id)
             with pytest.raises(openai.NotFoundError):
                 await alice.responses.retrieve(again.id)

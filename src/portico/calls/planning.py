@@ -35,6 +35,7 @@ REFERRING = frozenset(
         "chat",
         "responses",
         "responses_input_tokens",
+        "responses_compact",
         "messages",
         "messages_count_tokens",
         "generate_content",

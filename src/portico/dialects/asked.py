@@ -264,6 +264,7 @@ _KIND = {
     "generate_content": "gemini",
     "stream_generate_content": "gemini",
     "converse_stream": "converse",
+    "responses_compact": "responses",
 }
 _SILENT = ("embeddings", "moderations")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)

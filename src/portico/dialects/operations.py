@@ -58,6 +58,7 @@ _OPENAI = {
     "audio/translations": "audio_translations",
     "responses": "responses",
     "responses/input_tokens": "responses_input_tokens",
+    "responses/compact": "responses_compact",
     "rerank": "rerank",
 }
 _FIXED: dict[str, tuple[str, Route]] = {
@@ -65,6 +66,7 @@ _FIXED: dict[str, tuple[str, Route]] = {
     **{f"/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
     # Azure's client sends these without a deployment.
     "/openai/responses": ("POST", Route(OPERATIONS["responses"])),
+    "/openai/responses/compact": ("POST", Route(OPERATIONS["responses_compact"])),
     **{path: ("POST", Route(OPERATIONS[name])) for one in SPOKEN.values() for path, name in one.routes.items()},
     "/v1/models": ("GET", Route(OPERATIONS["models"])),
     "/models": ("GET", Route(OPERATIONS["models"])),
@@ -74,7 +76,7 @@ _FIXED: dict[str, tuple[str, Route]] = {
 _DEPLOYED = {
     path: msgspec.structs.replace(OPERATIONS[name], model_in="path")
     for path, name in _OPENAI.items()
-    if name not in ("rerank", "responses", "responses_input_tokens")
+    if name not in ("rerank", "responses", "responses_input_tokens", "responses_compact")
 }
 _GEMINI = {
     "generateContent": OPERATIONS["generate_content"],

@@ -20,6 +20,7 @@ PATHS: Mapping[str, str] = MappingProxyType(
         "embeddings": "/embeddings",
         "responses": "/responses",
         "responses_input_tokens": "/responses/input_tokens",
+        "responses_compact": "/responses/compact",
         "moderations": "/moderations",
         "images_generations": "/images/generations",
         "images_edits": "/images/edits",

@@ -27,6 +27,7 @@ _ONE: dict[str, Route] = {
 _TWO: dict[tuple[str, str], Route] = {
     ("chat", "completions"): Route("chat", "chat"),
     ("responses", "input_tokens"): Route("responses_input_tokens", "responses"),
+    ("responses", "compact"): Route("responses_compact", "responses"),
     ("images", "generations"): Route("images_generations", "chat"),
     ("images", "edits"): Route("images_edits", "chat"),
     ("images", "variations"): Route("images_variations", "chat"),

@@ -174,6 +174,11 @@ class Routes:
         ]
         return own + theirs
 
+    def bare(self, name: str) -> str | None:
+        """Return how a model is listed that may be called by its own name, None for any that more than one has."""
+        owners = self._owners.get(name, ())
+        return f"{owners[0]}/{name}" if len(owners) == 1 else None
+
     def plain(self, name: str, operation: str, size: int) -> Sequence[Target] | None:
         """Return where every call for this name goes, if that is the same for all of up to `size` bytes.
 

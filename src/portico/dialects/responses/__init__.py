@@ -34,13 +34,14 @@ SPOKEN = Spoken(
     operations=(
         Operation(name="responses", dialect="responses", streams="body"),
         Operation(name="responses_input_tokens", dialect="responses"),
+        Operation(name="responses_compact", dialect="responses"),
     ),
     whole="responses",
     streamed="responses",
     error=lambda error, _: ([], openai.error_body(error)),
     stream_error=lambda error, _: stream_error(error),
     served_by=("chat", "messages", "gemini", "converse", "cohere"),
-    usage={"responses": read_usage},
+    usage={"responses": read_usage, "responses_compact": read_usage},
     observers={"responses": ResponsesObserver},
 )
 

@@ -277,7 +277,23 @@ def whole_count(_ask: Ask, answer: Answer) -> bytes:
     return encode({"object": "response.input_tokens", "input_tokens": answer.input_total})
 
 
+def read_compact(request: Request, model: str | None) -> Ask:
+    """Read a request to make a conversation shorter."""
+    ask = read(request, model)
+    ask.n = 1
+    ask.stream = False
+    return ask
+
+
+def whole_compact(_ask: Ask, answer: Answer) -> bytes:
+    """Write what stands for a conversation from now on: nobody but the mock can read it."""
+    item = {"id": answer.id("cmp_"), "type": "compaction", "encrypted_content": answer.signature}
+    reply = {"id": answer.id("resp_"), "object": "response.compaction", "created_at": CREATED, "output": [item]}
+    return encode({**reply, "usage": usage(answer)})
+
+
 SHAPES = {
     "responses": Shape(read, whole, stream),
+    "responses_compact": Shape(read_compact, whole_compact),
     "responses_input_tokens": Shape(read_count, whole_count),
 }
