@@ -147,7 +147,21 @@ OPENAIS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
         {"type": "apply_patch_call", "operation": {"type": "delete_file", "path": "a.py"}},
     ),
     ("local_shell", EXEC, {"type": "local_shell_call", "action": {"type": "exec", "env": {}, **EXEC}}),
+    (
+        "tool_search",
+        {"goal": "mail"},
+        {"type": "tool_search_call", "execution": "client", "arguments": {"goal": "mail"}},
+    ),
 ]
+GOAL = {"type": "object", "properties": {"goal": {"type": "string"}}, "required": ["goal"]}
+FIND = {"type": "tool_search", "execution": "client", "description": "Finds tools.", "parameters": GOAL}
+
+
+def offered(kind: str) -> dict[str, Any]:
+    """Return a tool as its caller offers it."""
+    return FIND if kind == "tool_search" else {"type": kind}
+
+
 OUTPUT = TypeAdapter[Any](ResponseOutputItem)
 INPUT = TypeAdapter[Any](ResponseInputItemParam)
 EVENT = TypeAdapter[Any](ResponseStreamEvent)
@@ -187,7 +201,7 @@ def streamed(name: str, arguments: str, size: int) -> bytes:
 def test_a_call_of_a_tool_that_gpt_knows_is_told_as_its_own_item(
     kind: str, arguments: dict[str, Any], said: dict[str, Any], provider: Dialect
 ) -> None:
-    made = pairs.put(ask("responses", {"tools": [{"type": kind}], "tool_choice": {"type": kind}}), provider)
+    made = pairs.put(ask("responses", {"tools": [offered(kind)], "tool_choice": {"type": kind}}), provider)
     facts = pairs.arrived(provider, made.body)
     assert [fact[1] for fact in facts if fact[0] == "tool"] == [kind]
     assert ("choice", (kind,)) in facts
@@ -204,7 +218,7 @@ def test_a_call_of_a_tool_that_gpt_knows_is_told_as_its_own_item(
 def test_a_streamed_call_of_it_is_told_whole(
     kind: str, arguments: dict[str, Any], said: dict[str, Any], chunk: int, size: int
 ) -> None:
-    question = ask("responses", {"tools": [{"type": kind}]}, stream=True)
+    question = ask("responses", {"tools": [offered(kind)]}, stream=True)
     events = run(pairs.put(question, "chat"), streamed(kind, json.dumps(arguments), size), chunk)
     assert [event["sequence_number"] for event in events] == list(range(len(events)))
     for event in events:
@@ -232,12 +246,13 @@ UNFIT = [
     ("apply_patch", '{"type": "move", "path": "a"}'),
     ("apply_patch", '{"type": "create_file", "path": "a"}'),
     ("apply_patch", "[]"),
+    ("tool_search", "[]"),
 ]
 
 
 @pytest.mark.parametrize(("kind", "arguments"), UNFIT)
 def test_a_call_that_does_not_fit_the_tool_is_told_as_a_functions(kind: str, arguments: str) -> None:
-    tools = {"tools": [{"type": kind}]}
+    tools = {"tools": [offered(kind)]}
     (item,) = json.loads(pairs.put(ask("responses", tools), "chat").reply(called("chat", kind, arguments)))["output"]
     assert (item["type"], item["name"], item["arguments"]) == ("function_call", kind, arguments)
     events = run(pairs.put(ask("responses", tools, stream=True), "chat"), streamed(kind, arguments, 3), 7)
@@ -315,6 +330,42 @@ def test_what_ran_in_a_container_of_openais_stays_there() -> None:
     assert pairs.put(ask("responses", {"input": [call, answer]}), "chat").dropped == ["opaque"]
 
 
+@pytest.mark.parametrize("provider", [*CHAT_AND_OTHERS, "messages"])
+def test_tools_that_the_caller_has_found_can_be_called(provider: Dialect) -> None:
+    function = {"type": "function", "name": "send", "parameters": GOAL}
+    group = {"type": "namespace", "name": "mcp__mail", "tools": [function]}
+    call = {"type": "tool_search_call", "call_id": "c1", "execution": "client", "arguments": {"goal": "mail"}}
+    answer = {"type": "tool_search_output", "call_id": "c1", "execution": "client", "tools": [group]}
+    items = [{"role": "user", "content": "Hi"}, call, answer]
+    made = pairs.put(ask("responses", {"tools": [FIND], "input": items}), provider)
+    facts = pairs.arrived(provider, made.body)
+    assert [fact[1] for fact in facts if fact[0] == "tool"] == ["tool_search", "mcp__mail__send"]
+    assert [fact[1:] for fact in facts if fact[0] == "call"] == [("tool_search", '{"goal": "mail"}')]
+    assert [fact[2] for fact in facts if fact[0] == "result"] == ["Toolsthatcanbecallednow:mcp__mail"]
+    assert made.dropped == []
+    if provider == "chat":
+        (item,) = json.loads(made.reply(called("chat", "mcp__mail__send", "{}")))["output"]
+        assert (item["type"], item["name"], item["namespace"]) == ("function_call", "send", "mcp__mail")
+
+
+@pytest.mark.parametrize("provider", pairs.DIALECTS)
+def test_what_claudes_caller_has_found_is_told_to_others_in_words(provider: Dialect) -> None:
+    found = {"type": "tool_reference", "tool_name": "send"}
+    tools = [{"name": name, "input_schema": GOAL, "defer_loading": name == "send"} for name in ("find", "send")]
+    history = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "t1", "name": "find", "input": {"goal": "mail"}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t1", "content": [found]}]},
+    ]
+    made = pairs.put(ask("messages", {"tools": tools, "messages": history}), provider)
+    if provider == "messages":
+        assert json.loads(made.body)["messages"] == history
+    else:
+        facts = pairs.arrived(provider, made.body)
+        assert [fact[2] for fact in facts if fact[0] == "result"] == ["Thetoolsendcanbecallednow."]
+        assert made.dropped == ["tool_field"]
+
+
 def test_a_function_of_the_same_name_keeps_it() -> None:
     schema = {"type": "object", "properties": {}}
     tools = [{"type": "shell"}, {"type": "function", "name": "shell", "parameters": schema}]
@@ -337,10 +388,10 @@ def test_such_tools_go_to_openai_as_they_are() -> None:
 
 def test_the_items_that_are_told_may_come_back() -> None:
     for kind, arguments, _ in OPENAIS:
-        made = pairs.put(ask("responses", {"tools": [{"type": kind}]}), "chat")
+        made = pairs.put(ask("responses", {"tools": [offered(kind)]}), "chat")
         (item,) = json.loads(made.reply(called("chat", kind, json.dumps(arguments))))["output"]
         INPUT.validate_python(item)
-        again = pairs.put(ask("responses", {"tools": [{"type": kind}], "input": [item]}), "chat")
+        again = pairs.put(ask("responses", {"tools": [offered(kind)], "input": [item]}), "chat")
         call = json.loads(again.body)["messages"][0]["tool_calls"][0]["function"]
         kept = {key: value for key, value in json.loads(call["arguments"]).items() if value not in ("", {})}
         assert kept == {key: value for key, value in arguments.items() if value != ""}

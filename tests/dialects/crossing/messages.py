@@ -42,6 +42,8 @@ def content(value: Any, role: str, calls: Calls) -> Facts:
         match block.get("type"):
             case "text":
                 facts.append(("text", role, squeezed(block.get("text"))))
+            case "tool_reference":
+                facts.append(("text", role, squeezed(f"The tool {block['tool_name']} can be called now.")))
             case "thinking":
                 facts.append(("thinking", squeezed(block.get("thinking"))))
             case "image" | "document" as kind:

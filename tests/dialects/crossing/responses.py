@@ -8,14 +8,19 @@ from tests.dialects.crossing.facts import Calls, Facts, answer, arguments, diges
 CALLS = ("function_call", "custom_tool_call")
 PAINTED = "image_generation_call"
 # Of tools that the API knows and the caller runs.
-KNOWN_CALLS = {"shell_call": ("shell", "action"), "apply_patch_call": ("apply_patch", "operation")}
+KNOWN_CALLS = {
+    "shell_call": ("shell", "action"),
+    "apply_patch_call": ("apply_patch", "operation"),
+    "tool_search_call": ("tool_search", "arguments"),
+}
 OUTPUTS = ("function_call_output", "custom_tool_call_output")
 
 
 def request(body: dict[str, Any]) -> Facts:
     """Return the facts of a request."""
     given = body.get("input")
-    added = [item for item in given if item.get("type") == "additional_tools"] if isinstance(given, list) else []
+    adding = ("additional_tools", "tool_search_output")
+    added = [item for item in given if item.get("type") in adding] if isinstance(given, list) else []
     # One that is told again is one.
     facts: Facts = list(
         {
@@ -36,7 +41,12 @@ def request(body: dict[str, Any]) -> Facts:
         return [*facts, ("text", "user", squeezed(given))]
     calls = Calls()
     for item in given or []:
-        if item.get("type") in KNOWN_CALLS:
+        if item.get("execution") == "client" and item["type"] == "tool_search_output":
+            names = ", ".join(tool["name"] for tool in item["tools"])
+            facts.append(
+                ("result", calls.find(item["call_id"]), squeezed(f"Tools that can be called now: {names}"), ())
+            )
+        elif item.get("type") in KNOWN_CALLS and item.get("execution") != "server":
             name, field = KNOWN_CALLS[item["type"]]
             calls.add(item["call_id"], name)
             said = {key: each for key, each in item[field].items() if each is not None}
@@ -54,6 +64,8 @@ def spread(tools: list[dict[str, Any]]) -> list[dict[str, Any]]:
             found += [inner | {"name": f"{each['name']}__{inner['name']}"} for inner in spread(each["tools"])]
         elif each.get("type") in ("function", "custom") and "name" in each:
             found.append(each)
+        elif each.get("type") == "tool_search" and each.get("execution") == "client":
+            found.append(each | {"name": "tool_search"})
     return found
 
 

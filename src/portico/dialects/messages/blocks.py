@@ -343,8 +343,14 @@ def _server_result(block: Block, kind: str) -> Part:
     )
 
 
+def _reference(block: Block) -> Part:
+    """Read what a search for tools, made by the caller, has found; all of them are told of elsewhere."""
+    return Text(text=f"The tool {_string(block, 'tool_name')} can be called now.", extra={"$block": block})
+
+
 _READERS = {
     "text": _text,
+    "tool_reference": _reference,
     "image": _image,
     "thinking": _thinking,
     "redacted_thinking": _redacted,

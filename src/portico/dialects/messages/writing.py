@@ -162,6 +162,8 @@ def render_block(part: Part) -> Block:
             return {"type": "text", "text": getattr(part, "transcript", None) or ""}
     extra = part.extra
     if extra:
+        if "$block" in extra:
+            return cast(Block, extra["$block"])
         if cache is not None and "cache_control" not in extra:
             mark(block, cache, extra)
         merge(block, extra)

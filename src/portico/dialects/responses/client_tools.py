@@ -1,7 +1,7 @@
-"""OpenAI's tools that the caller runs (a shell, patches of files), as functions, and what is called of them told back.
+"""OpenAI's tools that the caller runs (a shell, patches of files, a search for tools), as functions, and their calls.
 
-https://platform.openai.com/docs/guides/tools-shell, …/tools-local-shell and …/tools-apply-patch (read 2026-11-21). The
-API has items of their own for them; what a tool answered comes back in the next turn.
+https://platform.openai.com/docs/guides/ {tools-shell, tools-local-shell, tools-apply-patch, tools-tool-search} (read
+2026-11-21). The API has items of their own for them; what a tool answered comes back in the next turn.
 """
 
 from collections.abc import Mapping
@@ -66,8 +66,14 @@ _PATCH = Tool(
     ),
 )
 _FUNCTIONS: Mapping[str, Tool] = MappingProxyType({tool.name: tool for tool in (_SHELL, _LOCAL_SHELL, _PATCH)})
-_CALLS = {"shell_call": "shell", "local_shell_call": "local_shell", "apply_patch_call": "apply_patch"}
-_RESULTS = {f"{item}_output": kind for item, kind in _CALLS.items()}
+_SEARCH = "tool_search"
+_CALLS = {
+    "shell_call": "shell",
+    "local_shell_call": "local_shell",
+    "apply_patch_call": "apply_patch",
+    "tool_search_call": _SEARCH,
+}
+_RESULTS = {f"{item}_output": kind for item, kind in _CALLS.items()} | {"tool_search_output": _SEARCH}
 
 
 # Asked
@@ -75,7 +81,7 @@ _RESULTS = {f"{item}_output": kind for item, kind in _CALLS.items()}
 
 def as_functions(tools: tuple[Tool, ...]) -> tuple[Toolbox, Names] | None:
     """Return tools with functions in place of these, and what they are called; None where there are none."""
-    if not any(tool.kind == "server" and tool.name in _FUNCTIONS for tool in tools):
+    if not any(tool.kind == "server" and (tool.name in _FUNCTIONS or tool.name == _SEARCH) for tool in tools):
         return None
     taken = {tool.name for tool in tools if tool.kind != "server"}
     names: dict[str, str] = {}
@@ -94,6 +100,8 @@ def as_functions(tools: tuple[Tool, ...]) -> tuple[Toolbox, Names] | None:
 
 
 def _function(tool: Tool) -> Tool | None:
+    if tool.kind == "server" and tool.name == _SEARCH:
+        return _search(tool.extra.get("$tool", {}))
     function = _FUNCTIONS.get(tool.name) if tool.kind == "server" else None
     if function is None:
         return None
@@ -103,6 +111,14 @@ def _function(tool: Tool) -> Tool | None:
         return None
     left = {name: value for name, value in settings.items() if name != "type" and value != {"type": "local"}}
     return _replace(function, extra=left) if left else function
+
+
+def _search(settings: Object) -> Tool | None:
+    """Return a search for tools that the caller makes: it says itself what it takes."""
+    description, parameters = settings.get("description"), settings.get("parameters")
+    if settings.get("execution") != "client" or type(parameters) is not dict:
+        return None
+    return Tool(_SEARCH, description if type(description) is str else None, parameters)
 
 
 def _at_callers(place: Any) -> bool:
@@ -155,10 +171,12 @@ class _Recalled:
         return made or part
 
     def _call(self, item: Object, kind: str) -> ToolCall | None:
-        asked = item.get("operation" if kind == "apply_patch" else "action")
+        asked = item.get(_ASKED.get(kind, "action"))
         place = item.get("environment")
         call_id = item.get("call_id", item.get("id"))
         if type(asked) is not dict or type(call_id) is not str or not (place is None or _at_callers(place)):
+            return None
+        if kind == _SEARCH and item.get("execution") != "client":
             return None
         name = self._told.get(kind, kind)
         # An answer names the call, or its item.
@@ -174,12 +192,22 @@ class _Recalled:
         if type(named) is not str or named not in self._calls:
             return None
         call_id, name = self._calls[named]
-        output = item.get("output")
+        output = _found(item.get("tools")) if kind == _SEARCH else item.get("output")
         if output is None:
             output = item.get("status") or "completed"
         text = output if type(output) is str else _encode(output).decode()
         failed = kind == "apply_patch" and item.get("status") == "failed"
         return ToolResult(call_id, name, (Text(text),), error=True if failed else None)
+
+
+_ASKED = {"apply_patch": "operation", _SEARCH: "arguments"}
+
+
+def _found(tools: Any) -> str:
+    """Say which tools a search has found; they are told of beside the others."""
+    names = [tool.get("name") for tool in tools if type(tool) is dict] if type(tools) is list else []
+    said = ", ".join([name for name in names if type(name) is str])
+    return f"Tools that can be called now: {said}" if said else "No tools were found."
 
 
 # Told
@@ -200,6 +228,8 @@ def call_item(call: ToolCall, item_id: str, arguments: str) -> Object | None:
     except (msgspec.MsgspecError, RecursionError, UnicodeError):
         return None
     head = {"id": item_id, "call_id": call.id, "status": "completed"}
+    if call.server_type == _SEARCH:
+        return {**head, "type": "tool_search_call", "execution": "client", "arguments": asked}
     if call.server_type == "shell":
         if not _texts(asked.get("commands")):
             return None
@@ -216,7 +246,7 @@ def call_item(call: ToolCall, item_id: str, arguments: str) -> Object | None:
 
 def item_prefix(call: ToolCall) -> str:
     """Return what the id of such a call's item begins with."""
-    return {"shell": "sh_", "local_shell": "lsh_"}.get(call.server_type or "", "apc_")
+    return {"shell": "sh_", "local_shell": "lsh_", _SEARCH: "tsc_"}.get(call.server_type or "", "apc_")
 
 
 def _picked(asked: Object, tool: Tool) -> Object:

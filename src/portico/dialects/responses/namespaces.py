@@ -1,8 +1,9 @@
 """Tools in namespaces, and tools that come in the midst of an input, for providers that know neither.
 
 `{"type": "namespace", "name", "tools"}` groups functions and custom tools, and an item `additional_tools` adds to those
-of the request (platform.openai.com/docs/api-reference/responses/create, read 2026-11-20). Elsewhere each is a tool of
-its own, `namespace__name`; a call of it is told as the tool's, with its `namespace`.
+of the request, as does `tool_search_output`, what a search for tools found (platform.openai.com/docs: …/guides/
+tools-tool-search and …/api-reference/responses/create, read 2026-11-21). Elsewhere each is a tool of its own,
+`namespace__name`; a call of it is told as the tool's, with its `namespace`.
 """
 
 import copy
@@ -21,6 +22,7 @@ Owners = Mapping[str, tuple[str, str]]
 """The namespace and the name of each tool that was in one, by the name that it has elsewhere."""
 
 _replace = msgspec.structs.replace
+_ADDING = ("additional_tools", "tool_search_output")
 
 
 def spread(request: Request) -> tuple[Request, Owners] | None:
@@ -28,7 +30,8 @@ def spread(request: Request) -> tuple[Request, Owners] | None:
 
     Raises InvalidRequest for added tools that are none.
     """
-    added = [item for message in request.messages if (item := _added(message)) is not None]
+    items = [item for message in request.messages if (item := _item(message)) is not None]
+    added = [item for item in items if item.get("type") in _ADDING]
     if not added and not any(_grouped(tool) for tool in request.tools):
         return None
     owners: dict[str, tuple[str, str]] = {}
@@ -36,15 +39,20 @@ def spread(request: Request) -> tuple[Request, Owners] | None:
     for tool in (*request.tools, *[tool for item in added for tool in _read(item.get("tools"), "input")]):
         for each in _members(tool, owners):
             tools[each.name] = each
-    messages = [_said(message, owners) for message in request.messages if _added(message) is None]
+    messages = [_said(message, owners) for message in request.messages if not _told_alone(message)]
     return _replace(request, tools=Toolbox(tools.values()), messages=tuple(messages)), owners
 
 
-def _added(message: Message) -> dict[str, Any] | None:
+def _item(message: Message) -> dict[str, Any] | None:
+    """Return what stands alone in a message, where only this dialect knows it."""
     part = message.parts[0] if len(message.parts) == 1 else None
-    if type(part) is not Opaque or type(part.value) is not dict or part.value.get("type") != "additional_tools":
-        return None
-    return part.value
+    return part.value if type(part) is Opaque and type(part.value) is dict else None
+
+
+def _told_alone(message: Message) -> bool:
+    """Return whether a message does nothing but add tools."""
+    item = _item(message)
+    return item is not None and item.get("type") == "additional_tools"
 
 
 def _grouped(tool: Tool) -> bool:
