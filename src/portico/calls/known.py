@@ -7,10 +7,18 @@ from portico.errors import UnsupportedMedia
 from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
+from portico.upstream.headers import FORWARDS
 from portico.upstream.keyring import Credential
 from portico.upstream.outgoing import Way
 from portico.upstream.target import Target
 from portico.wire.head import Head
+
+Ways = dict[tuple[Target, Credential, bool], Way]
+"""How requests go on, by target, key, and whether they stream."""
+
+MOST_ALIKE = 256
+_alike: dict[tuple[object, ...], tuple[Ways, set[str]]] = {}
+"""What heads share that tell providers the same: those of thousands of keys take the room of one in the cache."""
 
 
 class Known:
@@ -52,7 +60,7 @@ class Known:
         self.customer: str | None = None
         self.said: Said | None = None
         self.tags: Sequence[tuple[str, str]] = ()
-        self.ways: dict[tuple[Target, Credential, bool], Way] = {}
+        self.ways: Ways = {}
 
     def __repr__(self) -> str:
         return f"<Known {self.route.operation.name}>"
@@ -76,7 +84,20 @@ class Known:
         self.customer = customer_named(fields)
         self.tags = tags_named(fields)
         self.said = said_of(fields, readable)
+        if self.route.found is None and self.route.provider is None:
+            self._share(head)
         self.hashed = hashed
+
+    def _share(self, head: Head) -> None:
+        """Share ways and names with heads that differ in nothing that a provider is told: in their keys, above all."""
+        told = tuple([field if FORWARDS[field[0]] else field[0] for field in head.headers])
+        alike = (self.edition, self.route.operation.name, self.query, told)
+        found = _alike.get(alike)
+        if found is None:
+            if len(_alike) >= MOST_ALIKE or (_alike and next(iter(_alike))[0] != self.edition):
+                _alike.clear()
+            found = _alike[alike] = self.ways, self.models
+        self.ways, self.models = found
 
 
 def without_key(query: str) -> str:

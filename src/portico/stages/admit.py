@@ -18,7 +18,7 @@ from portico.record import MILLION
 from portico.rules import NO_BOUND, Applied, Bound, Holder, Rule
 from portico.state import windows
 from portico.state.asking import ask, undo
-from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
+from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State, Under
 from portico.state.scopes import Dimensions, Ruled
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
@@ -35,10 +35,7 @@ SHORTEST: Final = 16
 _encode = msgspec.msgpack.Encoder().encode
 
 
-Under = tuple[tuple[Scope, ...], bool]
-"""Scopes, and whether any of their rules counts tokens or money."""
-
-_FREE: Final[Under] = ((), False)
+_FREE: Final = Under((), False)
 
 
 class Bounds:
@@ -49,7 +46,9 @@ class Bounds:
         self._state = state
         self._version = -1
         self._rules = Ruled(())
+        self._any = False
         self._known: dict[tuple[object, ...], Under] = {}
+        self._plainly: dict[tuple[str | None, str], dict[str, Under]] = {}
 
     def __repr__(self) -> str:
         return f"<Bounds {len(self._declared)} declared rules>"
@@ -60,7 +59,7 @@ class Bounds:
 
     def scopes(self, call: Call, target: Target) -> tuple[Scope, ...]:
         """Return the scopes of a call that goes to a target."""
-        return self.under(call, target)[0]
+        return self.under(call, target).scopes
 
     def under(self, call: Call, target: Target) -> Under:
         """Return the scopes of a call that goes to a target, and whether they ask how much it can use."""
@@ -68,30 +67,48 @@ class Bounds:
         if version != self._version:
             self._version = version
             self._rules = Ruled((*self._declared, *self._state.rules()))
+            self._any = bool(self._rules)
             self._known.clear()
+            self._plainly.clear()
         holder = call.caller
         assert holder is not None
-        if not self._rules and not holder.rules:
+        if not self._any and not holder.rules:
             return _FREE
+        if call.customer is None and call.tags is holder.tags:
+            # Nothing but the key tells such calls apart: found by its id alone, they touch the least memory.
+            plainly = self._plainly.get((call.model, target.name))
+            if plainly is None:
+                if len(self._plainly) >= MEMO_BOUND // 10:
+                    self._plainly.clear()
+                plainly = self._plainly[call.model, target.name] = {}
+            found = plainly.get(holder.id)
+            if found is None:
+                if len(plainly) >= MEMO_BOUND:
+                    plainly.clear()
+                found = plainly[holder.id] = self._found(call, target, holder)
+            return found
         key = (holder.id, call.model, target.name, call.customer, call.tags)
         found = self._known.get(key)
         if found is None:
             if len(self._known) >= MEMO_BOUND:
                 self._known.clear()
-            models = tuple(dict.fromkeys(filter(None, (call.model, target.model, target.name))))
-            told = Dimensions(
-                key=holder.id,
-                user=holder.user,
-                team=holder.team,
-                org=holder.org,
-                customer=call.customer,
-                tags=call.tags,
-                provider=target.upstream.name,
-                models=models,
-            )
-            rows = self._rules.scopes(told, holder.rules)
-            found = self._known[key] = (rows, _measured(rows))
+            found = self._known[key] = self._found(call, target, holder)
         return found
+
+    def _found(self, call: Call, target: Target, holder: Holder) -> Under:
+        models = tuple(dict.fromkeys(filter(None, (call.model, target.model, target.name))))
+        told = Dimensions(
+            key=holder.id,
+            user=holder.user,
+            team=holder.team,
+            org=holder.org,
+            customer=call.customer,
+            tags=call.tags,
+            provider=target.upstream.name,
+            models=models,
+        )
+        rows = self._rules.scopes(told, holder.rules)
+        return Under(rows, _measured(rows)) if rows else _FREE
 
     def least_left(self, call: Call, target: Target, at: Moment) -> float:
         """Return the least share that is left of any budget of a call, 1.0 where it has none."""
@@ -120,32 +137,32 @@ def admit(
     Raises LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable. A call that may wait (`call.waits`) waits
     for limits, and for no budget.
     """
-    under, measured = bounds.under(call, targets[0])
-    if not under:
+    under = bounds.under(call, targets[0])
+    if not under.scopes:
         call.permit = state.begin(call.id, _about(call))
         if call.permit is not None:
             return None
-    return _admitted(call, outgoing, targets, under, measured, state, now)
+    return _admitted(call, outgoing, targets, under, state, now)
 
 
 async def _admitted(
     call: Call,
     outgoing: Outgoing,
     targets: Sequence[Target],
-    under: tuple[Scope, ...],
-    measured: bool,
+    found: Under,
     state: State,
     now: Callable[[], Moment],
 ) -> None:
+    under = found.scopes
     if under and not state.rebuilt:
         _require_counts(under)
-    bound = _bound(call, outgoing, targets) if measured else NO_BOUND
+    bound = _bound(call, outgoing, targets) if found.measured else NO_BOUND
     call.bound = bound
     answer: Permit | Refusal
     if under and call.waits is not None and call.waits.busy:
         answer = await _in_turn(None, call, outgoing, targets, under, state, now)
     else:
-        admission = Admission(call.id, under, bound, now(), _about(call))
+        admission = Admission(call.id, under, bound, now(), _about(call), found if under else None)
         waiting = state.admit(admission)
         try:
             answer = await waiting

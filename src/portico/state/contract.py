@@ -1,7 +1,7 @@
 """What every backend of the state does: domain verbs over permits, counters, the key snapshot and owned objects."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -33,14 +33,35 @@ class Scope(msgspec.Struct, frozen=True):
     rules: tuple[Rule, ...]
 
 
+class Under:
+    """What calls are under that are told apart by the same: their scopes, and whether any rule counts tokens or money.
+
+    A backend keeps with it in `plan` what it makes of the scopes: one place to look at where there are thousands.
+    """
+
+    __slots__ = ("measured", "plan", "scopes")
+
+    def __init__(self, scopes: tuple[Scope, ...], measured: bool) -> None:
+        self.scopes = scopes
+        self.measured = measured
+        self.plan: Any = None
+
+    def __repr__(self) -> str:
+        return f"<Under {', '.join(scope.row for scope in self.scopes)}>"
+
+
 class Admission(msgspec.Struct, frozen=True):
-    """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded."""
+    """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded.
+
+    `under` is what the scopes are from, where the caller keeps that.
+    """
 
     call_id: str
     scopes: tuple[Scope, ...]
     bound: Bound
     at: Moment
     about: bytes = b""
+    under: Under | None = None
 
 
 class Left(msgspec.Struct, frozen=True):

@@ -237,10 +237,15 @@ class Ledger:
 
     def prepare(self, admission: Admission) -> Asked:
         """Do for an admission what can be done before the lock is held."""
-        plan = self._planner.plan(admission.scopes)
+        under = admission.under
+        plan: Plan | None = None if under is None else under.plan
+        if plan is None:
+            plan = self._planner.plan(admission.scopes)
+            if under is not None:
+                under.plan = plan
         at, bound = admission.at, admission.bound
         wanted = asks(bound) if plan.rows else UNCOUNTED
-        if not plan.rows or wanted[5] is None or wanted[6] is None:
+        if wanted[6] is None or wanted[5] is None or not plan.rows:
             bound = _within_reason(bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
         return admission, plan, wanted, _simple(_SIMPLE, len(fixed)) + fixed
