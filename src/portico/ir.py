@@ -20,8 +20,11 @@ JSON = Any
 """Plain data, as JSON holds it."""
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Anything of a conversation. Treat `extra` as read-only; `msgspec.structs.replace` makes a changed copy."""
+class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
+    """Anything of a conversation. Treat `extra` as read-only; `msgspec.structs.replace` makes a changed copy.
+
+    The garbage collector need not look at it: it holds plain data and other nodes, and no way back to itself.
+    """
 
     extra: Extra = {}
 
@@ -29,7 +32,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 # Where media is
 
 
-class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Source(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Where bytes are: exactly one of `url`, `data` (base64), `file_id`, `text` (a document's plain text).
 
     `media_type` is a MIME type where one is known (`image/png`).
@@ -318,7 +321,7 @@ class Reply(Node, frozen=True):
 # A stream, event by event
 
 
-class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, gc=False):
     """Anything that happens in a stream. `choice` counts answers where there are several (OpenAI's and Gemini's)."""
 
     choice: int = 0

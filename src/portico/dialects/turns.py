@@ -10,6 +10,7 @@ from typing import Any
 from portico.dialects.crossing import Notes
 from portico.ir import (
     Audio,
+    CacheMark,
     File,
     Image,
     Message,
@@ -42,8 +43,7 @@ class Turns:
     """Alternating turns, made from messages of any order. With `prefill` false they do not end with an answer.
 
     `legal` returns for a call's id one of the dialect's form, which follows from it alone. `used` are the names of the
-    tools that were called; `begun_without_thought` says that the last answer calls tools and that no thought of the
-    same maker leads it.
+    tools that were called.
     """
 
     def __init__(self, notes: Notes, legal: Callable[[str], str], *, prefill: bool = True) -> None:
@@ -53,18 +53,24 @@ class Turns:
         self._begun = False
         self.turns: list[tuple[str, list[Block]]] = []
         self.used: dict[str, None] = {}
-        self.begun_without_thought = False
         self._ids: dict[str, str] = {}
         self._taken: set[str] = set()
         self._open: dict[str, None] = {}
         self._results: list[Block] = []
         self._said: list[Block] = []
         self._answer: list[Block] | None = None
+        self._last: list[Block] = []
+        self._calls = False
+
+    @property
+    def begun_without_thought(self) -> bool:
+        """Whether the last answer calls tools, and no thought of the same maker leads it."""
+        return self._calls and not self.leads(self._last[0])
 
     # What a dialect writes: each adds no, one or several blocks to `out`.
 
-    def text(self, part: Text | Refusal, text: str, out: list[Block]) -> None:
-        """Write text that is not blank."""
+    def text(self, text: str, cache: CacheMark | None, out: list[Block]) -> None:
+        """Write text that is not blank, and its mark."""
         raise NotImplementedError
 
     def media(self, part: Image | File | Audio | Video, out: list[Block]) -> None:
@@ -102,7 +108,7 @@ class Turns:
                 if type(part) is not Text:
                     self._user(part)
                 elif part.text.strip():
-                    self.text(part, f"<system>\n{part.text}\n</system>", self._said)
+                    self.text(f"<system>\n{part.text}\n</system>", part.cache, self._said)
         else:
             for part in message.parts:
                 if type(part) is ToolResult:
@@ -110,17 +116,17 @@ class Turns:
                 elif type(part) is not Text:
                     self._user(part)
                 elif part.text.strip():
-                    self.text(part, part.text, self._said)
+                    self.text(part.text, part.cache, self._said)
 
     def close(self) -> None:
         """End the conversation."""
         if not self._prefill and self._answer is not None and not self._results and not self._said:
             self.notes.lost("prefill")
-            self.text(Text(text=GO_ON), GO_ON, self._said)
+            self.text(GO_ON, None, self._said)
         self._end_user()
         if (self.turns and self.turns[0][0] == "assistant") or (self._begun and not self.turns):
             begun: list[Block] = []
-            self.text(Text(text=BEGUN), BEGUN, begun)
+            self.text(BEGUN, None, begun)
             self.turns.insert(0, ("user", begun))
 
     def _assistant(self, parts: tuple[Part, ...]) -> None:
@@ -138,31 +144,33 @@ class Turns:
                     calls = True
                 continue
             match part:
-                case Text() | Refusal():
-                    if type(part) is Text and part.citations:
+                case Text():
+                    if part.citations:
                         self.notes.lost("citations")
                     if part.text.strip():
-                        self.text(part, part.text, blocks)
+                        self.text(part.text, part.cache, blocks)
+                case Refusal():
+                    if part.text.strip():
+                        self.text(part.text, None, blocks)
                 case Thinking():
                     self.thought(part, blocks)
                 case ToolResult():
                     self.notes.lost("server_tool_history")
                 case Audio(transcript=transcript) if transcript and transcript.strip():
-                    self.text(Text(text=transcript), transcript, blocks)
+                    self.text(transcript, None, blocks)
                 case Image() | File() | Audio() | Video():
                     # An answer holds no media here; what it showed goes on as the user's.
                     self.media(part, shown)
                 case Opaque():
                     self.notes.lost("opaque")
         if blocks:
-            answer = self._answer
-            if answer is None:
-                answer = self._answer = blocks
+            if self._answer is None:
+                self._answer = self._last = blocks
+                self._calls = calls
                 self.turns.append(("assistant", blocks))
-                self.begun_without_thought = False
             else:
-                answer += blocks
-            self.begun_without_thought = (calls or self.begun_without_thought) and not self.leads(answer[0])
+                self._answer += blocks
+                self._calls = calls or self._calls
         if shown:
             self._said += shown
 
@@ -182,9 +190,12 @@ class Turns:
 
     def _user(self, part: Part) -> None:
         match part:
-            case Text() | Refusal():
+            case Text():
                 if part.text.strip():
-                    self.text(part, part.text, self._said)
+                    self.text(part.text, part.cache, self._said)
+            case Refusal():
+                if part.text.strip():
+                    self.text(part.text, None, self._said)
             case Image() | File() | Audio() | Video():
                 self.media(part, self._said)
             case ToolResult():
@@ -202,9 +213,12 @@ class Turns:
             return
         content: list[Block] = []
         for each in part.parts:
-            if type(each) is Text or type(each) is Refusal:
+            if type(each) is Text:
                 if each.text.strip():
-                    self.text(each, each.text, content)
+                    self.text(each.text, each.cache, content)
+            elif type(each) is Refusal:
+                if each.text.strip():
+                    self.text(each.text, None, content)
             elif isinstance(each, Image | File | Audio | Video):
                 self.media(each, content)
             else:
@@ -215,7 +229,7 @@ class Turns:
         if call_id is None or call_id not in self._open:
             # Its call is not in the turn before: the provider would refuse it as a result.
             title = f"Result of the tool {part.name}:" if part.name else "Result of a tool:"
-            self.text(Text(text=title), title, self._said)
+            self.text(title, None, self._said)
             self._said += content
             return
         del self._open[call_id]
@@ -229,7 +243,7 @@ class Turns:
             # Each call wants its result, and gets none later.
             for call_id in self._open:
                 said: list[Block] = []
-                self.text(Text(text=UNANSWERED), UNANSWERED, said)
+                self.text(UNANSWERED, None, said)
                 self.result(ToolResult(id=call_id, error=True), call_id, said, told)
             self._open.clear()
         told += self._said

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.chat.beside import parse_beside, render_audio, render_citation
-from portico.dialects.chat.calls import parse_call, render_reply_call
+from portico.dialects.chat.calls import brief_call, parse_call, render_reply_call
 from portico.dialects.chat.hints import HINTS, NONE, Table
 from portico.dialects.chat.parts import parse_part, render_images, render_part
 from portico.dialects.chat.thoughts import parse_thoughts, render_reply_thoughts
@@ -95,7 +95,7 @@ def parse_message(fields: Table, hints: Table) -> list[Part]:
         if type(calls) is list and calls:
             del fields["tool_calls"]
             for at, item in enumerate(calls):
-                parts.append(parse_call(item, f"message.tool_calls[{at}]"))
+                parts.append(brief_call(item) or parse_call(item, f"message.tool_calls[{at}]"))
     except InvalidRequest as error:
         raise BadUpstreamReply(f"the provider's answer has a tool call that cannot be read: {error}") from error
     return parts

@@ -25,17 +25,24 @@ _NINE = re.compile(r"[a-zA-Z0-9]{9}")
 
 def parse_calls(listed: list[Any], where: str) -> list[ToolCall]:
     """Read `tool_calls`; raises InvalidRequest, naming the field below `where`."""
-    return [parse_call(item, f"{where}[{at}]") for at, item in enumerate(listed)]
+    return [brief_call(item) or parse_call(item, f"{where}[{at}]") for at, item in enumerate(listed)]
+
+
+def brief_call(item: Any) -> ToolCall | None:
+    """Read a call of the shape of nearly every one; None for another."""
+    if type(item) is not dict or len(item) != 3 or item.get("type") != "function":
+        return None
+    inner, call_id = item.get("function"), item.get("id")
+    if type(inner) is not dict or len(inner) != 2 or type(call_id) is not str or call_id.startswith(PREFIX):
+        return None
+    name, written = inner.get("name"), inner.get("arguments")
+    if type(name) is not str or type(written) is not str or not written:
+        return None
+    return ToolCall(id=call_id, name=name, arguments=written)
 
 
 def parse_call(item: Any, where: str) -> ToolCall:
     """Read one call."""
-    if type(item) is dict and len(item) == 3 and item.get("type") == "function":
-        inner, call_id = item.get("function"), item.get("id")
-        if type(inner) is dict and len(inner) == 2 and type(call_id) is str and not call_id.startswith(PREFIX):
-            name, written = inner.get("name"), inner.get("arguments")
-            if type(name) is str and type(written) is str and written:
-                return ToolCall(id=call_id, name=name, arguments=written)
     if type(item) is not dict:
         raise InvalidRequest(f"`{where}` must be an object", param=where)
     hints: Table = {}
@@ -88,11 +95,16 @@ def signature_of(content: Any) -> str | None:
 
 def render_call(call: ToolCall, own: bool, target: Target, notes: Notes) -> Table:
     """Write one call of an earlier turn for a provider."""
-    fields, hints = reopened(call, own)
-    written = as_written(fields, call, hints)
-    call_id = written.get("id")
-    if type(call_id) is str:
-        written["id"] = fitting_id(call_id, own, target)
+    if not own and call.id and call.kind == "function":
+        function = {"name": call.name, "arguments": call.arguments}
+        written: Table = {"function": function, "id": fitting_id(call.id, False, target), "type": "function"}
+        hints = NONE
+    else:
+        fields, hints = reopened(call, own)
+        written = as_written(fields, call, hints)
+        call_id = written.get("id")
+        if type(call_id) is str:
+            written["id"] = fitting_id(call_id, own, target)
     if call.signature is not None and "extra_content" not in written:
         if "thought_signature" in target.quirks:
             written["extra_content"] = {"google": {"thought_signature": call.signature}}

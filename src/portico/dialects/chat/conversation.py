@@ -71,9 +71,10 @@ class Conversation:
                 written.append({"role": message.role, "content": part.text})
                 continue
             if message.role == "assistant":
-                self._flush()
+                if self.carried:
+                    self._flush()
                 self._render_assistant(message)
-            elif message.role == "tool" or any(type(part) is ToolResult for part in parts):
+            elif message.role == "tool" or ToolResult in map(type, parts):
                 self._render_results(message)
             else:
                 self._render_other(message)
@@ -182,17 +183,23 @@ class Conversation:
         return [told, *result.parts]
 
     def _render_result(self, message: Message, result: ToolResult) -> None:
-        own = self.own
-        fields, hints = reopened(message, own) if message.role == "tool" else ({}, NONE)
+        if not self.own:
+            told: Table = {"role": "tool", "tool_call_id": fitting_id(result.id, False, self.target)}
+            if result.name is not None and "tool_result_name" in self.target.quirks:
+                told["name"] = result.name
+            told["content"] = self._answered(result)
+            self.written.append(told)
+            return
+        fields, hints = reopened(message, True) if message.role == "tool" else ({}, NONE)
         if "function" in hints:
             fields["role"] = "function"
         else:
             fields["role"] = "tool"
-            if result.id or not own:
-                fields["tool_call_id"] = fitting_id(result.id, own, self.target)
-        if result.name is not None and (own or "tool_result_name" in self.target.quirks):
+            if result.id:
+                fields["tool_call_id"] = fitting_id(result.id, True, self.target)
+        if result.name is not None:
             fields["name"] = result.name
-        content = self._content(result.parts, hints, fields) if own else self._answered(result)
+        content = self._content(result.parts, hints, fields)
         if "absent" not in hints:
             fields["content"] = content
         self.written.append(fields)
@@ -238,9 +245,7 @@ class Conversation:
         citations: list[Citation] = []
         images: list[Image] = []
         for part in message.parts:
-            kind = type(part)
-            if kind is Text:
-                assert type(part) is Text
+            if type(part) is Text:
                 content.append(part)
                 if calls and not own:
                     self.notes.lost("part_order")

@@ -6,7 +6,7 @@ A plain string and a list of one text are the same content; which it was is kept
 from typing import Any
 
 from portico.dialects.chat.beside import parse_beside
-from portico.dialects.chat.calls import parse_calls
+from portico.dialects.chat.calls import brief_call, parse_calls
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep
 from portico.dialects.chat.parts import parse_mark, parse_part
 from portico.dialects.chat.thoughts import parse_thoughts
@@ -43,7 +43,7 @@ def parse_messages(listed: list[Any]) -> list[Message]:
                 messages.append(Message(role="tool", parts=(result,)))
                 continue
         if role == "assistant":
-            message = _parse_assistant(fields, f"messages[{at}]", f"call_{at}")
+            message = _brief(fields) or _parse_assistant(fields, f"messages[{at}]", f"call_{at}")
             if "function_call" in message.extra.get(HINTS, NONE):
                 legacy = f"call_{at}"
         elif role == "tool":
@@ -84,11 +84,18 @@ def _parse_content(fields: Table, where: str, hints: Table) -> list[Part]:
     return []
 
 
+def _brief(fields: Table) -> Message | None:
+    """Read an answer that is nothing but calls of the usual shape; None for another."""
+    if len(fields) != 2 or fields.get("content", "") is not None:
+        return None
+    calls = fields.get("tool_calls")
+    if type(calls) is not list or not calls:
+        return None
+    parts = tuple([call for call in map(brief_call, calls) if call is not None])
+    return Message(role="assistant", parts=parts) if len(parts) == len(calls) else None
+
+
 def _parse_assistant(fields: Table, where: str, legacy_id: str) -> Message:
-    if len(fields) == 2 and fields.get("content", "") is None and type(fields.get("tool_calls")) is list:
-        calls = fields["tool_calls"]
-        if calls:
-            return Message(role="assistant", parts=tuple(parse_calls(calls, f"{where}.tool_calls")))
     hints: Table = {}
     parts = _parse_content(fields, where, hints)
     name = None

@@ -227,13 +227,16 @@ class Conversation:
     def _user(self, parts: tuple[Part, ...]) -> None:
         content: list[Object] = []
         for part in parts:
-            if isinstance(part, ToolResult) and not part.server:
+            if type(part) is Text and part.cache is None:
+                if part.text:
+                    content.append({"type": "text", "text": part.text})
+            elif isinstance(part, ToolResult) and not part.server:
                 if part.id in self._called:
                     self._result(part)
                 else:
                     content.append({"type": "text", "text": f"Result of {part.name or 'a tool'}: {self._words(part)}"})
             else:
-                content.extend(self._shown(part))
+                content += self._shown(part)
         if content:
             self._message("user", content)
 

@@ -162,16 +162,27 @@ def _word(value: Any) -> str:
     return value if type(value) is str else _encode(value).decode()
 
 
+def brief_call(found: Any) -> ToolCall | None:
+    """Read a tool call of the shape of nearly every one; None for another."""
+    if type(found) is not dict or len(found) != 3 or found.get("type") != "function":
+        return None
+    call, function = found.get("id"), found.get("function")
+    if type(call) is not str or type(function) is not dict or len(function) != 2:
+        return None
+    name, arguments = function.get("name"), function.get("arguments")
+    if type(name) is not str or type(arguments) is not str or not name or not arguments:
+        return None
+    return ToolCall(id=call, name=name, arguments=arguments)
+
+
 def parse_call(found: Any, where: str) -> ToolCall:
     """Read a tool call. Raises Malformed."""
+    brief = brief_call(found)
+    if brief is not None:
+        return brief
     function = found.get("function") if type(found) is dict else None
     if type(function) is not dict:
         raise Malformed(f"{where}.function", "an object")
-    if len(found) == 3 and len(function) == 2 and found.get("type") == "function":
-        # The way of nearly every call.
-        call, name, arguments = found.get("id"), function.get("name"), function.get("arguments")
-        if type(call) is str and type(name) is str and type(arguments) is str and name and arguments:
-            return ToolCall(id=call, name=name, arguments=arguments)
     rest = _rest(found, "function")
     if rest.get("type") == "function":
         del rest["type"]

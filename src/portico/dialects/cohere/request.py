@@ -13,6 +13,7 @@ from portico.dialects.cohere.content import (
     Malformed,
     Object,
     a_list,
+    brief_call,
     cite,
     clean,
     parse_call,
@@ -30,6 +31,7 @@ from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest
 from portico.ir import (
+    Extra,
     File,
     Image,
     Message,
@@ -63,6 +65,9 @@ _ROLES: dict[str, Role] = {
     "tool": "tool",
 }
 _SPOKEN = {name: role for name, role in _ROLES.items() if role != "tool"}
+# How a content was written, of most messages. Read-only.
+_STRING: Extra = {"$content": "string"}
+_ABSENT: Extra = {"$content": "absent"}
 _CHOICES: dict[str, ToolChoice] = {"REQUIRED": ToolChoice(mode="required"), "NONE": ToolChoice(mode="none")}
 # The keys of a document that is nothing but a tool's answer.
 _ANSWERS = ("output", "text", "content", "result", "data", "error")
@@ -105,7 +110,9 @@ def _request(rest: Object, model: str, stream: bool) -> Request:
         fields["stop"] = tuple(stop)
     if rest.get("messages"):
         messages = a_list(rest.pop("messages"), "messages")
-        fields["messages"] = tuple([_message(each, f"messages[{at}]") for at, each in enumerate(messages)])
+        fields["messages"] = tuple(
+            [_brief(each) or _message(each, f"messages[{at}]") for at, each in enumerate(messages)]
+        )
     if rest.get("documents"):
         fields["documents"] = tuple(map(parse_document, a_list(rest.pop("documents"), "documents")))
     if rest.get("tools"):
@@ -157,14 +164,29 @@ def _number(value: Any, name: str) -> float:
     return value
 
 
+def _brief(found: Any) -> Message | None:
+    """Read a message of the usual shape: words of anybody, a tool's among them, or calls alone; None for another."""
+    if type(found) is not dict:
+        return None
+    role, content, size = found.get("role"), found.get("content"), len(found)
+    if type(role) is not str:
+        return None
+    if type(content) is str:
+        if size == 2 and role in _SPOKEN:
+            return Message(role=_SPOKEN[role], parts=(Text(text=content),), extra=_STRING)
+        call = found.get("tool_call_id")
+        if size == 3 and role == "tool" and type(call) is str:
+            return Message(role="tool", parts=(ToolResult(id=call, parts=(Text(text=content),)),), extra=_STRING)
+    elif size == 2 and role == "assistant" and type(calls := found.get("tool_calls")) is list:
+        parts = tuple([call for call in map(brief_call, calls) if call is not None])
+        if parts and len(parts) == len(calls):
+            return Message(role="assistant", parts=parts, extra=_ABSENT)
+    return None
+
+
 def _message(found: Any, where: str) -> Message:
     if type(found) is not dict:
         raise Malformed(where, "an object")
-    if len(found) == 2 and type(content := found.get("content")) is str:
-        # The way of most messages: a role that says its words.
-        spoken = _SPOKEN.get(found["role"]) if type(found.get("role")) is str else None
-        if spoken is not None:
-            return Message(role=spoken, parts=(Text(text=content),), extra={"$content": "string"})
     rest = clean(found)
     written = rest.pop("role", None)
     role = _ROLES.get(written.lower()) if type(written) is str else None

@@ -170,7 +170,8 @@ def parse_block(block: Block, depth: int = _INNER) -> Part:
             if type(value) is not str:
                 raise MalformedError("text", "must be a string")
             return Text(text=value)
-        read, holder = _READERS.get(name), _HOLDERS.get(name)
+        read = _READERS.get(name)
+        holder = _HOLDERS.get(name) if read is None else None
         if read is not None or holder is not None:
             if type(value) is not dict:
                 raise MalformedError(name, "must be an object")
@@ -283,7 +284,9 @@ def _search_result(value: Block, depth: int) -> Part | None:
 
 
 def _tool_use(value: Block) -> Part | None:
-    call_id, name = _string(value, "toolUseId"), _string(value, "name")
+    call_id, name = value.get("toolUseId"), value.get("name")
+    if type(call_id) is not str or type(name) is not str:
+        call_id, name = _string(value, "toolUseId"), _string(value, "name")
     if "input" not in value:
         raise MalformedError("input", "is missing")
     arguments = _encode(value["input"]).decode()
@@ -306,6 +309,11 @@ def _tool_result(value: Block, depth: int) -> Part | None:
     if depth < _INNER:
         return None
     call_id, content, status = _string(value, "toolUseId"), value.get("content"), value.get("status")
+    if len(value) == 2 and type(content) is list and len(content) == 1:
+        # The way of most answers: some words, and nothing of how it went.
+        only = content[0]
+        if type(only) is dict and len(only) == 1 and type(text := only.get("text")) is str:
+            return ToolResult(id=call_id, parts=(Text(text=text),))
     extra = _rest(value, "toolUseId", "content", "status")
     error = None
     if status == "success" or status == "error":

@@ -30,7 +30,6 @@ from portico.ir import (
     Image,
     Message,
     Part,
-    Refusal,
     Request,
     Source,
     Text,
@@ -205,11 +204,11 @@ class Conversation(Turns):
         self._claude = claude
         self._names: set[str] = set()
 
-    def text(self, part: Text | Refusal, text: str, out: list[Block]) -> None:
+    def text(self, text: str, cache: CacheMark | None, out: list[Block]) -> None:
         """Write text."""
         out.append({"text": text})
-        if type(part) is Text and part.cache is not None:
-            out.append(point(part.cache))
+        if cache is not None:
+            out.append(point(cache))
 
     def thought(self, part: Thinking, out: list[Block]) -> None:
         """Write a thought that came from here, or that Claude sealed elsewhere."""

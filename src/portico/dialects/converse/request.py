@@ -117,7 +117,10 @@ def _messages(listed: Any) -> tuple[Message, ...]:
         role = message.get("role")
         if role != "user" and role != "assistant" and role != "system":
             raise MalformedError(f"messages.{at}.role", "must be 'user', 'assistant' or 'system'")
-        parts = parse_content(message.get("content"), f"messages.{at}.content")
+        try:
+            parts = parse_content(message.get("content"), "")
+        except MalformedError as error:
+            raise MalformedError(f"messages.{at}.content{error.field}", error.problem) from None
         if role == "assistant":
             parts = signed(parts)
         if len(message) == 2:

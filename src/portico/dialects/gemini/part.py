@@ -113,15 +113,10 @@ def parse_part(found: Any, calls: Calls) -> Part:
     """Read one part. Raises Malformed for what cannot be one; a part of an unknown kind is kept as it is."""
     if type(found) is not dict:
         raise Malformed("", "an object")
-    if len(found) == 1:
-        # The way of nearly every part.
-        text = found.get("text")
-        if type(text) is str:
-            return Text(text=text)
-        if "functionCall" in found:
-            return _call(found.copy(), calls)
-        if "functionResponse" in found:
-            return _response(found.copy(), calls)
+    if len(found) == 1 and "functionResponse" in found:
+        answer = _brief_response(found["functionResponse"], calls)
+        if answer is not None:
+            return answer
     rest = opened(found, _PART)
     if "functionCall" in rest:
         return _call(rest, calls)
@@ -172,7 +167,18 @@ def _unsealed(signature: str, text: str) -> Thinking | None:
 
 
 def _call(rest: Object, calls: Calls) -> ToolCall:
-    call = opened(an_object(rest.pop("functionCall"), "functionCall"), _CALL)
+    written = rest.pop("functionCall")
+    if type(written) is not dict:
+        raise Malformed("functionCall", "an object")
+    signature = _signature(rest) if rest else None
+    if len(written) == 3:
+        # The way of most calls that have an id.
+        found, name, args = written.get("id"), written.get("name"), written.get("args")
+        if found and name and type(found) is str and type(name) is str and type(args) is dict:
+            arguments = _encode(args).decode()
+            called = calls.called(found, name)
+            return ToolCall(id=called, name=name, arguments=arguments, signature=signature, extra=rest)
+    call = opened(written, _CALL)
     name = call.pop("name", None)
     if type(name) is not str or not name:
         raise Malformed("functionCall.name", "a tool's name")
@@ -187,22 +193,27 @@ def _call(rest: Object, calls: Calls) -> ToolCall:
     found = call.pop("id", None)
     if not found:
         call["$no_id"] = True
-    signature = _signature(rest) if rest else None
     if call:
         rest["functionCall"] = call
     return ToolCall(id=calls.called(found, name), name=name, arguments=arguments, signature=signature, extra=rest)
 
 
+def _brief_response(written: Any, calls: Calls) -> ToolResult | None:
+    """Read an answer of the usual shape, some words to a call that has an id; None for another."""
+    if type(written) is not dict or len(written) != 3:
+        return None
+    try:
+        found, name, response = written["id"], written["name"], written["response"]
+        value = response["output"]
+    except (KeyError, TypeError):
+        return None
+    if type(found) is str and type(name) is str and type(value) is str and found and len(response) == 1:
+        return ToolResult(id=calls.answered(found, name), name=name, parts=(Text(text=value),))
+    return None
+
+
 def _response(rest: Object, calls: Calls) -> ToolResult:
-    written = an_object(rest.pop("functionResponse"), "functionResponse")
-    if len(written) == 3 and not rest:
-        # The way of most answers: some words to a call that has an id.
-        found, name, response = written.get("id"), written.get("name"), written.get("response")
-        if found and type(found) is str and type(name) is str and type(response) is dict and len(response) == 1:
-            value = response.get("output")
-            if type(value) is str:
-                return ToolResult(id=calls.answered(found, name), name=name, parts=(Text(text=value),))
-    answer = opened(written, _RESPONSE)
+    answer = opened(an_object(rest.pop("functionResponse"), "functionResponse"), _RESPONSE)
     name = answer.pop("name", None)
     if type(name) is not str:
         raise Malformed("functionResponse.name", "a tool's name")
@@ -314,16 +325,19 @@ def _server_response(rest: Object, calls: Calls) -> ToolResult:
 
 def parse_parts(found: Any, calls: Calls) -> tuple[Part, ...]:
     """Read a content's parts, which may be a list, one part, or a string. Raises Malformed, saying where."""
-    if type(found) is str:
-        return (Text(text=found),)
-    if type(found) is dict:
-        found = [found]
     if type(found) is not list:
-        raise Malformed("parts", "a list")
+        if type(found) is str:
+            return (Text(text=found),)
+        if type(found) is not dict:
+            raise Malformed("parts", "a list")
+        found = [found]
     parts: list[Part] = []
     try:
         for each in found:
-            parts.append(parse_part(each, calls))
+            if type(each) is dict and len(each) == 1 and type(text := each.get("text")) is str:
+                parts.append(Text(text=text))
+            else:
+                parts.append(parse_part(each, calls))
     except Malformed as problem:
         raise problem.within(f"parts[{len(parts)}]") from None
     return tuple(parts)

@@ -133,7 +133,16 @@ def _messages(rest: Object) -> tuple[Message, ...]:
     messages = []
     for at, content in enumerate(found):
         try:
-            messages.append(_message(content, calls))
+            try:
+                role, listed = _ROLES[content["role"]], content["parts"]
+            except (KeyError, TypeError):
+                messages.append(_message(content, calls))
+                continue
+            if len(content) == 2 and type(listed) is list:
+                # The way of nearly every content: a role that we know, and a list of parts.
+                messages.append(Message(role=role, parts=parse_parts(listed, calls)))
+            else:
+                messages.append(_message(content, calls))
         except Malformed as problem:
             raise problem.within(f"contents[{at}]") from None
     return tuple(messages)
@@ -144,11 +153,6 @@ def _message(content: Any, calls: Calls) -> Message:
         return Message(role="user", parts=(Text(text=content),), extra={"$string": True})
     if type(content) is not dict:
         raise Malformed("", "an object")
-    if len(content) == 2:
-        # The way of nearly every content: a role that we know, and a list of parts.
-        found, written = content.get("parts"), content.get("role")
-        if type(found) is list and type(written) is str and written in _ROLES:
-            return Message(role=_ROLES[written], parts=parse_parts(found, calls))
     rest = opened(content, _CONTENT)
     written = rest.pop("role", None)
     role = _ROLES.get(written) if type(written) is str else None

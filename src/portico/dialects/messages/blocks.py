@@ -305,11 +305,14 @@ def _tool_result(block: Block, depth: int) -> Part:
     if depth < _INNER:
         return Opaque(value=block)
     call_id = _string(block, "tool_use_id")
+    content = block.get("content")
+    if len(block) == 3 and type(content) is str:
+        # The way of most answers.
+        return ToolResult(id=call_id, parts=(Text(text=content),), extra=PLAIN)
     error = None
     if "is_error" in block and type(block["is_error"]) is bool:
         error = block.pop("is_error")
     parts: tuple[Part, ...] = ()
-    content = block.get("content")
     del block["type"], block["tool_use_id"]
     if type(content) is str:
         parts = (Text(text=content),)

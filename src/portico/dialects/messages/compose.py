@@ -24,12 +24,12 @@ from portico.dialects.pictures import inlined, typed
 from portico.dialects.turns import FAILED, HOISTED, Turns
 from portico.ir import (
     Audio,
+    CacheMark,
     File,
     Image,
     Message,
     Opaque,
     Part,
-    Refusal,
     Request,
     Source,
     Text,
@@ -160,11 +160,11 @@ class Conversation(Turns):
         super().__init__(notes, legal, prefill=model.prefill or not model.claude)
         self._claude = model.claude
 
-    def text(self, part: Text | Refusal, text: str, out: list[Block]) -> None:
+    def text(self, text: str, cache: CacheMark | None, out: list[Block]) -> None:
         """Write text."""
         block: Block = {"type": "text", "text": text}
-        if type(part) is Text and part.cache is not None:
-            mark(block, part.cache)
+        if cache is not None:
+            mark(block, cache)
         out.append(block)
 
     def thought(self, part: Thinking, out: list[Block]) -> None:
@@ -198,7 +198,7 @@ class Conversation(Turns):
             # The API wants to be told what is wrong.
             content = [{"type": "text", "text": FAILED}]
         if content:
-            block["content"] = content[0]["text"] if _plain(content) else content
+            block["content"] = _plain(content)
         if part.error:
             block["is_error"] = True
         if part.cache is not None:
@@ -293,13 +293,15 @@ class Conversation(Turns):
             if last["type"] == "text":
                 # An answer to be gone on with may not end in space.
                 last["text"] = last["text"].rstrip()
-        return [
-            {"role": role, "content": blocks[0]["text"] if _plain(blocks) else blocks} for role, blocks in self.turns
-        ]
+        return [{"role": role, "content": _plain(blocks)} for role, blocks in self.turns]
 
 
-def _plain(blocks: list[Block]) -> bool:
-    return len(blocks) == 1 and blocks[0]["type"] == "text" and len(blocks[0]) == 2
+def _plain(blocks: list[Block]) -> str | list[Block]:
+    """Return the words of what is one text and no more, else the blocks."""
+    if len(blocks) == 1 and len(only := blocks[0]) == 2 and "text" in only:
+        words: str = only["text"]
+        return words
+    return blocks
 
 
 def _compact(value: Any) -> str:

@@ -173,7 +173,10 @@ def _messages(value: Extra) -> tuple[Message, ...]:
             parts: tuple[Part, ...] = (Text(text=content),)
             extra = PLAIN
         else:
-            parts = parse_content(content, f"messages.{at}.content")
+            try:
+                parts = parse_content(content, "")
+            except MalformedError as error:
+                raise MalformedError(f"messages.{at}.content{error.field}", error.problem) from None
             if role == "assistant":
                 parts = _signed(parts)
             extra = {}

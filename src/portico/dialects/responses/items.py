@@ -74,23 +74,22 @@ def read_message(item: Object) -> list[Part]:
 
 
 def _read_call(item: Object, kind: str, signatures: Signatures) -> ToolCall:
-    del item["type"]
-    name = take(item, "name")
     field = "arguments" if kind == "function_call" else "input"
-    arguments = take(item, field)
-    if name is None:
+    call_id, name, arguments = item.get("call_id"), item.get("name"), item.get(field)
+    if type(name) is not str:
         raise UnfitError("The name of a call is a string", ".name")
-    if arguments is None:
+    if type(arguments) is not str:
         raise UnfitError("What a tool is called with is a string", f".{field}")
-    call_id = take(item, "call_id")
-    if call_id is None:
+    del item["type"], item["name"], item[field]
+    if type(call_id) is str:
+        del item["call_id"]
+        extra = remainder(item) if item else item
+    else:
         # Some imitators have the one id only.
         call_id = item.get("id")
         if type(call_id) is not str:
             raise UnfitError("The id of a call is a string", ".call_id")
-        extra: Object = {**remainder(item), "$one_id": True}
-    else:
-        extra = remainder(item)
+        extra = {**remainder(item), "$one_id": True}
     signature = signatures.pop(call_id, None) if signatures else None
     return ToolCall(
         call_id, name, arguments, "function" if kind == "function_call" else "custom", signature=signature, extra=extra
