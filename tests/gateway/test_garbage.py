@@ -137,3 +137,51 @@ async def test_calls_leave_nothing_to_the_collector(
         finally:
             gc.enable()
     assert not found
+
+
+DETOURS: dict[str, dict[str, Any]] = {
+    "nobody there": chat("dead/m"),
+    "a second target": chat("second"),
+    "a hedge": chat("hedged"),
+    "an answer gone on with": chat("resumed", stream=True),
+    "a call without a bound": chat("one/m", n=3_000_000_000),
+}
+
+
+@pytest.mark.parametrize("body", DETOURS.values(), ids=list(DETOURS))
+async def test_calls_that_are_tried_elsewhere_leave_nothing_to_the_collector(
+    portico: Portico, mock: MockProvider, other: MockProvider, body: dict[str, Any]
+) -> None:
+    config = {
+        "providers": {
+            "one": provider(mock),
+            "two": provider(other, "anthropic"),
+            "dead": {"like": "openai", "base_url": "http://127.0.0.1:9/v1", "api_key": "sk-dead-0123456789"},
+        },
+        "models": {
+            "second": {"targets": ["dead/a", "one/b"]},
+            "hedged": {"targets": ["one/a?latency=0.05", "two/b"], "hedge": {"after": "5ms", "share": 1.0}},
+            "resumed": {"targets": ["one/a?fault=cut-mid-stream", "two/b"], "resume": True},
+        },
+        "budgets": [{"usd": 1_000_000, "per": "day"}],
+        "prices": {f"{name}/*": {"input": 1.0, "output": 2.0} for name in ("one", "two", "dead")},
+        "retries": {"attempts": 1},
+        "queue": {},
+    }
+    async with portico(config) as running:
+
+        async def calls() -> None:
+            for _ in range(3):
+                await running.call("/v1/chat/completions", body)
+            await nothing_left(running)
+
+        await calls()
+        gc.collect()
+        gc.disable()
+        try:
+            await calls()
+            await asyncio.sleep(0)
+            found = portico_objects()
+        finally:
+            gc.enable()
+    assert not found

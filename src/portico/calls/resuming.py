@@ -5,6 +5,7 @@ it is asked. Whatever cannot be gone on with ends with an error event, as it doe
 """
 
 import asyncio
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -119,6 +120,7 @@ class Resuming:
     def watched(self, consume: Write, arrival: Arrival) -> Write:
         """Return what takes a stream's pieces until it reports itself that it failed; then nothing more is read."""
         answer = self._answer
+        whence = weakref.ref(arrival)  # which has what is returned here
 
         def put(chunk: bytes) -> None:
             if answer.died is None:
@@ -126,9 +128,10 @@ class Resuming:
                 stop()
 
         def stop() -> None:
-            if answer.died is not None:
-                arrival.abandon()
-                arrival.end(answer.died)
+            found = whence()
+            if answer.died is not None and found is not None:
+                found.abandon()
+                found.end(answer.died)
 
         return put
 

@@ -135,7 +135,11 @@ class Client:
             else:
                 made = PlainConnection if trust is None else Connection
                 connection = made(home, where, self._loop, self._clock, self.wheel, self._buffer)
-            await open_connection(connection, origin, proxy, trust, self._resolver)
+            try:
+                await open_connection(connection, origin, proxy, trust, self._resolver)
+            except BaseException:
+                connection.forget()
+                raise
             return connection
 
         return dial

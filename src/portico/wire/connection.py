@@ -248,6 +248,10 @@ class Connection(Replies):
             self._writable.set_result(None)
         if self._sink is None:
             self.slot.discard(self)
+        self.forget()
+
+    def forget(self) -> None:
+        """Let go of what holds this object, once nothing is read any more, or as it was never opened."""
         self._parser = None  # it holds methods of this object
         self.transport = GONE
 
