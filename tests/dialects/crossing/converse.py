@@ -64,6 +64,10 @@ def blocks(value: Any, role: str, calls: Calls) -> Facts:
 
 
 def _media(block: dict[str, Any], role: str) -> Facts:
+    if "searchResult" in block:
+        found = block["searchResult"]
+        texts = [found.get("title"), *(each.get("text") for each in found["content"])]
+        return [("document", role, squeezed(text)) for text in texts]
     for name, kind in (("image", "image"), ("document", "file"), ("video", "video"), ("audio", "audio")):
         if name in block:
             source = block[name].get("source") or {}

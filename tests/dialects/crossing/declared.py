@@ -1,5 +1,6 @@
 """Differences between what was said and what arrives that are meant, each with its reason."""
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -94,6 +95,16 @@ STAND_INS = (
     "(Theconversationbegins.)",  # Claude's first turn is the user's
     "Seethedocument.",  # Bedrock takes no document without a text
 )
+# What a tool may be called (read 2026-11-20): developers.openai.com/api/reference,
+# docs.anthropic.com/en/docs/agents-and-tools/tool-use, ai.google.dev/api/caching#FunctionDeclaration,
+# docs.aws.amazon.com/bedrock/latest/APIReference.
+TOOL_NAMES: Mapping[Dialect, re.Pattern[str]] = {
+    "chat": re.compile("[A-Za-z0-9_-]{1,64}"),
+    "responses": re.compile("[A-Za-z0-9_-]{1,64}"),
+    "messages": re.compile("[A-Za-z0-9_-]{1,128}"),
+    "gemini": re.compile("[A-Za-z_][A-Za-z0-9_.:-]{0,63}"),
+    "converse": re.compile("[A-Za-z0-9_-]{1,64}"),
+}
 NO_RESULT = "Noresultwasgiven."  # Claude takes no call without a result
 
 
@@ -131,11 +142,31 @@ def settled(provider: Dialect, told: Facts, arrived: Facts, dropped: list[str]) 
         told, arrived = ([fact for fact in facts if fact[0] != "thinking"] for facts in (told, arrived))
     if "tool_result_media" in dropped:
         told, arrived = ([(*f[:3], ()) if f[0] == "result" else f for f in facts] for facts in (told, arrived))
+    arrived = _called(provider, told, arrived)
     told, arrived = _tools(provider, told, arrived)
     arrived = [fact for fact in arrived if fact[0] != "result" or fact[2] != NO_RESULT]
     if not any(fact[0] == "document" for fact in told):
         told, arrived = _beside(told), _beside(arrived)
     return _instructed(told), _instructed([_said_alone(fact) for fact in arrived])
+
+
+def _called(provider: Dialect, told: Facts, arrived: Facts) -> Facts:
+    """Call tools by the names that they had where a provider would refuse these: they stand in the same order."""
+    legal = TOOL_NAMES.get(provider)
+    tools = [[fact[1] for fact in facts if fact[0] == "tool"] for facts in (told, arrived)]
+    if legal is None or len(tools[0]) != len(tools[1]):
+        return arrived
+    was = {new: old for old, new in zip(*tools, strict=True) if not legal.fullmatch(old) and legal.fullmatch(new)}
+    if not was:
+        return arrived
+    out: Facts = []
+    for fact in arrived:
+        if fact[0] in ("tool", "call"):
+            fact = (fact[0], was.get(fact[1], fact[1]), *fact[2:])
+        elif fact[0] == "choice" and fact[1] != "none":
+            fact = (fact[0], tuple(was.get(name, name) for name in fact[1]), *fact[2:])
+        out.append(fact)
+    return out
 
 
 def _tools(provider: Dialect, told: Facts, arrived: Facts) -> tuple[Facts, Facts]:
