@@ -62,6 +62,12 @@ class Office:
                 "prices": {
                     "first/plain": {"input": 20, "output": 80, "rates": {"batch.input": 10, "batch.output": 40}},
                     "third/plain": {"input": 20, "output": 80, "rates": {"batch.input": 10, "batch.output": 40}},
+                    "first/tuned": {
+                        "input": 1,
+                        "output": 1,
+                        "rates": {"training": 5},
+                        "changes": [{"from": "2027-01-16", "rates": {"training": 8}}],
+                    },
                     "first/sized": {"input": 20, "output": 80, "rates": {"input>8": 40, "batch.input": 10}},
                 },
             },
@@ -234,6 +240,29 @@ async def test_a_batch_of_geminis_costs_what_its_responses_say(
         error, cost, basis, "gemini_batches_job",
     )  # fmt: skip
     assert office.counted() == (cost, 0)
+
+
+TUNED: list[tuple[str, dict[str, Any], int, int | None, str, str | None]] = [
+    ("tuned", {"trained_tokens": 1001}, 0, 1001 * 5_000, "reported", "table"),
+    ("tuned", {"trained_tokens": 1001}, 2, 1001 * 8_000, "reported", "table"),
+    ("tuned", {"trained_tokens": None, "status": "failed"}, 0, 0, "reported", "table"),
+    ("tuned", {"trained_tokens": 1001, "method": {"type": "reinforcement"}}, 0, 5_000_000, "assumed", "table"),
+    ("plain", {"trained_tokens": 1001}, 0, None, "reported", "unpriced"),
+]
+
+
+@pytest.mark.parametrize(("model", "said", "days", "cost", "basis", "pricing"), TUNED)
+async def test_tuning_costs_what_its_model_says_of_training(
+    office: Office, model: str, said: dict[str, Any], days: int, cost: int | None, basis: str, pricing: str | None
+) -> None:
+    office.now = days * 86_400.0
+    await office.begin("job_1", "fine_tuning", models=(model,), endpoint="")
+    made = {"id": "job_1", "object": "fine_tuning.job", "status": "succeeded", "model": model, **said}
+    office.mock.objects.of(KEY, "fine_tuning")["job_1"] = made
+    assert await office.later(60) == 1
+    (record,) = office.records()
+    assert (record.cost_nano_usd, record.basis, record.pricing) == (cost, basis, pricing)
+    assert office.counted() == (cost if cost is not None else 5_000_000, 0)
 
 
 @pytest.mark.parametrize("status", [401, 403, 429, 500, 503])

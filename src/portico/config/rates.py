@@ -10,10 +10,14 @@ VARIANTS: tuple[Variant, ...] = ("batch", "flex", "priority", "fast", "ultrafast
 INPUT_RATES = ("input", "cache_read", "cache_write_5m", "cache_write_1h", "input_audio", "input_image")
 OUTPUT_RATES = ("output", "reasoning", "output_audio", "output_image")
 TOKEN_RATES = INPUT_RATES + OUTPUT_RATES
-UNIT_RATES = ("image", "character", "second", "page", "search", "call", "file_search", "code_session")
+UNIT_RATES = ("image", "character", "second", "page", "search", "call", "file_search", "code_session", "training")
 """Rates of what is not a token: an image made (or embedded), a character spoken, a second of sound or film, a page
-read, a search (or a query to a reranker), a call as such, a search in files, a session of a code interpreter.
+read, a search (or a query to a reranker), a call as such, a search in files, a session of a code interpreter, a token
+that a model is tuned on.
 `Usage.tool_uses` has no rate: what is in it and has no field of its own is not charged."""
+
+PER_MILLION = (*TOKEN_RATES, "training")
+"""Rates that are said in dollars per million; the others are for one."""
 
 RATE = re.compile(rf"(?:({'|'.join(VARIANTS)})\.)?({'|'.join(TOKEN_RATES + UNIT_RATES)})(?:>([1-9]\d*))?")
 """A rate's name in the data: `input`, `flex.output`, `cache_read>200000`, `batch.input>272000`."""

@@ -164,7 +164,7 @@ class Tally:
         self._count += 1
         self._sum.add(usage)
         if self._job.family == "fine_tuning":
-            self._unpriced = self._unpriced or usage.total > 0  # no price says what training costs
+            self._train(used.model, usage.total)
             return
         if not usage.total and usage.reported_cost is None:
             return
@@ -173,6 +173,17 @@ class Tally:
         self._reported = self._reported and charged.pricing == "provider"
         self._nano += charged.cost or 0
         self._rows.add(charged.row)
+
+    def _train(self, model: str, tokens: int) -> None:
+        """Add what a model was tuned on."""
+        price = self._price(model)
+        price = price.at(self._job.time_ms / 1000) if price is not None else None
+        if price is None or "training" not in price.stated:
+            self._unpriced = self._unpriced or tokens > 0
+            return
+        self._reported = False
+        self._nano += (tokens * price.rates.training + 500) // 1000
+        self._rows.add(price.row or None)
 
     def _price(self, model: str) -> Price | None:
         if model not in self._prices:

@@ -94,6 +94,8 @@ def read(family: str, name: str, body: bytes) -> Told | None:
         usage = read_usage(OPERATIONS["responses"], body)
         return Told(outcome, Usage() if usage is None and outcome == "failed" else usage, said)
     if family == "fine_tuning":
+        if outcome != "failed" and inner(values, "method").get("type") == "reinforcement":
+            return Told(outcome, None, said)  # it is paid for by the hour
         return Told(outcome, Usage(input=count(values, "trained_tokens")), said)
     return _batch(outcome, values, said)
 

@@ -48,6 +48,7 @@ _USED: Final = (
     ("the call itself", "call"),
     ("searches in files", "file_search"),
     ("sessions of a code interpreter", "code_session"),
+    ("tokens that a model was tuned on", "training"),
 )
 
 _TIERS: Final = """
@@ -113,6 +114,8 @@ CHECKED: Final = 337
 
 
 def _instead(rate: str) -> str:
+    if rate == "training":
+        return "unpriced"
     instead = FALLBACKS.get(rate)
     return f"as `{instead}`" if instead else "not charged"
 

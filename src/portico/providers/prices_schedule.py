@@ -11,6 +11,7 @@ import msgspec
 
 from portico.config.rates import INPUT_RATES as INPUT_RATES
 from portico.config.rates import OUTPUT_RATES as OUTPUT_RATES
+from portico.config.rates import PER_MILLION as PER_MILLION
 from portico.config.rates import RATE as RATE
 from portico.config.rates import TOKEN_RATES as TOKEN_RATES
 from portico.config.rates import UNIT_RATES as UNIT_RATES
@@ -55,6 +56,7 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     call: int = 0
     file_search: int = 0
     code_session: int = 0
+    training: int = 0
     by_unit: bool = False  # some rate of UNIT_RATES is not zero
 
 

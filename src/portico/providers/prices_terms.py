@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from portico.providers.prices_schedule import PICO, RATE, TOKEN_RATES, Price, price
+from portico.providers.prices_schedule import PER_MILLION, PICO, RATE, TOKEN_RATES, Price, price
 
 PER_MILLE = 1000
 
@@ -62,7 +62,7 @@ def pico(name: str, dollars: float) -> int:
     shape = RATE.fullmatch(name)
     if shape is None:
         raise ValueError(f"no such rate: {name!r}")
-    per = PICO // 1_000_000 if shape[2] in TOKEN_RATES else PICO
+    per = PICO // 1_000_000 if shape[2] in PER_MILLION else PICO
     return int((Decimal(repr(dollars)) * per).to_integral_value(ROUND_HALF_UP))
 
 

@@ -120,8 +120,9 @@ class Price(Closed, frozen=True):
     rates: Annotated[
         dict[str, Rate],
         said(
-            "Any other rate by its name: `reasoning`, `input_audio`, `input>200000`, `batch.output` … per million "
-            "tokens; `image`, `character`, `second`, `page`, `search`, `call`, `file_search`, `code_session` each."
+            "Any other rate by its name: `reasoning`, `input_audio`, `input>200000`, `batch.output`, `training` … per "
+            "million tokens; `image`, `character`, `second`, `page`, `search`, `call`, `file_search`, `code_session` "
+            "each."
         ),
     ] = {}
     changes: Annotated[tuple[PriceChange, ...], said("What it costs from a day on; what is not named stays.")] = ()

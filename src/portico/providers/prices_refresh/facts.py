@@ -17,6 +17,7 @@ DEAREST = {
     "call": 10 * PICO,
     "file_search": PICO,
     "code_session": PICO,
+    "training": PICO // 1000,
 }
 """The highest rates that are believed. Above them a source has mistaken the unit (a price per thousand tokens
 written down as one per token), and its row is left out."""
