@@ -56,6 +56,10 @@ def blocks(value: Any, role: str, calls: Calls) -> Facts:
             continue  # of a tool that the provider ran
         elif "toolResult" in block:
             facts += _result(block["toolResult"], calls)
+        elif "searchResult" in block:
+            found = block["searchResult"]
+            facts.append(("document", role, squeezed(found.get("title"))))
+            facts += [("document", role, squeezed(each.get("text"))) for each in found["content"]]
         elif "json" in block:
             facts.append(("json", role, answer(block["json"])))
         else:
@@ -87,8 +91,11 @@ def _result(result: dict[str, Any], calls: Calls) -> Facts:
     text = "".join(part[-1] for part in inner if part[0] in WORDS)
     texts = [each for each in result.get("content") or [] if "text" in each]
     whole = answer(texts[0]["text"]) if len(inner) == 1 and texts else answer(text)
-    media = tuple(part[-1] for part in inner if part[0] not in WORDS)
-    return [("result", calls.find(result.get("toolUseId")), whole, media)]
+    found = [
+        part for part in inner if part[0] == "document" and any("searchResult" in each for each in result["content"])
+    ]
+    media = tuple(part[-1] for part in inner if part[0] not in WORDS and part not in found)
+    return [("result", calls.find(result.get("toolUseId")), whole, media), *found]
 
 
 def reply(body: dict[str, Any], docs: list[Any]) -> Facts:

@@ -27,6 +27,7 @@ def request(caller: Dialect, provider: Dialect, record: Record) -> list[str] | N
     body = record["request"]["body"]
     told, arrived = pairs.READERS[caller].request(body), pairs.arrived(provider, translation.body)
     arrived = declared.untold(caller, provider, body, arrived)
+    told = told if caller == provider else declared.renamed(provider, told)
     if caller in HAVE_THEM and provider != caller and provider != "responses":
         # Tools of free text are functions there, as `test_free_text` has it.
         free = {
