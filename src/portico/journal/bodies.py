@@ -47,6 +47,17 @@ def compressor() -> Compress:
 
 def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compress: Compress) -> bytes:
     """Return both bodies, of each no more than `limit` bytes."""
+    if request is not None and reply is not None:  # as nearly always
+        request_size, reply_size = len(request), len(reply)
+        if (
+            request_size <= SHORT
+            and reply_size <= SHORT
+            and limit >= SHORT
+            and request[:4] != FRAME
+            and reply[:4] != FRAME
+        ):
+            rest = b"".join((_SIZES(request_size, request_size, reply_size, reply_size), request, reply))
+            return _SUM(crc32(rest)) + rest
     asked, request_size = (b"", -1) if request is None else (request, len(request))
     answered, reply_size = (b"", -1) if reply is None else (reply, len(reply))
     if request_size > SHORT or request_size > limit or asked[:4] == FRAME:

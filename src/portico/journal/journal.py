@@ -138,17 +138,21 @@ class Journal:
         body = b""
         if request is not None or reply is not None:
             if self._bodies:
-                if self._compress is None:
-                    self._compress = compressor()
-                body = render_bodies(request, reply, self._body_limit, self._compress)
+                body = render_bodies(request, reply, self._body_limit, self._compress or self._compressor())
             else:
                 self.bodies_dropped += 1
-        frame = render_frame(self._marker, self._seed, 1, encode(record), len(body))
-        self._parts.append(frame)
-        self._size += len(frame)
-        if body:
-            self._parts.append(body)
-            self._size += len(body)
+        size = len(body)
+        frame = render_frame(self._marker, self._seed, 1, encode(record), size)
+        if size:
+            self._parts += (frame, body)
+            self._size += len(frame) + size
+        else:
+            self._parts.append(frame)
+            self._size += len(frame)
+
+    def _compressor(self) -> Compress:
+        self._compress = compressor()
+        return self._compress
 
     def note(self, event: Event) -> None:
         """Take an event; `flush` writes it."""

@@ -149,6 +149,7 @@ class Settling:
         self._journal = journal
         self._now = now
         self.durable = durable
+        self._at: Moment | None = None  # when calls are settled that are booked together, read once
         self._flushing = False
         self._waiting: list[Callable[[], None]] = []
         self._syncing: list[Callable[[], None]] = []  # written, and not on the disk yet as far as is known
@@ -195,10 +196,13 @@ class Settling:
             # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
             self._state.release(permit, ANY_TIME, done)
             return
+        at = self._at
+        if at is None:
+            at = self._at = self._now()
         if used.requests or used.cost:
-            self._state.settle(permit, used, self._now(), partial(self._told, done))
+            self._state.settle(permit, used, at, partial(self._told, done))
         else:
-            self._state.release(permit, self._now(), done)
+            self._state.release(permit, at, done)
 
     def _told(self, done: Callable[[Settled], None] | None, settled: Settled) -> None:
         """Note what people want to hear of a settlement, and tell who waits for it."""
@@ -252,6 +256,7 @@ class Settling:
 
     def flush(self) -> None:
         """Write what was appended, before what depends on it is settled. Raises JournalFull where there is no room."""
+        self._at = None
         if self._journal is not None and not self._journal.flush():
             raise JournalFull("the records of calls cannot be written")
 
