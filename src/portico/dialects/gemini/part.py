@@ -113,10 +113,14 @@ def parse_part(found: Any, calls: Calls) -> Part:
     """Read one part. Raises Malformed for what cannot be one; a part of an unknown kind is kept as it is."""
     if type(found) is not dict:
         raise Malformed("", "an object")
-    if len(found) == 1 and "functionResponse" in found:
-        answer = _brief_response(found["functionResponse"], calls)
-        if answer is not None:
-            return answer
+    # The way of nearly every part that is no text.
+    brief: Part | None = None
+    if "functionCall" in found:
+        brief = _brief_call(found, calls)
+    elif "functionResponse" in found and len(found) == 1:
+        brief = _brief_response(found["functionResponse"], calls)
+    if brief is not None:
+        return brief
     rest = opened(found, _PART)
     if "functionCall" in rest:
         return _call(rest, calls)
@@ -166,19 +170,25 @@ def _unsealed(signature: str, text: str) -> Thinking | None:
     return unseal(sealed, text)
 
 
+def _brief_call(found: Object, calls: Calls) -> ToolCall | None:
+    """Read a call of the usual shape, one that has an id, and may be signed; None for another."""
+    written, signature = found["functionCall"], found.get("thoughtSignature")
+    if len(found) != (1 if signature is None else 2) or type(written) is not dict or len(written) != 3:
+        return None
+    try:
+        call, name, args = written["id"], written["name"], written["args"]
+    except KeyError:
+        return None
+    if signature is not None and type(signature) is not str:
+        return None
+    if type(call) is str and type(name) is str and type(args) is dict and call and name:
+        arguments = _encode(args).decode()
+        return ToolCall(id=calls.called(call, name), name=name, arguments=arguments, signature=signature)
+    return None
+
+
 def _call(rest: Object, calls: Calls) -> ToolCall:
-    written = rest.pop("functionCall")
-    if type(written) is not dict:
-        raise Malformed("functionCall", "an object")
-    signature = _signature(rest) if rest else None
-    if len(written) == 3:
-        # The way of most calls that have an id.
-        found, name, args = written.get("id"), written.get("name"), written.get("args")
-        if found and name and type(found) is str and type(name) is str and type(args) is dict:
-            arguments = _encode(args).decode()
-            called = calls.called(found, name)
-            return ToolCall(id=called, name=name, arguments=arguments, signature=signature, extra=rest)
-    call = opened(written, _CALL)
+    call = opened(an_object(rest.pop("functionCall"), "functionCall"), _CALL)
     name = call.pop("name", None)
     if type(name) is not str or not name:
         raise Malformed("functionCall.name", "a tool's name")
@@ -193,6 +203,7 @@ def _call(rest: Object, calls: Calls) -> ToolCall:
     found = call.pop("id", None)
     if not found:
         call["$no_id"] = True
+    signature = _signature(rest) if rest else None
     if call:
         rest["functionCall"] = call
     return ToolCall(id=calls.called(found, name), name=name, arguments=arguments, signature=signature, extra=rest)
