@@ -18,6 +18,7 @@ from portico.dialects.operation import Operation
 from portico.dialects.request import Peek
 from portico.errors import InvalidRequest
 from portico.hashing import blake2b
+from portico.marks import holds
 from portico.rules import RANKS
 
 MOST_TAGS = 16
@@ -75,7 +76,7 @@ def tags_written(operation: Operation, body: bytes, asked: Peek) -> tuple[bytes,
     """
     members = asked.members
     assert members is not None
-    if "litellm_metadata" not in members and b'"tags"' not in bytes(members.get("metadata", b"")):
+    if "litellm_metadata" not in members and not holds(bytes(members.get("metadata", b"")), b'"tags"'):
         return body, asked, ()  # as of Anthropic's callers, who say there who the user is
     told: list[tuple[str, str]] = []
     left: dict[str, msgspec.Raw] = {}
