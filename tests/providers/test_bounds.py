@@ -67,6 +67,38 @@ def test_a_call_without_a_limit_has_the_gateways_or_the_models(default: int | No
     assert found.output_tokens == limit + (table().default.over or 0)
 
 
+CONTENTS = {"contents": [{"parts": [{"text": "hello"}]}]}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"generationConfig": {"maxOutputTokens": 10, "max_output_tokens": 900}},
+        {"generationConfig": {"maxOutputTokens": "900", "max_output_tokens": 10}},
+        {"generationConfig": {"maxOutputTokens": 900}, "generation_config": {"maxOutputTokens": 10}},
+        {"generation_config": {"maxOutputTokens": 10}, "generationConfig": {"max_output_tokens": 900}},
+        {"generationConfig": {"maxOutputTokens": 300, "candidateCount": 1, "candidate_count": 3}},
+        {"generationConfig": {"maxOutputTokens": 300, "candidateCount": "3"}},
+    ],
+)
+def test_of_what_is_said_in_two_ways_the_most_counts(more: dict[str, Any]) -> None:
+    encoded = json.dumps(CONTENTS | more).encode()
+    operation = OPERATIONS["generate_content"]
+    seen = peek(operation, encoded, b"application/json")
+    roof = ceiling("nobody", "m", FLAT)
+    found = roof.bound(operation, seen, encoded) or roof.closely(operation, seen, encoded)
+    assert found.output_tokens >= 900
+    assert roof.closely(operation, seen, encoded).output_tokens >= 900
+
+
+@pytest.mark.parametrize("three", [3, 3.0, "3", "3.0", 2.5])
+def test_a_number_counts_however_it_is_written(three: object) -> None:
+    operation = OPERATIONS["chat"]
+    encoded = json.dumps(CHAT | {"n": three}).encode()
+    found = ceiling("nobody", "m", FLAT).closely(operation, peek(operation, encoded, b"application/json"), encoded)
+    assert found.output_tokens >= 3 * 1_000
+
+
 def test_without_any_limit_there_is_no_bound() -> None:
     body = {name: value for name, value in CHAT.items() if name != "max_tokens"}
     found = bound(body, of=price({"input": 1}))

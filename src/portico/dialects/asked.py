@@ -308,9 +308,10 @@ def _reasoning(_: Asked, raw: msgspec.Raw) -> None:
 
 
 def _gemini_config(asked: Asked, raw: msgspec.Raw) -> None:
+    """Take the most of what is said in both spellings, and perhaps twice: which counts is for the provider to say."""
     config = _config(raw)
-    asked.limit = _positive(config.maxOutputTokens or config.max_output_tokens)
-    asked.copies = max(config.candidateCount or config.candidate_count or 1, 1)
+    asked.limit = _positive(max(config.maxOutputTokens or 0, config.max_output_tokens or 0, asked.limit or 0))
+    asked.copies = max(config.candidateCount or 1, config.candidate_count or 1, asked.copies)
 
 
 def _converse_config(asked: Asked, raw: msgspec.Raw) -> None:

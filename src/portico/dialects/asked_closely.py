@@ -4,6 +4,7 @@ This walks what `asked.glance` cannot take, and counts the text itself where its
 nothing is known of is marked as such: a mark without a bound leaves the call without one.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -20,6 +21,7 @@ from portico.dialects.request import Peek
 ITEM = 8
 """Tokens that a message, a part or a tool has beside its text: its role and the marks around it."""
 DEEPEST = 64
+_ENDLESS = 1 << 62
 CROWDED = 50_000
 """Objects that a body may have to be walked: a worker must not be held up."""
 
@@ -200,12 +202,12 @@ class _Reader:
         """Read limits: those of the top, or of a configuration inside it."""
         asked = self.asked
         for name in _LIMITS:
-            found = table.get(name)
-            if isinstance(found, int) and found > 0:
+            found = _number(table.get(name))
+            if found > 0:
                 asked.limit = max(found, asked.limit or 0)
         for name in _COPIES:
-            found = table.get(name)
-            if isinstance(found, int) and found > 1:
+            found = _number(table.get(name))
+            if found > 1:
                 asked.copies = max(found, asked.copies)
 
     def top(self, name: str, value: object) -> None:
@@ -259,6 +261,18 @@ def _table(value: object) -> dict[str, Any]:
 
 def _list(value: object) -> list[Any]:
     return value if isinstance(value, list) else []
+
+
+def _number(value: object) -> int:
+    """Return a number however it is written: many providers take `"5"` and `5.0` for 5; what is none is 0."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            return 0
+    if isinstance(value, float):
+        return math.ceil(value) if abs(value) < _ENDLESS else _ENDLESS if value > 0 else 0
+    return value if isinstance(value, int) else 0
 
 
 def look(operation: Operation, seen: Peek, body: bytes) -> Asked:
@@ -316,10 +330,8 @@ def _images(reader: _Reader, table: dict[str, Any]) -> None:
     """Read what pictures are asked for."""
     asked = reader.asked
     reader.part(table.get("prompt"))
-    count = table.get("n")
-    asked.images = count if isinstance(count, int) and count > 0 else 1
-    partial = table.get("partial_images")
-    asked.limit = (partial if isinstance(partial, int) and partial > 0 else 0) * 128
+    asked.images = max(_number(table.get("n")), 1)
+    asked.limit = max(_number(table.get("partial_images")), 0) * 128
     asked.copies = asked.images
 
 

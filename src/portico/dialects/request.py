@@ -54,6 +54,8 @@ _members = msgspec.json.Decoder(Members)
 _string = msgspec.json.Decoder(str)
 _requests = msgspec.json.Decoder(list[Members])
 _ASK = b'{"include_usage":true}'
+_ESCAPED = b"\\u006"
+"""What every letter of `model` begins with where a key is written in escapes."""
 _NULL = msgspec.Raw(b"null")
 _MODEL_IN_PATH = frozenset(name for name, spoken in SPOKEN.items() if not spoken.model_in_body)
 _BOOLEANS = {b"true": True, b"false": False, b"null": False}
@@ -110,7 +112,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
     """Return the body with another model in it, and asking a stream for its usage where `ask_usage` is true.
 
     All else is kept byte for byte; the same object is returned when nothing changes. A body without a model gets
-    one where its dialect writes it there. Every top-level `model` is changed where there are several.
+    one where its dialect writes it there. Every top-level `model` becomes this one where there are several.
     """
     if peek.form is not None:
         return body if peek.model == model else peek.form.replaced(body, "model", model)
@@ -121,11 +123,14 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
     changes: dict[str, bytes] = {}
     if operation.dialect == "gemini":
         changes = _gemini(operation, members, model)
-    elif operation.dialect != "converse" and peek.model != model:
-        if "model" in members:
-            changes["model"] = msgspec.json.encode(model)
-        else:
-            inserts.append(b'"model":' + msgspec.json.encode(model))
+    elif operation.dialect != "converse":
+        if peek.model != model:
+            if "model" in members:
+                changes["model"] = msgspec.json.encode(model)
+            else:
+                inserts.append(b'"model":' + msgspec.json.encode(model))
+        elif "model" in members and _only(body, b'"model"', members["model"]) < 0:
+            changes["model"] = bytes(members["model"])  # there may be another, which some provider takes
     if ask_usage and not peek.include_usage:
         if "stream_options" in members:
             options = _options(members) | {"include_usage": msgspec.Raw(b"true")}
@@ -138,13 +143,14 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
         at = _only(body, b'"model"', members["model"])
         if at >= 0:
             return b"".join((body[:at], changes["model"], body[at + memoryview(members["model"]).nbytes :]))
-    return _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
+    found = _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
+    return body if found == body else found
 
 
 def _only(body: bytes, key: bytes, raw: msgspec.Raw) -> int:
     """Return where a member's value stands, if its key stands just once in the body, in whatever place; else -1."""
     at = body.find(key)
-    if at < 0 or body.find(key, at + 1) >= 0:
+    if at < 0 or body.find(key, at + 1) >= 0 or body.find(_ESCAPED) >= 0:
         return -1
     start = at + len(key)
     value = body.find(raw, start)

@@ -120,8 +120,6 @@ class Outgoing(msgspec.Struct, eq=False):
                 return body
             if way.alike and not self.resumes and not holds_seal(body):
                 asks = self.asks_usage and target.asks_usage
-                if asked.model == target.model and not asks:
-                    return body
                 return rewrite(self.operation, body, asked, model=target.model, ask_usage=asks)
             if way.foreign or (self.passed is None and self.crosses(target)):
                 return self.translation(target).body
