@@ -166,6 +166,13 @@ def _models(method: str, path: str, rest: str) -> Route | None:
     return _named(method, "GET", path, OPERATIONS["model"], rest)
 
 
+def _slashed(method: str, path: str, rest: str) -> Route | None:
+    """Read `{provider}/{model}:generateContent`: Google's clients for Node leave `models/` out before a slash."""
+    model, _, action = rest.rpartition(":")
+    operation = _GEMINI.get(action)
+    return _named(method, "POST", path, operation, model) if operation is not None and "/" in model else None
+
+
 def _vertex(method: str, path: str, rest: str) -> Route | None:
     """Read `[projects/{p}/locations/{l}/]publishers/google/models/{model}:generateContent` and its like."""
     parts = rest.split("/", 4) if rest.startswith("projects/") else ["", "", "", "", rest]
@@ -182,6 +189,8 @@ _PREFIXES = (
     ("/v1/models/", _models),
     ("/v1beta/models/", _models),
     ("/v1alpha/models/", _models),
+    ("/v1beta/", _slashed),
+    ("/v1alpha/", _slashed),
     ("/models/", _models),
     ("/v1/engines/", _deployment),
     ("/engines/", _deployment),

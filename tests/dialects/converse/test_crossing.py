@@ -23,6 +23,7 @@ from tests.dialects.messages.world import (
 )
 
 from portico.dialects import emulate
+from portico.dialects.chat import render_request as to_chat
 from portico.dialects.converse import Decoder, parse_error, parse_reply, parse_request, render_reply, render_request
 from portico.dialects.crossing import Notes, Target, fate_of
 from portico.errors import BadUpstreamReply, InvalidRequest
@@ -440,6 +441,25 @@ def test_a_makers_own_fields_are_understood(fields: dict[str, Any], reasoning: R
     request = parse_request(body, model="m", stream=False)
     assert (request.reasoning, request.top_k) == (reasoning, top_k)
     assert FIELDS not in request.extra
+
+
+@pytest.mark.parametrize("effort", [{}, {"effort": "low"}])
+def test_a_schema_among_claudes_own_fields_is_understood_and_stays_where_it_stood(effort: dict[str, str]) -> None:
+    form = {"type": "json_schema", "schema": {"type": "object", "properties": {"a": {"type": "string"}}}}
+    asked = {
+        "messages": [{"role": "user", "content": [{"text": "q"}]}],
+        FIELDS: {"output_config": {**effort, "format": form}},
+    }
+    request = parse_request(json.dumps(asked).encode(), model="m", stream=False)
+    assert request.output is not None
+    assert (request.output.kind, request.output.schema) == ("json_schema", form["schema"])
+    assert (request.reasoning.effort if request.reasoning is not None else None) == effort.get("effort")
+    again = render_request(request, Target(dialect="converse", model="m"), Notes("converse"))
+    assert json.loads(again) == asked
+    notes = Notes("chat")
+    there = json.loads(to_chat(request, Target(dialect="chat", model="m"), notes))
+    assert there["response_format"]["json_schema"]["schema"] == form["schema"]
+    assert notes.dropped == []
 
 
 def test_a_foreign_reply_is_bedrocks_and_its_secrets_come_back_whole() -> None:

@@ -9,19 +9,23 @@ from typing import Any
 
 from portico.dialects.claude import Abilities, sampling, think, wanted
 from portico.dialects.crossing import Notes
-from portico.ir import Extra, Reasoning, Request
+from portico.ir import Extra, Output, Reasoning, Request
 
 _FIELDS = "additionalModelRequestFields"
 _WORDS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high", "xhigh": "high", "max": "high"}
 
 
-def parse_fields(value: Extra) -> tuple[Reasoning | None, int | None]:
-    """Read what of the fields is ours. They move to `$fields`, as they were written, where that is all of them."""
+def parse_fields(value: Extra) -> tuple[Reasoning | None, int | None, Output | None]:
+    """Read what of the fields is ours: how to reason, `top_k`, a schema for the answer.
+
+    They move to `$fields`, as they were written, where that is all of them.
+    """
     fields = value.get(_FIELDS)
     if type(fields) is not dict or not fields:
-        return None, None
+        return None, None, None
     reasoning: Reasoning | None = None
     top_k = None
+    output: Output | None = None
     known = True
     for name, said in fields.items():
         if name in ("thinking", "reasoning_config", "reasoningConfig") and (found := _reasoning(said)) is not None:
@@ -29,8 +33,12 @@ def parse_fields(value: Extra) -> tuple[Reasoning | None, int | None]:
             reasoning = found if effort is None else _with(found, effort)
         elif name == "reasoning_effort" and type(said) is str:
             reasoning = Reasoning(effort=said)
-        elif name == "output_config" and type(said) is dict and set(said) == {"effort"} and type(said["effort"]) is str:
-            reasoning = _with(reasoning or Reasoning(), said["effort"])
+        elif name == "output_config" and type(said) is dict:
+            effort = said.get("effort")
+            if type(effort) is str:
+                reasoning = _with(reasoning or Reasoning(), effort)
+            output = _output(said.get("format"))
+            known = known and len(said) == (type(effort) is str) + (output is not None) > 0
         elif name in ("top_k", "topK") and type(said) is int:
             top_k = said
         elif name == "inferenceConfig" and type(said) is dict and set(said) == {"topK"} and type(said["topK"]) is int:
@@ -39,7 +47,18 @@ def parse_fields(value: Extra) -> tuple[Reasoning | None, int | None]:
             known = False
     if known:
         value["$fields"] = value.pop(_FIELDS)
-    return reasoning, top_k
+    return reasoning, top_k, output
+
+
+def _output(form: Any) -> Output | None:
+    """Read Claude's `output_config.format`, which clients of Bedrock send here for its models."""
+    if type(form) is not dict or set(form) != {"type", "schema"} or form["type"] != "json_schema":
+        return None
+    return (
+        Output(kind="json_schema", schema=form["schema"], extra={"$fields": True})
+        if type(form["schema"]) is dict
+        else None
+    )
 
 
 def _with(reasoning: Reasoning, effort: str) -> Reasoning:

@@ -64,7 +64,7 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         del value["system"]
     sampling = _inference(value)
     tools, choice = _tools(value)
-    reasoning, top_k = parse_fields(value)
+    reasoning, top_k, output = parse_fields(value)
     metadata = value.get("requestMetadata")
     if type(metadata) is dict and metadata:
         del value["requestMetadata"]
@@ -81,7 +81,7 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
         del value["serviceTier"]
     else:
         tier = None
-    output = _output(value)
+    output = _output(value) or output
     idle = {name: said for name, said in value.items() if said in _IDLE and name[:1] != "$"}
     if idle:
         # What says nothing is no field that another dialect would miss.
@@ -276,7 +276,7 @@ def _own(request: Request, notes: Notes) -> Block:
     _part(body, "inferenceConfig", _own_inference(request), extra)
     _part(body, "toolConfig", _own_tools(request), extra)
     output = request.output
-    if output is not None and output.kind == "json_schema":
+    if output is not None and output.kind == "json_schema" and "$fields" not in output.extra:
         inner: Block = {"schema": output.extra.get("$schema") or msgspec.json.encode(output.schema).decode()}
         if output.name is not None:
             inner["name"] = output.name
