@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gateway.hostile import GONE, GOOD, LIMITS, MARK, MODEL, NARROW, TIMEOUTS, Case, Send, cases
+from gateway.hostile import cases
+from gateway.hostile.draft import GONE, GOOD, LIMITS, MARK, MODEL, NARROW, TIMEOUTS, Case, Send
 from gateway_in_loop import provider
 from portico.testing.mock import MockProvider
 from portico.testing.running import RunningPortico, running_portico

@@ -11,9 +11,8 @@ from typing import Any, Final, Literal
 import msgspec
 
 from portico.control.admin import Look
-from portico.control.observed import Name, own
+from portico.control.observed import Chosen, own
 from portico.control.problems import Unprocessable
-from portico.control.replies import Cursor, Limit
 from portico.control.routing import Answer, Asked
 from portico.jobs import FOLLOWED, Job
 from portico.journal.entries import decode_record
@@ -41,21 +40,11 @@ ENDED: Final[Mapping[str, State]] = {
 _SAME: Final = ("org", "team", "user", "key", "customer", "model", "provider", "session")
 
 
-class JobsAsked(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which jobs are asked for: those that match all that is given, the one that was started last first."""
+class JobsAsked(Chosen, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which jobs are asked for, the one that was started last first."""
 
-    limit: Limit = 50
-    after: Cursor = ""
     state: State | None = None
     family: Family | None = None
-    org: Name | None = None
-    team: Name | None = None
-    user: Name | None = None
-    key: Name | None = None
-    customer: Name | None = None
-    model: Name | None = None
-    provider: Name | None = None
-    session: Name | None = None
 
 
 class JobShown(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):

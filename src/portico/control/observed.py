@@ -33,8 +33,8 @@ DAYS: Final = 30
 MEASURES: Final = ("requests", "errors", "cost_nano_usd", "billed_nano_usd", "unpriced", *TOKENS)
 
 
-class Calls(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
-    """Which calls are asked for: those that match all that is given, newest first."""
+class Chosen(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """By what calls, and the jobs that they started, are chosen alike: a page of those that match all that is given."""
 
     limit: Limit = 50
     after: Cursor = ""
@@ -44,12 +44,17 @@ class Calls(msgspec.Struct, kw_only=True, frozen=True, forbid_unknown_fields=Tru
     key: Name | None = None
     customer: Name | None = None
     model: Name | None = None
-    target: Name | None = None
     provider: Name | None = None
+    session: Name | None = None
+
+
+class Calls(Chosen, kw_only=True, frozen=True, forbid_unknown_fields=True):
+    """Which calls are asked for, newest first."""
+
+    target: Name | None = None
     operation: Name | None = None
     arm: Name | None = None
     tag: Name | None = None
-    session: Name | None = None
     status: Annotated[int, Meta(ge=100, le=599)] | None = None
     status_class: Annotated[int, Meta(ge=1, le=5)] | None = None
     end: Literal["served", "refused", "failed", "cut", "aborted"] | None = None
