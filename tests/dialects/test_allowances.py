@@ -10,7 +10,7 @@ NOW = 1_750_000_000.0
 
 def said(*allowances: tuple[str, int, int, float], dialect: Dialect = "chat") -> dict[str, str]:
     limits = tuple((counted, amount) for counted, amount, _, _ in allowances)
-    text = render_allowances(dialect, limits, [(left, resets) for _, _, left, resets in allowances], NOW)
+    text = render_allowances(dialect, limits, [(left, round(back * 10**9)) for _, _, left, back in allowances], NOW)
     assert text == "" or text.endswith("\r\n")
     return dict(line.split(": ") for line in text.splitlines())
 

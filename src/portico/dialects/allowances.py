@@ -16,12 +16,17 @@ from portico.types import Dialect
 Limits = tuple[tuple[str, int], ...]
 """What each limit counts (`requests`, `tokens`, `input_tokens`, `output_tokens`), and how much there is in all."""
 
-Left = Sequence[tuple[int, float]]
-"""For each limit what is left of it, and in how many seconds all of it is back."""
+Left = Sequence[tuple[int, int]]
+"""For each limit what is left of it, and in how many nanoseconds all of it is back."""
 
 MEMO_BOUND: Final = 1024
+SECOND: Final = 1_000_000_000
 
-_lines: dict[Limits, str] = {}
+_Pieces = tuple[tuple[str, str], ...]
+"""For each limit what stands before what is left of it, and between that and when all of it is back."""
+
+_known: dict[int, tuple[Limits, _Pieces | None]] = {}
+"""By the identity of limits, which many calls share; None for the pieces of those of which some are of a kind."""
 
 
 def render_allowances(dialect: Dialect, limits: Limits, left: Left, now: float) -> str:
@@ -29,16 +34,31 @@ def render_allowances(dialect: Dialect, limits: Limits, left: Left, now: float) 
 
     `now` is in seconds since the epoch.
     """
-    lines = _lines.get(limits)
-    if lines is None:
+    known = _known.get(id(limits))
+    if known is None or known[0] is not limits:
+        known = _learn(limits)
+    pieces = known[1]
+    if pieces is None:
         limits, left = _least(limits, left)
-        lines = _lines.get(limits) or _lines_of(limits)
+        pieces = _pieces_of(limits)
     if dialect == "messages":
         return "".join([_anthropic(one, *of, now) for one, of in zip(limits, left, strict=True)])
-    told: list[int | str] = []
-    for rest, resets in left:
-        told += (rest, f"{round(resets * 1000)}ms" if resets < 1 else _duration(resets))
-    return lines % tuple(told)
+    lines = ""
+    for at, (head, middle) in enumerate(pieces):
+        rest, back = left[at]
+        if back < SECOND:
+            lines += f"{head}{rest}{middle}{(back + 500_000) // 1_000_000}ms\r\n"
+        else:
+            lines += f"{head}{rest}{middle}{_duration(back / SECOND)}\r\n"
+    return lines
+
+
+def _learn(limits: Limits) -> tuple[Limits, _Pieces | None]:
+    if len(_known) >= MEMO_BOUND:
+        _known.clear()
+    apart = len({counted for counted, _ in limits}) == len(limits)
+    known = _known[id(limits)] = limits, _pieces_of(limits) if apart else None
+    return known
 
 
 def _least(limits: Limits, left: Left) -> tuple[Limits, Left]:
@@ -50,24 +70,20 @@ def _least(limits: Limits, left: Left) -> tuple[Limits, Left]:
     return tuple(limits[at] for at in least.values()), [left[at] for at in least.values()]
 
 
-def _lines_of(limits: Limits) -> str:
-    """Return what is said of limits of different kinds, with places for what is left of each and when it is back."""
-    if len(_lines) >= MEMO_BOUND:
-        _lines.clear()
-    lines = ""
+def _pieces_of(limits: Limits) -> _Pieces:
+    pieces = []
     for counted, limit in limits:
         name = counted.replace("_", "-")
-        lines += f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: %d\r\n"
-        lines += f"x-ratelimit-reset-{name}: %s\r\n"
-    _lines[limits] = lines
-    return lines
+        head = f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: "
+        pieces.append((head, f"\r\nx-ratelimit-reset-{name}: "))
+    return tuple(pieces)
 
 
-def _anthropic(limit: tuple[str, int], left: int, resets: float, now: float) -> str:
+def _anthropic(limit: tuple[str, int], left: int, back: int, now: float) -> str:
     counted, amount = limit
     name = f"anthropic-ratelimit-{counted.replace('_', '-')}"
-    back = _time(int(now + resets))
-    return f"{name}-limit: {amount}\r\n{name}-remaining: {left}\r\n{name}-reset: {back}\r\n"
+    when = _time(int(now + back / SECOND))
+    return f"{name}-limit: {amount}\r\n{name}-remaining: {left}\r\n{name}-reset: {when}\r\n"
 
 
 @lru_cache(256)

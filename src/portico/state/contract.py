@@ -73,9 +73,9 @@ class Left(msgspec.Struct, frozen=True):
     resets: float | None
 
 
-Allowances = tuple[tuple[tuple[str, int], ...], Sequence[tuple[int, float]]]
+Allowances = tuple[tuple[tuple[str, int], ...], Sequence[tuple[int, int]]]
 """Limits on requests and tokens: what each counts, and its amount; and for each what was left of it after an admission,
-and in how many seconds all of it is back."""
+and in how many nanoseconds all of it is back."""
 
 
 class Held(Protocol):
