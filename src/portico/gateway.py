@@ -437,8 +437,8 @@ class Gateway:
 
 
 def refuse(exchange: Exchange, error: PorticoError) -> None:
-    """Answer a request that is no call of any dialect with an error, in OpenAI's shape."""
-    exchange.reply(*render_error("chat", error, ""))
+    """Answer a request that is no call of any dialect with an error, in the shape that its sender reads."""
+    exchange.reply(*render_error(style(exchange.path, exchange.fields), error, ""))
 
 
 def cannot_count(arrival: Arrival) -> bool:

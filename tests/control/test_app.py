@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from starlette.testclient import TestClient
 
 from portico import __version__
 from portico.control.app import ROUTES, make_app
@@ -62,6 +63,19 @@ async def test_everything_else_does_not_exist(path):
     problem = path.startswith("/api/v1/")
     assert headers[b"content-type"] == (b"application/problem+json" if problem else b"application/json")
     assert (body if problem else body["error"])["code"] == "not_found"
+
+
+def test_what_does_not_exist_is_told_in_the_words_of_the_client():
+    with TestClient(make_app()) as client:
+        google = client.post("/v1beta/corpora", json={})
+        anthropic = client.post("/v1/skills", json={}, headers={"anthropic-version": "2023-06-01"})
+        openai = client.post("/v1/assistants", json={})
+    assert [reply.status_code for reply in (google, anthropic, openai)] == [404, 404, 404]
+    assert google.json()["error"]["status"] == "NOT_FOUND"
+    assert google.json()["error"]["code"] == 404
+    assert anthropic.json()["type"] == "error"
+    assert anthropic.json()["error"]["type"] == "not_found_error"
+    assert openai.json()["error"]["code"] == "not_found"
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])

@@ -1,6 +1,6 @@
 """What control answers. Closed by default: what is not in `ROUTES` does not exist."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from portico.control.open import OPEN
+from portico.dialects.models import style
+from portico.errors import MethodNotAllowed, NotFound, PorticoError
 
 if TYPE_CHECKING:
     from portico.control.admin import Admin
@@ -24,9 +26,11 @@ async def told(request: Request) -> Response:
 ROUTES: Sequence[BaseRoute] = tuple(Route(path, told, methods=["GET"]) for path in OPEN)
 """Every route there is without an admin API."""
 
+_UNKNOWN: Mapping[int, type[PorticoError]] = {404: NotFound, 405: MethodNotAllowed}
+
 
 async def refuse(request: Request, error: Exception) -> Response:
-    """Render any refusal as JSON: a problem in the admin API, elsewhere in the shape of the gateway's other errors."""
+    """Render any refusal as JSON: a problem in the admin API, elsewhere in the shape that the client's SDK reads."""
     status = error.status_code if isinstance(error, HTTPException) else 500
     message = f"{request.method} {request.url.path} does not exist here"
     if status == HTTPStatus.METHOD_NOT_ALLOWED:
@@ -40,6 +44,12 @@ async def refuse(request: Request, error: Exception) -> Response:
         problem = {"type": f"urn:portico:problem:{code}", "title": HTTPStatus(status).phrase, "status": status}
         problem |= {"detail": message, "code": code}
         return JSONResponse(problem, status, dict(headers or {}), "application/problem+json")
+    shape = style(request.url.path, dict(request.headers.raw))
+    if shape != "chat" and status in _UNKNOWN:
+        from portico.dialects.errors import render_error  # brings all dialects along
+
+        _, _, body = render_error(shape, _UNKNOWN[status](message), "")
+        return Response(body, status, dict(headers or {}), "application/json")
     return JSONResponse(
         {"error": {"message": message, "type": kind, "param": None, "code": code}}, status, dict(headers or {})
     )
