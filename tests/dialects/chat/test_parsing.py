@@ -322,3 +322,8 @@ def test_what_cannot_be_read_is_refused_by_its_field(name: str) -> None:
 def test_the_target_s_model_is_written_and_a_stream_is_asked_for() -> None:
     body, _ = rendered(own(stream=True, include_usage=True))
     assert (body["model"], body["stream"], body["stream_options"]) == ("gpt-5", True, {"include_usage": True})
+
+
+def test_usage_is_asked_for_of_a_stream_whose_options_are_null() -> None:
+    body, _ = rendered(own(stream=True, include_usage=True, extra={"stream_options": None}))
+    assert body["stream_options"] == {"include_usage": True}

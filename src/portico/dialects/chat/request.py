@@ -185,13 +185,11 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
     _render_values(fields, request, hints, target)
     if request.stream:
         fields["stream"] = True
-        if own:
-            if request.include_usage is not None:
-                fields["stream_options"] = fields.get("stream_options", NONE) | {"include_usage": request.include_usage}
-        elif "usage_always" not in target.quirks:
+        if not own and "usage_always" not in target.quirks:
             fields["stream_options"] = {"include_usage": True}
-    elif own and request.include_usage is not None:
-        fields["stream_options"] = fields.get("stream_options", NONE) | {"include_usage": request.include_usage}
+    if own and request.include_usage is not None:
+        options = fields.get("stream_options") or NONE
+        fields["stream_options"] = options | {"include_usage": request.include_usage}
     if request.tools:
         render_tools(fields, request.tools, own, target, notes)
     if request.tool_choice is not None:
