@@ -59,6 +59,16 @@ METRICS = {"amazon-bedrock-invocationMetrics": {"inputTokenCount": 3, "outputTok
 RESPONSE = {"usage": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}}
 
 FINISHED = {
+    "messages: the last word has nothings": (
+        "messages",
+        START
+        + event({"type": "message_delta", "usage": {"input_tokens": 0, "output_tokens": 2}}, b"message_delta")
+        + STOP,
+    ),
+    "messages: the counts are written as strings": (
+        "messages",
+        START + event({"type": "message_delta", "usage": {"output_tokens": "2"}}, b"message_delta") + STOP,
+    ),
     "chat: usage in a chunk of its own": (
         "chat",
         b": hello\n\n" + words("a") + words("", "stop") + event({"choices": [], "usage": COUNTS}) + DONE,

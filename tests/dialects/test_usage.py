@@ -121,7 +121,7 @@ OPENAI = {
         {
             "prompt_tokens": 7,
             "completion_tokens": None,
-            "total_tokens": "9",
+            "total_tokens": "nine",
             "prompt_tokens_details": None,
             "completion_tokens_details": [],
             "cost": "much",

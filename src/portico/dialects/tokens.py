@@ -18,6 +18,7 @@ Table = dict[str, Any]
 """A decoded JSON object; its numbers with a fraction are Decimals, so that money is read exactly."""
 
 _COUNT_LIMIT = 2**53
+_DIGITS = 20
 _DOLLAR_LIMIT = 10**7
 _values = msgspec.json.Decoder(float_hook=Decimal)
 # What providers call serving without a special tier.
@@ -43,8 +44,13 @@ def inner(values: Table, *names: str) -> Table:
 
 
 def count(values: Table, name: str) -> int:
-    """Return a member that is a count, else 0. A count is a whole number, not negative, and not beyond reason."""
+    """Return a member that is a count, else 0. A count is a whole number, not negative, and not beyond reason.
+
+    Written as a string it is one too: so protobuf's JSON writes numbers of 64 bits.
+    """
     value = values.get(name)
+    if type(value) is str and value.isascii() and value.isdecimal() and len(value) < _DIGITS:
+        value = int(value)
     if type(value) is int or type(value) is Decimal or type(value) is float:
         return int(value) if 0 < value < _COUNT_LIMIT else 0
     return 0

@@ -13,6 +13,7 @@ from portico.dialects.arguments import merge
 from portico.dialects.messages.blocks import Block, MalformedError, parse_block, parse_citation
 from portico.dialects.messages.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.messages.voice import Speaker
+from portico.dialects.messages.watch import add
 from portico.dialects.messages.writing import render_block
 from portico.dialects.messages.writing import render_citation as own_citation
 from portico.dialects.observer import failure
@@ -183,7 +184,7 @@ class Decoder:
         """Counts are cumulative; a later event leaves out what did not change."""
         if type(counts) is not dict:
             return ()
-        self._counts |= {name: count for name, count in counts.items() if count is not None}
+        add(self._counts, counts)
         usage = usage_of(self._counts)
         return (Used(usage=usage),) if usage is not None else ()
 

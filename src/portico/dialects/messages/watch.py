@@ -91,6 +91,16 @@ def _written(values: Table) -> tuple[int, int]:
     return written, written if hour and not five else min(hour, written)
 
 
+def add(seen: Table, found: Table) -> None:
+    """Put later counts of a stream in the place of earlier ones. What was used stays used.
+
+    Some servers fill their last word up with noughts.
+    """
+    for name, value in found.items():
+        if value or (value == 0 and not seen.get(name)):
+            seen[name] = value
+
+
 class MessagesObserver(EventObserver):
     """Watches a stream that `message_stop` ends."""
 
@@ -119,7 +129,7 @@ class MessagesObserver(EventObserver):
         elif event.type in ("message_start", "message_delta"):
             found = inner(table(event.message), "usage") or table(event.usage)
             if found:
-                self._values |= {name: value for name, value in found.items() if value is not None}
+                add(self._values, found)
                 self._usage = usage(self._values)
 
 
