@@ -196,6 +196,26 @@ async def test_who_leaves_with_the_last_event_as_the_gateway_stops_is_recorded(p
     assert record["status"] == 200
 
 
+async def test_what_a_stream_used_is_counted_though_nobody_waits_for_its_last_words(portico: Portico) -> None:
+    async def no_end(caught: Caught, writer: asyncio.StreamWriter) -> None:
+        writer.write(HEAD + chunk(WORD + LAST))
+        await asyncio.Event().wait()
+
+    async with upstream(no_end) as raw, portico({"providers": {"openai": raw.provider()}}) as running:
+        reader, writer = await asyncio.open_connection("127.0.0.1", running.port)
+        writer.write(request(stream=True))
+        await reader.readuntil(b"[DONE]")
+        writer.close()
+        await until(lambda: running.server.leaving)
+        await asyncio.sleep(0)
+        for task in tuple(running.server.leaving):
+            task.cancel()
+        await nothing_left(running)
+        (record,) = running.records()
+    assert (record["status"], record["basis"]) == (200, "counted")
+    assert record["usage"]["output"] > 0
+
+
 # What else outlives a call
 
 

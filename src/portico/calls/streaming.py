@@ -92,14 +92,16 @@ async def stream(
             await announced.over()
     except asyncio.CancelledError:
         held = exchange.paused
-        if watch.finished or watch.failed is not None:
-            # SDKs hang up at the last event that they read, before the stream's end: they have all they wanted.
-            call.delivered = True
-            call.end = "served"
-            call.error = "upstream_failed" if watch.failed is not None else None
-            await last_words(arrival)
-        arrival.abandon()
-        await settle(held)
+        try:
+            if watch.finished or watch.failed is not None:
+                # SDKs hang up at the last event that they read, before the stream's end: they have all they wanted.
+                call.delivered = True
+                call.end = "served"
+                call.error = "upstream_failed" if watch.failed is not None else None
+                await last_words(arrival)
+        finally:
+            arrival.abandon()
+            await settle(held)
         raise
     except BaseException:
         arrival.abandon()
