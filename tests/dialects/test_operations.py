@@ -95,6 +95,8 @@ def test_slashes_too_many_do_not_make_another_method_right() -> None:
         ("/v2/embed", "cohere_embed"),
         ("/v2/rerank", "cohere_rerank"),
         ("/openai/responses", "responses"),
+        ("/openai/v1/responses", "responses"),
+        ("/openai/v1/chat/completions", "chat"),
     ],
 )
 def test_other_fixed_paths_are_known(path: str, name: str) -> None:
@@ -172,7 +174,7 @@ def test_a_known_path_with_another_method_is_refused(method: str, path: str) -> 
         "/v1beta1/x",
         "/model//converse",
         "/openai/deployments/x/files",
-        "/openai/v1/chat/completions",
+        "/openai/v1/chat",
         "/engines/x",
         "/admin/keys",
         "openai",

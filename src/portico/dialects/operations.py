@@ -122,6 +122,8 @@ def route(method: str, path: str, providers: Container[str]) -> Route | None:
     thing = find(method, path) if not path.startswith("/openai/") or "openai" not in providers else None
     if thing is not None:
         return Route(thing.thing.operation, found=thing)
+    if path.startswith("/openai/v1/") and "openai" not in providers:  # Azure's v1 API, and Groq's client
+        return route(method, path.removeprefix("/openai"), providers)
     name, slash, rest = path[1:].partition("/")
     return _passthrough(method, name, slash + rest) if slash and name in providers else None
 
