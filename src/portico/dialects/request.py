@@ -14,6 +14,7 @@ from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
 from portico.framing.sse import BOM
+from portico.marks import holds
 
 Members = dict[str, msgspec.Raw]
 
@@ -54,6 +55,7 @@ _members = msgspec.json.Decoder(Members)
 _string = msgspec.json.Decoder(str)
 _requests = msgspec.json.Decoder(list[Members])
 _ASK = b'{"include_usage":true}'
+_MODEL = b'"model"'
 _ESCAPED = b"\\u006"
 """What every letter of `model` begins with where a key is written in escapes."""
 _NULL = msgspec.Raw(b"null")
@@ -129,7 +131,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
                 changes["model"] = msgspec.json.encode(model)
             else:
                 inserts.append(b'"model":' + msgspec.json.encode(model))
-        elif "model" in members and _only(body, b'"model"', members["model"]) < 0:
+        elif (body.count(_MODEL) != 1 or holds(body, _ESCAPED)) and "model" in members:
             changes["model"] = bytes(members["model"])  # there may be another, which some provider takes
     if ask_usage and not peek.include_usage:
         if "stream_options" in members:
@@ -140,7 +142,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
     if not inserts and not changes:
         return body
     if not inserts and len(changes) == 1 and "model" in changes:
-        at = _only(body, b'"model"', members["model"])
+        at = _only(body, _MODEL, members["model"])
         if at >= 0:
             return b"".join((body[:at], changes["model"], body[at + memoryview(members["model"]).nbytes :]))
     found = _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
