@@ -44,7 +44,7 @@ from portico.rules import Bound
 from portico.snapshot import Snapshot
 from portico.stages import own
 from portico.stages.admit import admit, extender
-from portico.stages.authenticate import authenticate
+from portico.stages.authenticate import authenticate, unconditional
 from portico.stages.plan import retries_of
 from portico.stages.settle import Settling
 from portico.state.clock import moment
@@ -327,14 +327,20 @@ class Gateway:
             stand_in = upload[1].key if upload is not None else b""
             known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
             known.litellm = known.litellm or snapshot.config.server.litellm_headers
-        now = call.arrived_ms / 1000
-        call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
+        if known.held == self._seen:
+            holder = call.caller = known.holder
+            assert holder is not None
+        else:
+            now = call.arrived_ms / 1000
+            holder = call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
+            if unconditional(holder):
+                known.holder, known.held = holder, self._seen
         if snapshot.teams is not None:
-            snapshot = snapshot.of(call.caller.team)
+            snapshot = snapshot.of(holder.team)
         if known.litellm:
             call.litellm = self._litellm_headers(snapshot)
         if route.provider is not None:
-            snapshot.keys.check_passthrough(call.caller, route.provider)
+            snapshot.keys.check_passthrough(holder, route.provider)
         return snapshot, upload
 
     def _ways_on(

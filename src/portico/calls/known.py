@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from portico.dialects.operations import Route
 from portico.errors import UnsupportedMedia
+from portico.rules import Holder
 from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
@@ -16,6 +17,8 @@ from portico.wire.head import Head
 Ways = dict[tuple[Target, Credential, bool], Way]
 """How requests go on, by target, key, and whether they stream."""
 
+NEVER = -2
+"""No version of the keys."""
 MOST_ALIKE = 256
 _alike: dict[tuple[object, ...], tuple[Ways, set[str]]] = {}
 """What heads share that tell providers the same: those of thousands of keys take the room of one in the cache."""
@@ -27,6 +30,7 @@ class Known:
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
     is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`),
     `models` names of models in them that were found to be names.
+    `holder` is who holds the key, found when the keys had the version `held`; where nothing but the keys decides that.
     With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to have where it has
     to wait, None where nothing is said.
     """
@@ -35,6 +39,8 @@ class Known:
         "customer",
         "edition",
         "hashed",
+        "held",
+        "holder",
         "kind",
         "litellm",
         "models",
@@ -51,6 +57,8 @@ class Known:
         self.edition = edition
         self.route = route
         self.hashed = b""
+        self.held = NEVER
+        self.holder: Holder | None = None
         self.query = ""
         self.kind = b""
         self.strict = False

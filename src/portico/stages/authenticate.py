@@ -135,6 +135,11 @@ def authenticate(hashed: bytes, keys: Keys, operation: str, exchange: Exchange, 
     return holder
 
 
+def unconditional(holder: Holder) -> bool:
+    """Return whether the key of a holder that was let in is good at any time, for any call, from anywhere."""
+    return holder.expires is None and not holder.routes and not holder.ips
+
+
 def _from(networks: tuple[str, ...], peer: str) -> bool:
     try:
         address = ipaddress.ip_address(peer)
