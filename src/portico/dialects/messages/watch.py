@@ -92,12 +92,13 @@ def _written(values: Table) -> tuple[int, int]:
 
 
 def add(seen: Table, found: Table) -> None:
-    """Put later counts of a stream in the place of earlier ones. What was used stays used.
+    """Put later counts of a stream in the place of earlier ones. What was read of the input stays read.
 
-    Some servers fill their last word up with noughts.
+    Some servers fill their last word up with noughts. It alone knows the output: what the first word says of it is a
+    guess.
     """
     for name, value in found.items():
-        if value or (value == 0 and not seen.get(name)):
+        if value or (value == 0 and (not seen.get(name) or name == "output_tokens")):
             seen[name] = value
 
 
