@@ -24,7 +24,10 @@ FAULTS: tuple[Fault, ...] = ("none", "cut", "half", "garbage", "error", "midstre
 
 @dataclass(frozen=True)
 class Order:
-    """What one call asks of the mock: `wait` and `pace` in milliseconds, `events` of text before the end."""
+    """What one call asks of the mock: `wait` and `pace` in milliseconds, `events` of text before the end.
+
+    It is written as an end user's id of letters, digits and `_`, which goes to any provider as it is.
+    """
 
     stream: int = 0
     events: int = 0
@@ -33,10 +36,10 @@ class Order:
     fault: Fault = "none"
 
     def __str__(self) -> str:
-        return f"bench.{self.stream}.{self.events}.{self.pace}.{self.wait}.{self.fault}"
+        return f"bench_{self.stream}_{self.events}_{self.pace}_{self.wait}_{self.fault}"
 
 
-ORDER = re.compile(rb'"user"\s*:\s*"bench\.(\d+)\.(\d+)\.(\d+)\.(\d+)\.([a-z]+)"')
+ORDER = re.compile(rb'"user"\s*:\s*"bench_(\d+)_(\d+)_(\d+)_(\d+)_([a-z]+)"')
 STREAM = re.compile(rb'"stream"\s*:\s*true')
 USAGE = re.compile(rb'"include_usage"\s*:\s*true')
 MARK = re.compile(rb"#(\d+)\.(\d+)\.(\d+)#")

@@ -4,8 +4,10 @@ A subject that cannot be had here (not installed, no network, will not start) ra
 named as left out.
 """
 
+import contextlib
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,7 +55,7 @@ class Subject:
     note: str = ""
     started_in: float = 0.0
     records: Path | None = None
-    """The journal's folder, of a subject that keeps one."""
+    """The data folder, of a subject that keeps records."""
     plain_only: bool = False
     streams_only: bool = False
     crosses: dict[Upstream, str] = field(default_factory=dict)  # models whose callers may speak other dialects
@@ -194,8 +196,8 @@ def _portico(
         keys = (GOVERNED_KEY, GOVERNED_KEYS) if governed else None
         headers = JSON_HEADERS | {"Authorization": f"Bearer {GOVERNED_KEY % 1}"} if governed else JSON_HEADERS
         places = {upstream: Place(port, f"bench-{upstream}", headers, keys=keys) for upstream in UPSTREAMS}
-        journal = folder / "data" / "journal"
-        yield Subject(name, places, [process.pid], version=_revision(), started_in=took, records=journal)
+        data = folder / "data"
+        yield Subject(name, places, [process.pid], version=_revision(), started_in=took, records=data)
 
 
 def _revision() -> str:
@@ -326,10 +328,23 @@ SUBJECTS = {
 }
 
 
-def count_records(journal: Path) -> int:
-    """Return how many records the segments of a journal hold."""
+def count_records(data: Path) -> int:
+    """Return how many calls have a record: those in the store of a data directory, and those still in its journal.
+
+    Control takes records from there at its leisure, and lets segments go that it has read to the end.
+    """
     from portico.journal.entries import Kind
     from portico.journal.reader import read
     from portico.journal.segments import segments
 
-    return sum(entry.kind == Kind.RECORD for segment in segments(str(journal)) for _, entry in read(segment.path))
+    stored, done = 0, dict[str, int]()
+    if (store := data / "portico.db").exists():
+        with contextlib.closing(sqlite3.connect(f"file:{store}?mode=ro", uri=True)) as connection:
+            connection.execute("BEGIN")
+            [(stored,)] = connection.execute("SELECT count(*) FROM calls")
+            done = dict(connection.execute("SELECT name, done_to FROM segments"))
+    left = 0
+    for segment in segments(str(data / "journal")):
+        entries = read(segment.path, done.get(segment.name, 0))
+        left += sum(entry.kind == Kind.RECORD for _, entry in entries)
+    return stored + left

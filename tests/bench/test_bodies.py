@@ -42,8 +42,8 @@ def test_a_request_that_does_not_fit_is_refused():
 
 
 def test_a_stream_is_asked_for_with_and_without_usage():
-    asked = json.loads(bodies.stream_body("m", "bench.1.2.3.4.none"))
-    hidden = json.loads(bodies.stream_body("m", "bench.1.2.3.4.none", include_usage=False))
+    asked = json.loads(bodies.stream_body("m", "bench_1_2_3_4_none"))
+    hidden = json.loads(bodies.stream_body("m", "bench_1_2_3_4_none", include_usage=False))
     assert asked["stream"] is hidden["stream"] is True
     assert asked["stream_options"] == {"include_usage": True}
     assert "stream_options" not in hidden

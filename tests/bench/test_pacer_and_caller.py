@@ -47,7 +47,7 @@ def test_a_request_without_an_order_is_answered_at_once():
 
 def test_an_unknown_fault_is_refused():
     with pytest.raises(ValueError, match="'explode'"):
-        pacer.parse_order(b'{"user":"bench.1.2.3.4.explode"}')
+        pacer.parse_order(b'{"user":"bench_1_2_3_4_explode"}')
 
 
 def test_events_are_chunks_of_the_chat_dialect_that_say_which_they_are():

@@ -13,6 +13,7 @@ from bench.mocks import Mocks
 
 from bench import bodies, certificates, checks, compare, machine, nginx, subjects
 from portico.config.load import load
+from portico.control.ingest import Ingest
 from portico.journal import Event, Journal
 from portico.record import Record
 
@@ -116,14 +117,27 @@ def test_the_machine_is_described():
     assert all(said.values())
 
 
-def test_records_are_counted_in_the_journal_and_events_are_not(tmp_path):
-    journal = Journal(str(tmp_path), "0011223344556677", reserve_bytes=65536)
-    for number in range(3):
-        record = Record(str(number), 0, None, "chat", None, None, 200, False, [], None, None, "none", None, 0, 0)
-        journal.append(record)
-    journal.note(Event("passed", 0))
-    journal.close()
+def test_records_are_counted_in_the_journal_and_in_the_store_and_events_are_not(tmp_path):
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    journal = Journal(str(folder), "0011223344556677", reserve_bytes=65536)
+
+    def told(*numbers: int) -> None:
+        for number in numbers:
+            record = Record(str(number), 0, None, "chat", None, None, 200, False, [], None, None, "none", None, 0, 0)
+            journal.append(record)
+        journal.note(Event("passed", 0))
+        journal.flush()
+
+    told(1, 2, 3)
     assert subjects.count_records(tmp_path) == 3
+    ingest = Ingest(tmp_path)
+    while ingest.turn():
+        pass
+    told(4, 5)
+    assert subjects.count_records(tmp_path) == 5
+    journal.close()
+    ingest.stop()
 
 
 def test_the_governed_configuration_has_five_thousand_keys_under_limits_and_budgets(tmp_path):
