@@ -197,7 +197,7 @@ class Voice:
         value = _content(begun.place, {"text": text})
         found = render_logprobs(told) if told is not None else None
         if found:
-            words = "".join(each["text"] for each in found)
+            words = "".join(str(each["text"]) for each in found)  # a provider may say anything
             value["logprobs"] = {"text": words, "token_ids": [], "logprobs": [each["logprobs"][0] for each in found]}
         out.append(_event("content-delta", value))
 
