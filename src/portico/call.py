@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.dialects.operations import Operation, Route
 from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing, Record
 from portico.rules import NO_BOUND, Bound, Holder
@@ -35,6 +36,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+@assigned
 class Call(msgspec.Struct, eq=False):
     """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 

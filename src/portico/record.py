@@ -4,6 +4,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.types import Usage
 
 Basis = Literal["reported", "counted", "estimated", "assumed", "unknown", "none"]
@@ -32,6 +33,7 @@ def marked_up(nano: int, millionths: int) -> int:
     return (nano * millionths + MILLION // 2) // MILLION
 
 
+@assigned
 class AttemptRecord(msgspec.Struct, omit_defaults=True):
     """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came.
 
@@ -88,6 +90,7 @@ class Compared(msgspec.Struct, frozen=True, omit_defaults=True):
     same_calls: bool | None = None
 
 
+@assigned
 class Record(msgspec.Struct, omit_defaults=True):
     """One call, however it ended.
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.dialects import multipart
 from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
@@ -19,6 +20,7 @@ from portico.marks import holds
 Members = dict[str, msgspec.Raw]
 
 
+@assigned
 class Peek(msgspec.Struct, kw_only=True):
     """What a request says of itself.
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Admission, Allowances, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
@@ -42,6 +43,7 @@ Further = tuple[Plan, Asks, Sequence[int]]
 """What an extension reserved elsewhere or later."""
 
 
+@assigned
 class Hold(msgspec.Struct, eq=False):
     """What a permit reserved, where, and in which windows. `more` is what extensions did."""
 

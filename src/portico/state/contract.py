@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.rules import Applied, Holder, Rule
 from portico.rules import Bound as Bound
 from portico.state.supplies import Supplies
@@ -92,6 +93,7 @@ ANY_TIME = Moment(0, 0)
 """What is said where no rule looks at the clock."""
 
 
+@assigned
 class Permit(msgspec.Struct):
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 

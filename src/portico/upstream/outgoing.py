@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.dialects import vertex
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek, rewrite
@@ -64,6 +65,7 @@ class Way(msgspec.Struct, eq=False):
     crossed: bytes | None = None
 
 
+@assigned
 class Outgoing(msgspec.Struct, eq=False):
     """What a caller asked for, as its targets are to get it: as it is, or in the dialect that a target speaks.
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from portico.assigned import assigned
 from portico.wire.body import Body
 from portico.wire.head import Head
 
@@ -33,6 +34,7 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]  # keyed by int
 
 
+@assigned
 class Exchange(msgspec.Struct, eq=False):
     """A request whose headers are in, and the reply to it.
 
