@@ -205,6 +205,12 @@ def test_responses_whole_streamed_tools_schema_and_reasoning(client, hosted):
     assert hosted.ledger.entries[0].usage.total == reply.usage.total_tokens
 
 
+def test_a_response_says_what_it_read_from_a_cache_and_wrote_to_one(client):
+    for model, read, written in (("any", 0, 0), ("any?cached=2&cache_write=3", 2, 3)):
+        details = client.responses.create(model=model, input="Hello there").usage.input_tokens_details
+        assert details.to_dict() == {"cached_tokens": read, "cache_write_tokens": written}
+
+
 def test_a_response_cut_by_its_bound_is_incomplete(client):
     reply = client.responses.create(model="any", input="Hello", max_output_tokens=4)
     assert (reply.status, reply.incomplete_details.reason) == ("incomplete", "max_output_tokens")

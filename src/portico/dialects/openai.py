@@ -141,6 +141,16 @@ def served(raw: msgspec.Raw) -> str | None:
         return None
 
 
+_TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
+_STANDARD = {"standard": "default", "standard_only": "default", "on_demand": "default"}
+
+
+def served_tier(tier: str | None) -> str | None:
+    """Return a service tier in the API's own words, None for one that it does not know."""
+    tier = _STANDARD.get(tier or "", tier)
+    return tier if tier in _TIERS else None
+
+
 _UNSTRICT = frozenset(
     ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties", "oneOf")
 )

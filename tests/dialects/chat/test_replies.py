@@ -135,6 +135,14 @@ def test_a_foreign_reply_has_the_envelope_of_this_dialect_and_no_foreign_id() ->
     assert "usage" not in reply
 
 
+@pytest.mark.parametrize(
+    ("tier", "said"),
+    [("standard", "default"), ("priority", "priority"), ("fast", "fast"), ("batch", None), ("reserved", None)],
+)
+def test_a_foreign_tier_is_told_in_words_that_the_api_has(tier: str, said: str | None) -> None:
+    assert written(answer(Text(text="a"), service_tier=tier)).get("service_tier") == said
+
+
 def test_several_answers_and_their_log_probabilities_cross() -> None:
     logprobs = {"content": [{"token": "a", "logprob": -0.5, "bytes": None, "top_logprobs": []}], "refusal": None}
     choices = (

@@ -11,6 +11,7 @@ from portico.dialects.chat.usage import render_usage
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given
 from portico.dialects.observer import failure
+from portico.dialects.openai import served_tier
 from portico.errors import BadUpstreamReply
 from portico.ir import Choice, Reply, Request, ToolCall
 
@@ -104,8 +105,9 @@ def render_reply(reply: Reply, request: Request, given: Given) -> bytes:
     if reply.model or not own:
         fields["model"] = reply.model or request.model
     fields["choices"] = [_render_choice(choice, own, legacy) for choice in reply.choices]
-    if reply.service_tier is not None:
-        fields["service_tier"] = reply.service_tier
+    tier = reply.service_tier if own else served_tier(reply.service_tier)
+    if tier is not None:
+        fields["service_tier"] = tier
     if not own:
         fields["object"] = "chat.completion"
         if reply.usage is not None:

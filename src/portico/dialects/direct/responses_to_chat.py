@@ -10,8 +10,9 @@ from portico.dialects.chat.brief import Brief
 from portico.dialects.chat.watch import read_usage
 from portico.dialects.crossing import Given, Target
 from portico.dialects.direct.to_chat import Number, Text, Turn, Words, shape
+from portico.dialects.openai import served_tier
 from portico.dialects.people import at_openai
-from portico.dialects.responses.output import FRAME, outcome, served_tier, write_usage
+from portico.dialects.responses.output import FRAME, outcome, write_usage
 from portico.ir import Finish
 from portico.types import Usage
 

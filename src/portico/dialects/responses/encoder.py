@@ -14,7 +14,7 @@ from portico.dialects import openai
 from portico.dialects.crossing import Given
 from portico.dialects.responses.content import Object, written
 from portico.dialects.responses.item_writer import ItemWriter, OpenMessage, Piece, delta_head
-from portico.dialects.responses.output import frame, outcome, served_tier, write_usage
+from portico.dialects.responses.output import frame, outcome, write_usage
 from portico.dialects.resume.said import Said
 from portico.errors import PorticoError
 from portico.framing import sse
@@ -160,7 +160,7 @@ class Encoder(ItemWriter):
         outcome(response, self._finish, refused=self.refused)
         if self._usage is not None:
             response["usage"] = write_usage(self._usage)
-            tier = served_tier(self._usage.tier)
+            tier = openai.served_tier(self._usage.tier)
             if tier is not None:
                 response["service_tier"] = tier
         self.say(f"response.{response['status']}", {"response": response}, out)

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Given, Notes
+from portico.dialects.openai import served_tier
 from portico.dialects.responses import client_tools
 from portico.dialects.responses.citations import write_annotation
 from portico.dialects.responses.content import Object
@@ -16,15 +17,7 @@ from portico.dialects.toolbox import told
 from portico.ir import Audio, Finish, Image, Part, Refusal, Request, Text, Thinking, Tool, ToolCall, ToolResult
 from portico.types import Dialect, Usage
 
-_TIERS = frozenset(("auto", "default", "flex", "scale", "priority"))
-_ORDINARY = {"standard": "default", "standard_only": "default", "on_demand": "default"}
 _object: msgspec.json.Decoder[dict[str, Any]] = msgspec.json.Decoder(dict[str, Any])
-
-
-def served_tier(tier: str | None) -> str | None:
-    """Return a service tier in the API's own words, None for one that it does not know."""
-    tier = _ORDINARY.get(tier or "", tier)
-    return tier if tier in _TIERS else None
 
 
 FRAME: Object = {

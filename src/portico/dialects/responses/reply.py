@@ -10,9 +10,10 @@ from typing import Any
 import msgspec
 
 from portico.dialects.crossing import Given
+from portico.dialects.openai import served_tier
 from portico.dialects.responses.content import Object, UnfitError, take, written
 from portico.dialects.responses.items import read_item, write_items
-from portico.dialects.responses.output import frame, outcome, served_tier, write_output, write_usage
+from portico.dialects.responses.output import frame, outcome, write_output, write_usage
 from portico.dialects.responses.watch import read_usage
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply

@@ -114,7 +114,7 @@ def usage(answer: Answer) -> dict[str, Any]:
     """Return usage as responses report it: details are inside the counts."""
     return {
         "input_tokens": answer.input_total,
-        "input_tokens_details": {"cached_tokens": answer.cached},
+        "input_tokens_details": {"cached_tokens": answer.cached, "cache_write_tokens": answer.cache_write},
         "output_tokens": answer.output_total,
         "output_tokens_details": {"reasoning_tokens": answer.reasoned},
         "total_tokens": answer.input_total + answer.output_total,
