@@ -15,7 +15,7 @@ import msgspec
 
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
-from portico.ir import Request
+from portico.ir import Extra, Request
 from portico.types import Dialect
 
 
@@ -64,6 +64,7 @@ _IDLE: Mapping[str, Any] = MappingProxyType(
         "safety": [],
     }
 )
+_STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
 
 
 class Target(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,13 +114,27 @@ class Notes:
     def __repr__(self) -> str:
         return f"<Notes for {self.dialect}: {self.dropped}>"
 
-    def unmade(self, kind: str) -> None:
-        """Note that an answer cannot be made of this kind ("audio", "image"), where it is to be more than text."""
-        name = f"output_{kind}"
-        if name in FEATURES:
-            self.lost(name)
-        else:
-            self.lost("field", f"an answer as {kind!r}")
+    def one_text(self, request: Request) -> None:
+        """Note what of the answers cannot be, where a request can have one answer, of text alone."""
+        if request.n is not None and request.n > 1:
+            self.lost("n")
+        for kind in request.modalities:
+            if kind != "text":
+                name = f"output_{kind}"
+                if name in FEATURES:
+                    self.lost(name)
+                else:
+                    self.lost("field", f"an answer as {kind!r}")
+
+    def unknown(self, extra: Extra) -> None:
+        """Note fields that only the caller's own API knows; what leans on something stored there is refused."""
+        if extra:
+            stored = [name for name in _STORED if extra.get(name)]
+            if stored:
+                self.lost("stored_context", ", ".join(stored))
+            unknown = [name for name, value in extra.items() if value and name[:1] != "$"]
+            if unknown:
+                self.lost("field", ", ".join(unknown))
 
     def lost(self, name: str, detail: str = "") -> None:
         """Note that a feature of the table cannot be said here; raises InvalidRequest where it is to be refused.

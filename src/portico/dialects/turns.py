@@ -26,6 +26,9 @@ from portico.ir import (
 
 Block = dict[str, Any]
 HOISTED = ("system", "developer")
+"""Whose messages are instructions."""
+JSON_ALONE = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
+"""What instructions say besides, where JSON is asked for that has no schema."""
 BEGUN = "(The conversation begins.)"
 """What a user says who has said nothing, or nothing before the assistant did."""
 UNANSWERED = "No result was given."
@@ -33,10 +36,18 @@ UNANSWERED = "No result was given."
 
 FAILED = "The tool failed and said nothing."
 """What is given as the result of a tool that failed without a word."""
-
-
 GO_ON = "Go on."
 """What a user says where the conversation ends with an answer, and the model goes on from none."""
+
+
+def hoisted(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
+    """Return the instructions that lead, and the rest; of instructions alone the last is left, as the user's."""
+    leading = 0
+    while leading < len(messages) and messages[leading].role in HOISTED:
+        leading += 1
+    if leading == len(messages) and leading:
+        return messages[:-1], (Message(role="user", parts=messages[-1].parts),)
+    return messages[:leading], messages[leading:]
 
 
 class Turns:
@@ -117,6 +128,14 @@ class Turns:
                     self._user(part)
                 elif part.text.strip():
                     self.text(part.text, part.cache, self._said)
+
+    def show(self, shown: list[Block]) -> None:
+        """Put what stood beside the messages before what the user said first."""
+        if shown:
+            if self.turns and self.turns[0][0] == "user":
+                self.turns[0] = ("user", [*shown, *self.turns[0][1]])
+            else:
+                self.turns.insert(0, ("user", shown))
 
     def close(self) -> None:
         """End the conversation."""

@@ -105,18 +105,15 @@ def compose(request: Request, target: Target, notes: Notes) -> Object:
 
 def _unsaid(request: Request, notes: Notes) -> None:
     _UNSAID.note(request, notes)
-    if request.n is not None and request.n > 1:
-        notes.lost("n")
+    notes.one_text(request)
     if request.parallel_tools is False and request.tools:
         notes.lost("parallel_tools")
     if request.service_tier is not None and request.service_tier not in _TIERS:
         notes.lost("service_tier", request.service_tier)
-    for kind in request.modalities:
-        if kind != "text":
-            notes.unmade(kind)
-    unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
-    if unknown:
-        notes.lost("field", ", ".join(unknown))
+    if request.extra:
+        unknown = [name for name, value in request.extra.items() if value is not None and name[:1] != "$"]
+        if unknown:
+            notes.lost("field", ", ".join(unknown))
 
 
 def _thinking(reasoning: Reasoning) -> Object | None:

@@ -22,7 +22,7 @@ from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.pictures import inlined, typed
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
-from portico.dialects.turns import HOISTED, Turns
+from portico.dialects.turns import JSON_ALONE, Turns, hoisted
 from portico.ir import (
     Audio,
     CacheMark,
@@ -42,8 +42,6 @@ from portico.ir import (
 
 _TIERS = {"priority": "priority", "flex": "flex", "default": "default", "reserved": "reserved", "standard": "default"}
 _ASKED = frozenset(("auto", "standard_only"))
-_STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
-_JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _DOCUMENT = "See the document."
 _NATIVE_SCHEMA = ("gpt-oss", "qwen3", "deepseek.v3")
 _UNSAID = Unsaid(
@@ -79,7 +77,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
     _unsaid(request, notes)
     system, messages = _hoist(request, notes)
     if request.output is not None and request.output.kind == "json":
-        system.append({"text": _JSON})
+        system.append({"text": JSON_ALONE})
     turns = Conversation(notes, claude)
     for message in messages:
         turns.add(message)
@@ -153,34 +151,19 @@ def _form(request: Request, model: str, claude: Abilities | None) -> tuple[Block
 
 def _unsaid(request: Request, notes: Notes) -> None:
     _UNSAID.note(request, notes)
-    if request.n is not None and request.n > 1:
-        notes.lost("n")
+    notes.one_text(request)
     if request.parallel_tools is False and request.tools:
         notes.lost("parallel_tools")
-    for kind in request.modalities:
-        if kind != "text":
-            notes.unmade(kind)
-    stored = [name for name in _STORED if request.extra.get(name)]
-    if stored:
-        notes.lost("stored_context", ", ".join(stored))
-    unknown = [name for name, value in request.extra.items() if value and name[:1] != "$"]
-    if unknown:
-        notes.lost("field", ", ".join(unknown))
+    notes.unknown(request.extra)
 
 
-def _hoist(request: Request, notes: Notes) -> tuple[list[Block], list[Message]]:
-    """Return the instructions that lead, and the messages that are left; one is, if there is any."""
+def _hoist(request: Request, notes: Notes) -> tuple[list[Block], tuple[Message, ...]]:
+    """Return the instructions that lead, written, and the messages that are left."""
     system = instruction(request.system, notes)
-    messages = list(request.messages)
-    leading = 0
-    while leading < len(messages) and messages[leading].role in HOISTED:
-        leading += 1
-    if leading == len(messages) and leading:
-        leading -= 1
-        messages[leading] = Message(role="user", parts=messages[leading].parts)
-    for message in messages[:leading]:
+    leading, messages = hoisted(request.messages)
+    for message in leading:
         system.extend(instruction(message.parts, notes))
-    return system, messages[leading:]
+    return system, messages
 
 
 def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:
@@ -374,11 +357,7 @@ class Conversation(Turns):
         for block in shown:
             if "document" in block:
                 block["document"]["citations"] = {"enabled": True}
-        if shown:
-            if self.turns and self.turns[0][0] == "user":
-                self.turns[0] = ("user", [*shown, *self.turns[0][1]])
-            else:
-                self.turns.insert(0, ("user", shown))
+        self.show(shown)
         if self._names:
             for role, blocks in self.turns:
                 shows = role == "user" and any("document" in block for block in blocks)

@@ -21,7 +21,7 @@ from portico.dialects.messages.tools import choice_of, declared, has_hosted, ren
 from portico.dialects.messages.writing import mark, render_file, render_source, sniff
 from portico.dialects.people import at_anthropic
 from portico.dialects.pictures import inlined, typed
-from portico.dialects.turns import FAILED, HOISTED, Turns
+from portico.dialects.turns import FAILED, JSON_ALONE, Turns, hoisted
 from portico.ir import (
     Audio,
     CacheMark,
@@ -40,8 +40,6 @@ from portico.ir import (
 )
 
 _TIERS = {"auto": "auto", "default": "standard_only", "standard_only": "standard_only", "standard": "standard_only"}
-_STORED = ("previous_response_id", "conversation", "prompt", "cachedContent")
-_JSON = "Answer with one valid JSON object and nothing else: no words about it, no code fence."
 _UNSAID = Unsaid(
     (
         "logprobs",
@@ -69,7 +67,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
     _unsaid(request, notes)
     system, messages = _hoist(request, notes)
     if request.output is not None and request.output.kind == "json":
-        system.append({"type": "text", "text": _JSON})
+        system.append({"type": "text", "text": JSON_ALONE})
     turns = Conversation(notes, target)
     for message in messages:
         turns.add(message)
@@ -106,34 +104,17 @@ def _form(request: Request, model: Abilities) -> tuple[Block | None, Request]:
 
 def _unsaid(request: Request, notes: Notes) -> None:
     _UNSAID.note(request, notes)
-    if request.n is not None and request.n > 1:
-        notes.lost("n")
-    for kind in request.modalities:
-        if kind != "text":
-            notes.unmade(kind)
-    stored = [name for name in _STORED if request.extra.get(name)]
-    if stored:
-        notes.lost("stored_context", ", ".join(stored))
-    unknown = [name for name, value in request.extra.items() if value and name[:1] != "$"]
-    if unknown:
-        notes.lost("field", ", ".join(unknown))
+    notes.one_text(request)
+    notes.unknown(request.extra)
 
 
-def _hoist(request: Request, notes: Notes) -> tuple[list[Block], list[Message]]:
-    """Return the instructions that lead, and the messages that are left; one is, if there is any."""
-    system: list[Block] = []
-    system.extend(instruction(request.system, notes))
-    messages = list(request.messages)
-    leading = 0
-    while leading < len(messages) and messages[leading].role in HOISTED:
-        leading += 1
-    if leading == len(messages) and leading:
-        leading -= 1
-    for message in messages[:leading]:
+def _hoist(request: Request, notes: Notes) -> tuple[list[Block], tuple[Message, ...]]:
+    """Return the instructions that lead, written, and the messages that are left."""
+    system = instruction(request.system, notes)
+    leading, messages = hoisted(request.messages)
+    for message in leading:
         system.extend(instruction(message.parts, notes))
-    if leading + 1 == len(messages) and messages[leading].role in HOISTED:
-        return system, [Message(role="user", parts=messages[leading].parts)]
-    return system, messages[leading:]
+    return system, messages
 
 
 def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:
@@ -283,11 +264,7 @@ class Conversation(Turns):
         for block in shown:
             if block["type"] == "document":
                 block["citations"] = {"enabled": True}
-        if shown:
-            if self.turns and self.turns[0][0] == "user":
-                self.turns[0] = ("user", [*shown, *self.turns[0][1]])
-            else:
-                self.turns.insert(0, ("user", shown))
+        self.show(shown)
         if self.turns and self.turns[-1][0] == "assistant":
             last = self.turns[-1][1][-1]
             if last["type"] == "text":
