@@ -6,9 +6,10 @@ schema. Such a call comes back to its caller as the one that it knows.
 
 import msgspec
 
+from portico.dialects import retold
 from portico.dialects.responses import client_tools as openais
 from portico.dialects.toolbox import Toolbox, made_of
-from portico.ir import AnyEvent, Frame, PartEnded, PartStarted, Reply, Request, Tool
+from portico.ir import Frame, Reply, Request, Tool
 from portico.types import Dialect
 
 _replace = msgspec.structs.replace
@@ -50,20 +51,9 @@ def _anthropics(tools: tuple[Tool, ...], own: bool) -> Toolbox | None:
 
 def told(reply: Reply, names: openais.Names) -> Reply:
     """Return a reply with calls of these tools as their caller knows them."""
-    choices = [
-        _replace(choice, parts=tuple([openais.told(part, names) for part in choice.parts])) for choice in reply.choices
-    ]
-    return _replace(reply, choices=tuple(choices))
+    return retold.reply(reply, openais.told, names)
 
 
 def heard(frame: Frame, names: openais.Names) -> Frame:
     """Return a frame with calls of these tools as their caller knows them; the same one where it has none."""
-    events: list[AnyEvent] = []
-    changed = False
-    for event in frame.events:
-        if (type(event) is PartStarted or type(event) is PartEnded) and event.part is not None:
-            part = openais.told(event.part, names)
-            changed = changed or part is not event.part
-            event = _replace(event, part=part)
-        events.append(event)
-    return _replace(frame, events=tuple(events)) if changed else frame
+    return retold.parts(frame, openais.told, names)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import retold
 from portico.ir import (
     AnyEvent,
     ArgumentsDelta,
@@ -152,13 +153,7 @@ class Unwrapper:
 
     def feed(self, frame: Frame) -> Frame:
         """Return the frame, changed where it tells of what is wrapped."""
-        events: list[AnyEvent] = []
-        changed = False
-        for event in frame.events:
-            told = self._see(event)
-            changed = changed or told != (event,)
-            events.extend(told)
-        return _replace(frame, events=tuple(events), extra={}) if changed else frame
+        return retold.events(frame, self._see)
 
     def _see(self, event: AnyEvent) -> tuple[AnyEvent, ...]:
         kind = type(event)

@@ -8,6 +8,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import retold
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.toolbox import Toolbox, made_of
 from portico.ir import (
@@ -79,10 +80,7 @@ def _function(tool: Tool) -> Tool:
 
 def told(reply: Reply, names: Names) -> Reply:
     """Return a reply with calls of these tools as custom ones."""
-    choices = [
-        _replace(choice, parts=tuple([_custom(part, names) for part in choice.parts])) for choice in reply.choices
-    ]
-    return _replace(reply, choices=tuple(choices))
+    return retold.reply(reply, _custom, names)
 
 
 def _custom(part: Part, names: Names) -> Part:
@@ -110,13 +108,7 @@ class Teller:
 
     def feed(self, frame: Frame) -> Frame:
         """Return a frame, changed where it tells of such a call."""
-        events: list[AnyEvent] = []
-        changed = False
-        for event in frame.events:
-            seen = self._see(event)
-            changed = changed or seen != (event,)
-            events.extend(seen)
-        return _replace(frame, events=tuple(events), extra={}) if changed else frame
+        return retold.events(frame, self._see)
 
     def _see(self, event: AnyEvent) -> tuple[AnyEvent, ...]:
         if type(event) is PartStarted:

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 import msgspec
 
+from portico.dialects import retold
 from portico.dialects.toolbox import Toolbox
 from portico.hashing import blake2b
-from portico.ir import Frame, Message, Part, PartEnded, PartStarted, Reply, Request, Tool, ToolCall, ToolResult
+from portico.ir import Frame, Message, Part, Reply, Request, Tool, ToolCall, ToolResult
 from portico.types import Dialect
 
 Names = Mapping[str, str]
@@ -102,26 +103,12 @@ def _named(part: Part, dialect: Dialect) -> Part:
 
 def restored(reply: Reply, names: Names) -> Reply:
     """Return a reply with the names that the caller knows."""
-    choices = [
-        _replace(choice, parts=tuple([_restored(part, names) for part in choice.parts])) for choice in reply.choices
-    ]
-    return _replace(reply, choices=tuple(choices))
+    return retold.reply(reply, _restored, names)
 
 
 def heard(frame: Frame, names: Names) -> Frame:
     """Return a frame with the names that the caller knows; the same one where it has none."""
-    for event in frame.events:
-        if (type(event) is PartStarted or type(event) is PartEnded) and type(event.part) is ToolCall:
-            break
-    else:
-        return frame
-    events = [
-        _replace(event, part=_restored(event.part, names))
-        if (type(event) is PartStarted or type(event) is PartEnded) and event.part is not None
-        else event
-        for event in frame.events
-    ]
-    return _replace(frame, events=tuple(events))
+    return retold.parts(frame, _restored, names)
 
 
 def _restored(part: Part, names: Names) -> Part:

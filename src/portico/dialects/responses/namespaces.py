@@ -12,11 +12,12 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects import retold
 from portico.dialects.responses.content import UnfitError
 from portico.dialects.responses.tools import read_tools
 from portico.dialects.toolbox import Toolbox
 from portico.errors import InvalidRequest
-from portico.ir import Frame, Message, Opaque, Part, PartEnded, PartStarted, Reply, Request, Tool, ToolCall, ToolResult
+from portico.ir import Frame, Message, Opaque, Part, Reply, Request, Tool, ToolCall, ToolResult
 
 Owners = Mapping[str, tuple[str, str]]
 """The namespace and the name of each tool that was in one, by the name that it has elsewhere."""
@@ -100,22 +101,12 @@ def _named(part: Part, owners: Owners) -> Part:
 
 def told(reply: Reply, owners: Owners) -> Reply:
     """Return a reply with calls as those of tools in their namespaces."""
-    choices = []
-    for choice in reply.choices:
-        choices.append(_replace(choice, parts=tuple([_owned(part, owners) for part in choice.parts])))
-    return _replace(reply, choices=tuple(choices))
+    return retold.reply(reply, _owned, owners)
 
 
 def heard(frame: Frame, owners: Owners) -> Frame:
     """Return a frame with calls as those of tools in their namespaces; the same one where it tells of none."""
-    events = []
-    changed = False
-    for event in frame.events:
-        if (type(event) is PartStarted or type(event) is PartEnded) and type(event.part) is ToolCall:
-            changed = True
-            event = _replace(event, part=_owned(event.part, owners))
-        events.append(event)
-    return _replace(frame, events=tuple(events)) if changed else frame
+    return retold.parts(frame, _owned, owners)
 
 
 def _owned(part: Part, owners: Owners) -> Part:
