@@ -62,6 +62,9 @@ def _suits(operation: str, name: str, offered: Collection[str], model: str) -> b
     """Return whether a provider's operation is for a model, as far as the model's name tells."""
     if name == "invoke" and operation != "invoke":
         return any(word in model for word in (_RANKERS if operation in RANKINGS else _EMBEDDERS))
+    if name == "chat" and "converse" in offered:
+        # Bedrock: Converse is for all models, Chat Completions for OpenAI's (inference-chat-completions.html).
+        return not model or "openai." in model
     if not model or "predict" not in offered or "messages" not in offered:
         return True
     # Vertex AI: the path says whose model it is.

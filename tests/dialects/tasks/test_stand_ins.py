@@ -48,6 +48,16 @@ CLAUDE, GEMINI = "claude-sonnet-4-5@20250929", "gemini-2.5-flash"
         ("cohere_rerank", BEDROCK, "cohere.embed-v4:0", None),
         ("invoke", BEDROCK, "amazon.nova-lite-v1:0", "invoke"),
         ("messages_count_tokens", BEDROCK, "anthropic.claude-haiku-4-5-20251001-v1:0", "converse_count_tokens"),
+        # Bedrock: Chat Completions is for OpenAI's models, Converse for all
+        ("chat", BEDROCK, "openai.gpt-oss-120b-1:0", "chat"),
+        ("responses", BEDROCK, "arn:aws:bedrock:us-east-1::foundation-model/openai.gpt-oss-20b-1:0", "chat"),
+        ("converse", BEDROCK, "openai.gpt-oss-120b-1:0", "converse"),
+        ("chat", BEDROCK, "us.anthropic.claude-sonnet-4-5-20250929-v1:0", "converse"),
+        ("completions", BEDROCK, "amazon.nova-lite-v1:0", "converse"),
+        ("responses", BEDROCK, "amazon.nova-lite-v1:0", "converse"),
+        ("generate_content", BEDROCK, "meta.llama3-1-8b-instruct-v1:0", "converse"),
+        ("cohere_chat", BEDROCK, "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", "converse"),
+        ("chat", frozenset(("chat",)), "anthropic.claude-haiku-4-5-20251001-v1:0", "chat"),
         # where a provider's operations are for all its models
         ("embed_content", frozenset(("batch_embed_contents", "generate_content")), "m", "batch_embed_contents"),
         ("batch_embed_contents", frozenset(("embeddings", "chat")), "m", "embeddings"),
