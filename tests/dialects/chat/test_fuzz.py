@@ -3,6 +3,7 @@
 import copy
 import json
 import random
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import given as for_all
 from hypothesis import settings
 from hypothesis import strategies as st
 from tests.dialects.chat.given import answered, given, own, rendered, requests
+from tests.dialects.odd_cases import outcome
 from tests.framing.recordings import body_of
 
 from portico.dialects.chat import (
@@ -299,11 +301,8 @@ def read_error(body: bytes) -> None:
 READERS = (read_request, read_completion, read_reply, read_stream, read_error)
 
 
-def only_ours(read: Callable[[bytes], None], body: bytes) -> None:
-    try:
-        read(body)
-    except (InvalidRequest, BadUpstreamReply):
-        return
+def only_ours(read: Callable[[bytes], None], body: bytes) -> str:
+    return outcome(lambda: read(body), InvalidRequest, BadUpstreamReply)
 
 
 @settings(max_examples=400, deadline=None)
@@ -322,10 +321,19 @@ def test_any_bytes_are_read_or_refused(body: bytes, read: Callable[[bytes], None
     only_ours(read, b"data: " + body + b"\n\n")
 
 
-@pytest.mark.parametrize("read", READERS)
-def test_deep_nesting_is_refused(read: Callable[[bytes], None]) -> None:
-    for body in (b"[" * 100_000, b'{"messages":' + b"[" * 100_000, b'{"a":' * 100_000):
-        only_ours(read, body)
+DEEP = (b"[" * 100_000, b'{"messages":' + b"[" * 100_000, b'{"a":' * 100_000)
+
+
+@pytest.mark.parametrize("read", [read_request, read_completion, read_reply, read_stream])
+@pytest.mark.parametrize("body", DEEP, ids=len)
+def test_deep_nesting_is_refused(read: Callable[[bytes], None], body: bytes) -> None:
+    with pytest.raises((InvalidRequest, BadUpstreamReply)):
+        read(b"data: %b\n\n" % body if read is read_stream else body)
+
+
+@pytest.mark.parametrize("body", DEEP, ids=len)
+def test_an_error_that_is_nested_deeply_is_told_all_the_same(body: bytes) -> None:
+    read_error(body)
 
 
 JUNK: tuple[Any, ...] = (
@@ -406,13 +414,17 @@ def streams() -> tuple[bytes, ...]:
 def test_mutated_recordings_are_read_or_refused(seed: int) -> None:
     rng = random.Random(seed)
     asked = [body for _, body in requests()]
+    sent, came, streamed = Counter[str](), Counter[str](), Counter[str]()
     for _ in range(400):
         body = json.dumps(mutated(rng.choice(asked), rng)).encode()
-        only_ours(read_request, body)
-        only_ours(read_error, body)
-        only_ours(read_reply, json.dumps(mutated(rng.choice(whole_replies()), rng)).encode())
+        sent[only_ours(read_request, body)] += 1
+        read_error(body)
+        came[only_ours(read_reply, json.dumps(mutated(rng.choice(whole_replies()), rng)).encode())] += 1
         events = rng.choice(streams()).split(b"\n\n")
         at = rng.randrange(len(events))
         if events[at].startswith(b"data: {") and b"\n" not in events[at]:
             events[at] = b"data: " + json.dumps(mutated(msgspec.json.decode(events[at][6:]), rng)).encode()
-        only_ours(read_stream, b"\n\n".join(events))
+        streamed[only_ours(read_stream, b"\n\n".join(events))] += 1
+    assert min(sent["taken"], sent["refused"]) > 100, sent
+    assert min(came["taken"], came["refused"]) > 30, came
+    assert min(streamed["taken"], streamed["refused"]) > 8, streamed

@@ -1,14 +1,14 @@
 """What another dialect's conversation is for Bedrock, and what Bedrock's is for another's client."""
 
-import contextlib
 import json
+from collections import Counter
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given as generated
 from hypothesis import settings
-from tests.dialects.messages.test_crossing import damages
 from tests.dialects.messages.world import (
     PDF,
     PNG,
@@ -21,6 +21,7 @@ from tests.dialects.messages.world import (
     tool,
     user,
 )
+from tests.dialects.odd_cases import damages, outcome
 
 from portico.dialects import emulate
 from portico.dialects.chat import render_request as to_chat
@@ -513,21 +514,28 @@ def test_a_generated_conversation_says_the_same_when_it_is_read_back(request: Re
 
 
 def test_no_recorded_request_changed_raises_anything_but_ours() -> None:
+    def pass_on(damaged: Any) -> None:
+        request = parse_request(json.dumps(damaged).encode(), model="m", stream=False)
+        render_request(request, Target(model="m", dialect="converse"), Notes("converse"))
+
+    came: Counter[str] = Counter()
     for record in recorded("converse")[::8]:
         body = record["request"].get("body")
         for damaged in damages(body) if isinstance(body, dict) else ():
-            with contextlib.suppress(InvalidRequest):
-                request = parse_request(json.dumps(damaged).encode(), model="m", stream=False)
-                render_request(request, Target(model="m", dialect="converse"), Notes("converse"))
+            came[outcome(partial(pass_on, damaged), InvalidRequest)] += 1
+    assert min(came["taken"], came["refused"]) > 1000, came
 
 
 def test_no_damaged_reply_raises_anything_but_ours() -> None:
+    def pass_on(damaged: Any) -> None:
+        render_reply(parse_reply(json.dumps(damaged).encode()), foreign(), given())
+
+    came: Counter[str] = Counter()
     for record in recorded("converse")[::6]:
-        if record["streaming"] or record["response"]["status"] != 200:
-            continue
-        for damaged in damages(json.loads(record["response"]["body_text"])):
-            with contextlib.suppress(BadUpstreamReply):
-                render_reply(parse_reply(json.dumps(damaged).encode()), foreign(), given())
+        if not record["streaming"] and record["response"]["status"] == 200:
+            for damaged in damages(json.loads(record["response"]["body_text"])):
+                came[outcome(partial(pass_on, damaged), BadUpstreamReply)] += 1
+    assert min(came["taken"], came["refused"]) > 1000, came
 
 
 def test_what_is_no_event_stream_is_a_bad_reply() -> None:

@@ -98,5 +98,6 @@ def test_minutes_of_flaws_raise_nothing_but_our_errors(capsys: pytest.CaptureFix
         return time.monotonic() - began
 
     came = play(seed, lambda _: passed() < seconds, lambda _: passed() > seconds / 10)
+    assert all(came[what] > came.total() / 50 for what in ("asked", "refused", "answered", "told", "broken off")), came
     with capsys.disabled():
         print(f"\nseed {seed}: {came.total():,} cases in {passed():.0f} s: {dict(came.most_common())}")
