@@ -259,6 +259,7 @@ MISTAKES = [
     ("providers: {openai: {ca: /nowhere/ca.pem}}", 1, "cannot be read"),
     ("providers: {openai: {client_key: /dev/null}}", 1, "`client_key` needs `client_cert`"),
     ("providers: {opnai: {}}", 1, "no provider in the catalog is called 'opnai'; did you mean 'openai'?"),
+    ("providers: {zzzzzz: {}}", 1, "no provider in the catalog is called 'zzzzzz'; for an endpoint of your own say"),
     ("providers: {mine: {like: opnai}}", 1, "providers.mine.like: no provider in the catalog is called 'opnai'"),
     ("models: {m: openai/x}", 1, "no provider is called 'openai'; add 'openai' under `providers`"),
     ("providers: {openai: }\nmodels: {m: openia/x}", 2, "no provider is called 'openia'; did you mean 'openai'?"),

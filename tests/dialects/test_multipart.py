@@ -1,3 +1,5 @@
+"""Forms in parts: their fields are found, and the model's bytes alone are changed."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

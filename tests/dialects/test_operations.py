@@ -1,3 +1,5 @@
+"""Which call a path and a method are, and which are none."""
+
 import pytest
 
 from portico.dialects.operations import OPERATIONS, route

@@ -1,3 +1,5 @@
+"""What routing reads of a request's body, and the model's name put into it; all else stays as it was."""
+
 import json
 from typing import Any
 

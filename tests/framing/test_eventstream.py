@@ -1,3 +1,5 @@
+"""The AWS event stream, held against botocore's reader, in any chunks."""
+
 import struct
 from typing import Any
 from zlib import crc32

@@ -1,3 +1,5 @@
+"""The elements of a JSON array that comes in chunks."""
+
 import json
 
 import pytest

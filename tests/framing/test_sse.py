@@ -1,3 +1,5 @@
+"""Server-sent events, split however they are cut, and written."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

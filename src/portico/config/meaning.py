@@ -130,8 +130,7 @@ class _Meaning:
             message = f"no provider in the catalog is called {safe(like)!r}{self.report.nearest(like, catalog)}"
             self._error((*path, "like"), message, reveal=True)
         elif like is None and name not in catalog:
-            hint = self.report.nearest(name, catalog) or "; `portico models --providers` lists them"
-            message = f"no provider in the catalog is called {safe(name)!r}{hint}"
+            message = f"no provider in the catalog is called {safe(name)!r}{self.report.nearest(name, catalog)}"
             self._error(path, f"{message}; for an endpoint of your own say what it is like: `like: openai`")
 
     def _credentials(self, provider: Data, path: Path) -> None:

@@ -180,4 +180,5 @@ def test_no_repr_shows_the_secret() -> None:
 
 def test_time_is_passed_in() -> None:
     with patch.object(time, "time", side_effect=AssertionError):
-        Signer(AwsKeys("A", "s"), "r", "s").sign("GET", "h", "/", "", [], b"", 1.0)
+        signed = dict(Signer(AwsKeys("A", "s"), "r", "s").sign("GET", "h", "/", "", [], b"", 1.0))
+    assert signed["x-amz-date"] == "19700101T000001Z"
