@@ -13,39 +13,42 @@ from typing import Final
 
 from portico.types import Dialect
 
-Limits = tuple[tuple[str, int], ...]
-"""What each limit counts (`requests`, `tokens`, `input_tokens`, `output_tokens`), and how much there is in all."""
+Limit = tuple[int, str, int, int]
+"""Its place in what is left; what it counts (`requests`, `tokens`, `input_tokens`, `output_tokens`); how much there is
+in all, and in how many nanoseconds all of that is back."""
 
-Left = Sequence[tuple[int, int]]
-"""For each limit what is left of it, and in how many nanoseconds all of it is back."""
+Limits = tuple[Limit, ...]
 
 MEMO_BOUND: Final = 1024
 SECOND: Final = 1_000_000_000
 
-_Pieces = tuple[tuple[str, str], ...]
-"""For each limit what stands before what is left of it, and between that and when all of it is back."""
+_Pieces = tuple[tuple[int, int, int, str, str], ...]
+"""For each limit its place, how much, the nanoseconds; what stands before what is left of it, and what behind that."""
 
 _known: dict[int, tuple[Limits, _Pieces | None]] = {}
 """By the identity of limits, which many calls share; None for the pieces of those of which some are of a kind."""
 
 
-def render_allowances(dialect: Dialect, limits: Limits, left: Left, now: float) -> str:
+def render_allowances(dialect: Dialect, limits: Limits, left: Sequence[int], now: float) -> str:
     """Return header lines, each with its line end; of several limits of a kind, of the one with the least left.
 
-    `now` is in seconds since the epoch.
+    `left` has what is left of each at its place. `now` is in seconds since the epoch.
     """
     known = _known.get(id(limits))
     if known is None or known[0] is not limits:
         known = _learn(limits)
     pieces = known[1]
     if pieces is None:
-        limits, left = _least(limits, left)
+        limits = _least(limits, left)
         pieces = _pieces_of(limits)
     if dialect == "messages":
-        return "".join([_anthropic(one, *of, now) for one, of in zip(limits, left, strict=True)])
+        return "".join([_anthropic(limit, left, now) for limit in limits])
     lines = ""
-    for at, (head, middle) in enumerate(pieces):
-        rest, back = left[at]
+    for at, amount, length, head, middle in pieces:
+        rest = left[at]
+        back = -((rest - amount) * length // amount)
+        if rest < 0:
+            rest = 0
         if back < SECOND:
             lines += f"{head}{rest}{middle}{(back + 500_000) // 1_000_000}ms\r\n"
         else:
@@ -56,34 +59,36 @@ def render_allowances(dialect: Dialect, limits: Limits, left: Left, now: float) 
 def _learn(limits: Limits) -> tuple[Limits, _Pieces | None]:
     if len(_known) >= MEMO_BOUND:
         _known.clear()
-    apart = len({counted for counted, _ in limits}) == len(limits)
+    apart = len({counted for _, counted, _, _ in limits}) == len(limits)
     known = _known[id(limits)] = limits, _pieces_of(limits) if apart else None
     return known
 
 
-def _least(limits: Limits, left: Left) -> tuple[Limits, Left]:
+def _least(limits: Limits, left: Sequence[int]) -> Limits:
     """Return for each kind of limit the one with the least left."""
-    least: dict[str, int] = {}
-    for at, (counted, _) in enumerate(limits):
-        if counted not in least or left[at][0] < left[least[counted]][0]:
-            least[counted] = at
-    return tuple(limits[at] for at in least.values()), [left[at] for at in least.values()]
+    least: dict[str, Limit] = {}
+    for limit in limits:
+        at, counted, _, _ = limit
+        if counted not in least or left[at] < left[least[counted][0]]:
+            least[counted] = limit
+    return tuple(least.values())
 
 
 def _pieces_of(limits: Limits) -> _Pieces:
     pieces = []
-    for counted, limit in limits:
+    for at, counted, amount, length in limits:
         name = counted.replace("_", "-")
-        head = f"x-ratelimit-limit-{name}: {limit}\r\nx-ratelimit-remaining-{name}: "
-        pieces.append((head, f"\r\nx-ratelimit-reset-{name}: "))
+        head = f"x-ratelimit-limit-{name}: {amount}\r\nx-ratelimit-remaining-{name}: "
+        pieces.append((at, amount, length, head, f"\r\nx-ratelimit-reset-{name}: "))
     return tuple(pieces)
 
 
-def _anthropic(limit: tuple[str, int], left: int, back: int, now: float) -> str:
-    counted, amount = limit
+def _anthropic(limit: Limit, left: Sequence[int], now: float) -> str:
+    at, counted, amount, length = limit
+    rest = left[at]
     name = f"anthropic-ratelimit-{counted.replace('_', '-')}"
-    when = _time(int(now + back / SECOND))
-    return f"{name}-limit: {amount}\r\n{name}-remaining: {left}\r\n{name}-reset: {when}\r\n"
+    when = _time(int(now - (rest - amount) * length // amount / SECOND))
+    return f"{name}-limit: {amount}\r\n{name}-remaining: {max(rest, 0)}\r\n{name}-reset: {when}\r\n"
 
 
 @lru_cache(256)

@@ -64,12 +64,7 @@ class Hold(msgspec.Struct, eq=False):
 
     def allowances(self) -> Allowances:
         """Return what limits on requests and tokens had left."""
-        plan, left = self.plan, self.room
-        told: list[tuple[int, int]] = []
-        for at, amount, length in plan.buckets:
-            room = left[at]
-            told.append((room if room > 0 else 0, -((room - amount) * length // amount)))
-        return plan.limits, told
+        return self.plan.limits, self.room
 
     def left(self) -> tuple[Left, ...]:
         """Return what every rule had left, and when all of it is back."""

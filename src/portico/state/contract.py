@@ -74,9 +74,9 @@ class Left(msgspec.Struct, frozen=True):
     resets: float | None
 
 
-Allowances = tuple[tuple[tuple[str, int], ...], Sequence[tuple[int, int]]]
-"""Limits on requests and tokens: what each counts, and its amount; and for each what was left of it after an admission,
-and in how many nanoseconds all of it is back."""
+Allowances = tuple[tuple[tuple[int, str, int, int], ...], Sequence[int]]
+"""Limits on requests and tokens, and what every rule had left after an admission (less than nothing under a soft one).
+Of each limit its place in that, what it counts, how much, and in how many nanoseconds all of it is back."""
 
 
 class Held(Protocol):

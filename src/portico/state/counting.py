@@ -127,11 +127,11 @@ def cells_of(slot: bytes) -> int:
 class Layout:
     """Which slots a row has, and where.
 
-    A row is kept as the layout's `signature`, and its integers behind that. `form` reads them, and writes them behind
-    the signature of what was read.
+    A row is kept as the layout's `signature`, and its integers behind that: `unpack` reads them from both, and `pack`
+    writes them alone.
     """
 
-    __slots__ = ("form", "places", "signature", "size", "slots")
+    __slots__ = ("pack", "places", "signature", "size", "slots", "unpack")
 
     def __init__(self, slots: Sequence[bytes]) -> None:
         self.slots = tuple(slots)
@@ -141,17 +141,14 @@ class Layout:
         for slot in slots:
             self.places[slot] = self.size
             self.size += cells_of(slot)
-        self.form = _form(len(self.signature), self.size)
-
-
-Form = tuple[Callable[[bytes], tuple[int, ...]], Callable[..., bytes]]
-"""How the integers of a row are read from what is kept of it, and written behind the signature of what was kept."""
+        self.pack = packing(self.size)[0]
+        self.unpack = _behind(len(self.signature), self.size)
 
 
 @lru_cache(256)
-def _form(signature: int, size: int) -> Form:
-    """The form of all rows whose signature has so many bytes, with so many integers."""
-    return Struct(f"<{signature}x{size}q").unpack, Struct(f"<{signature}s{size}q").pack
+def _behind(signature: int, size: int) -> Callable[[bytes], tuple[int, ...]]:
+    """How so many integers are read behind so many bytes."""
+    return Struct(f"<{signature}x{size}q").unpack
 
 
 @lru_cache(4_096)
@@ -171,27 +168,21 @@ def decode(value: bytes) -> "Row":
     """Read a row as it was kept."""
     end = 1 + value[0] * SLOT_BYTES
     layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
-    return Row(layout, list(layout.form[0](value)), value)
+    return Row(layout, list(layout.unpack(value)))
 
 
 class Row:
-    """The counters of one scope, while they are at hand.
+    """The counters of one scope, while they are at hand."""
 
-    `kept` is what is kept of them, or would be of none: it begins with the layout's signature. Between two transactions
-    it is all that there is of a row, in one piece of memory: thousands of rows are not a cache's worth of integers.
-    """
+    __slots__ = ("cells", "layout")
 
-    __slots__ = ("cells", "form", "kept", "layout")
-
-    def __init__(self, layout: Layout, cells: list[int], kept: bytes = b"") -> None:
+    def __init__(self, layout: Layout, cells: list[int]) -> None:
         self.layout = layout
-        self.form = layout.form
         self.cells = cells
-        self.kept = kept or layout.signature
 
     def lay(self, layout: Layout, cells: list[int]) -> None:
         """Put other counters in the place of these."""
-        self.layout, self.form, self.cells, self.kept = layout, layout.form, cells, layout.signature
+        self.layout, self.cells = layout, cells
 
 
 class Rules:
@@ -284,7 +275,7 @@ class Plan:
     `putting`.
     """
 
-    __slots__ = ("buckets", "encoded", "limits", "pack", "put", "putting", "rows", "scopes", "take", "taking")
+    __slots__ = ("encoded", "limits", "pack", "put", "putting", "rows", "scopes", "take", "taking")
 
     def __init__(
         self,
@@ -301,13 +292,14 @@ class Plan:
         if ways is not None:
             self.take, self.taking, self.put, self.putting = ways
         ops = [op for _, _, rules in rows for op in rules.ops]
-        buckets = [
-            (at, op) for at, op in enumerate(ops) if op[0] == BUCKET and op[3] and op[7].window.every != "forever"
-        ]
-        self.limits = shared(tuple((op[7].counts, op[3]) for _, op in buckets))
-        """Limits on requests and tokens: what each counts, and how much."""
-        self.buckets = shared(tuple((at, op[3], op[4]) for at, op in buckets))
-        """The same limits: which of the rules each is, how much, in how many nanoseconds."""
+        self.limits = shared(
+            tuple(
+                (at, op[7].counts, op[3], op[4])
+                for at, op in enumerate(ops)
+                if op[0] == BUCKET and op[3] and op[7].window.every != "forever"
+            )
+        )
+        """Limits on requests and tokens: which of the rules each is, what it counts, how much, in how many ns."""
         self.pack = packing(sum(op[0] >= BUDGET for op in ops))[0]
         """Writes the keys of the windows that a call is charged in."""
         self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))

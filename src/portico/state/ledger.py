@@ -119,7 +119,7 @@ class Ledger:
         self.lost = False
         self._tx: Tx | None = None
         self._at_hand: dict[bytes, Row] = {}  # in this transaction
-        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes; without their cells
+        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
         self._written = -1
         self._grown: list[tuple[books.Hold, Asks, list[books.Further] | None]] = []
         self.tight = False
@@ -190,9 +190,8 @@ class Ledger:
         if rows:
             written = []
             for key, row in rows.items():
-                kept = row.kept = row.form[1](row.kept, *row.cells)
-                row.cells = []
-                written.append((key, kept))
+                layout = row.layout
+                written.append((key, layout.signature + layout.pack(*row.cells)))
             tx.cursor(self._rows).putmulti(written)
         tx.commit()
         # One that changed nothing leaves its number to the next, which may be somebody else's.
@@ -213,7 +212,6 @@ class Ledger:
         layout = rules.layout
         row = self._cached.get(key)
         if row is not None and row.layout is layout:
-            row.cells = list(row.form[0](row.kept))
             return row
         tx = self._tx
         assert tx is not None
@@ -222,7 +220,7 @@ class Ledger:
             row = Row(layout, [0] * layout.size)
             self._learn(tx, rules)
         elif value.startswith(layout.signature):
-            row = Row(layout, list(layout.form[0](value)), value)
+            row = Row(layout, list(layout.unpack(value)))
         else:
             row = decode(value)
             if any(slot not in row.layout.places for slot, _ in rules.slots):
