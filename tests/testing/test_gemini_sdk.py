@@ -1,6 +1,7 @@
 """Google's own SDK against the mock, as the Gemini API and as Vertex AI."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 
 import pytest
@@ -46,6 +47,20 @@ def test_whole_and_streamed_are_the_same(client, hosted, options):
     )
     assert chunks[-1].candidates[0].finish_reason.value == "STOP"
     assert (hosted.ledger.last.key, hosted.ledger.last.query) == ("g-key", "alt=sse")
+
+
+@pytest.mark.parametrize("model", ["any;tokens=3", "any;tokens=9;fault=error-mid-stream"])
+def test_an_array_ends_with_its_bracket(hosted, model):
+    """Google's older SDK refuses whatever comes after it, a new line too."""
+    request = urllib.request.Request(
+        f"{hosted.url}/v1beta/models/{model}:streamGenerateContent?%24alt=json%3Benum-encoding%3Dint",
+        json.dumps({"contents": [{"parts": [{"text": "Hello"}]}]}).encode(),
+        {"content-type": "application/json", "x-goog-api-key": "g-key"},
+    )
+    with urllib.request.urlopen(request) as reply:
+        body = reply.read()
+    assert json.loads(body)
+    assert body.endswith(b"]")
 
 
 def test_tools_whole_and_streamed(client):

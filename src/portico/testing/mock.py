@@ -301,7 +301,7 @@ class MockProvider:
         event = stream_error(found.dialect, refusal, _request_id(entry), say.at)
         if found.operation == "stream_generate_content" and ask.body != "sse":
             comma = b",\r\n" if say.at else b"["
-            return comma + event.removeprefix(b"data: ").rstrip() + b"\n]\n"
+            return comma + event.removeprefix(b"data: ").rstrip() + b"\n]"
         return event
 
     def _refused(

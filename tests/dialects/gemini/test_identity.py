@@ -158,6 +158,12 @@ SPELLINGS = [
     ),
     {
         "contents": [],
+        "tools": [{"functionDeclarations": [{"name": "f", "parameters": {"type": 6, "properties": {}}}]}],
+        "toolConfig": {"functionCallingConfig": {"mode": 2}},
+        "generationConfig": {"responseModalities": [1, 2], "responseSchema": {"type": 5, "items": {"type": 1}}},
+    },
+    {
+        "contents": [],
         "generationConfig": {
             "responseMimeType": "text/x.enum",
             "responseSchema": {"type": "STRING", "enum": ["a", "b"], "format": "enum"},

@@ -155,6 +155,48 @@ def test_a_tool_choice_is_read(written, choice):
     assert read({"contents": [], "toolConfig": {"functionCallingConfig": written}}).tool_choice == choice
 
 
+def test_the_numbers_of_words_are_read_as_the_words():
+    """As google-generativeai and Vertex AI's older clients write them over REST (`$alt=json;enum-encoding=int`)."""
+    schema = {
+        "type": 6,
+        "properties": {
+            "type": {"type": 1},
+            "b": {"type": 5, "items": {"type": 3}},
+            "c": {"type": 0, "description": "any"},
+            "d": {"type": 2, "nullable": True},
+            "e": {"type": 4},
+        },
+    }
+    read_as = {
+        "type": "object",
+        "properties": {
+            "type": {"type": "string"},
+            "b": {"type": "array", "items": {"type": "integer"}},
+            "c": {"description": "any"},
+            "d": {"type": ["number", "null"]},
+            "e": {"type": "boolean"},
+        },
+    }
+    request = read(
+        {
+            "contents": [],
+            "tools": [{"functionDeclarations": [{"name": "f", "parameters": schema}]}],
+            "toolConfig": {"functionCallingConfig": {"mode": 2, "allowedFunctionNames": ["f"]}},
+            "generationConfig": {"responseModalities": [1, 3], "responseSchema": schema},
+        }
+    )
+    assert request.tools[0].parameters == read_as
+    assert request.output.schema == read_as
+    assert (request.tool_choice.mode, request.tool_choice.name) == ("tool", "f")
+    assert request.modalities == ("text", "audio")
+
+
+@pytest.mark.parametrize(("mode", "choice"), [(1, "auto"), (2, "required"), (3, "none"), (0, "auto")])
+def test_a_numbered_tool_choice_is_read(mode, choice):
+    asked = {"contents": [], "toolConfig": {"functionCallingConfig": {"mode": mode}}}
+    assert read(asked).tool_choice.mode == choice
+
+
 FAULTS = [
     ({"contents": 5}, "contents[0]"),
     ({"contents": [{"parts": 5}]}, "contents[0].parts"),

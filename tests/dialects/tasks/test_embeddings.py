@@ -263,12 +263,13 @@ def test_more_than_a_provider_takes_becomes_several_requests() -> None:
 def test_inputs_for_several_purposes_go_apart_where_one_request_has_one() -> None:
     requests = [
         {"content": {"parts": [{"text": text}]}, "taskType": task}
-        for text, task in (("a", "RETRIEVAL_QUERY"), ("b", "RETRIEVAL_QUERY"), ("c", "RETRIEVAL_DOCUMENT"))
+        for text, task in (("a", "RETRIEVAL_QUERY"), ("b", 1), ("c", "RETRIEVAL_DOCUMENT"), ("d", 2), ("e", 5))
     ]
     made = errand("batch_embed_contents", {"requests": requests}, "cohere_embed")
     assert [(body["input_type"], body["texts"]) for body in bodies(made)] == [
         ("search_query", ["a", "b"]),
-        ("search_document", ["c"]),
+        ("search_document", ["c", "d"]),
+        ("clustering", ["e"]),
     ]
 
 

@@ -34,6 +34,8 @@ _PURPOSES: dict[str, Purpose] = {
     "CODE_RETRIEVAL_QUERY": "code",
 }
 _NAMES = {purpose: name for name, purpose in _PURPOSES.items()}
+# What Google's older client libraries write, the numbers of the words above.
+_NUMBERED = dict(enumerate(_PURPOSES.values(), 1))
 
 
 # What callers write
@@ -70,7 +72,7 @@ def _asked(requests: list[Table], model: str, extra: Table) -> Embed:
         sizes.add(size)
         cuts.add(_pick(request, "autoTruncate"))
         task, title = _pick(request, "taskType"), _pick(request, "title")
-        purpose = _PURPOSES.get(task) if isinstance(task, str) else None
+        purpose = _purpose(task)
         parts = _parts(content)
         if len(parts) == 1 and type(parts[0]) is Text:
             given = Input(text=parts[0].text, purpose=purpose, title=title if isinstance(title, str) else None)
@@ -88,6 +90,11 @@ def _asked(requests: list[Table], model: str, extra: Table) -> Embed:
         truncate=_cut(cuts.pop() if len(cuts) == 1 else None),
         extra=extra,
     )
+
+
+def _purpose(task: Any) -> Purpose | None:
+    """Return what vectors are for; `task` is a word, or the number of one."""
+    return _PURPOSES.get(task) if isinstance(task, str) else _NUMBERED.get(task) if type(task) is int else None
 
 
 def _pick(fields: Table, name: str) -> Any:
@@ -144,7 +151,7 @@ def parse_predict(body: bytes, model: str) -> Embed:
         if not isinstance(text, str):
             raise InvalidRequest("only texts can be asked of this model: `instances` need `content`", param="instances")
         task, title = each.pop("task_type", None), each.pop("title", None)
-        purpose = _PURPOSES.get(task) if isinstance(task, str) else None
+        purpose = _purpose(task)
         inputs.append(Input(text=text, purpose=purpose, title=title if isinstance(title, str) else None))
         extra |= each
     size = settings.pop("outputDimensionality", None)

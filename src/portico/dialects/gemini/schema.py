@@ -5,10 +5,13 @@ Schema (ai.google.dev/api/caching#Schema, read 2026-11-20). The subset names typ
 no references, no `const`, no `oneOf`, no `additionalProperties`.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
+
+from portico.dialects.gemini.numbered import TYPES, word
 
 Schema = dict[str, Any]
 Lost = Callable[[str], None]
@@ -17,6 +20,7 @@ _MARKS = tuple(
     f'"{mark}"'.encode()
     for mark in ("OBJECT", "STRING", "ARRAY", "INTEGER", "NUMBER", "BOOLEAN", "nullable", "propertyOrdering")
 )
+_NUMBERED = re.compile(rb'"type":[0-7][,}]')
 
 DEPTH = 60
 """Levels of a schema that are looked into; what lies deeper is left as it is, or out of the subset."""
@@ -34,6 +38,7 @@ _TYPES = {
     "NULL": "null",
 }
 _CAPITALS = {lower: upper for upper, lower in _TYPES.items()}
+_UNSPECIFIED = ("TYPE_UNSPECIFIED", 0)
 # The API writes 64-bit integers as text.
 _LENGTHS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")
 _PLAIN = ("title", "description", "pattern", "minimum", "maximum", "default", "example", "propertyOrdering", *_LENGTHS)
@@ -53,7 +58,7 @@ _SILENT = frozenset(("$schema", "$id", "$defs", "definitions", "$comment", "$anc
 def in_subset(value: Any) -> bool:
     """Return whether a value may hold schemas that are not JSON Schema as they stand."""
     written = msgspec.json.encode(value)
-    return any(mark in written for mark in _MARKS)
+    return any(mark in written for mark in _MARKS) or _NUMBERED.search(written) is not None
 
 
 def to_json_schema(schema: Any, depth: int = 0) -> Any:
@@ -61,10 +66,10 @@ def to_json_schema(schema: Any, depth: int = 0) -> Any:
     if type(schema) is not dict or depth > DEPTH:
         return schema
     out = schema.copy()
-    kind = out.get("type")
+    kind = word(out.get("type"), TYPES)
     if type(kind) is str and kind in _TYPES:
         out["type"] = _TYPES[kind]
-    if out.keys() <= _SIMPLE and out.get("type") != "TYPE_UNSPECIFIED":
+    if out.keys() <= _SIMPLE and out.get("type") not in _UNSPECIFIED:
         return out
     properties = out.get("properties")
     if type(properties) is dict:
@@ -81,7 +86,7 @@ def _special(out: Schema, name: str, value: Any, depth: int) -> None:
     kind = type(value)
     if name in ("nullable", "propertyOrdering") or (name == "format" and value == "enum"):
         del out[name]
-    elif name == "type" and value == "TYPE_UNSPECIFIED":
+    elif name == "type" and kind in (str, int) and value in _UNSPECIFIED:
         del out["type"]
     elif name in _LENGTHS:
         if kind is str and value.isdecimal() and value.isascii() and len(value) < 20:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from typing import Any
 
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.gemini.numbered import MODALITIES, word
 from portico.dialects.gemini.schema import to_json_schema, to_subset
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened
 from portico.ir import Output, Reasoning, Request
@@ -76,10 +77,11 @@ def parse_settings(found: Any) -> tuple[Object, Object]:
     if rest.get("stopSequences"):
         settings["stop"] = _words(rest.pop("stopSequences"), "stopSequences")
     if rest.get("responseModalities"):
-        written = _words(rest.pop("responseModalities"), "responseModalities")
-        settings["modalities"] = tuple(word.lower() for word in written)
-        if any(word != word.upper() for word in written):
-            rest["$modalities"] = list(written)
+        written = a_list(rest.pop("responseModalities"), "generationConfig.responseModalities")
+        said = _words([word(each, MODALITIES) for each in written], "responseModalities")
+        settings["modalities"] = tuple(each.lower() for each in said)
+        if any(each != known.upper() for each, known in zip(written, said, strict=True)):
+            rest["$modalities"] = written
     output = _output(rest)
     if output is not None:
         settings["output"] = output
@@ -194,12 +196,12 @@ def _foreign(out: Object) -> None:
 def _modalities(request: Request, own: bool, out: Object) -> None:
     written = out.get("$modalities")
     if own:
-        same = written is not None and tuple(word.lower() for word in written) == request.modalities
-        out["responseModalities"] = written if same else [word.upper() for word in request.modalities]
+        same = written and tuple(word(each, MODALITIES).lower() for each in written) == request.modalities
+        out["responseModalities"] = written if same else [each.upper() for each in request.modalities]
     elif "audio" in request.modalities:
         out["responseModalities"] = ["AUDIO"]  # a model that speaks does not write as well
     elif request.modalities != ("text",):
-        out["responseModalities"] = [word.upper() for word in request.modalities]
+        out["responseModalities"] = [each.upper() for each in request.modalities]
 
 
 def _write_output(output: Output, own: bool, out: Object, target: Target, notes: Notes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.gemini.numbered import MODES, word
 from portico.dialects.gemini.schema import in_subset, to_json_schema, to_subset
 from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened, without_hints
 from portico.dialects.searching import note_lost, note_settings, search_of
@@ -197,7 +198,8 @@ def parse_choice(found: Any) -> tuple[ToolChoice | None, Object]:
         return None, rest
     calling = opened(an_object(rest.pop("functionCallingConfig"), "toolConfig.functionCallingConfig"), _CALLING)
     written = calling.pop("mode", None)
-    mode = written.upper() if type(written) is str else None
+    said = word(written, MODES)
+    mode = said.upper() if type(said) is str else None
     names: tuple[str, ...] = ()
     if calling.get("allowedFunctionNames"):
         allowed = a_list(calling.pop("allowedFunctionNames"), "toolConfig.functionCallingConfig.allowedFunctionNames")

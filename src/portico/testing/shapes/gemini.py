@@ -201,7 +201,7 @@ def stream(ask: Ask, answer: Answer) -> list[Piece]:
     if ask.body == "sse":
         return [piece._replace(data=data(piece.data)) for piece in found]
     opened = [piece._replace(data=(b",\r\n" if place else b"[") + piece.data) for place, piece in enumerate(found)]
-    return [*opened, Piece(b"\n]\n")]
+    return [*opened, Piece(b"\n]")]
 
 
 def read_stream(request: Request, model: str | None) -> Ask:
