@@ -17,7 +17,7 @@ from portico.state.contract import Permit
 from portico.types import Usage
 
 Extend = Callable[[Any, bool], Awaitable[None]]
-"""Told the `upstream.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
+"""Told the `upstream.target.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
 
 _ids = itertools.count(1)
 _prefix = ""
@@ -49,11 +49,11 @@ class Call(msgspec.Struct, eq=False):
     provider keeps the reply, `background` where that may go on after the call; `job` is then what goes on (`jobs.Job`).
     `markup` is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is
     to have. `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to
-    have (`shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to. `delivered` is
-    set where the caller hung up after it had the last event of its stream. `waits` (`queueing.terms.Waits`) says by
-    what it may wait for its turn, None where it may not; `ticket` (`queueing.waiting.Ticket`) is what it waits with,
-    once it does. `litellm` (`litellm_headers.LiteLLMHeaders`) has the headers that callers of LiteLLM read, where they
-    are asked for.
+    have (`calls.shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to.
+    `delivered` is set where the caller hung up after it had the last event of its stream. `waits`
+    (`queueing.terms.Waits`) says by what it may wait for its turn, None where it may not; `ticket`
+    (`queueing.waiting.Ticket`) is what it waits with, once it does. `litellm` (`calls.litellm_headers.LiteLLMHeaders`)
+    has the headers that callers of LiteLLM read, where they are asked for.
     """
 
     route: Route

@@ -1,7 +1,7 @@
 """One tree of errors: each knows its status, its stable code, whose fault it is, and whether another target may help.
 
 An error is raised where it is found, in these words, and written in the caller's dialect at the edge
-(`dialects.render_error`). Foreign exceptions are mapped to these once, where the I/O happens.
+(`dialects.errors.render_error`). Foreign exceptions are mapped to these once, where the I/O happens.
 """
 
 from typing import ClassVar, Final, Literal, TypeVar
@@ -151,14 +151,6 @@ class RequestTimeout(PorticoError):
     fault = "caller"
 
 
-class LengthRequired(PorticoError):
-    """A body without a length that we can trust."""
-
-    status = 411
-    code = "length_required"
-    fault = "caller"
-
-
 class TooLarge(PorticoError):
     """A body over its limit."""
 
@@ -204,14 +196,6 @@ class VersionNotSupported(PorticoError):
 
     status = 505
     code = "http_version_not_supported"
-    fault = "caller"
-
-
-class CallerGone(PorticoError):
-    """The caller hung up before the end; nobody is left to read this."""
-
-    status = 499
-    code = "caller_gone"
     fault = "caller"
 
 

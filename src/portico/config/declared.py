@@ -28,7 +28,6 @@ from portico.rules import Applied, Counted, Dimension, Every, Holder, Rule, Wind
 from portico.types import NANO
 
 LIMIT_COUNTS: Final[tuple[Counted, ...]] = ("requests", "tokens", "input_tokens", "output_tokens", "in_flight")
-BUDGET_COUNTS: Final[tuple[Counted, ...]] = ("cost", "tokens", "input_tokens", "output_tokens", "requests")
 
 NO_MODEL: Final = ("",)
 """What may be called where two lists of allowed models have nothing in common: no model has this name."""

@@ -1,7 +1,6 @@
 """The admin API over HTTP: a request is checked, answered in a thread by its route, and told in a reply or problem."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
@@ -31,8 +30,6 @@ from portico.errors import Forbidden, MethodNotAllowed, PorticoError, TooLarge, 
 GATEWAYS: Final = ("x-portico-api-key", "x-litellm-api-key", "x-portkey-api-key")
 HEADERS: Final = (*GATEWAYS, "authorization", "x-api-key", "api-key")
 DOCUMENT: Final = "/api/v1/openapi.json"
-
-_log = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
 

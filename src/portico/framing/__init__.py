@@ -1,1 +1,1 @@
-"""How messages are laid in a byte stream: server-sent events and the AWS event stream. Pure."""
+"""How messages are laid in a byte stream: server-sent events, the AWS event stream, JSON arrays. Pure."""

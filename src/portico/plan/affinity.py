@@ -19,8 +19,6 @@ KEEPING: Final = frozenset(
 """Strategies that keep to a warm cache where they are told to."""
 SPREADING: Final = frozenset(("weighted", "round_robin", "least_busy", "power_of_two"))
 """Those of them that give every conversation a home."""
-PRICING: Final = frozenset(("lowest_cost", "score"))
-"""Strategies that count what is cached as part of the price."""
 SLOWER: Final = 1.5
 """How many times as long as at the first of a strategy an answer may take where its prompt is cached."""
 FAILING: Final = 0.1

@@ -33,8 +33,6 @@ SHORTEST: Final = 16
 """Tokens of an answer that is worth asking for, where one is cut to what is left."""
 
 _encode = msgspec.msgpack.Encoder().encode
-
-
 _FREE: Final = Under((), False)
 
 

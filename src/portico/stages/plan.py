@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -18,9 +18,6 @@ from portico.plan.wish import FIELDS, Wish, first_named, of_body, of_headers
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.routes import Draw, May, Routes
 from portico.upstream.target import Target
-
-if TYPE_CHECKING:
-    pass
 
 LONGEST_ROUTE: Final = 2000
 """Characters of the header that says why a call went where it did."""

@@ -25,9 +25,7 @@ _ROUTING = {"num_retries", "fallbacks", "default_fallbacks"}
 
 KNOWN: Final[dict[str, frozenset[str]]] = {
     "litellm_settings": frozenset(LITELLM) | _ROUTING | {"request_timeout"} | _BUDGETS,
-    "router_settings": frozenset(ROUTER)
-    | _ROUTING
-    | {"routing_strategy", "timeout", "model_group_alias", "provider_budget_config"},
+    "router_settings": frozenset(ROUTER) | _ROUTING | _ROUTER,
     "general_settings": frozenset(GENERAL) | {"master_key"},
 }
 """Every key that litellm is known to read, by section."""

@@ -51,7 +51,6 @@ class Decoder:
         self._count = 0  # of parts begun
         self._kind: type[Part] | None = None  # of the content or plan that is open
         self._plan = False
-        self._call: int | None = None  # the call that is open
         self._empty = False
         self._places: dict[int, int] = {}  # of contents' indices, the part of their text
         self._text = 0
