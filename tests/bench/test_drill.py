@@ -77,12 +77,11 @@ class Wire:
         self.under_way[name].discard(arrival)
         kind = (b"content-type", b"application/json")
         if wait is None:
-            arrival.head(200, [kind])
-            arrival.feed(REPLY)
+            arrival.whole(200, [kind], dict([kind]), REPLY)
         else:
-            arrival.head(429, [kind, (b"retry-after-ms", b"%d" % round(wait * 1000))])
-            arrival.feed(b'{"error":{"message":"Too many requests","code":"rate_limit_exceeded"}}')
-        arrival.end(None)
+            headers = [kind, (b"retry-after-ms", b"%d" % round(wait * 1000))]
+            said = b'{"error":{"message":"Too many requests","code":"rate_limit_exceeded"}}'
+            arrival.whole(429, headers, dict(headers), said)
 
     def dies(self, name: str) -> None:
         """Take a target away, with what it has under way."""

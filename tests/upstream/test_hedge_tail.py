@@ -44,9 +44,8 @@ class _Wire:
         arrival.sent_ns = int(loop.time() * 1e9)
 
         def reply() -> None:
-            arrival.head(200, [(b"content-type", b"application/json")])
-            arrival.feed(REPLY)
-            arrival.end(None)
+            kind = (b"content-type", b"application/json")
+            arrival.whole(200, [kind], dict([kind]), REPLY)
 
         timer = loop.call_later(took, reply)
         arrival.connection = _Connection(self, timer)  # type: ignore[assignment]  # it is only ever given up

@@ -40,12 +40,10 @@ def attempted(monkeypatch: pytest.MonkeyPatch, tries: int, *, down: bool) -> tup
         arrival.asked = True
         kind = (b"content-type", b"application/json")
         if name == "full" and loop.time() < began + WAIT:
-            arrival.head(429, [kind, (b"retry-after-ms", b"%d" % (WAIT * 1000))])
-            arrival.feed(b"{}")
+            headers = [kind, (b"retry-after-ms", b"%d" % (WAIT * 1000))]
+            arrival.whole(429, headers, dict(headers), b"{}")
         else:
-            arrival.head(200, [kind])
-            arrival.feed(REPLY)
-        arrival.end(None)
+            arrival.whole(200, [kind], dict([kind]), REPLY)
 
     simulate(monkeypatch, loop, send)
     began = loop.time()

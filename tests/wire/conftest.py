@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from portico.errors import PorticoError
-from portico.wire.client import Client, Deadlines, Headers, Origin, Pool, Settings
+from portico.wire.client import Client, Deadlines, Fields, Headers, Origin, Pool, Settings, Sink
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -30,7 +30,7 @@ def pytest_asyncio_loop_factories(
     return LOOPS if item.path.name.startswith(("test_client", "test_server")) else {"asyncio": LOOPS["asyncio"]}
 
 
-class Recorder:
+class Recorder(Sink):
     """A sink that keeps what it is told."""
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class Recorder:
         assert len(self.ends) == 1
         return self.ends[0]
 
-    def head(self, status: int, headers: Headers) -> None:
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
         assert not self.ends
         self.heads += 1
         self.status, self.headers = status, headers

@@ -19,7 +19,7 @@ from portico.errors import (
     ShuttingDown,
     UpstreamTimeout,
 )
-from portico.wire.client import Client, Connection, Deadlines, Origin, Settings, Stats, split_url
+from portico.wire.client import Client, Connection, Deadlines, Origin, Settings, Sink, Stats, split_url
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[..., Any]
@@ -81,8 +81,8 @@ async def test_the_reply_has_come_when_the_sink_ends_and_the_connection_is_back(
         taken: list[object] = []
         over = asyncio.Event()
 
-        class Sink:
-            def head(self, status: int, headers: object) -> None: ...
+        class Told(Sink):
+            def head(self, status: int, headers: object, fields: object) -> None: ...
 
             def feed(self, chunk: bytes) -> None: ...
 
@@ -90,7 +90,7 @@ async def test_the_reply_has_come_when_the_sink_ends_and_the_connection_is_back(
                 taken.append(pool.take())
                 over.set()
 
-        first.send(b"GET / HTTP/1.1\r\n\r\n", (), Sink(), Deadlines())
+        first.send(b"GET / HTTP/1.1\r\n\r\n", (), Told(), Deadlines())
         await over.wait()
         assert taken == [first]
         first.abort()

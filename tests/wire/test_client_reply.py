@@ -13,7 +13,7 @@ from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError, Upstr
 from portico.wire.connection import Connection
 from portico.wire.inflate import PIECE
 from portico.wire.origin import Deadlines, Headers
-from portico.wire.reply import HEAD_BYTES, PIECES_A_TURN
+from portico.wire.reply import HEAD_BYTES, PIECES_A_TURN, Fields, Sink
 from portico.wire.wheel import Wheel
 
 
@@ -82,7 +82,7 @@ class Transport:
         return None
 
 
-class Sink:
+class Kept(Sink):
     """A sink that keeps what it is told, and may do something about it."""
 
     def __init__(self) -> None:
@@ -90,6 +90,7 @@ class Sink:
         self.headers: Headers = []
         self.chunks: list[bytes] = []
         self.ends: list[PorticoError | None] = []
+        self.wholes = 0
         self.on_head: Callable[[], object] = lambda: None
         self.on_feed: Callable[[], object] = lambda: None
 
@@ -97,7 +98,7 @@ class Sink:
     def body(self) -> bytes:
         return b"".join(self.chunks)
 
-    def head(self, status: int, headers: Headers) -> None:
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
         assert not self.status
         assert not self.ends
         self.status, self.headers = status, headers
@@ -111,6 +112,11 @@ class Sink:
 
     def end(self, error: PorticoError | None) -> None:
         self.ends.append(error)
+
+    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+        assert fields == dict(headers)
+        self.wholes += 1
+        super().whole(status, headers, fields, body)
 
 
 class Bench:
@@ -127,11 +133,11 @@ class Bench:
         self.transport = Transport(self.loop)
         self.transport.protocol = self.connection
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
-        self.sink = Sink()
+        self.sink = Kept()
         self.ask(method_is_head=method_is_head)
 
-    def ask(self, *, method_is_head: bool = False) -> Sink:
-        self.sink = Sink()
+    def ask(self, *, method_is_head: bool = False) -> Kept:
+        self.sink = Kept()
         self.connection.send(b"GET / HTTP/1.1\r\n\r\n", (), self.sink, Deadlines(), method_is_head=method_is_head)
         return self.sink
 
@@ -603,5 +609,46 @@ def test_head_and_body_are_written_once_and_unchanged() -> None:
     for body in ([], [b"x" * 10], [b"x" * 100_000], [b"a", b"b"]):
         bench = play(WHOLE["sized"][0], [1000], eof=False)
         bench.transport.written = b""
-        bench.connection.send(b"POST / HTTP/1.1\r\n\r\n", body, Sink(), Deadlines())
+        bench.connection.send(b"POST / HTTP/1.1\r\n\r\n", body, Kept(), Deadlines())
         assert bench.transport.written == b"POST / HTTP/1.1\r\n\r\n" + b"".join(body)
+
+
+SMALL = b"HTTP/1.1 200 OK\r\nSet-Cookie: a\r\nSet-Cookie: b\r\nContent-Length: 2\r\n\r\nhi"
+
+
+@pytest.mark.parametrize(
+    ("pieces", "wholes"),
+    [
+        ([SMALL], 1),
+        ([SMALL[:-1], SMALL[-1:]], 0),
+        ([SMALL[:20], SMALL[20:]], 1),
+        ([b"HTTP/1.1 103 Early Hints\r\n\r\n" + SMALL], 1),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"], 1),
+        ([b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nh\r\n1\r\ni\r\n0\r\n\r\n"], 0),
+    ],
+)
+def test_a_reply_whose_head_and_body_end_in_one_read_is_told_as_one(pieces: list[bytes], wholes: int) -> None:
+    bench = Bench()
+    for piece in pieces:
+        bench.read(piece)
+    assert (bench.sink.body, bench.sink.ends, bench.released) == (b"hi", [None], 1)
+    assert bench.sink.wholes == wholes
+
+
+def test_a_sink_that_raises_over_a_whole_reply_hears_of_it_and_the_connection_is_closed() -> None:
+    bench = Bench()
+
+    def fail() -> None:
+        raise ValueError("a defect")
+
+    bench.sink.on_feed = fail
+    bench.read(SMALL)
+    assert [type(error) for error in bench.sink.ends] == [PorticoError]
+    assert bench.transport.closing
+
+
+def test_a_head_is_told_before_the_error_of_the_bytes_behind_it() -> None:
+    bench = Bench()
+    bench.read(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\nnot a size\r\n")
+    assert (bench.sink.status, bench.sink.body) == (200, b"hi")
+    assert [type(error) for error in bench.sink.ends] == [BadUpstreamReply]

@@ -10,7 +10,7 @@ from time import perf_counter
 import msgspec
 
 from portico.errors import PorticoError
-from portico.wire.client import Client, Connection, Deadlines, Headers, Origin, Pool, Settings
+from portico.wire.client import Client, Connection, Deadlines, Fields, Headers, Origin, Pool, Settings, Sink
 
 EXAMPLES = 200
 """Bytes of a refusal that are kept, to show what it said."""
@@ -84,7 +84,7 @@ class Tally:
             self.example = said.decode(errors="replace")
 
 
-class Reply:
+class Reply(Sink):
     """The sink of one call: notes when it began and whether it was good."""
 
     __slots__ = ("_began", "_clock", "_ended", "_finished", "_plan", "_said", "_sent", "_status", "_tail", "_tally")
@@ -101,7 +101,7 @@ class Reply:
         self._tail = b""
         self._said = b""
 
-    def head(self, status: int, headers: Headers) -> None:
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
         """Take the status, and what the gateway says of itself."""
         self._status = status
         for name, value in headers:

@@ -11,7 +11,7 @@ from portico.types import Usage
 from portico.upstream.health import Health
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import begun
-from portico.wire.client import Connection, Headers
+from portico.wire.client import Connection, Fields, Headers, Sink
 
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
@@ -23,7 +23,7 @@ AHEAD = 1024 * 1024
 """Bytes of a stream taken in before somebody takes them on."""
 
 
-class Arrival:
+class Arrival(Sink):
     """The sink of one attempt.
 
     `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
@@ -69,12 +69,12 @@ class Arrival:
 
     # the connection's side
 
-    def head(self, status: int, headers: Headers) -> None:
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
         """Take the head of the reply."""
         self.status = status
         self.headers = headers
+        self.fields = fields
         self.head_ns = perf_counter_ns()
-        fields = self.fields = dict(headers)
         if status < 400:
             whole = COMES_WHOLE[fields.get(b"content-type", b"")]
             if self._wants_stream:
@@ -116,6 +116,32 @@ class Arrival:
         self.connection = None
         if self._consume is not None:
             self._let_go()
+        self._leave()
+        if not self.here_ns:
+            self._wake()
+        if self._over is not None and not self._over.done():
+            self._over.set_result(None)
+
+    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+        """Take a whole reply: its connection is free."""
+        self.connection = None
+        if len(body) > self._limit or (
+            status < 400 and (self._wants_stream or not COMES_WHOLE[fields.get(b"content-type", b"")])
+        ):
+            super().whole(status, headers, fields, body)
+            return
+        self.status = status
+        self.headers = headers
+        self.fields = fields
+        self.pieces.append(body)
+        self.size = len(body)
+        self.head_ns = perf_counter_ns()
+        self.ended = True
+        self._leave()
+        self._wake()
+
+    def _leave(self) -> None:
+        """Be no longer counted as under way."""
         health = self.health
         if health is not None:
             health.in_flight -= 1
@@ -124,10 +150,6 @@ class Arrival:
                 self.credential.in_flight -= 1
             if self.gate is not None:
                 self.gate.give_back()
-        if not self.here_ns:
-            self._wake()
-        if self._over is not None and not self._over.done():
-            self._over.set_result(None)
 
     def _let_go(self) -> None:
         """Forget the consumer, which most often knows the arrival: only the collector could free them both."""
@@ -199,14 +221,7 @@ class Arrival:
         self.ended = True
         if self._consume is not None:
             self._let_go()
-        health = self.health
-        if health is not None:
-            health.in_flight -= 1
-            self.health = None
-            if self.credential is not None:
-                self.credential.in_flight -= 1
-            if self.gate is not None:
-                self.gate.give_back()
+        self._leave()
         if connection is not None:
             connection.abort()
 

@@ -21,11 +21,23 @@ from portico.wire.forwarded import ForwardedConnection
 from portico.wire.origin import Deadlines, Headers, Origin, Settings, split_url
 from portico.wire.pool import Pool, Stats
 from portico.wire.proxy import Proxy, choose_proxy
-from portico.wire.reply import Sink
+from portico.wire.reply import Fields, Sink
 from portico.wire.trust import client_context
 from portico.wire.wheel import Wheel
 
-__all__ = ["Client", "Connection", "Deadlines", "Headers", "Origin", "Pool", "Settings", "Sink", "Stats", "split_url"]
+__all__ = [
+    "Client",
+    "Connection",
+    "Deadlines",
+    "Fields",
+    "Headers",
+    "Origin",
+    "Pool",
+    "Settings",
+    "Sink",
+    "Stats",
+    "split_url",
+]
 
 READ_BYTES = 256 * 1024 + 32 * 1024
 """The read buffer: one read of uvloop's TLS layer, and a record that was left from the one before."""
@@ -145,7 +157,7 @@ class Client:
         return dial
 
 
-class _WholeReply:
+class _WholeReply(Sink):
     """A sink that keeps a small reply; `ended` is done when there is no more to come."""
 
     def __init__(self, connection: Connection, limit: int, ended: "asyncio.Future[None]") -> None:
@@ -157,7 +169,7 @@ class _WholeReply:
         self._limit = limit
         self._size = 0
 
-    def head(self, status: int, headers: Headers) -> None:
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
         self.status = status
         self.headers = headers
 

@@ -10,7 +10,7 @@ from typing import Protocol, cast
 
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
 from portico.wire.gone import GONE
-from portico.wire.origin import Deadlines, Headers
+from portico.wire.origin import Deadlines
 from portico.wire.reply import Replies, Sink
 from portico.wire.wheel import Watched, Wheel
 
@@ -89,9 +89,7 @@ class Connection(Replies):
             self._loop.call_soon(sink.end, lost)
             return
         self._sink = sink
-        headers: Headers = []
-        self._headers = headers
-        self._append = headers.append
+        self._headers = []
         self._headed = self._complete = False
         self._interims = self._whole = 0
         self._head_only = method_is_head
@@ -182,7 +180,7 @@ class Connection(Replies):
 
     def abort(self) -> None:
         """Close at once: nobody is interested any more. The sink hears nothing after this."""
-        self._sink = None
+        self._sink = self._head = None
         self._stop_upload()
         if self.transport is not None:
             self.transport.abort()

@@ -28,12 +28,23 @@ PIECES_A_TURN = 16
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
 _NONE: Headers = []
 
+Fields = dict[bytes, bytes]
+"""Header fields by name."""
+
 
 class Sink(Protocol):
-    """Where a reply goes. Called inside the socket's callback: must be quick, must not raise."""
+    """Where a reply goes. Called inside the socket's callback: must be quick, must not raise.
 
-    def head(self, status: int, headers: Headers) -> None:
-        """Take the status and the header fields, once; interim replies are left out."""
+    Either `head`, then `feed` for each piece, and `end`, or for a reply that came in one read `whole` alone.
+    """
+
+    __slots__ = ()
+
+    def head(self, status: int, headers: Headers, fields: Fields) -> None:
+        """Take the status and the header fields, once; interim replies are left out.
+
+        `fields` are the same by name: the last of each.
+        """
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body, without chunked framing and without gzip or deflate."""
@@ -41,21 +52,23 @@ class Sink(Protocol):
     def end(self, error: PorticoError | None) -> None:
         """Take note that nothing more comes: the reply is whole, or what became of it. Called exactly once."""
 
-
-def _ignore(_: tuple[bytes, bytes]) -> None:
-    """Drop a trailer field."""
+    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+        """Take a whole reply. Its connection is free already."""
+        self.head(status, headers, fields)
+        self.feed(body)
+        self.end(None)
 
 
 class Replies(asyncio.BufferedProtocol):
     """The receiving half of a connection: one reply after another, each to its own sink."""
 
     __slots__ = (
-        "_append",
         "_buffer",
         "_clock",
         "_complete",
         "_extra",
         "_fed",
+        "_head",
         "_head_only",
         "_headed",
         "_headers",
@@ -99,7 +112,7 @@ class Replies(asyncio.BufferedProtocol):
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._sink: Sink | None = None
         self._headers = _NONE
-        self._append: Callable[[tuple[bytes, bytes]], None] = _ignore
+        self._head: tuple[int, Headers, Fields] | None = None  # in the read at hand, and not passed on
         self._heard_at = 0.0
         self._headed = False  # the head of the final reply is through
         self._complete = False  # the parser has seen the end of the reply
@@ -172,14 +185,31 @@ class Replies(asyncio.BufferedProtocol):
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]  # gone only when closed
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if fed:
-                self._pass_on()
-            self._broken(error)
+            if self._head is None or self._pass_head_on(sink):
+                if fed:
+                    self._pass_on()
+                self._broken(error)
             return
+        head = self._head
+        if head is not None:
+            if self._complete and self._whole == len(fed) == 1 and self._inflater is None:
+                # What most reads are that begin a reply: all of it.
+                self._head = None
+                body = fed[0]
+                fed.clear()
+                self._leave()
+                try:
+                    sink.whole(*head, body)
+                except Exception as error:
+                    self._sink = sink  # to be told
+                    self._sink_raised(error)
+                return
+            if not self._pass_head_on(sink):
+                return
         if fed:
             self._waste = 0
             if self._inflater is None and len(fed) == 1 and self._sink is sink:
-                # What nearly every read is: one piece of a stream, or a whole reply.
+                # What nearly every read is that goes on with a reply: one piece of a stream.
                 piece = fed[0]
                 fed.clear()
                 whole = self._complete
@@ -220,10 +250,11 @@ class Replies(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header field; a trailer field is dropped."""
-        self._append((name.lower(), value))
+        if not self._headed:
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
-        """Pass the head on, unless it is an interim one."""
+        """Check the head, which is passed on once the read has been looked at; one of an interim reply is dropped."""
         parser = self._parser
         sink = self._sink
         if sink is None or self._complete or parser is None:
@@ -239,7 +270,6 @@ class Replies(asyncio.BufferedProtocol):
             headers.clear()
             return
         self._headed = True
-        self._append = _ignore
         self._waste = 0
         keep = self._keep = parser.should_keep_alive()
         fields = dict(headers)
@@ -261,10 +291,11 @@ class Replies(asyncio.BufferedProtocol):
             if coding is not None and coding.lower() in _INFLATED and status not in (204, 304):
                 self._inflater = Inflater(coding.lower())
                 headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
+                fields = dict(headers)
         self._headers = _NONE
         if self._upload is not None and status >= 400:
             self._stop_upload()
-        sink.head(status, headers)
+        self._head = (status, headers, fields)
 
     def on_message_complete(self) -> None:
         """Note that the reply is whole; it ends when everything that was read has been looked at."""
@@ -298,6 +329,28 @@ class Replies(asyncio.BufferedProtocol):
         except Exception as error:
             self._sink_raised(error)
 
+    def _pass_head_on(self, sink: Sink) -> bool:
+        """Give the head to the sink; return whether that wants more."""
+        head, self._head = self._head, None
+        assert head is not None
+        try:
+            sink.head(*head)
+        except Exception as error:
+            self._fed.clear()
+            self._sink_raised(error)
+        return self._sink is sink
+
+    def _leave(self) -> None:
+        """Let go of a reply that is whole."""
+        self._sink = None
+        if self._paused:
+            self._paused = False
+            self._throttle()
+        keep = self._keep and not self._extra
+        if keep and self._head_only:
+            self._parser = httptools.HttpResponseParser(self)  # the old one awaits a body
+        self._done(keep)
+
     def _finish(self) -> None:
         sink, inflater = self._sink, self._inflater
         if sink is None:
@@ -307,14 +360,7 @@ class Replies(asyncio.BufferedProtocol):
                 self.fail(BadUpstreamReply(f"{self._where} cut its compressed reply short"))
                 return
             self._inflater = None
-        self._sink = None
-        if self._paused:
-            self._paused = False
-            self._throttle()
-        keep = self._keep and not self._extra
-        if keep and self._head_only:
-            self._parser = httptools.HttpResponseParser(self)  # the old one awaits a body
-        self._done(keep)
+        self._leave()
         sink.end(None)
 
     def _broken(self, error: Exception) -> None:
