@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.malformed import Malformed
 from portico.dialects.seal import seal, seal_call, unseal, unseal_call
 from portico.ir import (
     Citation,
@@ -40,30 +41,11 @@ _USUAL |= {"data", "id", "citations"}
 _encode = msgspec.json.encode
 
 
-class Malformed(ValueError):
-    """A field is not what the API says it is: `where` it stands, and what it must be."""
-
-    def __init__(self, where: str, wanted: str) -> None:
-        super().__init__(where, wanted)
-        self.where = where
-        self.wanted = wanted
-
-    def __str__(self) -> str:
-        return f"{self.where} must be {self.wanted}"
-
-
 def clean(found: Object) -> Object:
     """Return a copy without names that begin with `$`, which are hints of ours and no fields of the API."""
     if found.keys() <= _USUAL:
         return found.copy()
     return {name: value for name, value in found.items() if name[:1] != "$"}
-
-
-def a_list(found: Any, where: str) -> list[Any]:
-    """Return what must be a list; raises Malformed for anything else."""
-    if type(found) is not list:
-        raise Malformed(where, "a list")
-    return found
 
 
 # Theirs to ours

@@ -7,9 +7,7 @@ import msgspec
 from portico.dialects.cohere import watch
 from portico.dialects.cohere.content import (
     PLAN,
-    Malformed,
     Object,
-    a_list,
     cite,
     clean,
     parse_call,
@@ -22,6 +20,7 @@ from portico.dialects.cohere.content import (
     strip,
 )
 from portico.dialects.crossing import Given
+from portico.dialects.malformed import Malformed, a_list
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply
 from portico.ir import (

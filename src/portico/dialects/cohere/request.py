@@ -10,9 +10,7 @@ import msgspec
 from portico.dialects.cohere.compose import compose
 from portico.dialects.cohere.content import (
     PLAN,
-    Malformed,
     Object,
-    a_list,
     brief_call,
     cite,
     clean,
@@ -27,6 +25,7 @@ from portico.dialects.cohere.content import (
     strip,
 )
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.malformed import Malformed, a_list
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest

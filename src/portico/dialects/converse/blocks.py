@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import msgspec
 
+from portico.dialects.malformed import Malformed
 from portico.dialects.seal import PREFIX, seal_call, unseal, unseal_call
 from portico.ir import (
     JSON,
@@ -70,23 +71,14 @@ LOCATIONS = {
 """Where a citation points, by its wire name: our kind."""
 
 
-class MalformedError(Exception):
-    """A field that is not as documented; `field` is its path."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
-        self.field = field
-        self.problem = problem
-
-
 def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part, ...]:
-    """Read a list of blocks. Raises MalformedError."""
+    """Read a list of blocks. Raises Malformed."""
     if type(content) is not list:
-        raise MalformedError(where, "must be a list of blocks")
+        raise Malformed(where, "a list of blocks")
     parts: list[Part] = []
     for at, block in enumerate(content):
         if type(block) is not dict:
-            raise MalformedError(f"{where}.{at}", "must be an object")
+            raise Malformed(f"{where}.{at}", "an object")
         if len(block) == 1 and type(text := block.get("text")) is str:
             parts.append(Text(text=text))
             continue
@@ -97,8 +89,8 @@ def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part,
                 continue
         try:
             parts.append(parse_block(block, depth))
-        except MalformedError as error:
-            raise MalformedError(f"{where}.{at}.{error.field}", error.problem) from None
+        except Malformed as error:
+            raise error.within(f"{where}.{at}") from None
     return tuple(parts)
 
 
@@ -163,18 +155,18 @@ def _marked(part: Part, block: Block) -> Part | None:
 
 
 def parse_block(block: Block, depth: int = _INNER) -> Part:
-    """Read one block. Raises MalformedError where what must be there is not."""
+    """Read one block. Raises Malformed where what must be there is not."""
     if len(block) == 1:
         name, value = next(iter(block.items()))
         if name == "text":
             if type(value) is not str:
-                raise MalformedError("text", "must be a string")
+                raise Malformed("text", "a string")
             return Text(text=value)
         read = _READERS.get(name)
         holder = _HOLDERS.get(name) if read is None else None
         if read is not None or holder is not None:
             if type(value) is not dict:
-                raise MalformedError(name, "must be an object")
+                raise Malformed(name, "an object")
             part = read(value) if read is not None else holder(value, depth) if holder is not None else None
             return part if part is not None else Opaque(value=block)
     elif type(block.get("text")) is str and not any(name in _READERS or name in _HOLDERS for name in block):
@@ -185,7 +177,7 @@ def parse_block(block: Block, depth: int = _INNER) -> Part:
 def _string(value: Block, name: str) -> str:
     found = value.get(name)
     if type(found) is not str:
-        raise MalformedError(name, "must be a string")
+        raise Malformed(name, "a string")
     return found
 
 
@@ -288,7 +280,7 @@ def _tool_use(value: Block) -> Part | None:
     if type(call_id) is not str or type(name) is not str:
         call_id, name = _string(value, "toolUseId"), _string(value, "name")
     if "input" not in value:
-        raise MalformedError("input", "is missing")
+        raise Malformed("input", "given")
     arguments = _encode(value["input"]).decode()
     if len(value) == 3:
         return ToolCall(id=call_id, name=name, arguments=arguments)
@@ -342,7 +334,7 @@ def _object(block: JSON) -> bool:
 
 def _answers(content: JSON, depth: int) -> tuple[Part, ...]:
     if type(content) is not list:
-        raise MalformedError("content", "must be a list of blocks")
+        raise Malformed("content", "a list of blocks")
     parts: list[Part] = []
     for at, block in enumerate(content):
         if type(block) is dict and len(block) == 1 and type(text := block.get("text")) is str:

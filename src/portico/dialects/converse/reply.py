@@ -13,10 +13,11 @@ import msgspec
 
 from portico.dialects.arguments import merge, parsed_arguments
 from portico.dialects.converse import watch
-from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, Block, MalformedError, parse_content, sealed_call
+from portico.dialects.converse.blocks import DOCUMENTS, IMAGES, Block, parse_content, sealed_call
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import render_citation, render_content
 from portico.dialects.crossing import Given
+from portico.dialects.malformed import Malformed
 from portico.dialects.seal import seal
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply
@@ -86,8 +87,8 @@ def parse_reply(body: bytes) -> Reply:
         raise BadUpstreamReply(said if type(said) is str and said else "The provider's reply is not a message")
     try:
         parts = parse_content(message["content"], "output.message.content")
-    except MalformedError as error:
-        raise BadUpstreamReply(f"The provider's reply is malformed: {error}") from None
+    except Malformed as error:
+        raise BadUpstreamReply(f"The provider's reply is malformed: {error.where}: must be {error.wanted}") from None
     except RecursionError as error:
         raise BadUpstreamReply("The provider's reply is nested too deeply") from error
     del message["content"]

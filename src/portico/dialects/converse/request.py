@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from portico.dialects.arguments import merge
-from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, MalformedError, cache_of, parse_content, signed
+from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, cache_of, parse_content, signed
 from portico.dialects.converse.compose import compose
 from portico.dialects.converse.fields import parse_fields
 from portico.dialects.converse.writing import point, render_content
 from portico.dialects.crossing import Notes, Target
+from portico.dialects.malformed import Malformed
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members, Toolbox, box, opened
 from portico.errors import InvalidRequest
@@ -34,8 +35,8 @@ def parse_request(body: bytes, *, model: str, stream: bool, members: Members | N
         raise InvalidRequest("The body must be a JSON object")
     try:
         return _request(value, model, stream)
-    except MalformedError as error:
-        raise InvalidRequest(f"{error.field}: {error.problem}", param=error.field) from None
+    except Malformed as error:
+        raise InvalidRequest(f"{error.where}: must be {error.wanted}", param=error.where) from None
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply") from error
 
@@ -109,18 +110,18 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
 
 def _messages(listed: Any) -> tuple[Message, ...]:
     if type(listed) is not list:
-        raise MalformedError("messages", "must be a list")
+        raise Malformed("messages", "a list")
     messages = []
     for at, message in enumerate(listed):
         if type(message) is not dict:
-            raise MalformedError(f"messages.{at}", "must be an object")
+            raise Malformed(f"messages.{at}", "an object")
         role = message.get("role")
         if role != "user" and role != "assistant" and role != "system":
-            raise MalformedError(f"messages.{at}.role", "must be 'user', 'assistant' or 'system'")
+            raise Malformed(f"messages.{at}.role", "'user', 'assistant' or 'system'")
         try:
             parts = parse_content(message.get("content"), "")
-        except MalformedError as error:
-            raise MalformedError(f"messages.{at}.content{error.field}", error.problem) from None
+        except Malformed as error:
+            raise Malformed(f"messages.{at}.content{error.where}", error.wanted) from None
         if role == "assistant":
             parts = signed(parts)
         if len(message) == 2:
@@ -136,20 +137,20 @@ def _inference(value: Extra) -> dict[str, Any]:
     if config is None:
         return {}
     if type(config) is not dict:
-        raise MalformedError("inferenceConfig", "must be an object")
+        raise Malformed("inferenceConfig", "an object")
     found: dict[str, Any] = {}
     for name, field in (("maxTokens", "max_tokens"), ("temperature", "temperature"), ("topP", "top_p")):
         said = config.get(name)
         if said is None:
             continue
         if type(said) is not int and (type(said) is not float or name == "maxTokens"):
-            raise MalformedError(f"inferenceConfig.{name}", "must be a number")
+            raise Malformed(f"inferenceConfig.{name}", "a number")
         found[field] = said
         del config[name]
     stop = config.get("stopSequences")
     if stop:
         if type(stop) is not list or not all(type(one) is str for one in stop):
-            raise MalformedError("inferenceConfig.stopSequences", "must be a list of strings")
+            raise Malformed("inferenceConfig.stopSequences", "a list of strings")
         found["stop"] = tuple(stop)
         del config["stopSequences"]
     if found and not config:
@@ -178,15 +179,15 @@ def _tools(value: Extra) -> tuple[tuple[Tool, ...], ToolChoice | None]:
 def _config(config: Any) -> Toolbox:
     """Read the tools; beside them stand the choice among them, and what is left."""
     if type(config) is not dict:
-        raise MalformedError("toolConfig", "must be an object")
+        raise Malformed("toolConfig", "an object")
     listed = config.get("tools")
     tools: list[Tool] = []
     if listed:
         if type(listed) is not list:
-            raise MalformedError("toolConfig.tools", "must be a list")
+            raise Malformed("toolConfig.tools", "a list")
         for at, tool in enumerate(listed):
             if type(tool) is not dict:
-                raise MalformedError(f"toolConfig.tools.{at}", "must be an object")
+                raise Malformed(f"toolConfig.tools.{at}", "an object")
             marked = cache_of(tool) if tools and tools[-1].cache is None else None
             if marked is None:
                 tools.append(_tool(tool, at))
@@ -207,12 +208,12 @@ def _tool(tool: Block, at: int) -> Tool:
     if type(spec) is dict and len(tool) == 1:
         name, description, schema, strict = (spec.get(key) for key in ("name", "description", "inputSchema", "strict"))
         if type(name) is not str:
-            raise MalformedError(f"toolConfig.tools.{at}.toolSpec.name", "must be a string")
+            raise Malformed(f"toolConfig.tools.{at}.toolSpec.name", "a string")
         extra = {
             key: found for key, found in spec.items() if key not in ("name", "description", "inputSchema", "strict")
         }
         if description is not None and type(description) is not str:
-            raise MalformedError(f"toolConfig.tools.{at}.toolSpec.description", "must be a string")
+            raise Malformed(f"toolConfig.tools.{at}.toolSpec.description", "a string")
         parameters = None
         if type(schema) is dict and len(schema) == 1 and type(schema.get("json")) is dict:
             parameters = schema["json"]
@@ -235,7 +236,7 @@ def _choice(chosen: Any) -> ToolChoice:
             return ToolChoice(mode="tool", name=inner["name"], extra=extra)
         if name in _MODES and type(inner) is dict:
             return ToolChoice(mode=_MODES[name], extra=inner)  # type: ignore[arg-type]  # a mode of the table
-    raise MalformedError("toolConfig.toolChoice", "must be one of 'auto', 'any', or 'tool' with a name")
+    raise Malformed("toolConfig.toolChoice", "one of 'auto', 'any', or 'tool' with a name")
 
 
 def _output(value: Extra) -> Output | None:
@@ -251,7 +252,7 @@ def _output(value: Extra) -> Output | None:
     try:
         schema = _decoder.decode(written)
     except UNREADABLE as error:
-        raise MalformedError("outputConfig.textFormat.structure.jsonSchema.schema", "must be JSON") from error
+        raise Malformed("outputConfig.textFormat.structure.jsonSchema.schema", "JSON") from error
     extra: Extra = {name: found for name, found in inner.items() if name not in ("schema", "name", "description")}
     extra["$schema"] = written
     name, description = inner.get("name"), inner.get("description")

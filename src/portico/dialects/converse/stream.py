@@ -11,10 +11,11 @@ from typing import Any
 import msgspec
 
 from portico.dialects.arguments import merge
-from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, MalformedError, parse_block, parse_citation
+from portico.dialects.converse.blocks import SYSTEM_TOOLS, Block, parse_block, parse_citation
 from portico.dialects.converse.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.converse.voice import Speaker, event
 from portico.dialects.converse.writing import render_citation
+from portico.dialects.malformed import Malformed
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, UpstreamError
@@ -79,12 +80,12 @@ class Decoder:
         try:
             value = _decoder.decode(message.payload)
             if type(value) is not dict:
-                raise MalformedError(kind, "must be an object")
+                raise Malformed(kind, "an object")
             read = _READERS.get(kind)
             if read is not None:
                 return read(self, value)
             return Frame(dialect="converse", extra={"$event": kind, **value})
-        except (MalformedError, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
+        except (Malformed, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
             raise BadUpstreamReply(f"An event of the provider's stream is malformed: {error!r}") from error
 
     def _message_start(self, value: Block) -> Frame:
@@ -167,7 +168,7 @@ class Decoder:
         self._stopped = True
         reason = value.pop("stopReason")
         if type(reason) is not str:
-            raise MalformedError("stopReason", "must be a string")
+            raise Malformed("stopReason", "a string")
         finished = Finished(finish=FINISHES.get(reason, "other"), finish_raw=reason)
         return Frame(dialect="converse", events=(finished,), extra=value)
 
@@ -195,7 +196,7 @@ _REDACTED = Thinking(maker="converse", redacted=True)
 def _index(value: Block) -> int:
     index = value.pop("contentBlockIndex")
     if type(index) is not int:
-        raise MalformedError("contentBlockIndex", "must be a whole number")
+        raise Malformed("contentBlockIndex", "a whole number")
     return index
 
 

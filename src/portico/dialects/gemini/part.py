@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from portico.dialects.gemini import media
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, an_object, opened
+from portico.dialects.gemini.spelling import Fields, Object, opened
+from portico.dialects.malformed import Malformed, an_object
 from portico.dialects.seal import unseal
 from portico.ir import (
     Opaque,

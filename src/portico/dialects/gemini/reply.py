@@ -14,8 +14,9 @@ from portico.dialects.crossing import Given
 from portico.dialects.gemini import watch
 from portico.dialects.gemini.grounding import citations, grounding, logprobs, render_logprobs
 from portico.dialects.gemini.part import Calls, parse_parts
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, closed, opened
+from portico.dialects.gemini.spelling import Fields, Object, closed, opened
 from portico.dialects.gemini.writing import render_part
+from portico.dialects.malformed import Malformed, a_list
 from portico.dialects.observer import failure
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply

@@ -12,9 +12,10 @@ from portico.dialects.crossing import Notes, Target, Unsaid
 from portico.dialects.gemini.compose import Contents
 from portico.dialects.gemini.part import Calls, parse_parts
 from portico.dialects.gemini.settings import parse_settings, render_settings
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, an_object, closed, opened
+from portico.dialects.gemini.spelling import Fields, Object, closed, opened
 from portico.dialects.gemini.tool import hosts, parse_choice, parse_tools, render_choice, render_tools
 from portico.dialects.gemini.writing import render_part
+from portico.dialects.malformed import Malformed, an_object
 from portico.dialects.tokens import UNREADABLE
 from portico.errors import InvalidRequest
 from portico.ir import Extra, Message, Part, Request, Role, Text

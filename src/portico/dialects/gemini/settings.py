@@ -10,7 +10,8 @@ from typing import Any
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini.numbered import MODALITIES, word
 from portico.dialects.gemini.schema import to_json_schema, to_subset
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened
+from portico.dialects.gemini.spelling import Fields, Object, closed, opened
+from portico.dialects.malformed import Malformed, a_list, an_object
 from portico.ir import Output, Reasoning, Request
 
 _CONFIG = Fields(

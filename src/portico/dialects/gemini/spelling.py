@@ -15,24 +15,6 @@ Object = dict[str, Any]
 _HUMP = re.compile(r"(?<=[a-z0-9])[A-Z]")
 
 
-class Malformed(ValueError):
-    """A field is not what the API says it is: `where` it stands, and what it must be."""
-
-    def __init__(self, where: str, wanted: str) -> None:
-        super().__init__(where, wanted)
-        self.where = where
-        self.wanted = wanted
-
-    def within(self, outer: str) -> "Malformed":
-        """Say where the object stands whose field this is."""
-        inner = self.where
-        joined = outer + inner if inner[:1] == "[" else f"{outer}.{inner}" if inner else outer
-        return Malformed(joined, self.wanted)
-
-    def __str__(self) -> str:
-        return f"{self.where} must be {self.wanted}"
-
-
 class Fields:
     """The names of an object's fields that we know, and how each is spelled with underscores."""
 
@@ -76,20 +58,6 @@ def closed(out: Object) -> Object:
         for name in hints:
             del out[name]
     return out
-
-
-def an_object(found: object, where: str) -> Object:
-    """Return what must be an object; raises Malformed for anything else."""
-    if type(found) is not dict:
-        raise Malformed(where, "an object")
-    return found
-
-
-def a_list(found: object, where: str) -> list[Any]:
-    """Return what must be a list; raises Malformed for anything else."""
-    if type(found) is not list:
-        raise Malformed(where, "a list")
-    return found
 
 
 def without_hints(extra: Extra) -> Object:

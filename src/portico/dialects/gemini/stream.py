@@ -17,8 +17,9 @@ from portico.dialects.gemini.grounding import citations
 from portico.dialects.gemini.part import Calls, parse_part
 from portico.dialects.gemini.pieces import Pieces
 from portico.dialects.gemini.reply import CANDIDATE, REPLY, blocked, created, finish_of, prefix, usage_of
-from portico.dialects.gemini.spelling import Malformed, Object, opened
+from portico.dialects.gemini.spelling import Object, opened
 from portico.dialects.gemini.voice import Voice
+from portico.dialects.malformed import Malformed
 from portico.dialects.observer import failure
 from portico.dialects.resume.said import Said
 from portico.dialects.tokens import UNREADABLE

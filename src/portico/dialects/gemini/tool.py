@@ -10,7 +10,8 @@ from typing import Any
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.gemini.numbered import MODES, word
 from portico.dialects.gemini.schema import in_subset, to_json_schema, to_subset
-from portico.dialects.gemini.spelling import Fields, Malformed, Object, a_list, an_object, closed, opened, without_hints
+from portico.dialects.gemini.spelling import Fields, Object, closed, opened, without_hints
+from portico.dialects.malformed import Malformed, a_list, an_object
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import Toolbox, note_fields, told
 from portico.ir import Extra, Request, Tool, ToolChoice

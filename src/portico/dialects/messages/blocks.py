@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import msgspec
 
+from portico.dialects.malformed import Malformed
 from portico.dialects.seal import PREFIX, unseal
 from portico.ir import (
     JSON,
@@ -44,38 +45,29 @@ LOCATIONS: dict[str, tuple[str, str, str]] = {
 """Where a citation points, by its wire name: our kind, and the names of where it begins and ends."""
 
 
-class MalformedError(Exception):
-    """A field that is not as documented; `field` is its path."""
-
-    def __init__(self, field: str, problem: str) -> None:
-        super().__init__(f"{field}: {problem}")
-        self.field = field
-        self.problem = problem
-
-
 def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part, ...]:
-    """Read a list of blocks. Raises MalformedError."""
+    """Read a list of blocks. Raises Malformed."""
     if type(content) is not list:
-        raise MalformedError(where, "must be a string or a list of blocks")
+        raise Malformed(where, "a string or a list of blocks")
     parts: list[Part] = []
     for at, block in enumerate(content):
         if type(block) is not dict:
-            raise MalformedError(f"{where}.{at}", "must be an object")
+            raise Malformed(f"{where}.{at}", "an object")
         if len(block) == 2 and block.get("type") == "text" and type(text := block.get("text")) is str:
             parts.append(Text(text=text))
             continue
         try:
             parts.append(parse_block(block, depth))
-        except MalformedError as error:
-            raise MalformedError(f"{where}.{at}.{error.field}", error.problem) from None
+        except Malformed as error:
+            raise error.within(f"{where}.{at}") from None
     return tuple(parts)
 
 
 def parse_block(block: Block, depth: int = _INNER) -> Part:
-    """Read one block; takes the dict over. Raises MalformedError where a field that must be there is not."""
+    """Read one block; takes the dict over. Raises Malformed where a field that must be there is not."""
     kind = block.get("type")
     if type(kind) is not str:
-        raise MalformedError("type", "must be a string")
+        raise Malformed("type", "a string")
     read = _READERS.get(kind)
     if read is not None:
         return read(block)
@@ -90,7 +82,7 @@ def parse_block(block: Block, depth: int = _INNER) -> Part:
 def _string(block: Block, name: str) -> str:
     value = block.get(name)
     if type(value) is not str:
-        raise MalformedError(name, "must be a string")
+        raise Malformed(name, "a string")
     return value
 
 
@@ -282,7 +274,7 @@ def _tool_use(block: Block) -> Part:
     if type(call_id) is not str or type(name) is not str:
         call_id, name = _string(block, "id"), _string(block, "name")
     if "input" not in block:
-        raise MalformedError("input", "is missing")
+        raise Malformed("input", "given")
     arguments = _encode(block["input"]).decode()
     if kind == "tool_use":
         if len(block) == 4:

@@ -12,8 +12,9 @@ import msgspec
 
 from portico.dialects.arguments import merge, parsed_arguments
 from portico.dialects.crossing import Given
+from portico.dialects.malformed import Malformed
 from portico.dialects.messages import watch
-from portico.dialects.messages.blocks import Block, MalformedError, parse_content
+from portico.dialects.messages.blocks import Block, parse_content
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.writing import render_block, render_citation, render_source
 from portico.dialects.observer import failure
@@ -81,8 +82,8 @@ def parse_reply(body: bytes) -> Reply:
         raise BadUpstreamReply(said or "The provider's reply is not a message")
     try:
         parts = parse_content(value.pop("content"), "content")
-    except MalformedError as error:
-        raise BadUpstreamReply(f"The provider's reply is malformed: {error}") from None
+    except Malformed as error:
+        raise BadUpstreamReply(f"The provider's reply is malformed: {error.where}: must be {error.wanted}") from None
     except RecursionError as error:
         raise BadUpstreamReply("The provider's reply is nested too deeply") from error
     counts = value.get("usage")

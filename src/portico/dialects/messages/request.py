@@ -10,7 +10,8 @@ import msgspec
 
 from portico.dialects.arguments import merge
 from portico.dialects.crossing import Notes, Target
-from portico.dialects.messages.blocks import PLAIN, Block, MalformedError, parse_content, take_cache
+from portico.dialects.malformed import Malformed
+from portico.dialects.messages.blocks import PLAIN, Block, parse_content, take_cache
 from portico.dialects.messages.compose import compose
 from portico.dialects.messages.writing import mark, render_block
 from portico.dialects.seal import unseal_call
@@ -52,8 +53,8 @@ def parse_request(body: bytes, *, model: str, stream: bool, members: Members | N
         raise InvalidRequest("The body must be a JSON object")
     try:
         return _request(value, model, stream)
-    except MalformedError as error:
-        raise InvalidRequest(f"{error.field}: {error.problem}", param=error.field) from None
+    except Malformed as error:
+        raise InvalidRequest(f"{error.where}: must be {error.wanted}", param=error.where) from None
     except RecursionError as error:
         raise InvalidRequest("The body is nested too deeply") from error
 
@@ -80,10 +81,10 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
     if written is None:
         value["$model"] = False
     elif type(written) is not str:
-        raise MalformedError("model", "must be a string")
+        raise Malformed("model", "a string")
     asked = value.get("stream")
     if asked is not None and type(asked) is not bool:
-        raise MalformedError("stream", "must be true or false")
+        raise Malformed("stream", "true or false")
     if asked is True:
         del value["stream"]
     elif "stream" not in value and stream:
@@ -100,14 +101,14 @@ def _request(value: Extra, model: str, stream: bool) -> Request:
     listed = value.get("stop_sequences")
     if listed:
         if type(listed) is not list or not all(type(one) is str for one in listed):
-            raise MalformedError("stop_sequences", "must be a list of strings")
+            raise Malformed("stop_sequences", "a list of strings")
         stop = tuple(listed)
         del value["stop_sequences"]
     tier = value.get("service_tier")
     if type(tier) is str:
         del value["service_tier"]
     elif tier is not None:
-        raise MalformedError("service_tier", "must be a string")
+        raise Malformed("service_tier", "a string")
     max_tokens, top_k = _integer(value, "max_tokens"), _integer(value, "top_k")
     temperature, top_p = _number(value, "temperature"), _number(value, "top_p")
     idle = {name: said for name, said in value.items() if not said and name[:1] != "$" and said in _IDLE}
@@ -143,7 +144,7 @@ def _integer(value: Extra, name: str) -> int | None:
     if found is None:
         return None
     if type(found) is not int:
-        raise MalformedError(name, "must be a whole number")
+        raise Malformed(name, "a whole number")
     del value[name]
     return found
 
@@ -153,7 +154,7 @@ def _number(value: Extra, name: str) -> float | None:
     if found is None:
         return None
     if type(found) is not float and type(found) is not int:
-        raise MalformedError(name, "must be a number")
+        raise Malformed(name, "a number")
     del value[name]
     return found
 
@@ -161,22 +162,22 @@ def _number(value: Extra, name: str) -> float | None:
 def _messages(value: Extra) -> tuple[Message, ...]:
     listed = value.pop("messages", None)
     if type(listed) is not list:
-        raise MalformedError("messages", "must be a list")
+        raise Malformed("messages", "a list")
     messages = []
     for at, message in enumerate(listed):
         if type(message) is not dict:
-            raise MalformedError(f"messages.{at}", "must be an object")
+            raise Malformed(f"messages.{at}", "an object")
         role, content = message.get("role"), message.get("content")
         if type(role) is not str or role not in _ROLES:
-            raise MalformedError(f"messages.{at}.role", "must be 'user', 'assistant' or 'system'")
+            raise Malformed(f"messages.{at}.role", "'user', 'assistant' or 'system'")
         if type(content) is str:
             parts: tuple[Part, ...] = (Text(text=content),)
             extra = PLAIN
         else:
             try:
                 parts = parse_content(content, "")
-            except MalformedError as error:
-                raise MalformedError(f"messages.{at}.content{error.field}", error.problem) from None
+            except Malformed as error:
+                raise Malformed(f"messages.{at}.content{error.where}", error.wanted) from None
             if role == "assistant":
                 parts = _signed(parts)
             extra = {}
@@ -229,31 +230,31 @@ def _tools(value: Extra) -> tuple[Tool, ...]:
 
 def _listed(listed: Any) -> Toolbox:
     if type(listed) is not list:
-        raise MalformedError("tools", "must be a list")
+        raise Malformed("tools", "a list")
     return Toolbox([_tool(tool, at) for at, tool in enumerate(listed)])
 
 
 def _tool(tool: Any, at: int) -> Tool:
     if type(tool) is not dict:
-        raise MalformedError(f"tools.{at}", "must be an object")
+        raise Malformed(f"tools.{at}", "an object")
     kind, name = tool.get("type"), tool.get("name")
     if kind is not None and kind != "custom":
         if type(kind) is not str:
-            raise MalformedError(f"tools.{at}.type", "must be a string")
+            raise Malformed(f"tools.{at}.type", "a string")
         return Tool(name=_DATED.sub("", kind), kind="server", cache=take_cache(tool), extra=tool)
     if type(name) is not str:
-        raise MalformedError(f"tools.{at}.name", "must be a string")
+        raise Malformed(f"tools.{at}.name", "a string")
     del tool["name"]
     description = tool.get("description")
     if type(description) is str:
         del tool["description"]
     elif description is not None:
-        raise MalformedError(f"tools.{at}.description", "must be a string")
+        raise Malformed(f"tools.{at}.description", "a string")
     schema = tool.get("input_schema")
     if type(schema) is dict:
         del tool["input_schema"]
     elif schema is not None:
-        raise MalformedError(f"tools.{at}.input_schema", "must be an object")
+        raise Malformed(f"tools.{at}.input_schema", "an object")
     if not tool:
         return Tool(name=name, description=description, parameters=schema)
     strict = tool.get("strict")
@@ -271,12 +272,12 @@ def _choice(value: Extra) -> tuple[ToolChoice | None, bool | None]:
     if choice is None:
         return None, None
     if type(choice) is not dict:
-        raise MalformedError("tool_choice", "must be an object")
+        raise Malformed("tool_choice", "an object")
     kind = choice.get("type")
     mode = _MODES.get(kind) if type(kind) is str else None
     name = choice.get("name")
     if mode is None or (mode == "tool" and type(name) is not str):
-        raise MalformedError("tool_choice", "must be of the type 'auto', 'any', 'none', or 'tool' with a name")
+        raise Malformed("tool_choice", "of the type 'auto', 'any', 'none', or 'tool' with a name")
     del value["tool_choice"], choice["type"]
     if mode == "tool":
         del choice["name"]
@@ -309,12 +310,12 @@ def _output(value: Extra) -> tuple[Output | None, Reasoning | None]:
     if thinking is None:
         return output, Reasoning(effort=effort) if effort is not None else None
     if type(thinking) is not dict:
-        raise MalformedError("thinking", "must be an object")
+        raise Malformed("thinking", "an object")
     kind, budget, display = thinking.get("type"), thinking.get("budget_tokens"), thinking.get("display")
     if budget is not None and type(budget) is not int:
-        raise MalformedError("thinking.budget_tokens", "must be a whole number")
+        raise Malformed("thinking.budget_tokens", "a whole number")
     if kind not in ("enabled", "adaptive", "disabled"):
-        raise MalformedError("thinking.type", "must be 'enabled', 'adaptive' or 'disabled'")
+        raise Malformed("thinking.type", "'enabled', 'adaptive' or 'disabled'")
     del value["thinking"]
     extra = {name: found for name, found in thinking.items() if name not in ("type", "budget_tokens", "display")}
     if (kind == "enabled") is (budget is None) and kind != "disabled":

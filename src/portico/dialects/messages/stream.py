@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from portico.dialects.arguments import merge
-from portico.dialects.messages.blocks import Block, MalformedError, parse_block, parse_citation
+from portico.dialects.malformed import Malformed
+from portico.dialects.messages.blocks import Block, parse_block, parse_citation
 from portico.dialects.messages.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.messages.voice import Speaker
 from portico.dialects.messages.watch import add
@@ -111,7 +112,7 @@ class Decoder:
                 return read(self, value)
             value["type"] = kind
             return Frame(dialect="messages", extra={"$event": value})
-        except (MalformedError, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
+        except (Malformed, KeyError, TypeError, AttributeError, *UNREADABLE) as error:
             raise BadUpstreamReply(f"An event of the provider's stream is malformed: {error!r}") from error
 
     def _message_start(self, value: Block) -> Frame:
@@ -227,14 +228,14 @@ def _said(event: bytes) -> Frame | None:
 def _index(value: Block) -> int:
     index = value.pop("index")
     if type(index) is not int:
-        raise MalformedError("index", "must be a whole number")
+        raise Malformed("index", "a whole number")
     return index
 
 
 def _text(value: Block, name: str) -> str:
     found = value.pop(name)
     if type(found) is not str:
-        raise MalformedError(name, "must be a string")
+        raise Malformed(name, "a string")
     return found
 
 
