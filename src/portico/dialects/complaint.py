@@ -63,3 +63,15 @@ def shown(status: int, body: bytes) -> str:
 def words(found: Any) -> str | None:
     """Return a string that is not empty, else None."""
     return found if isinstance(found, str) and found else None
+
+
+def detailed(detail: Any) -> str | None:
+    """Return what FastAPI says in `detail`: a text, or what is wrong with each field; None for nothing."""
+    if not isinstance(detail, list):
+        return words(detail)
+    told = []
+    for each in detail:
+        if isinstance(each, dict) and (message := words(each.get("msg"))):
+            place = each.get("loc")
+            told.append(f"{'.'.join(map(str, place))}: {message}" if isinstance(place, list) else message)
+    return "; ".join(told) or None

@@ -7,7 +7,7 @@ class Malformed(Exception):
     """A field is not what its API says it is: `where` it stands, and what it must be."""
 
     def __init__(self, where: str, wanted: str) -> None:
-        super().__init__(where, wanted)
+        super().__init__(f"{where} must be {wanted}")
         self.where = where
         self.wanted = wanted
 
@@ -16,9 +16,6 @@ class Malformed(Exception):
         inner = self.where
         joined = outer + inner if inner[:1] == "[" else f"{outer}.{inner}" if inner else outer
         return Malformed(joined, self.wanted)
-
-    def __str__(self) -> str:
-        return f"{self.where} must be {self.wanted}"
 
 
 def an_object(found: object, where: str) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from portico.dialects.complaint import Headers, document, header, retry_after, shown, words
+from portico.dialects.complaint import Headers, detailed, document, header, retry_after, shown, words
 from portico.dialects.crossing import Complaint
 from portico.dialects.tokens import UNREADABLE
 
@@ -23,7 +23,7 @@ def parse_error(status: int, headers: Headers, body: bytes) -> Complaint:
     value = document(body) or _first(body)
     error = value.get("error")
     said: dict[str, Any] = error if isinstance(error, dict) else value
-    message = words(said.get("message")) or words(error) or _detail(value.get("detail")) or shown(status, body)
+    message = words(said.get("message")) or words(error) or detailed(value.get("detail")) or shown(status, body)
     behind = _behind(said.get("metadata"))
     ids = (header(headers, name) for name in _IDS)
     return Complaint(
@@ -54,15 +54,3 @@ def _behind(metadata: Any) -> str | None:
     error = value.get("error")
     said = error if isinstance(error, dict) else value
     return words(said.get("message")) or words(error) or shown(0, raw.encode("utf-8", "replace"))
-
-
-def _detail(detail: Any) -> str | None:
-    """Return what FastAPI says: a text, or what is wrong with each field."""
-    if not isinstance(detail, list):
-        return words(detail)
-    told = []
-    for each in detail:
-        if isinstance(each, dict) and (message := words(each.get("msg"))):
-            place = each.get("loc")
-            told.append(f"{'.'.join(map(str, place))}: {message}" if isinstance(place, list) else message)
-    return "; ".join(told) or None

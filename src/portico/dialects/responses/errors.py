@@ -6,7 +6,7 @@ and the bare `{"message"}` of Azure's and Bedrock's gateways.
 
 from typing import Any
 
-from portico.dialects.complaint import Headers, document, header, retry_after, shown, words
+from portico.dialects.complaint import Headers, detailed, document, header, retry_after, shown, words
 from portico.dialects.crossing import Complaint
 
 _IDS = (b"x-request-id", b"apim-request-id", b"x-amzn-requestid", b"cf-ray")
@@ -21,21 +21,9 @@ def parse_error(status: int, headers: Headers, body: bytes) -> Complaint:
     ids = (header(headers, name) for name in _IDS)
     return Complaint(
         status=status,
-        message=words(said.get("message")) or words(error) or _detail(value.get("detail")) or shown(status, body),
+        message=words(said.get("message")) or words(error) or detailed(value.get("detail")) or shown(status, body),
         code=words(said.get("code")) or words(said.get("type")),
         param=words(said.get("param")),
         request_id=next((found for found in ids if found), None),
         retry_after=retry_after(headers),
     )
-
-
-def _detail(detail: Any) -> str | None:
-    """Return what FastAPI says: a text, or what is wrong with each field."""
-    if not isinstance(detail, list):
-        return words(detail)
-    told = []
-    for each in detail:
-        if isinstance(each, dict) and (message := words(each.get("msg"))):
-            place = each.get("loc")
-            told.append(f"{'.'.join(map(str, place))}: {message}" if isinstance(place, list) else message)
-    return "; ".join(told) or None
