@@ -3,11 +3,16 @@
 import asyncio
 import json
 import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from portico.config.schema import Config
 from portico.gateway import Gateway
 from portico.testing.mock import MockProvider
+from portico.wire.cors import lines
 from portico.wire.server import Server
 
 MASTER = "sk-master-0123456789"
@@ -59,6 +64,24 @@ class Running:
         finally:
             writer.close()
         return parse(whole)
+
+
+@asynccontextmanager
+async def running(config: Config, records: Path, **given: Any) -> AsyncIterator[Running]:
+    """Run a gateway by a configuration, its records in a file; `given` is what else a `Gateway` is made with."""
+    descriptor = os.open(records, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    gateway = Gateway(config, relay=None, records=descriptor, **given)
+    await gateway.start()
+    settings = config.server
+    server = Server(gateway.handle, settings.limits, settings.timeouts, own=lines(settings.cors))
+    sock = socket.create_server(("127.0.0.1", 0))
+    await server.listen(sock)
+    try:
+        yield Running(gateway, server, sock.getsockname()[1], records)
+    finally:
+        await server.close()
+        await gateway.close()
+        os.close(descriptor)
 
 
 def parse(whole: bytes) -> tuple[int, dict[str, str], bytes]:

@@ -9,41 +9,13 @@ from urllib.parse import unquote
 
 import pytest
 from tests.dialects.slow import at, documents, slow
-from tests.framing.recordings import SIZES, body_of, chunks, load, recorded_chunks
+from tests.framing.recordings import APIS, SIZES, body_of, chunks, load, recorded_chunks
 
 from portico.dialects.operations import OPERATIONS, Operation, route
 from portico.dialects.request import peek, rewrite
 from portico.dialects.usage import observer, read_usage
 from portico.types import Usage
 
-APIS = {
-    "chat": "chat",
-    "completions": "completions",
-    "embeddings": "embeddings",
-    "moderations": "moderations",
-    "images_generations": "images_generations",
-    "images_edits": "images_edits",
-    "audio_speech": "audio_speech",
-    "audio_transcriptions": "audio_transcriptions",
-    "audio_translations": "audio_translations",
-    "responses": "responses",
-    "messages": "messages",
-    "count_tokens": "messages_count_tokens",
-    "generateContent": "generate_content",
-    "streamGenerateContent": "stream_generate_content",
-    "countTokens": "gemini_count_tokens",
-    "embedContent": "embed_content",
-    "batchEmbedContents": "batch_embed_contents",
-    "converse": "converse",
-    "converse_stream": "converse_stream",
-    "invoke": "invoke",
-    "invoke_with_response_stream": "invoke_stream",
-    "v2_chat": "cohere_chat",
-    "v2_embed": "cohere_embed",
-    "v2_rerank": "cohere_rerank",
-    "v1_rerank": "rerank",
-    "rerank": "rerank",
-}
 # Recorded under an api's name, but of another shape: Ollama's own API, and AWS's token count.
 OTHER_SHAPES = ("/api/chat", "/count-tokens")
 # Its body has a comma too many, which its provider took.

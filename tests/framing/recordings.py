@@ -1,4 +1,4 @@
-"""Where the recorded provider traffic is, and how a body is cut into chunks."""
+"""Where the recorded provider traffic is, which operations it is of, and how a body is cut into chunks."""
 
 import base64
 import gzip
@@ -13,6 +13,35 @@ import pytest
 
 SIZES = (None, 1, 7)
 """Chunk sizes that every stream is tested at; None is the whole body at once."""
+APIS = {
+    "chat": "chat",
+    "completions": "completions",
+    "embeddings": "embeddings",
+    "moderations": "moderations",
+    "images_generations": "images_generations",
+    "images_edits": "images_edits",
+    "audio_speech": "audio_speech",
+    "audio_transcriptions": "audio_transcriptions",
+    "audio_translations": "audio_translations",
+    "responses": "responses",
+    "messages": "messages",
+    "count_tokens": "messages_count_tokens",
+    "generateContent": "generate_content",
+    "streamGenerateContent": "stream_generate_content",
+    "countTokens": "gemini_count_tokens",
+    "embedContent": "embed_content",
+    "batchEmbedContents": "batch_embed_contents",
+    "converse": "converse",
+    "converse_stream": "converse_stream",
+    "invoke": "invoke",
+    "invoke_with_response_stream": "invoke_stream",
+    "v2_chat": "cohere_chat",
+    "v2_embed": "cohere_embed",
+    "v2_rerank": "cohere_rerank",
+    "v1_rerank": "rerank",
+    "rerank": "rerank",
+}
+"""Our operations, by the names of the recorded APIs."""
 
 
 @cache

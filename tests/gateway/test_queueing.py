@@ -2,22 +2,18 @@
 
 import asyncio
 import json
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from gateway_in_loop import MASTER, Running, chat, provider
+from gateway_in_loop import MASTER, Running, chat, provider, running
 from portico.config.load import load_plain
-from portico.gateway import Gateway
 from portico.testing.clock import FakeClock
 from portico.testing.faults import Canned
 from portico.testing.mock import MockProvider
-from portico.wire.server import Server
 
 Portico = Callable[..., Any]
 PATH = "/v1/chat/completions"
@@ -428,23 +424,10 @@ async def test_a_second_target_is_not_asked_beside_the_first_where_it_has_no_roo
         assert len(second.ledger) == 1
 
 
-@asynccontextmanager
-async def worker(plain: dict[str, Any], folder: Path, name: str) -> AsyncIterator[Running]:
+def worker(plain: dict[str, Any], folder: Path, name: str) -> AbstractAsyncContextManager[Running]:
     """Run one of several gateways that share what workers of a machine share."""
     loaded = load_plain({"server": {"master_key": MASTER}, **plain}, {}).config
-    path = folder / name
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-    gateway = Gateway(loaded, relay=None, records=descriptor, rests=folder / "rests")
-    await gateway.start()
-    server = Server(gateway.handle, loaded.server.limits, loaded.server.timeouts)
-    sock = socket.create_server(("127.0.0.1", 0))
-    await server.listen(sock)
-    try:
-        yield Running(gateway, server, sock.getsockname()[1], path)
-    finally:
-        await server.close()
-        await gateway.close()
-        os.close(descriptor)
+    return running(loaded, folder / name, rests=folder / "rests")
 
 
 async def test_a_worker_with_many_calls_leaves_their_turns_to_those_of_another(

@@ -1,7 +1,5 @@
 """The wall clock is set back by an hour while calls are made: no budget begins anew, and none refuses for an hour."""
 
-import os
-import socket
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,14 +8,12 @@ from typing import Any
 
 import pytest
 
-from gateway_in_loop import Running, chat, provider
+from gateway_in_loop import Running, chat, provider, running
 from portico.config.load import load_plain
-from portico.gateway import Gateway
 from portico.state.contract import Moment, State
 from portico.state.memory import MemoryState
 from portico.state.on_lmdb import LmdbState
 from portico.testing.mock import MockProvider
-from portico.wire.server import Server
 
 HOUR = 3600 * 10**9
 KEY = "sk-caller-of-the-clock"
@@ -43,19 +39,11 @@ class Clock:
 async def portico(tmp_path: Path, state: State, clock: Clock, key: dict[str, Any]) -> AsyncIterator[Running]:
     async with MockProvider() as mock:
         plain = {"providers": {"openai": provider(mock)}, "keys": {"web": {"key": KEY, **key}}}
-        path = tmp_path / "records"
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
-        gateway = Gateway(load_plain(plain, {}).config, relay=None, records=descriptor, state=state, now=clock)
-        await gateway.start()
-        server = Server(gateway.handle, gateway.snapshot.config.server.limits, gateway.snapshot.config.server.timeouts)
-        sock = socket.create_server(("127.0.0.1", 0))
-        await server.listen(sock)
+        config = load_plain(plain, {}).config
         try:
-            yield Running(gateway, server, sock.getsockname()[1], path)
+            async with running(config, tmp_path / "records", state=state, now=clock) as gateway:
+                yield gateway
         finally:
-            await server.close()
-            await gateway.close()
-            os.close(descriptor)
             if isinstance(state, LmdbState):
                 state.close()
 

@@ -9,40 +9,11 @@ from typing import Any
 from urllib.parse import unquote
 
 import msgspec
-from tests.framing.recordings import body_of, load
+from tests.framing.recordings import APIS, body_of, load
 from tests.replay.places import Found, Place, find, root
 
-APIS = {
-    "chat": "chat",
-    "completions": "completions",
-    "embeddings": "embeddings",
-    "moderations": "moderations",
-    "images_generations": "images_generations",
-    "images_edits": "images_edits",
-    "audio_speech": "audio_speech",
-    "audio_transcriptions": "audio_transcriptions",
-    "audio_translations": "audio_translations",
-    "responses": "responses",
-    "messages": "messages",
-    "rawPredict": "messages",
-    "streamRawPredict": "messages",
-    "count_tokens": "messages_count_tokens",
-    "generateContent": "generate_content",
-    "streamGenerateContent": "stream_generate_content",
-    "countTokens": "gemini_count_tokens",
-    "embedContent": "embed_content",
-    "batchEmbedContents": "batch_embed_contents",
-    "converse": "converse",
-    "converse_stream": "converse_stream",
-    "invoke": "invoke",
-    "invoke_with_response_stream": "invoke_stream",
-    "v2_chat": "cohere_chat",
-    "v2_embed": "cohere_embed",
-    "v2_rerank": "cohere_rerank",
-    "v1_rerank": "rerank",
-    "rerank": "rerank",
-}
-"""The operation of each recorded API that is an endpoint of the gateway."""
+ENDPOINTS = {**APIS, "rawPredict": "messages", "streamRawPredict": "messages"}
+"""The operation of each recorded API that is an endpoint of the gateway; Vertex AI's are Anthropic's."""
 BY_PATH = {
     "/v1/images/variations": "images_variations",
     "/v1/responses/input_tokens": "responses_input_tokens",
@@ -118,7 +89,7 @@ def read(record: dict[str, Any]) -> Call | str:
     """Return a record as a call of an endpoint, or why it cannot be one."""
     request = record["request"]
     path = "/" + request["path"].lstrip("/")
-    operation = BY_PATH.get(path) or APIS.get(record["api"])
+    operation = BY_PATH.get(path) or ENDPOINTS.get(record["api"])
     if operation is None:
         return f"not an endpoint: {record['api']}"
     if request["method"] != "POST":
