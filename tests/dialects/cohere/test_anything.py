@@ -1,14 +1,14 @@
 """Any conversation that Cohere can take can be said and read back; no bytes make a parser raise anything but ours."""
 
-import copy
 import json
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.dialects.anything import changed, few, names, objects, shown, values, wild, words
 from tests.dialects.cohere.given import chunks, decoded, encoded, foreign, recorded, rendered
 from tests.dialects.cohere.given import given as numbered
 from tests.dialects.odd_cases import outcome
@@ -21,10 +21,8 @@ from portico.framing import sse
 from portico.ir import (
     File,
     Frame,
-    Image,
     Message,
     Output,
-    Part,
     Source,
     Text,
     Tool,
@@ -32,20 +30,6 @@ from portico.ir import (
     ToolChoice,
     ToolResult,
 )
-
-few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=8,
-)
-objects = st.dictionaries(words, values, max_size=3)
-pictures = st.builds(
-    Image, source=st.builds(Source, data=st.just("iVBORw0K"), media_type=st.sampled_from(["image/png", "image/gif"]))
-)
-shown: st.SearchStrategy[Part] = st.builds(Text, text=words) | pictures
 
 
 @st.composite
@@ -132,11 +116,7 @@ FIELDS += ["billed_units", "logprobs", "stop_sequences", "tool_choice", "signatu
 KINDS = ["text", "thinking", "image_url", "document", "function", "tool", "user", "assistant", "portico:call:eA=="]
 KINDS += ["message-start", "content-start", "content-delta", "content-end", "tool-plan-delta", "tool-call-start"]
 KINDS += ["tool-call-delta", "tool-call-end", "citation-start", "message-end", "COMPLETE", "ERROR", "REQUIRED"]
-shapes = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | words | st.sampled_from(KINDS),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
-    max_leaves=15,
-)
+shapes = wild(FIELDS, KINDS)
 
 
 @few
@@ -146,25 +126,6 @@ def test_no_bytes_raise_anything_but_ours(body):
     attempt(b"data: " + body + b"\n\n")
 
 
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every place of a JSON value, as its container and its key."""
-    found: list[tuple[Any, Any]] = []
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        found.append((value, key))
-        found.extend(places(each))
-    return found
-
-
-def changed(data: st.DataObject, whole: Any) -> bytes:
-    copied = copy.deepcopy(whole)
-    found = places(copied)
-    if found:
-        container, key = data.draw(st.sampled_from(found))
-        container[key] = data.draw(shapes)
-    return json.dumps(copied).encode()
-
-
 def test_no_change_of_a_recorded_call_raises_anything_but_ours():
     came = Counter[str]()
 
@@ -172,9 +133,9 @@ def test_no_change_of_a_recorded_call_raises_anything_but_ours():
     @given(st.data())
     def change(data):
         record = data.draw(st.sampled_from(recorded(streaming=False)))
-        came.update(attempt(changed(data, record["request"].get("body") or {}))[:1])
+        came.update(attempt(changed(data, record["request"].get("body") or {}, shapes))[:1])
         if record["response"]["status"] == 200:
-            came.update(attempt(changed(data, json.loads(body_of(record))))[1:2])
+            came.update(attempt(changed(data, json.loads(body_of(record)), shapes))[1:2])
 
     change()
     assert min(came["request taken"], came["request refused"], came["reply taken"]) > 9, came
@@ -191,7 +152,7 @@ def test_no_change_of_a_recorded_stream_raises_anything_but_ours():
         events = [sse.parse(event).data for event in sse.split(body_of(record))]
         at = data.draw(st.integers(0, len(events) - 1))
         if events[at] not in (b"", b"[DONE]"):
-            events[at] = changed(data, json.loads(events[at]))
+            events[at] = changed(data, json.loads(events[at]), shapes)
         came.update(attempt(b"".join(b"data: " + event + b"\n\n" for event in events))[2:])
 
     change()

@@ -1,15 +1,15 @@
 """Any conversation that the IR holds can be said and read back; no bytes make a parser raise anything but ours."""
 
 import contextlib
-import copy
 import json
 from collections import Counter
 from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
+from tests.dialects.anything import changed, few, names, objects, shown, values, wild, words
 from tests.dialects.gemini.given import chunks, decoded, encoded, foreign, recorded, rendered
 from tests.dialects.gemini.given import given as numbered
 from tests.dialects.odd_cases import outcome
@@ -20,11 +20,9 @@ from portico.dialects.gemini import Decoder, parse_error, parse_reply, parse_req
 from portico.errors import BadUpstreamReply, InvalidRequest
 from portico.ir import (
     Frame,
-    Image,
     Message,
     Output,
     Part,
-    Source,
     Text,
     Thinking,
     Tool,
@@ -32,20 +30,6 @@ from portico.ir import (
     ToolChoice,
     ToolResult,
 )
-
-few = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
-words = st.text(st.characters(codec="utf-8"), min_size=1, max_size=20)
-names = st.from_regex(r"[a-z_][a-z0-9_]{0,12}", fullmatch=True)
-values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.floats(allow_nan=False, allow_infinity=False) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
-    max_leaves=8,
-)
-objects = st.dictionaries(words, values, max_size=3)
-pictures = st.builds(
-    Image, source=st.builds(Source, data=st.just("iVBORw0K"), media_type=st.sampled_from(["image/png", "image/gif"]))
-)
-shown: st.SearchStrategy[Part] = st.builds(Text, text=words) | pictures
 
 
 @st.composite
@@ -140,36 +124,13 @@ FIELDS += ["inlineData", "fileData", "fileUri", "mimeType", "data", "toolConfig"
 FIELDS += ["systemInstruction", "thought", "thoughtSignature", "executableCode", "groundingMetadata", "$snake", "error"]
 FIELDS += ["groundingSupports", "groundingChunks", "segment", "groundingChunkIndices", "usageMetadata", "finishReason"]
 FIELDS += ["partialArgs", "jsonPath", "willContinue", "promptFeedback", "blockReason", "role", "logprobsResult", "id"]
-shapes = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | words | st.sampled_from(["model", "ANY", "STOP", "$.a"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
-    max_leaves=15,
-)
+shapes = wild(FIELDS, ["model", "ANY", "STOP", "$.a"])
 
 
 @few
 @given(st.binary(max_size=60) | shapes.map(lambda shape: json.dumps(shape, allow_nan=True).encode()))
 def test_no_bytes_raise_anything_but_ours(body):
     attempt(body)
-
-
-def places(value: Any) -> list[tuple[Any, Any]]:
-    """Return every place of a JSON value, as its container and its key."""
-    found: list[tuple[Any, Any]] = []
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, each in inner:
-        found.append((value, key))
-        found.extend(places(each))
-    return found
-
-
-def changed(data: st.DataObject, whole: Any) -> bytes:
-    copied = copy.deepcopy(whole)
-    found = places(copied)
-    if found:
-        container, key = data.draw(st.sampled_from(found))
-        container[key] = data.draw(shapes)
-    return json.dumps(copied).encode()
 
 
 def test_no_change_of_a_recorded_call_raises_anything_but_ours():
@@ -179,9 +140,9 @@ def test_no_change_of_a_recorded_call_raises_anything_but_ours():
     @given(st.data())
     def change(data):
         record = data.draw(st.sampled_from(recorded("generateContent")))
-        came.update(attempt(changed(data, record["request"].get("body") or {}))[:1])
+        came.update(attempt(changed(data, record["request"].get("body") or {}, shapes))[:1])
         if record["response"]["status"] == 200:
-            came.update(attempt(changed(data, json.loads(body_of(record))))[1:])
+            came.update(attempt(changed(data, json.loads(body_of(record)), shapes))[1:])
 
     change()
     assert min(came["request taken"], came["request refused"], came["reply taken"]) > 9, came
