@@ -78,6 +78,26 @@ def test_what_does_not_exist_is_told_in_the_words_of_the_client():
     assert openai.json()["error"]["code"] == "not_found"
 
 
+@pytest.mark.parametrize(
+    ("path", "where", "instead"),
+    [
+        ("/v1/chat", ("message",), "`ClientV2`"),  # cohere.Client
+        ("/chat", ("message",), "/v2/chat"),
+        ("/v1/embed", ("message",), "/v2/embed"),
+        ("/v1/complete", ("error", "message"), "/v1/messages"),  # anthropic.completions
+    ],
+)
+def test_what_came_before_an_api_that_is_served_names_it(path, where, instead):
+    with TestClient(make_app()) as client:
+        reply = client.post(path, json={"model": "m", "message": "Hello"})
+    told = reply.json()
+    for name in where:
+        told = told[name]
+    assert reply.status_code == 404
+    assert f"POST {path} does not exist here" in told
+    assert instead in told
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
 async def test_a_method_that_a_route_does_not_take_is_named(method):
     status, headers, body = await answer(method, "/api/v1/health")

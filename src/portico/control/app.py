@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 from portico.control.open import OPEN
 from portico.dialects.models import style
 from portico.errors import MethodNotAllowed, NotFound, PorticoError
+from portico.types import Dialect
 
 if TYPE_CHECKING:
     from portico.control.admin import Admin
@@ -25,6 +26,16 @@ async def told(request: Request) -> Response:
 
 ROUTES: Sequence[BaseRoute] = tuple(Route(path, told, methods=["GET"]) for path in OPEN)
 """Every route there is without an admin API."""
+
+_COHERE = ("chat", "embed", "generate", "tokenize", "detokenize", "classify", "summarize")
+_REPLACED: Mapping[str, tuple[Dialect, str]] = {
+    "/v1/complete": ("messages", "Anthropic's Text Completions are not served, its Messages are (/v1/messages)"),
+    **dict.fromkeys(
+        (f"{base}/{name}" for name in _COHERE for base in ("", "/v1")),
+        ("cohere", "of Cohere's API, version 2 is served (`ClientV2`: /v2/chat, /v2/embed, /v2/rerank)"),
+    ),
+}
+"""Paths of APIs before those that are served: whose client asks, and what it can do instead."""
 
 _UNKNOWN: Mapping[int, type[PorticoError]] = {404: NotFound, 405: MethodNotAllowed}
 
@@ -45,6 +56,9 @@ async def refuse(request: Request, error: Exception) -> Response:
         problem |= {"detail": message, "code": code}
         return JSONResponse(problem, status, dict(headers or {}), "application/problem+json")
     shape = style(request.url.path, dict(request.headers.raw))
+    if status == HTTPStatus.NOT_FOUND and request.url.path in _REPLACED:
+        shape, instead = _REPLACED[request.url.path]
+        message = f"{message}: {instead}"
     if shape != "chat" and status in _UNKNOWN:
         from portico.dialects.errors import render_error  # brings all dialects along
 
