@@ -20,6 +20,7 @@ from tests.dialects.messages.world import (
     shown,
     tool,
     user,
+    written,
 )
 from tests.dialects.odd_cases import damages, outcome
 
@@ -63,8 +64,7 @@ CLAUDE, NOVA, NOVA2, OSS, LLAMA = (
 
 def rendered(request: Request, model: str = CLAUDE) -> tuple[Any, list[str]]:
     """Return the body that a request comes to, and what was lost."""
-    notes = Notes("converse")
-    return json.loads(render_request(request, Target(model=model, dialect="converse"), notes)), notes.dropped
+    return written("converse", request, model)
 
 
 CONTENT = [

@@ -1,6 +1,7 @@
 """What the tests of Messages and of Converse share: recorded calls, generated conversations, short ways to render."""
 
 import itertools
+import json
 from functools import cache
 from typing import Any
 
@@ -8,7 +9,8 @@ import msgspec
 from hypothesis import strategies as st
 from tests.framing.recordings import load
 
-from portico.dialects.crossing import Given
+from portico.dialects.crossing import Given, Notes, Target
+from portico.dialects.translate import LANGUAGES
 from portico.ir import (
     AnyEvent,
     CacheMark,
@@ -60,6 +62,13 @@ def foreign(dialect: Dialect = "chat", **fields: Any) -> Request:
     """Return a request of another dialect."""
     fields.setdefault("messages", (user("hi"),))
     return Request(dialect=dialect, model="asked", **fields)
+
+
+def written(dialect: Dialect, request: Request, model: str, *, strict: bool = False) -> tuple[Any, list[str]]:
+    """Return the body that a request comes to at a provider of a dialect, and what was lost."""
+    notes = Notes(dialect, strict=strict)
+    body = LANGUAGES[dialect].render_request(request, Target(model=model, dialect=dialect), notes)
+    return json.loads(body), notes.dropped
 
 
 def user(*parts: Part | str) -> Message:
