@@ -74,7 +74,9 @@ def test_a_refused_file_shows_no_secret(tmp_path: Path, text: str) -> None:
 def test_a_warning_shows_no_secret(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("keys: {a: {key: short-one, models: [x/y]}, b: tiny}\n")
-    for warning in load(file, {}).warnings:
+    warnings = load(file, {}).warnings
+    assert warnings
+    for warning in warnings:
         assert "short-one" not in str(warning) + warning.excerpt
         assert "tiny" not in str(warning) + warning.excerpt
 

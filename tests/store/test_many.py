@@ -189,6 +189,7 @@ def plans(engine: Engine, ask: Callable[[Connection], Any]) -> list[str]:
 def test_a_page_is_looked_up_in_the_order_in_which_it_is_shown(few: Engine, case: str) -> None:
     asked, before = PAGES[case]
     steps = plans(few, lambda db: page(db, asked, before))
+    assert steps
     for step in steps:
         assert "TEMP B-TREE" not in step, steps
         # walking along all calls in their own order is bounded; see LOOK_AT
