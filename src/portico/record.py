@@ -34,7 +34,7 @@ def marked_up(nano: int, millionths: int) -> int:
 
 
 @assigned
-class AttemptRecord(msgspec.Struct, omit_defaults=True):
+class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One try at one target. Times are in microseconds; `status` is the provider's, absent when no reply came.
 
     `assumed_nano_usd` is what a try is charged at, besides the call's own cost, that may have been billed and of which

@@ -11,7 +11,7 @@ NANO = 1_000_000_000
 """Nano-dollars in a dollar. Money is an integer number of these everywhere."""
 
 
-class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True):
+class Usage(msgspec.Struct, frozen=True, omit_defaults=True, kw_only=True, gc=False):
     """What one call consumed, in disjoint buckets: no token is in two of them.
 
     `total` is their sum. `reasoning` is the part of the output that was thought and not shown, so the

@@ -71,7 +71,7 @@ USED = {
 """Which field of `Usage` a rate is for. `call` is for none: it is charged once a call."""
 
 
-class Charge(msgspec.Struct, frozen=True):
+class Charge(msgspec.Struct, frozen=True, gc=False):
     """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing».
 
     `row` names the price that it was charged by.

@@ -97,7 +97,8 @@ class Connection(Replies):
         if deadlines is not self._deadlines:
             self._deadlines = deadlines
             self._soonest = min(deadlines.first_byte, deadlines.between_chunks, deadlines.total)
-        self._sent_at = self._heard_at = now = self._clock()
+        clock = self._clock  # called as what it is, no method
+        self._sent_at = self._heard_at = now = clock()
         self._ends_at = now + deadlines.total
         if now + self._soonest < self._look_at:
             # Most often it still stands on the wheel for an earlier request, to be looked at no later than this.

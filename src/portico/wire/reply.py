@@ -178,7 +178,8 @@ class Replies(asyncio.BufferedProtocol):
             # Nobody asked for this: a reply to nothing, or an aborted request's rest.
             self.transport.abort()
             return
-        self._heard_at = self._clock()
+        clock = self._clock  # called as what it is, no method
+        self._heard_at = clock()
         if not self._headed:
             self._waste += len(data)
         fed = self._fed
