@@ -11,6 +11,7 @@ import pytest
 from control.conftest import MASTER
 from portico.config.load import load_plain
 from portico.config.schema import Config
+from portico.control import publish as publishing
 from portico.control.actors import MASTER as OWNER
 from portico.control.admin import Admin
 from portico.control.keys import issue
@@ -87,7 +88,8 @@ def test_a_change_that_did_not_reach_state_leaves_doubt_and_is_made_up_for(
 def test_a_key_revoked_after_a_start_that_was_cut_off_is_not_served_by_what_that_start_left(
     tmp_path: Path, slices: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stored.page, "__defaults__", (2,))
+    monkeypatch.setattr(stored, "AT_ONCE", 2)
+    monkeypatch.setattr(publishing, "PAGES", 1)
     admin = open_admin(tmp_path, CONFIG, {})
     with admin.changing(OWNER) as change:
         made = [issue(change, {}) for _ in range(5)]

@@ -35,6 +35,8 @@ NO_MODEL: Final = ("",)
 FIRM: Final = ("hard", "clamp", "soft")
 """What a rule does where it is passed, the firmest first."""
 
+_NAMED: Final = frozenset(get_args(Every))
+
 MASTER: Final = Holder(id="master", name="master", passthrough=("*",), master=True)
 """Who holds the master key."""
 
@@ -122,8 +124,10 @@ def rules_of(
     each: Sequence[Dimension] = (),
 ) -> Iterator[Applied]:
     """Yield the rules that entries stand for. `label` begins their ids: whose they are, as people read it."""
-    selector = {dimension: tuple(patterns) for dimension, patterns in sorted(to.items())}
     entries: list[Limit | Budget] = [*limits, *budgets]
+    if not entries:  # as of most keys and users
+        return
+    selector = {dimension: tuple(patterns) for dimension, patterns in sorted(to.items())}
     rules = [rule for entry in entries for rule in _entry(label, entry)]
     firmest: dict[str, int] = {}
     for rule in rules:
@@ -160,7 +164,7 @@ def label_for(to: Mapping[Dimension, Sequence[str]], each: Iterable[Dimension]) 
 
 def window(per: str, *, rolling: bool = False, zone: str = "UTC") -> Window:
     """Return the window that `per` names. Raises ValueError for one that is no period."""
-    if per in get_args(Every):
+    if per in _NAMED:
         return Window(cast("Every", per), rolling, zone)
     seconds = units.duration(per)
     if seconds < 1 or seconds != int(seconds):
@@ -196,7 +200,7 @@ def raw(fields: Mapping[str, object]) -> dict[str, msgspec.Raw]:
 
 def _entry(label: str, entry: Limit | Budget) -> Iterator[Rule]:
     alerts = tuple(sorted(set(entry.alerts)))
-    per = entry.per if entry.per in get_args(Every) else units.render_duration(units.duration(entry.per))
+    per = entry.per if entry.per in _NAMED else units.render_duration(units.duration(entry.per))
     for counted, amount in counts(entry).items():
         if isinstance(entry, Budget):
             over = window(per, rolling=entry.rolling, zone=entry.zone)

@@ -8,6 +8,7 @@ it was published to (another boot, a deleted directory), everything is put there
 import contextlib
 import gc
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Final, Protocol
 
 from sqlalchemy import Connection, delete, insert, select
@@ -20,6 +21,8 @@ from portico.store.entities.holders import Compiler
 from portico.store.entities.stored import AT_ONCE
 from portico.store.entities.tables import MARKS
 
+PAGES: Final = 20
+"""Pages of hashes that are put at once: the more, the fewer places of the file are written to for each of them."""
 _MARK: Final = "published"
 
 
@@ -135,14 +138,12 @@ def reconcile(db: Connection, config: Config, snapshot: Snapshot) -> int:
     put = 0
     snapshot.put_rules(list(compiler.rules()))
     snapshot.put_markups(compiler.markups())
-    last = b""
+    pages = stored.pages(db)
     with _uncollected():
-        while entries := stored.page(db, last):
-            changes = _compiled(compiler, entries)
+        while changes := _compiled_many(compiler, islice(pages, PAGES)):
             stale.difference_update(changes)
             snapshot.put_holders(changes)
             put += len(changes)
-            last = entries[-1].digest
     if stale:
         snapshot.put_holders(dict.fromkeys(stale))
     return put
@@ -166,6 +167,13 @@ def _mark(db: Connection, snapshot: Snapshot) -> str:
 def _compiled(compiler: Compiler, entries: Sequence[stored.Entry]) -> dict[bytes, Holder | None]:
     compiler.foresee(entry.key for entry in entries)
     return {entry.digest: compiler.holder(entry.key, entry.until_ms) for entry in entries}
+
+
+def _compiled_many(compiler: Compiler, pages: Iterable[Sequence[stored.Entry]]) -> dict[bytes, Holder | None]:
+    changes: dict[bytes, Holder | None] = {}
+    for entries in pages:
+        changes |= _compiled(compiler, entries)
+    return changes
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
+from operator import itemgetter
 from pathlib import Path
 from struct import Struct
 
@@ -114,9 +115,10 @@ class Keys:
     def put_holders(self, changes: Mapping[bytes, Holder | None]) -> None:
         """Put keys in force, and take those that are None out of it; workers go by it from their next call on.
 
-        Many are written in slices, each in force as soon as it is written.
+        Many are written in slices, each in force as soon as it is written: in the order of their hashes, so that those
+        of a slice lie close together.
         """
-        left = iter(changes.items())
+        left = iter(sorted(changes.items(), key=itemgetter(0)))
         while part := list(islice(left, _SLICE)):
             try:
                 with self._env.begin(self._by_digest, write=True) as tx:

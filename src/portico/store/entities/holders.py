@@ -85,8 +85,9 @@ class Compiler:
     def holder(self, key: Key | Stored, until_ms: int | None = None) -> Holder:
         """Return who holds a key; by an old hash of it, until that has had its time of grace."""
         around = self._around(key)
-        ends = [key.expires.timestamp()] if key.expires is not None else []
-        ends += [until_ms / 1000] if until_ms is not None else []
+        expires = key.expires.timestamp() if key.expires is not None else None
+        if until_ms is not None:
+            expires = until_ms / 1000 if expires is None else min(expires, until_ms / 1000)
         own = key.limits or key.budgets or key.template is not None
         return Holder(
             id=key.id,
@@ -95,14 +96,14 @@ class Compiler:
             team=key.team,
             user=key.user,
             blocked=key.blocked or around.blocked,
-            expires=min(ends) if ends else None,
+            expires=expires,
             models=within(key.models, *around.models) if around.models else key.models,
             routes=key.routes,
             ips=key.ips,
             passthrough=key.passthrough,
             defaults=raw(key.defaults) if key.defaults else {},
             enforced=raw(key.enforced) if key.enforced else {},
-            aliases={**around.aliases, **key.aliases},
+            aliases={**around.aliases, **key.aliases} if key.aliases else around.aliases,
             tags=tuple(dict.fromkeys((*around.tags, *key.tags))) if key.tags else around.tags,
             default_max_tokens=key.default_max_tokens or around.default_max_tokens,
             allowance=around.allowance if key.allowance_usd is None else nano(key.allowance_usd),

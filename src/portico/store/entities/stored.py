@@ -4,7 +4,7 @@ What is in the store was checked when it came there. Read without its checks, an
 key takes a quarter of the time that `rows` takes for it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
@@ -63,10 +63,11 @@ _entries: Final = select(KEY_HASHES.c.digest, KEY_HASHES.c.until_ms, _keys.c.id,
 _decode: Final = msgspec.json.Decoder(Stored).decode
 
 
-def page(db: Connection, after: bytes, limit: int = AT_ONCE) -> list[Entry]:
-    """Return hashes with their keys in the order of the hashes, from the one behind `after` on."""
-    query = _entries.where(KEY_HASHES.c.digest > after).order_by(KEY_HASHES.c.digest).limit(limit)
-    return _read(db.execute(query).all())
+def pages(db: Connection) -> Iterator[list[Entry]]:
+    """Yield all hashes with their keys, some at a time, as they come: in the order of hashes takes twice the time."""
+    with db.execute(_entries.execution_options(yield_per=AT_ONCE)) as found:
+        for part in found.partitions():
+            yield _read(part)
 
 
 def of(db: Connection, keys: Sequence[str]) -> list[Entry]:
