@@ -22,9 +22,9 @@ from portico.upstream.trial import (
     begin,
     blame,
     describe,
-    is_deadline,
     judge,
     may_be_billed,
+    out_of_time,
     send,
     send_at_once,
     unfit,
@@ -202,7 +202,7 @@ async def attempt_all(
                 continue
         tried = ()
         tries += 1
-        if is_deadline(arrival):
+        if out_of_time(arrival):
             return arrival, target
         if policy.may(cause):
             if tries < policy.attempts(cause) and not queued:

@@ -88,7 +88,7 @@ def flaw(arrival: "Arrival", operation: Operation, theirs: str, name: str) -> Po
     except UNREADABLE:
         return _unreadable(arrival, name)
     if isinstance(found, _Document):
-        if _is_error(found, theirs):
+        if _tells_error(found, theirs):
             return causes.refused(theirs, body, name)
     elif body.lstrip()[:1] != b"[":
         return _unreadable(arrival, name)
@@ -128,7 +128,7 @@ def _flaw_of_stream(arrival: "Arrival", theirs: str, name: str) -> PorticoError 
     except UNREADABLE:
         # An event with a name, in a grammar that names none, is somebody's own: it is passed on, not judged.
         return None if told.name and theirs in _NAMELESS else _unreadable(arrival, name)
-    if told.name in _NAMES_ERROR or _is_error(document, theirs):
+    if told.name in _NAMES_ERROR or _tells_error(document, theirs):
         return causes.refused(theirs, told.data, name)
     return None
 
@@ -187,7 +187,7 @@ def _object(data: bytes) -> bool:
     return True
 
 
-def _is_error(found: _Document, theirs: str) -> bool:
+def _tells_error(found: _Document, theirs: str) -> bool:
     if bytes(found.error) not in _NOTHING or bytes(found.type) == b'"error"':
         return True
     if bytes(found.message)[:1] == b'"':

@@ -129,7 +129,7 @@ def blame(
     """
     health, keyring = target.health, target.upstream.keyring
     if cause in FAILURES:
-        if is_deadline(arrival) or (target.hurried and isinstance(arrival.error, UpstreamTimeout)):
+        if out_of_time(arrival) or (target.hurried and isinstance(arrival.error, UpstreamTimeout)):
             health.left()  # the call's time was up, or its caller's patience, which is not the target's
         else:
             health.failed(now)
@@ -179,7 +179,7 @@ def bear(
     return False
 
 
-def is_deadline(arrival: Arrival) -> bool:
+def out_of_time(arrival: Arrival) -> bool:
     """Return whether the time of the whole call was up."""
     error = arrival.error
     return isinstance(error, UpstreamTimeout) and error.phase == "call"

@@ -134,14 +134,14 @@ def _wanted(kind: str) -> str:
 def _named(given: Input, notes: Notes) -> str:
     purpose = given.purpose
     if purpose is None:
-        return "image" if _is_picture(given) else _NAMES[DEFAULT]
+        return "image" if _a_picture(given) else _NAMES[DEFAULT]
     if purpose in _NEAREST:
         notes.lost("embed_purpose", f"{purpose}: the nearest is taken")
         return _NEAREST[purpose]
-    return "image" if _is_picture(given) else _NAMES[purpose]
+    return "image" if _a_picture(given) else _NAMES[purpose]
 
 
-def _is_picture(given: Input) -> bool:
+def _a_picture(given: Input) -> bool:
     return len(given.parts) == 1 and type(given.parts[0]) is Image
 
 
