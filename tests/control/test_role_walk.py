@@ -1,6 +1,8 @@
 """The tables of who may use what have no hole: all that control answers is in one of them, and asks for a key."""
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from starlette.routing import Route
@@ -71,6 +73,11 @@ def test_all_that_control_answers_is_in_a_table(admin: Admin) -> None:
     others = {(method, path) for method, path in methods if path in {route.path for route in SCRIPTED}}
     assert {pair for pair in others if pair[0] != "HEAD"} == scripted
     assert {route.path for route in OPEN if isinstance(route, Route)} <= OPENLY
+
+
+def test_the_page_on_security_names_what_a_stranger_may_ask() -> None:
+    page = (Path(__file__).parents[2] / "SECURITY.md").read_text()
+    assert set(re.findall(r"`(/[a-z0-9/]+)`", page)) == OPENLY | {"/livez", "/readyz"}
 
 
 def test_the_table_of_scripts_is_what_was_meant_route_by_route() -> None:
