@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from portico.call import Call, Extend
-from portico.dialects.count import estimate, text_tokens
+from portico.dialects.estimating import estimate, text_tokens
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.passed import Passed
 from portico.dialects.resume.answer import Answer, Rest, added

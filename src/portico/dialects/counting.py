@@ -12,8 +12,8 @@ from typing import Any
 import msgspec
 
 from portico.dialects import client_tools, converse, free_text, gemini, messages, names, responses
-from portico.dialects.count import estimate
 from portico.dialects.crossing import Given, Notes, Target
+from portico.dialects.estimating import estimate
 from portico.dialects.forms import Form, fields_of, reply_of
 from portico.dialects.vertex import VERSION
 from portico.errors import BadUpstreamReply, InvalidRequest

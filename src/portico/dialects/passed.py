@@ -2,7 +2,7 @@
 
 While a stream runs, its bytes are added up, and the first of them kept (SAMPLE): a hundredth of what an event costs.
 Only when it is cut before its usage came is anything read of them. What passed beyond the sample is taken to have as
-many tokens to its bytes; tokens are those of the estimator in `count.py`.
+many tokens to its bytes; tokens are those of the estimator in `estimating.py`.
 """
 
 from collections.abc import Callable, Iterator
@@ -104,7 +104,7 @@ class Produced(msgspec.Struct, frozen=True):
 
 def produced(operation: Operation, passed: Passed, model: str) -> Produced:
     """Count what passed. Does not raise, whatever the bytes."""
-    from portico.dialects.count import text_tokens  # loaded at the first stream that is cut
+    from portico.dialects.estimating import text_tokens  # loaded at the first stream that is cut
 
     sample = passed.sample
     shown: list[str] = []
@@ -154,7 +154,7 @@ def interrupted(
 def asked(operation: Operation, body: bytes, model: str) -> tuple[int, bool]:
     """Return the tokens of a request, and whether they were counted and not told by its size. Does not raise."""
     if len(body) <= LARGEST and operation.name not in ("invoke", "invoke_stream"):
-        from portico.dialects.count import estimate
+        from portico.dialects.estimating import estimate
         from portico.dialects.translate import Question
 
         try:

@@ -101,7 +101,7 @@ class Vectors(msgspec.Struct, frozen=True, kw_only=True):
 
 def words(asked: Embed) -> int:
     """Return an estimate of the tokens of a request's texts, for a reply whose provider does not say."""
-    from portico.dialects.count import text_tokens  # it is rarely wanted
+    from portico.dialects.estimating import text_tokens  # it is rarely wanted
 
     total = 0
     for given in asked.inputs:

@@ -14,8 +14,8 @@ from typing import Protocol, cast
 
 import msgspec
 
-from portico.dialects.count import text_tokens
 from portico.dialects.crossing import Given, Target
+from portico.dialects.estimating import text_tokens
 from portico.dialects.resume.ask import Way, continued, marked, way
 from portico.dialects.resume.joint import Joint, circles
 from portico.dialects.resume.said import Said, State

@@ -13,7 +13,7 @@ import pytest
 from tests.framing.recordings import body_of, load
 
 from portico.dialects import chat, cohere, converse, gemini, messages, responses
-from portico.dialects.count import SAMPLED, estimate, family_of, text_tokens, weigh
+from portico.dialects.estimating import SAMPLED, estimate, family_of, text_tokens, weigh
 from portico.dialects.media_tokens import audio_tokens, file_tokens, image_tokens, video_tokens
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.picture_size import size_of

@@ -13,7 +13,7 @@ without media, as a part of what was reported (half of the calls, and nine of te
 
 The large ones are short requests where hidden instructions, of a model or of whoever hosts it, are most of the input.
 Above a thousand tokens the median is 4 % for GPT and 10 to 13 % for Claude, Gemini and the open models.
-`tests/dialects/tasks/test_count.py` measures this again. Pictures, sound and documents: `media_tokens.py`. What a
+`tests/dialects/tasks/test_estimating.py` measures this again. Pictures, sound and documents: `media_tokens.py`. What a
 provider adds from elsewhere (stored conversations, its own tools) is not in it.
 """
 
