@@ -128,7 +128,7 @@ class NoTarget(PorticoError):
 
 
 class Conflict(PorticoError):
-    """What is asked for cannot be done to an object as it stands now."""
+    """What is asked for cannot be done to an object as it stands."""
 
     status = 409
     code = "conflict"
@@ -168,7 +168,7 @@ class UrlTooLong(PorticoError):
 
 
 class UnsupportedMedia(PorticoError):
-    """A body in a coding that is not read here."""
+    """A body in a coding, or of a type, that is not read here."""
 
     status = 415
     code = "unsupported_media_type"

@@ -13,10 +13,10 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from portico.config.declared import Declared, declared
 from portico.config.schema import Config
 from portico.control.actors import MASTER, Actor, actor_of, matches, reach
-from portico.control.problems import Conflict, DeclaredThere, Unavailable
+from portico.control.problems import DeclaredThere, Unavailable
 from portico.control.publish import NoSnapshot, Snapshot, note_published, publish, published, reconcile
 from portico.control.supplies import stored_keys, stored_prices
-from portico.errors import Forbidden, NotFound, Unauthenticated
+from portico.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from portico.jobs import Job
 from portico.rules import Holder
 from portico.secret import derived, digest

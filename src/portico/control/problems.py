@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from portico.errors import PorticoError
+from portico.errors import Conflict, PorticoError
 
 KIND: Final = "application/problem+json"
 
@@ -26,14 +26,6 @@ class BadRequest(PorticoError):
 
     status = 400
     code = "bad_request"
-    fault = "caller"
-
-
-class Conflict(PorticoError):
-    """What is there already does not let this happen."""
-
-    status = 409
-    code = "conflict"
     fault = "caller"
 
 
@@ -61,14 +53,6 @@ class KeyReused(Unprocessable):
     """An Idempotency-Key came again with another request."""
 
     code = "idempotency_key_reused"
-
-
-class UnsupportedMedia(PorticoError):
-    """A body that is not JSON."""
-
-    status = 415
-    code = "unsupported_media_type"
-    fault = "caller"
 
 
 class Unavailable(PorticoError):

@@ -13,7 +13,7 @@ from starlette.routing import Route as HttpRoute
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
 from portico.control.openapi import rendered
-from portico.control.problems import KIND, BadRequest, Unprocessable, UnsupportedMedia, problem_of
+from portico.control.problems import KIND, BadRequest, Unprocessable, problem_of
 from portico.control.routing import (
     EVERYBODY,
     MOST_BODY,
@@ -25,7 +25,7 @@ from portico.control.routing import (
     parsed_match,
     parsed_query,
 )
-from portico.errors import Forbidden, MethodNotAllowed, PorticoError, TooLarge, Unauthenticated
+from portico.errors import Forbidden, MethodNotAllowed, PorticoError, TooLarge, Unauthenticated, UnsupportedMedia
 
 GATEWAYS: Final = ("x-portico-api-key", "x-litellm-api-key", "x-portkey-api-key")
 HEADERS: Final = (*GATEWAYS, "authorization", "x-api-key", "api-key")
