@@ -4,7 +4,7 @@ A user turn begins with the results of the tools that the turn before called, on
 follow each other are one. What a dialect writes for a part is its own: it fills in the methods of `Turns`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from portico.dialects.crossing import Notes
@@ -17,6 +17,7 @@ from portico.ir import (
     Opaque,
     Part,
     Refusal,
+    Request,
     Text,
     Thinking,
     ToolCall,
@@ -40,14 +41,25 @@ GO_ON = "Go on."
 """What a user says where the conversation ends with an answer, and the model goes on from none."""
 
 
-def hoisted(messages: tuple[Message, ...]) -> tuple[tuple[Message, ...], tuple[Message, ...]]:
-    """Return the instructions that lead, and the rest; of instructions alone the last is left, as the user's."""
+def hoisted(
+    request: Request, notes: Notes, write: Callable[[Iterable[Part], Notes], list[Block]]
+) -> tuple[list[Block], Sequence[Message]]:
+    """Return the instructions that lead, as `write` has them, and the messages that are left.
+
+    Of instructions alone the last is left, as the user's.
+    """
+    messages = request.messages
     leading = 0
     while leading < len(messages) and messages[leading].role in HOISTED:
         leading += 1
-    if leading == len(messages) and leading:
-        return messages[:-1], (Message(role="user", parts=messages[-1].parts),)
-    return messages[:leading], messages[leading:]
+    left: Sequence[Message] = messages[leading:]
+    if leading and not left:
+        leading -= 1
+        left = (Message(role="user", parts=messages[leading].parts),)
+    system = write(request.system, notes)
+    for message in messages[:leading]:
+        system.extend(write(message.parts, notes))
+    return system, left
 
 
 class Turns:

@@ -28,7 +28,6 @@ from portico.ir import (
     CacheMark,
     File,
     Image,
-    Message,
     Part,
     Request,
     Source,
@@ -75,7 +74,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
         request = hosted.kept(request, notes, lambda tool: "nova" in model and tool.name in _SERVER)
     form, request = _form(request, model, claude)
     _unsaid(request, notes)
-    system, messages = _hoist(request, notes)
+    system, messages = hoisted(request, notes, instruction)
     if request.output is not None and request.output.kind == "json":
         system.append({"text": JSON_ALONE})
     turns = Conversation(notes, claude)
@@ -155,15 +154,6 @@ def _unsaid(request: Request, notes: Notes) -> None:
     if request.parallel_tools is False and request.tools:
         notes.lost("parallel_tools")
     notes.unknown(request.extra)
-
-
-def _hoist(request: Request, notes: Notes) -> tuple[list[Block], tuple[Message, ...]]:
-    """Return the instructions that lead, written, and the messages that are left."""
-    system = instruction(request.system, notes)
-    leading, messages = hoisted(request.messages)
-    for message in leading:
-        system.extend(instruction(message.parts, notes))
-    return system, messages
 
 
 def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:

@@ -27,7 +27,6 @@ from portico.ir import (
     CacheMark,
     File,
     Image,
-    Message,
     Opaque,
     Part,
     Request,
@@ -65,7 +64,7 @@ def compose(request: Request, target: Target, notes: Notes) -> Block:
         request = hosted.kept(request, notes, has_hosted)
     form, request = _form(request, model)
     _unsaid(request, notes)
-    system, messages = _hoist(request, notes)
+    system, messages = hoisted(request, notes, instruction)
     if request.output is not None and request.output.kind == "json":
         system.append({"type": "text", "text": JSON_ALONE})
     turns = Conversation(notes, target)
@@ -106,15 +105,6 @@ def _unsaid(request: Request, notes: Notes) -> None:
     _UNSAID.note(request, notes)
     notes.one_text(request)
     notes.unknown(request.extra)
-
-
-def _hoist(request: Request, notes: Notes) -> tuple[list[Block], tuple[Message, ...]]:
-    """Return the instructions that lead, written, and the messages that are left."""
-    system = instruction(request.system, notes)
-    leading, messages = hoisted(request.messages)
-    for message in leading:
-        system.extend(instruction(message.parts, notes))
-    return system, messages
 
 
 def instruction(parts: Iterable[Part], notes: Notes) -> list[Block]:
