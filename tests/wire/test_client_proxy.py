@@ -8,12 +8,12 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from tests.wire.sockets import OK, later
 
 from portico.errors import ConfigError, ConnectFailed, UpstreamTimeout
 from portico.wire.client import Client, Origin, Settings
 from portico.wire.proxy import Proxy, choose_proxy, excepts, parse_proxy
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[..., Any]
 Ask = Callable[..., Any]
 
@@ -167,10 +167,6 @@ async def test_the_certificate_behind_a_tunnel_is_verified(
         settings = Settings(ca=authority.ca, proxy=f"http://127.0.0.1:{proxy.port}")
         with pytest.raises(ConnectFailed, match="TLS certificate verify failed"):
             await client.pool(Origin("https", "api.example.com", 443), settings).acquire(later())
-
-
-def later(seconds: float = 10) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])

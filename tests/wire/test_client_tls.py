@@ -7,17 +7,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from tests.wire.sockets import OK, later
 
 from portico.errors import ConfigError, ConnectFailed, ConnectionLost
 from portico.wire.client import Client, Deadlines, Origin, Settings
 
-OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 Serve = Callable[..., Any]
 Ask = Callable[..., Any]
-
-
-def later(seconds: float = 10) -> float:
-    return asyncio.get_running_loop().time() + seconds
 
 
 async def test_an_origin_of_a_trusted_authority_is_spoken_to(upstream: Serve, ask: Ask, authority: Any) -> None:
