@@ -1,4 +1,4 @@
-"""What is kept of a call: the row that is journaled, ingested, charted and exported."""
+"""What is kept of a call: the row that is journaled, ingested and charted."""
 
 from typing import Final, Literal
 
