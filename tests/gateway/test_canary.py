@@ -118,7 +118,7 @@ async def test_a_stream_that_breaks_off_counts_as_failed(portico, mock, other):
     async with portico(config(mock, other)) as running:
         found = rollout(running)
         drawing(running, 0.1)
-        await running.call("/v1/chat/completions", chat("smart", stream=True))
+        await running.call("/v1/chat/completions", chat("smart", stream=True), cut=True)
         assert (found.counted()[0].calls, found.counted()[0].failed) == (1, 1)
 
 

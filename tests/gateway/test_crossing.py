@@ -93,7 +93,7 @@ async def test_a_foreign_stream_that_breaks_is_never_passed_off_as_complete(
     to = "openai" if dialect == "messages" else "anthropic"
     async with portico({"providers": {to: provider(mock, to)}}) as gateway:
         path, body = caller(dialect, f"{to}/{MODELS[to]}", True)
-        status, _, reply = await gateway.call(path, body)
+        status, _, reply = await gateway.call(path, body, cut=True)
         (record,) = gateway.records()
     assert status == 200
     assert record["error"] in ("upstream_connection_lost", "upstream_failed", "upstream_bad_reply")

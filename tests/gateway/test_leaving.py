@@ -165,7 +165,7 @@ async def test_bodies_of_a_stream_are_kept_as_the_policy_says_of_its_end(
         upstream.release.set()
         journal = Journal(str(tmp_path), "0" * 16)
         async with portico({**config(upstream), "logs": {"bodies": policy}}, journal) as running:
-            await running.call("/v1/chat/completions", chat(stream=True))
+            await running.call("/v1/chat/completions", chat(stream=True), cut=cut)
     (segment,) = segments(str(tmp_path))
     kept = [bodies(segment.path, entry.start) for _after, entry in read(segment.path)]
     replies = [each.reply for each in kept if each is not None and each.reply]

@@ -311,6 +311,6 @@ async def test_streams_that_break_off_count_against_their_target(portico: Portic
         health = running.gateway.healths("openai/gpt-4o-mini")
         for _ in range(4):
             assert not health.resting
-            await running.call(PATH, chat(stream=True))
+            await running.call(PATH, chat(stream=True), cut=True)
         assert health.resting
         assert health.failure_rate == 1.0

@@ -140,7 +140,8 @@ async def test_an_answer_that_its_provider_keeps_is_not_gone_on_with(
 ) -> None:
     mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 12})
     async with portico(two(mock, other)) as gateway:
-        _, _, reply = await gateway.call("/v1/responses", {"model": "smart", "input": "Hello", "stream": True})
+        body = {"model": "smart", "input": "Hello", "stream": True}
+        _, _, reply = await gateway.call("/v1/responses", body, cut=True)
         (record,) = gateway.records()
     assert b"event: error" in reply
     assert record["end"] == "cut"
@@ -227,7 +228,7 @@ async def test_what_the_rest_may_cost_is_reserved_first(
     config["budgets"] = [{"usd": 0.0008, "per": "day"}]
     body = {"model": "smart", "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 100}
     async with portico(config) as gateway:
-        status, _, reply = await gateway.call("/v1/chat/completions", body)
+        status, _, reply = await gateway.call("/v1/chat/completions", body, cut=True)
         (record,) = gateway.records()
     assert status == 200
     assert b"error" in reply

@@ -403,6 +403,19 @@ async def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
     assert b"connection: close" in reply
 
 
+async def test_a_reply_that_is_broken_off_keeps_what_was_written_and_has_no_end() -> None:
+    async def handle(exchange: Exchange) -> None:
+        await exchange.body.read(100)
+        exchange.start(200, [])
+        exchange.write(b"some")
+        exchange.break_off()
+
+    async with serving(handle) as (_, port):
+        reply = await talk(port, request(close=False) + request())  # nor is the next one answered
+    assert reply.count(b"HTTP/1.1 200 OK\r\n") == 1
+    assert reply.endswith(b"transfer-encoding: chunked\r\n\r\n4\r\nsome\r\n")
+
+
 async def test_draining_cuts_what_does_not_end() -> None:
     cancelled = asyncio.Event()
 

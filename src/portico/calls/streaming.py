@@ -128,7 +128,10 @@ async def stream(
         await replies.settled(call)
         if rest:
             write(rest)
-        exchange.finish()
+        if reported is None or translation is None:
+            exchange.finish()
+        else:
+            exchange.break_off()
         return
     call.error, call.end = failure.code, "cut"
     await replies.settled(call)
@@ -152,14 +155,14 @@ def break_off(
     write: Consume,
     kind: bytes,
 ) -> None:
-    """Say in the caller's own grammar that its stream was cut short."""
+    """Say in the caller's own grammar that its stream was cut short, and cut it: some clients do not listen."""
     array = call.operation.dialect == "gemini" and kind.startswith(b"application/json")
     if translation is not None:
         write(translation.fail(failure))
-        exchange.finish()
+        exchange.break_off()
     elif call.stream and not array:
         write(render_stream_error(call.operation.dialect, failure, call.id))
-        exchange.finish()
+        exchange.break_off()
     else:
         # What is cut off says so; an array, or sound, has no place for words.
         exchange.abort()

@@ -242,6 +242,11 @@ class Exchange(msgspec.Struct, eq=False):
             return
         self._end()
 
+    def break_off(self) -> None:
+        """End the reply short of its end, once all that was written is sent: a caller sees that it is not whole."""
+        self.keep_alive = False
+        self._end()
+
     def abort(self) -> None:
         """Cut the connection, so that the caller cannot take what it got for the whole reply."""
         self.finished = True
