@@ -35,6 +35,19 @@ FAULTS = (
 SAID = ("", "calls=2", "reasoning=20", "status=500", "status=429", *(f"fault={fault} at=3" for fault in FAULTS))
 
 
+POST = b"POST /v1/chat/completions HTTP/1.1\r\n"
+MALFORMED = (
+    POST + b"\r\n",
+    POST + b"host: g\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    POST + b"host: g\r\n" + b"x: y\r\n" * 200 + b"\r\n",
+    POST + b"host: g\r\nx: " + b"y" * 70_000 + b"\r\n\r\n",
+    POST + b"host: g\r\ntransfer-encoding: chunked\r\n\r\nno size\r\n",
+    b"POST /" + b"v" * 20_000 + b" HTTP/1.1\r\nhost: g\r\n\r\n",
+    b"BREW / HTTP/1.1\r\nhost: g\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+)
+
+
 def asked(said: str, path: str, stream: bool, key: str = MASTER) -> bytes:
     text = f"Hello [mock {said}]" if said else "Hello"
     body = chat() if path.endswith("completions") else {**MESSAGES}
@@ -101,6 +114,7 @@ async def all_of_it(running: Running, port: int, tls: ssl.SSLContext | None) -> 
     requests += [asked("", "/v1/chat/completions", True, "sk-wrong"), b"GET /nothing HTTP/1.1\r\nhost: g\r\n\r\n"]
     acts = [(act, request) for request in requests for act in (answered, hung_up)]
     acts += [(act, request) for request in requests[:4] for act in (half_asked, left)]
+    acts += [(answered, request) for request in MALFORMED]
     room = asyncio.Semaphore(16)
 
     async def one(act: Act, request: bytes) -> None:
@@ -184,4 +198,41 @@ async def test_calls_that_are_tried_elsewhere_leave_nothing_to_the_collector(
             found = portico_objects()
         finally:
             gc.enable()
+    assert not found
+
+
+async def test_who_leaves_while_its_provider_is_dialled_leaves_nothing_to_the_collector(portico: Portico) -> None:
+    deaf = socket.create_server(("127.0.0.1", 0), backlog=0)
+    port = deaf.getsockname()[1]
+    crowd = []
+    for _ in range(4):  # more than it has room for: who comes now, waits
+        crowd.append(socket.socket())
+        crowd[-1].setblocking(False)
+        crowd[-1].connect_ex(("127.0.0.1", port))
+    config = {"providers": {"far": {"like": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": "sk-far"}}}
+    async with portico(config) as running:
+        request = asked("", "/v1/chat/completions", False).replace(b'"openai/gpt-4o-mini', b'"far/some-model-xyz')
+
+        def dialling() -> bool:
+            return any(pool._used for pool in running.gateway.client._pools.values())
+
+        async def calls() -> None:
+            for _ in range(3):
+                _, writer = await asyncio.open_connection("127.0.0.1", running.port)
+                writer.write(request)
+                await until(dialling)
+                writer.transport.abort()
+                await until(lambda: not dialling())
+            await nothing_left(running)
+
+        await calls()
+        gc.collect()
+        gc.disable()
+        try:
+            await calls()
+            found = portico_objects()
+        finally:
+            gc.enable()
+    for each in (*crowd, deaf):
+        each.close()
     assert not found

@@ -58,7 +58,7 @@ class Counts:
     unreadable: int = 0
 
 
-@dataclass
+@dataclass(slots=True)
 class _Incoming:
     """A record that is to become a row."""
 
@@ -78,7 +78,7 @@ class _Incoming:
         return self.told.minute, self.single, self.tags
 
 
-@dataclass
+@dataclass(slots=True)
 class _Segment:
     """How far the store says that a segment is read."""
 
@@ -117,6 +117,7 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
     if incoming:
         _number(connection, names, list(incoming.values()))
         _write(connection, names, list(incoming.values()), sums, counts)
+        incoming.clear()  # so much memory less while the sums are written
         add(connection, sums)
     if noted:
         connection.execute(insert(events), noted)

@@ -207,6 +207,8 @@ async def within(
         raise UpstreamTimeout(
             f"{target.name} had {left:.3g} s left of the time that a call may take", phase="call"
         ) from None
+    finally:
+        del limit  # it knows the task, which keeps what it was cancelled with, and that this frame
 
 
 def send_at_once(arrival: Arrival, way: Way, credential: Credential, target: Target, outgoing: Outgoing) -> bool:

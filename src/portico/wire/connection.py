@@ -149,6 +149,8 @@ class Connection(Replies):
             raise
         else:
             self._sent_at = self._heard_at = self._clock()
+        finally:
+            del stop  # it knows the task, which keeps what it was cancelled with, and that this frame
 
     async def _write_all(self, chunks: AsyncIterator[bytes], left: int | None) -> None:
         async for chunk in chunks:

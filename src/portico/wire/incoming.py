@@ -24,6 +24,7 @@ from portico.errors import (
     PorticoError,
     RequestTimeout,
     UrlTooLong,
+    untraced,
 )
 from portico.wire.exchange import HELD_BACK, Exchange, status_line
 from portico.wire.gone import GONE
@@ -602,7 +603,7 @@ class ServerConnection(asyncio.BufferedProtocol):
 
     def _refuse(self, error: PorticoError) -> None:
         """End the connection over a request that cannot be read on, after the replies that are still owed."""
-        self._refusal = error
+        self._refusal = untraced(error)
         reading, self._reading = self._reading, None
         self._in_headers = False
         if reading is not None and not reading.complete:

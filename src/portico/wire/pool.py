@@ -177,14 +177,13 @@ class Pool:
         """Open a connection in the place that was counted for it."""
         started = self._clock()
         try:
-            async with asyncio.timeout(deadline - started) as limit:
+            async with asyncio.timeout(deadline - started):
                 connection = await self._dial(self)
             if self._closing or connection.closed:
                 connection.abort()
                 raise ConnectFailed(f"{self.origin} closed the connection at once")
         except TimeoutError:
             self._free()
-            assert limit.expired()
             seconds = max(0.0, deadline - started)
             raise UpstreamTimeout(f"connecting to {self.origin} took over {seconds:g} s", phase="connect") from None
         except BaseException:
