@@ -85,6 +85,17 @@ async def test_a_call_without_a_bound_goes_on_where_a_budget_is_soft(desk: Desk)
     assert not settled.over_bound
 
 
+async def test_what_is_passed_is_told_before_who_waits_for_the_settlement(desk: Desk) -> None:
+    web = row(budget(100, alerts=(50, 80)))
+    story: list[object] = []
+    desk.state.when_passed = lambda passed: story.append([each.percent for each in passed])
+    for spent in (40, 45):
+        permit = await desk.admitted(web, bound=cost(50))
+        desk.state.settle(permit, Used(cost=spent), desk.clock.now, lambda settled: story.append(len(settled.passed)))
+        desk.state.flush()
+    assert story == [0, [50, 80], 2]
+
+
 async def test_a_bound_beyond_all_measure_is_none(desk: Desk) -> None:
     assert (await desk.refused(row(budget(10**18)), bound=cost(10**30))).asked is None
     for scope in (row(budget(5, mode="soft")), row(limit(5, "tokens", mode="soft"))):

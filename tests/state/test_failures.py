@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,9 @@ from portico.errors import StateFull, StateUnavailable
 from portico.rules import Rule
 from portico.state import environment
 from portico.state.clock import moment
-from portico.state.contract import Moment, Permit, Scope, Settled, Used
-from portico.state.counting import Spent
+from portico.state.contract import Permit, Scope, Settled, Used
 from portico.state.environment import open_environment
-from portico.state.ledger import Ledger
+from portico.state.ledger import Ending, Ledger
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
 
@@ -73,6 +73,7 @@ async def test_looking_every_second_keeps_room_for_settlements(tmp_path: Path, c
 
 FILLS = """
 import asyncio, resource, signal, sys
+from collections.abc import Sequence
 from pathlib import Path
 from portico.errors import StateFull
 from portico.state.on_lmdb import LmdbState
@@ -241,10 +242,10 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     told: list[Settled] = []
     end = Ledger.end
 
-    def fails_at_two(ledger: Ledger, permit: Permit, used: Spent, at: Moment) -> Settled:
-        if used[5] == 2:
+    def fails_at_two(ledger: Ledger, ending: Sequence[Ending]) -> list[Settled]:
+        if any(used[5] == 2 for _, used, _, _ in ending):
             raise OverflowError
-        return end(ledger, permit, used, at)
+        return end(ledger, ending)
 
     monkeypatch.setattr(Ledger, "end", fails_at_two)
     for permit, used in zip(permits, (1, 2, 3), strict=True):
@@ -318,11 +319,12 @@ async def test_more_permits_than_a_slice_expire(tmp_path: Path, clock: Clock) ->
 
 ELSEWHERE = """
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from portico.rules import Rule
 from portico.state.clock import moment
 from portico.state.contract import Scope, Used
-from portico.state.ledger import Ledger
+from portico.state.ledger import Ending, Ledger
 ledger = Ledger(Path(sys.argv[1]), "", 1 << 20)
 at = moment()
 ledger.charge([(Scope("key:web", (Rule("b", "budget", "cost", 1000),)), Used(cost=30), at.wall_ns)], at)

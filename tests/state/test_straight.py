@@ -96,7 +96,7 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             if any(wanted[op[2]] is None for _, _, rules in plan.rows for op in rules.ops if op[0] < 2):
                 continue  # limits count what has a number
             apart = copied(short)
-            taken = plan.take(plan.taking, apart, fresh, wanted, boot, wall)
+            taken = plan.take(plan.taking, apart, apart, fresh, wanted, boot, wall)
             assert taken is not None or cells(apart) == cells(short)
             event("taken at once" if taken is not None else "taken in turn")
             one = reserve(short, fresh, plan, wanted, boot, wall)
@@ -111,7 +111,7 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             one_hold, other_hold = holds.pop(what[-2 if kind == "settle" else 0] % len(holds))
             at = Moment(boot, wall)
             apart = copied(short)
-            put = plan.put(plan.putting, apart, fresh, one_hold.asks, one_hold.keys, used)
+            put = plan.put(plan.putting, apart, apart, fresh, one_hold.asks, one_hold.keys, used)
             assert put or cells(apart) == cells(short)
             event("put at once" if put else "put in turn")
             settled = books.settle(short, fresh, one_hold, used, at)
@@ -147,11 +147,11 @@ def test_a_call_of_every_day_goes_the_short_way() -> None:
     assert plan.take is not None
     assert plan.put is not None
     bound = Bound(300, 200, 5_000)
-    taken = plan.take(plan.taking, rows, fresh, asks(bound), 10**12 + 5, START * SECOND + 5)
+    taken = plan.take(plan.taking, rows, rows, fresh, asks(bound), 10**12 + 5, START * SECOND + 5)
     assert taken is not None
     keys, room = taken
     assert (len(keys), room) == (2, (58, 9_500, 2, DOLLAR - 5_001, 10 * DOLLAR - 5_001))
-    assert plan.put(plan.putting, rows, fresh, asks(bound), keys, spent(Used(250, 100, 4_000))) is True
+    assert plan.put(plan.putting, rows, rows, fresh, asks(bound), keys, spent(Used(250, 100, 4_000))) is True
     hold = books.Hold(plan, asks(cost(1)), keys, room, Moment(10**12, START * SECOND))
     assert books.settle(rows, fresh, hold, spent(Used(0, 0, 1)), hold.at) == Settled()
     held = [row.cells[op[1] + 4] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
@@ -159,6 +159,25 @@ def test_a_call_of_every_day_goes_the_short_way() -> None:
     used = [row.cells[op[1] + 3] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
             for op in rules.ops if op[0] == 2]  # fmt: skip
     assert (held, used) == ([0, 0], [4_001, 4_001])
+
+
+def test_rows_are_looked_for_among_those_that_are_known_and_noted_where_they_change() -> None:
+    plan = planned(usual())
+    known = opened(plan)
+    changed: dict[bytes, Row] = {}
+    now = 10**12 + 5, START * SECOND + 5
+    assert plan.take is not None
+    assert plan.put is not None
+    assert plan.take(plan.taking, changed, known, fresh, asks(cost(DOLLAR)), *now) is None
+    assert changed == {}
+    taken = plan.take(plan.taking, changed, known, fresh, asks(cost(5)), *now)
+    assert taken is not None
+    assert changed == known
+    changed.clear()
+    assert plan.put(plan.putting, changed, known, fresh, asks(cost(5)), taken[0], spent(Used(cost=6))) is None
+    assert changed == {}
+    assert plan.put(plan.putting, changed, known, fresh, asks(cost(5)), taken[0], spent(Used(cost=4)))
+    assert changed == known
 
 
 UNUSUAL: list[tuple[str, Bound, int, int]] = [
@@ -177,7 +196,7 @@ def test_what_is_unusual_is_left_to_the_loops_untouched(bound: Bound, later: int
     rows = opened(plan)
     before = deepcopy(cells(rows))
     assert plan.take is not None
-    assert plan.take(plan.taking, rows, fresh, asks(bound), 10**12 + later, START * SECOND + wall_later) is None
+    assert plan.take(plan.taking, rows, rows, fresh, asks(bound), 10**12 + later, START * SECOND + wall_later) is None
     assert cells(rows) == before
 
 
@@ -186,14 +205,14 @@ def test_what_passes_its_bound_or_raises_an_alert_is_settled_by_the_loops() -> N
     rows = opened(plan)
     assert plan.take is not None
     assert plan.put is not None
-    taken = plan.take(plan.taking, rows, fresh, asks(cost(600)), 10**12, START * SECOND)
+    taken = plan.take(plan.taking, rows, rows, fresh, asks(cost(600)), 10**12, START * SECOND)
     assert taken is not None
     before = deepcopy(cells(rows))
-    assert plan.put(plan.putting, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=601))) is None
-    assert plan.put(plan.putting, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=500))) is None
-    assert plan.put(plan.putting, rows, fresh, asks(cost(600)), (taken[0][0] + 1,), spent(Used(cost=1))) is None
+    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=601))) is None
+    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=500))) is None
+    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), (taken[0][0] + 1,), spent(Used(cost=1))) is None
     assert cells(rows) == before
-    assert plan.put(plan.putting, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=499))) is True
+    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=499))) is True
 
 
 @pytest.mark.parametrize("rules", [(), (budget(1_000, rolling=True),), (limit(5), budget(1_000, rolling=True))])
@@ -209,6 +228,6 @@ def test_plans_of_one_shape_share_their_code_and_nothing_else() -> None:
     for plan, amount in ((one, 5), (other, 7)):
         rows = opened(plan)
         assert plan.take is not None
-        taken = plan.take(plan.taking, rows, fresh, asks(cost(2)), 10**12, START * SECOND)
+        taken = plan.take(plan.taking, rows, rows, fresh, asks(cost(2)), 10**12, START * SECOND)
         assert taken is not None
         assert taken[1] == (amount - 3,)

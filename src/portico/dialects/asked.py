@@ -5,8 +5,9 @@ two, None for anything else. `look` (in `asked_closely`) then walks the whole bo
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -15,6 +16,7 @@ from portico.dialects.operation import Operation
 from portico.dialects.request import Peek
 
 _Raw = msgspec.Raw
+_NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Asked(msgspec.Struct):
@@ -33,7 +35,7 @@ class Asked(msgspec.Struct):
     limit: int | None = None
     copies: int = 1
     tools: bool = False
-    marks: dict[str, int] = {}
+    marks: Mapping[str, int] = _NOTHING
     tiers: tuple[str, ...] = ()
     searches: int = 0
     images: int = 0

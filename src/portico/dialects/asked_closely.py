@@ -102,10 +102,11 @@ class _Reader:
 
     def __init__(self) -> None:
         self.said = _said()
-        self.asked = Asked(0, marks={})
+        self.marks: dict[str, int] = {}
+        self.asked = Asked(0, marks=self.marks)
 
     def mark(self, name: str, count: int = 1) -> None:
-        self.asked.marks[name] = self.asked.marks.get(name, 0) + count
+        self.marks[name] = self.marks.get(name, 0) + count
 
     def text(self, value: str) -> None:
         self.asked.size += len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))

@@ -18,8 +18,8 @@ HEADER = struct.Struct("<8sH32s36s4sIQI")
 """Magic, version, owner, boot id, marker, seed, time in milliseconds since the epoch, checksum."""
 FRAME = struct.Struct("<4sIIIB")
 """Marker, checksum, length of the entry, length of the bodies, kind."""
-_SUM = struct.Struct("<4sI")
-_ABOUT = struct.Struct("<IIB")
+_sum = struct.Struct("<4sI").pack
+_about = struct.Struct("<IIB").pack
 
 ENTRY_MAX = 16 * 1024 * 1024
 BODY_MAX = 1024 * 1024 * 1024
@@ -68,8 +68,8 @@ def parse_header(data: bytes) -> Header:
 
 def render_frame(marker: bytes, seed: int, kind: int, entry: bytes, body: int) -> bytes:
     """Return a frame up to its bodies, which are `body` bytes and follow."""
-    about = _ABOUT.pack(len(entry), body, kind)
-    return b"".join((_SUM.pack(marker, crc32(entry, crc32(about, seed))), about, entry))
+    rest = _about(len(entry), body, kind) + entry
+    return _sum(marker, crc32(rest, seed)) + rest
 
 
 class Head(NamedTuple):
@@ -91,4 +91,4 @@ def parse_head(marker: bytes, data: bytes) -> Head | None:
 
 def holds(seed: int, head: Head, entry: bytes) -> bool:
     """Say whether the checksum of a frame is right."""
-    return crc32(entry, crc32(_ABOUT.pack(head.entry, head.body, head.kind), seed)) == head.checksum
+    return crc32(entry, crc32(_about(head.entry, head.body, head.kind), seed)) == head.checksum

@@ -5,8 +5,7 @@ byte. All that end in one tick of the loop are written at once.
 """
 
 import asyncio
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from portico.call import Call
@@ -146,6 +145,7 @@ class Settling:
     ) -> None:
         self.records = Records(None)
         self._state = state
+        state.when_passed = self._passed
         self._journal = journal
         self._now = now
         self.durable = durable
@@ -200,18 +200,14 @@ class Settling:
         if at is None:
             at = self._at = self._now()
         if used.requests or used.cost:
-            self._state.settle(permit, used, at, partial(self._told, done))
+            self._state.settle(permit, used, at, done)
         else:
             self._state.release(permit, at, done)
 
-    def _told(self, done: Callable[[Settled], None] | None, settled: Settled) -> None:
-        """Note what people want to hear of a settlement, and tell who waits for it."""
-        if settled.passed and self._journal is not None:
-            for passed in settled.passed:
-                self._journal.note(event_of(passed, self._now().wall_ns))
-            self._later(_nothing)
-        if done is not None:
-            done(settled)
+    def _passed(self, passed: Sequence[RulePassed]) -> None:
+        """Note what people want to hear of a settlement."""
+        for each in passed:
+            self.note(event_of(each, self._now().wall_ns))
 
     def note(self, event: Event) -> None:
         """Note what people want to hear of, besides what settlements tell."""

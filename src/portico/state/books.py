@@ -223,7 +223,7 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mom
         return _settle_all(rows, fetch, hold, now, at)
     plan = hold.plan
     put = plan.put
-    if put is not None and put(plan.putting, rows, fetch, hold.asks, hold.keys, now):
+    if put is not None and put(plan.putting, rows, rows, fetch, hold.asks, hold.keys, now):
         return QUIET
     return settle_in_turn(rows, fetch, hold, now, at) if plan.rows else QUIET
 

@@ -190,9 +190,11 @@ class State(Protocol):
     """Shared by all workers of a machine. All scopes of one call go in one atomic step.
 
     `before_settling` is called before a batch of settlements is booked: the journal writes their records there.
+    `when_passed` is told what a settlement has passed, before who waits for that.
     """
 
     before_settling: Callable[[], None] | None
+    when_passed: Callable[[Sequence[Passed]], None] | None
 
     @property
     def rebuilt(self) -> bool:

@@ -68,7 +68,7 @@ def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
     """Return what a call with this bound reserves."""
     tokens_in, tokens_out, cost = bound.input_tokens, bound.output_tokens, bound.cost
     tokens = tokens_in + tokens_out
-    if bound.why is None and tokens <= CAP and cost is not None and cost <= CAP:
+    if bound.why is None and cost is not None and tokens + cost <= CAP:  # as nearly always
         return requests, tokens, tokens_in, tokens_out, in_flight, cost, tokens, tokens_in, tokens_out
     if cost is not None and cost > CAP:
         cost = None
@@ -82,9 +82,10 @@ def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
 def spent(used: Used, in_flight: int = 1) -> Spent:
     """Return what a call has used, in the places of `Asks`."""
     tokens_in, tokens_out, cost = used.input_tokens, used.output_tokens, used.cost
-    if tokens_in > CAP or tokens_out > CAP or cost > CAP:
-        tokens_in, tokens_out, cost = min(tokens_in, CAP), min(tokens_out, CAP), min(cost, CAP)
     tokens = tokens_in + tokens_out
+    if tokens + cost > CAP:
+        tokens_in, tokens_out, cost = min(tokens_in, CAP), min(tokens_out, CAP), min(cost, CAP)
+        tokens = tokens_in + tokens_out
     return used.requests, tokens, tokens_in, tokens_out, in_flight, cost, tokens, tokens_in, tokens_out
 
 
@@ -252,10 +253,14 @@ Fetch = Callable[[bytes, Rules], Row]
 Given = tuple[object, ...]
 """Of a plan, what the functions that it shares with others of its shape need to know."""
 
-Take = Callable[[Given, dict[bytes, Row], Fetch, Asks, int, int], Reserved | None]
-"""Does what `reserve` does, at boot and wall time, where nothing is out of the ordinary; else nothing, and None."""
+Rows = dict[bytes, Row]
 
-Put = Callable[[Given, dict[bytes, Row], Fetch, Asks, Sequence[int], Spent], bool | None]
+Take = Callable[[Given, Rows, Rows, Fetch, Asks, int, int], Reserved | None]
+"""Does what `reserve` does, at boot and wall time, where nothing is out of the ordinary; else nothing, and None.
+
+Rows are looked for in the second dict, then fetched; those that were changed are put into the first."""
+
+Put = Callable[[Given, Rows, Rows, Fetch, Asks, Sequence[int], Spent], bool | None]
 """Does what `correct` does in all rows, where nothing is out of the ordinary; else nothing, and None."""
 
 Ways = tuple[Take, Given, Put, Given]
@@ -309,7 +314,7 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
     """Reserve what a call asks for in all of its scopes, or in none."""
     take = plan.take
     if take is not None:
-        taken = take(plan.taking, rows, fetch, wanted, boot, wall)
+        taken = take(plan.taking, rows, rows, fetch, wanted, boot, wall)
         if taken is not None:
             return taken
     return reserve_in_turn(rows, fetch, plan, wanted, boot, wall)

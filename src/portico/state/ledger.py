@@ -87,6 +87,9 @@ _decode_rule = msgspec.msgpack.Decoder(Rule).decode
 
 Asked = tuple[Admission, Plan, Asks, bytes]
 
+Ending = tuple[Permit, Spent, Moment, object]
+"""A permit that ends, what its call has used, when, and who waits for that."""
+
 
 class Ledger:
     """The counters of a machine, and one owner's permits in them.
@@ -252,23 +255,21 @@ class Ledger:
         """Reserve for these calls, each in all of its scopes or in none. Permits are good once this is committed."""
         tx = self._tx
         assert tx is not None
-        rows, fetch, owner, given = self._at_hand, self._fetch, self._owner, self._given
+        rows, known, fetch = self._at_hand, self._cached, self._fetch
+        owner, given = self._owner, self._given
         answers: list[Refusal | Permit] = []
         permits: list[tuple[bytes, bytes]] = []
         for admission, plan, wanted, fixed in asked:
-            at = admission.at
-            keys: Sequence[int] = ()
-            room: Sequence[int] = ()
-            if plan.rows:
-                boot, wall, take = at.boot_ns, at.wall_ns, plan.take
-                taken = take(plan.taking, rows, fetch, wanted, boot, wall) if take is not None else None
-                if taken is None:
-                    answer = reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
-                    if isinstance(answer, Refusal):
-                        answers.append(answer)
-                        continue
-                    taken = answer
-                keys, room = taken
+            at, take = admission.at, plan.take
+            boot, wall = at.boot_ns, at.wall_ns
+            taken = take(plan.taking, rows, known, fetch, wanted, boot, wall) if take is not None else None
+            if taken is None:
+                answer = reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
+                if isinstance(answer, Refusal):
+                    answers.append(answer)
+                    continue
+                taken = answer
+            keys, room = taken
             given += 1
             name = owner + _number(given)
             permits.append((name, fixed + plan.pack(*keys)))
@@ -296,24 +297,40 @@ class Ledger:
         tx.put(hold.id, _EXTENDED + _encode(_kept(permit, hold)), db=self._permits)
         return None
 
-    def end(self, permit: Permit, used: Spent, at: Moment) -> Settled:
-        """Settle a permit, with nothing where it is released. One that is not in the books changes nothing."""
-        tx, hold = self._tx, permit.token
+    def end(self, ending: Iterable[Ending]) -> list[Settled]:
+        """Settle permits, with nothing those that are released. One that is not in the books changes nothing."""
+        tx = self._tx
         assert tx is not None
-        if hold is not None:
+        rows, known, fetch, permits = self._at_hand, self._cached, self._fetch, self._permits
+        settled: list[Settled] = []
+        for permit, used, at, _ in ending:
+            hold = permit.token
+            if hold is None:
+                settled.append(self._replace(tx, permit, used, at))
+                continue
             if TYPE_CHECKING:
                 assert isinstance(hold, books.Hold)
-            if tx.delete(hold.id, b"", self._permits):
-                if permit.onward is not None:
-                    hold, job, used = books.onward(hold, permit.bound, used)
-                    self._keep_job(permit.onward, permit.bound, job)
-                elif hold.more is None:
-                    # What `books.settle` tries first.
-                    plan = hold.plan
-                    put = plan.put
-                    if put is not None and put(plan.putting, self._at_hand, self._fetch, hold.asks, hold.keys, used):
-                        return books.QUIET
-                return books.settle(self._at_hand, self._fetch, hold, used, at)
+            if not tx.delete(hold.id, b"", permits):
+                settled.append(self._replace(tx, permit, used, at))
+            elif permit.onward is not None:
+                hold, job, used = books.onward(hold, permit.bound, used)  # what is left of both
+                self._keep_job(permit.onward, permit.bound, job)
+                settled.append(books.settle(rows, fetch, hold, used, at))
+            else:
+                plan = hold.plan
+                put = plan.put
+                if (
+                    put is not None
+                    and hold.more is None
+                    and put(plan.putting, rows, known, fetch, hold.asks, hold.keys, used)
+                ):
+                    settled.append(books.QUIET)  # what becomes of nearly every call
+                else:
+                    settled.append(books.settle(rows, fetch, hold, used, at))
+        return settled
+
+    def _replace(self, tx: Tx, permit: Permit, used: Spent, at: Moment) -> Settled:
+        """Put true usage in the place of what was assumed of a call, where it is one of those that expired."""
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
             return books.QUIET

@@ -13,6 +13,7 @@ from portico.state.contract import (
     Moment,
     Orphan,
     Owned,
+    Passed,
     Permit,
     Refusal,
     Scope,
@@ -45,6 +46,7 @@ class MemoryState:
     def __init__(self, owner: str = "here") -> None:
         self.owner = owner
         self.before_settling: Callable[[], None] | None = None
+        self.when_passed: Callable[[Sequence[Passed]], None] | None = None
         self.rebuilt = True
         self._rows: dict[bytes, Row] = {}
         self._known: dict[bytes, Rule] = {}
@@ -112,6 +114,8 @@ class MemoryState:
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
             settled = books.replace(self._rows, _fresh, expired.token, now, at)
+        if settled.passed and self.when_passed is not None:
+            self.when_passed(settled.passed)
         if done is not None:
             done(settled)
 

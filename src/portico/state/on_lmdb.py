@@ -19,6 +19,7 @@ from portico.state.contract import (
     Moment,
     Orphan,
     Owned,
+    Passed,
     Permit,
     Refusal,
     Scope,
@@ -61,6 +62,7 @@ class LmdbState:
     ) -> None:
         self.owner = owner
         self.before_settling: Callable[[], None] | None = None
+        self.when_passed: Callable[[Sequence[Passed]], None] | None = None
         with ExitStack() as opened:  # all three are open, or none
             self.ledger = Ledger(folder / "money", owner, size, inode=inode, boot=boot)
             opened.callback(self.ledger.close)
@@ -216,13 +218,11 @@ class LmdbState:
         if ledger.tight and (admitting or extending):
             self._refuse(admitting, extending, StateFull("the state has no room for another call"))
             admitting, extending = [], []
-        settled: list[Settled] = []
         extended: list[Refusal | StateUnavailable | None] = []
         admitted: list[Refusal | Permit] = []
         try:
             with ledger.writing():
-                for ended, used, at, _ in ending:
-                    settled.append(ledger.end(ended, used, at))
+                settled = ledger.end(ending)
                 for held, bound, at, scopes, waiting in extending:
                     extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes))
                 if admitting:
@@ -244,11 +244,13 @@ class LmdbState:
             else:
                 waiting.set_result(refusal)
         for (_, _, _, done), outcome in zip(ending, settled, strict=True):
-            if done is not None:
-                try:
+            try:
+                if outcome is not QUIET and outcome.passed and self.when_passed is not None:
+                    self.when_passed(outcome.passed)
+                if done is not None:
                     done(outcome)
-                except Exception as error:  # the next one is to hear of its own
-                    self._report("what follows a settlement failed", error)
+            except Exception as error:  # the next one is to hear of its own
+                self._report("what follows a settlement failed", error)
 
     def _land(self, landing: list[Landing]) -> None:
         """Strike out calls that are recorded. One that has started a job leaves it its name in the books."""

@@ -25,8 +25,7 @@ _MAYBE: Final = 5
 """From this place on, what is asked may be None."""
 
 _ROW: Final = """
-    row{r} = rows.get(key{r})
-    if row{r} is None: row{r} = rows[key{r}] = fetch(key{r}, rules{r})
+    row{r} = known.get(key{r}) or fetch(key{r}, rules{r})
     if row{r}.layout is not layout{r}: return None"""
 
 _CELLS: Final = {
@@ -127,8 +126,8 @@ def source(shape: Shape) -> str:
     put += f"{_packed(shape, _DONE)}\n    return True"
 
     return (
-        f"def take(given, rows, fetch, wanted, boot, wall):{take}\n"
-        f"def put(given, rows, fetch, wanted, keys, spent):{put}\n"
+        f"def take(given, rows, known, fetch, wanted, boot, wall):{take}\n"
+        f"def put(given, rows, known, fetch, wanted, keys, spent):{put}\n"
     )
 
 
@@ -139,8 +138,10 @@ def _unpacked(shape: Shape) -> str:
 
 
 def _packed(shape: Shape, words: dict[int, str]) -> str:
-    """Return the lines that put cells into all rows."""
-    return "".join(f"\n    row{r}.cells = [{cells}]" for r, cells in enumerate(_cells(shape, words)))
+    """Return the lines that put cells into all rows, and these where those are that were changed."""
+    return "".join(
+        f"\n    rows[key{r}] = row{r}\n    row{r}.cells = [{cells}]" for r, cells in enumerate(_cells(shape, words))
+    )
 
 
 def _cells(shape: Shape, words: dict[int, str]) -> list[str]:
