@@ -40,6 +40,11 @@ NAMED = {
     f"/v1beta1/{VERTEX}/a%2Fb:countTokens": ("gemini_count_tokens", "a/b"),
     "/v1beta1/publishers/google/models/g:generateContent": ("generate_content", "g"),
     "/v1/publishers/google/models/g:generateContent": ("generate_content", "g"),
+    "/v1beta1/publishers/openai/models/gpt-4.1:generateContent": ("generate_content", "openai/gpt-4.1"),
+    "/v1beta1/projects/p/locations/l/publishers/groq/models/meta/l:streamGenerateContent": (
+        "stream_generate_content",
+        "groq/meta/l",
+    ),
     "/model/anthropic.claude-v2%3A1/converse": ("converse", "anthropic.claude-v2:1"),
     "/model/anthropic.claude-v2:1/converse-stream": ("converse_stream", "anthropic.claude-v2:1"),
     f"/model/{ARN}/invoke": ("invoke", "arn:aws:bedrock:us-east-1:123456789012:inference-profile/us.anthropic.claude"),

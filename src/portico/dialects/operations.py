@@ -176,13 +176,19 @@ def _slashed(method: str, path: str, rest: str) -> Route | None:
 
 
 def _vertex(method: str, path: str, rest: str) -> Route | None:
-    """Read `[projects/{p}/locations/{l}/]publishers/google/models/{model}:generateContent` and its like."""
+    """Read `[projects/{p}/locations/{l}/]publishers/google/models/{model}:generateContent` and its like.
+
+    Google's clients make `publishers/{provider}/models/{model}` of a name with a slash.
+    """
     parts = rest.split("/", 4) if rest.startswith("projects/") else ["", "", "", "", rest]
-    if len(parts) < 5 or parts[2] not in ("locations", "") or not parts[4].startswith("publishers/google/models/"):
+    if len(parts) < 5 or parts[2] not in ("locations", "") or not parts[4].startswith("publishers/"):
         return None
-    model, _, action = parts[4].removeprefix("publishers/google/models/").rpartition(":")
+    publisher, _, model = parts[4].removeprefix("publishers/").partition("/models/")
+    model, _, action = model.rpartition(":")
     operation = _GEMINI.get(action)
-    return _named(method, "POST", path, operation, model) if operation is not None else None
+    if operation is None or not model or not publisher or "/" in publisher:
+        return None
+    return _named(method, "POST", path, operation, model if publisher == "google" else f"{publisher}/{model}")
 
 
 _PREFIXES = (
