@@ -62,6 +62,8 @@ def _suits(operation: str, name: str, offered: Collection[str], model: str) -> b
     """Return whether a provider's operation is for a model, as far as the model's name tells."""
     if name == "invoke" and operation != "invoke":
         return any(word in model for word in (_RANKERS if operation in RANKINGS else _EMBEDDERS))
+    if name in ("chat", "responses") and "messages" in offered and "anthropic." in model:
+        return False  # Bedrock's second endpoint has Claude by Messages alone (models-api-compatibility.html)
     if name == "chat" and "converse" in offered:
         # Bedrock: Converse is for all models, Chat Completions for OpenAI's (inference-chat-completions.html).
         return not model or "openai." in model

@@ -18,6 +18,7 @@ VERTEX = frozenset(
     )
 )
 BEDROCK = frozenset(("converse", "converse_stream", "converse_count_tokens", "invoke", "invoke_stream", "chat"))
+MANTLE = frozenset(("chat", "responses", "models", "messages"))
 CLAUDE, GEMINI = "claude-sonnet-4-5@20250929", "gemini-2.5-flash"
 
 
@@ -58,6 +59,11 @@ CLAUDE, GEMINI = "claude-sonnet-4-5@20250929", "gemini-2.5-flash"
         ("generate_content", BEDROCK, "meta.llama3-1-8b-instruct-v1:0", "converse"),
         ("cohere_chat", BEDROCK, "arn:aws:bedrock:us-east-1:1:application-inference-profile/abc", "converse"),
         ("chat", frozenset(("chat",)), "anthropic.claude-haiku-4-5-20251001-v1:0", "chat"),
+        # Bedrock's second endpoint: Claude by Messages, others by OpenAI's
+        ("chat", MANTLE, "anthropic.claude-opus-4-7", "messages"),
+        ("responses", MANTLE, "us.anthropic.claude-opus-4-7", "messages"),
+        ("chat", MANTLE, "openai.gpt-oss-120b", "chat"),
+        ("converse", MANTLE, "anthropic.claude-opus-4-7", "messages"),
         # where a provider's operations are for all its models
         ("embed_content", frozenset(("batch_embed_contents", "generate_content")), "m", "batch_embed_contents"),
         ("batch_embed_contents", frozenset(("embeddings", "chat")), "m", "embeddings"),
