@@ -24,6 +24,8 @@ ROLLUP_COLUMNS = ("grain", "dimension", "bucket", "value", *MEASURES)
 BREAKDOWN_COLUMNS = ("grain", "scope", "dimension", "bucket", "value", *PARTS)
 CHUNK = 500
 """Values in one `IN`."""
+PART = 1000
+"""Records that are made rows at once: each takes some four kilobytes until it is one."""
 
 
 class Moved(Exception):
@@ -95,6 +97,7 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
     After the commit say so to `names`. Raises Moved, and what the database raises: then nothing is done.
     """
     counts = Counts()
+    sums = Sums()
     incoming: dict[str, _Incoming] = {}
     noted: list[dict[str, Any]] = []
     for piece in pieces:
@@ -103,6 +106,8 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
             try:
                 if entry.kind == Kind.RECORD:
                     _take(incoming, _Incoming(facts(decode_record(entry.payload)), segment.id, entry), segment, counts)
+                    if len(incoming) == PART:
+                        _put(connection, names, incoming, sums, counts)
                 elif entry.kind == Kind.EVENT:
                     event = decode_event(entry.payload)
                     about = json.dumps(event.about, ensure_ascii=True)
@@ -113,16 +118,21 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
                 segment.unread += entry.end - entry.start
         counts.unreadable += segment.unreadable
         _release(connection, piece, segment)
-    sums = Sums()
     if incoming:
-        _number(connection, names, list(incoming.values()))
-        _write(connection, names, list(incoming.values()), sums, counts)
-        incoming.clear()  # so much memory less while the sums are written
-        add(connection, sums)
+        _put(connection, names, incoming, sums, counts)
+    add(connection, sums)
     if noted:
         connection.execute(insert(events), noted)
         counts.events = len(noted)
     return counts
+
+
+def _put(connection: Connection, names: Names, incoming: dict[str, _Incoming], sums: Sums, counts: Counts) -> None:
+    """Make rows of records, and let go of them."""
+    taken = list(incoming.values())
+    incoming.clear()
+    _number(connection, names, taken)
+    _write(connection, names, taken, sums, counts)
 
 
 def add(connection: Connection, sums: Sums) -> None:
