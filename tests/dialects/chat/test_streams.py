@@ -339,7 +339,15 @@ def test_what_is_no_chunk_is_the_provider_s_fault(data: bytes) -> None:
 def test_a_comment_is_a_sign_of_life() -> None:
     frames = decoded([b": OPENROUTER PROCESSING\n\n"])
     assert frames == [Frame(dialect="chat", events=(Ping(),))]
-    assert encoded(Ping()).startswith(b": ping\n\n")
+
+
+def test_a_sign_of_life_is_a_chunk_without_words() -> None:
+    """Never a comment, which azure-ai-openai for Java refuses; nothing before the stream begins, or after its end."""
+    out = encoded(Ping(), Started(), text("a"), Ping(), text("b"), Finished(finish="stop"), Ping(), Ended())
+    assert b": ping" not in out
+    deltas = [document["choices"][0]["delta"] for document in documents(out)[:-1]]
+    assert [delta.get("content") for delta in deltas] == ["a", None, "b", None]
+    assert deltas[1] == {}
 
 
 def test_a_changed_text_is_written_changed() -> None:

@@ -165,8 +165,8 @@ class Encoder:
                 self._usage = event.usage
             elif type(event) is Failed:
                 out += self.fail(event.error)
-            elif type(event) is Ping:
-                out += b": ping\n\n"
+            elif type(event) is Ping and 0 not in self._finished:
+                out += self._chunk(0, "", None, None)
         return out
 
     def fail(self, error: PorticoError) -> bytes:

@@ -52,7 +52,6 @@ from portico.ir import (
 from portico.types import Usage
 
 _encode = msgspec.json.encode
-_PING = b": ping\n\n"
 _DONE = b"data: [DONE]\n\n"
 
 
@@ -370,7 +369,8 @@ class Encoder:
         return self.fail(event.error)
 
     def _ping(self, event: Ping) -> bytes:
-        return _PING
+        # A chunk without words: some clients of this API take the comments of server-sent events for faults.
+        return self._delta(0, {}) if self._head and 0 not in self._finished else b""
 
 
 def _kind(part: ToolCall) -> str:
