@@ -23,7 +23,7 @@ RANKS: Final[Mapping[str, int]] = {"low": 0, "normal": 1, "high": 2}
 Every = Literal["minute", "hour", "day", "week", "month", "forever"]
 
 
-class Bound(msgspec.Struct, frozen=True):
+class Bound(msgspec.Struct, frozen=True, gc=False):
     """The most that one attempt can use. `cost` is in nano-dollars; None says that there is no finite bound.
 
     `why` names what has no bound, or `unpriced` where only the price is missing: then, and where it is None, the tokens

@@ -19,7 +19,7 @@ _Raw = msgspec.Raw
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
-class Asked(msgspec.Struct):
+class Asked(msgspec.Struct, gc=False):
     """What a request asks for.
 
     `size` is the bytes of text that the model may read; no text has more tokens than bytes. `limit` is the most
@@ -42,7 +42,7 @@ class Asked(msgspec.Struct):
     characters: int = 0
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True):
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """Only fields that are text, or say nothing about size; another one fails the decoding."""
 
 

@@ -44,7 +44,7 @@ Further = tuple[Plan, Asks, Sequence[int]]
 
 
 @assigned
-class Hold(msgspec.Struct, eq=False):
+class Hold(msgspec.Struct, eq=False, gc=False):
     """What a permit reserved, where, and in which windows. `more` is what extensions did."""
 
     plan: Plan

@@ -11,14 +11,14 @@ from portico.rules import Bound as Bound
 from portico.state.supplies import Supplies
 
 
-class Moment(msgspec.Struct, frozen=True):
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """Now, by two clocks: `boot_ns` never goes back and runs limits and leases; `wall_ns` decides calendar windows."""
 
     boot_ns: int
     wall_ns: int
 
 
-class Used(msgspec.Struct, frozen=True):
+class Used(msgspec.Struct, frozen=True, gc=False):
     """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider."""
 
     input_tokens: int = 0
@@ -51,7 +51,7 @@ class Under:
         return f"<Under {', '.join(scope.row for scope in self.scopes)}>"
 
 
-class Admission(msgspec.Struct, frozen=True):
+class Admission(msgspec.Struct, frozen=True, gc=False):
     """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded.
 
     `under` is what the scopes are from, where the caller keeps that.
@@ -94,7 +94,7 @@ ANY_TIME = Moment(0, 0)
 
 
 @assigned
-class Permit(msgspec.Struct):
+class Permit(msgspec.Struct, gc=False):
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 
     One without a token is found by the id of its call: that is how a call is settled whose worker died.
