@@ -90,7 +90,7 @@ def _prepare(connection: sqlite3.Connection, _record: Any) -> None:
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
-        "cache_size = -32768",
+        "cache_size = -8192",
         "mmap_size = 268435456",
         "temp_store = MEMORY",
         "journal_size_limit = 67108864",
