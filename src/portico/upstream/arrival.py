@@ -135,10 +135,11 @@ class Arrival(Sink):
         self.fields = fields
         self.pieces.append(body)
         self.size = len(body)
-        self.head_ns = perf_counter_ns()
+        self.head_ns = self.here_ns = perf_counter_ns()
         self.ended = True
         self._leave()
-        self._wake()
+        if not self.here.done():
+            self.here.set_result(None)
 
     def _leave(self) -> None:
         """Be no longer counted as under way."""
