@@ -4,11 +4,12 @@ import random
 
 import msgspec
 import pytest
-from sqlalchemy import Engine, func, select, text
+from sqlalchemy import Engine, func, select, text, update
 from sqlalchemy.exc import DBAPIError
 
 from portico.journal.entries import Entry, Event
 from portico.record import Record
+from portico.store import ingest
 from portico.store import rollups as charts
 from portico.store.dimensions import Names
 from portico.store.engine import writing
@@ -191,8 +192,27 @@ def test_a_segment_says_how_many_bodies_it_has_and_how_young_they_are(engine: En
     assert row.owner == "a"
 
 
+def test_a_row_that_cannot_be_read_costs_no_record_of_the_part_that_meets_it(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "PART", 2)
+    records = some(4)
+    fill(engine, piece(records[:1]))
+    with writing(engine).begin() as connection:
+        connection.execute(update(calls).values(record=b"\xc1"))
+    with pytest.raises(msgspec.MsgspecError), writing(engine).begin() as connection:
+        apply(connection, Names(), [piece(records, "b-000001.seg")])
+    with engine.connect() as connection:
+        assert connection.execute(select(calls.c.id)).scalars().all() == [records[0].id]
+        assert connection.execute(select(func.count()).select_from(segments)).scalar_one() == 1
+
+
+@pytest.mark.parametrize("part", [1, 3, ingest.PART])
 @pytest.mark.parametrize("seed", range(4))
-def test_any_order_and_any_repetition_ends_in_the_same_store(engine: Engine, seed: int) -> None:
+def test_any_order_and_any_repetition_ends_in_the_same_store(
+    engine: Engine, seed: int, part: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "PART", part)
     chance = random.Random(seed)
     records = some(80, seed)
     entries = list(records)
@@ -205,13 +225,13 @@ def test_any_order_and_any_repetition_ends_in_the_same_store(engine: Engine, see
         pieces = []
         for owner in chance.sample(sorted(at), chance.randrange(1, 3)):
             size = chance.randrange(1, 25)
-            part = piece(entries[:size], f"{owner}-000001.seg", at[owner])
+            read = piece(entries[:size], f"{owner}-000001.seg", at[owner])
             del entries[:size]
-            pieces.append(part)
+            pieces.append(read)
         if chance.random() < 0.3:
             cut_off(engine, names, pieces)
         fill(engine, *pieces, names_=names)
-        at.update((part.owner, part.end) for part in pieces)
+        at.update((read.owner, read.end) for read in pieces)
     agrees(engine, records)
 
 

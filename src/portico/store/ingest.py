@@ -106,8 +106,6 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
             try:
                 if entry.kind == Kind.RECORD:
                     _take(incoming, _Incoming(facts(decode_record(entry.payload)), segment.id, entry), segment, counts)
-                    if len(incoming) == PART:
-                        _put(connection, names, incoming, sums, counts)
                 elif entry.kind == Kind.EVENT:
                     event = decode_event(entry.payload)
                     about = json.dumps(event.about, ensure_ascii=True)
@@ -116,6 +114,8 @@ def apply(connection: Connection, names: Names, pieces: Iterable[Piece]) -> Coun
                 # its checksum was right: a newer Portico wrote it, or a wrong one
                 segment.unreadable += 1
                 segment.unread += entry.end - entry.start
+            if len(incoming) >= PART:  # what fails here is no fault of this entry
+                _put(connection, names, incoming, sums, counts)
         counts.unreadable += segment.unreadable
         _release(connection, piece, segment)
     if incoming:
