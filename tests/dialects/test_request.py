@@ -1,6 +1,7 @@
 """What routing reads of a request's body, and the model's name put into it; all else stays as it was."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -39,9 +40,15 @@ MODELS = {
 }
 
 
+def padded(body: bytes, size: int) -> bytes:
+    """Return an object with a member more, which makes it long."""
+    return re.sub(rb"\}(\s*)$", b',"padding":"%b"}\\1' % (b"x" * size), body) if size else body
+
+
+@pytest.mark.parametrize("size", [0, 5000], ids=["short", "long"])
 @pytest.mark.parametrize("name", MODELS)
-def test_the_top_level_model_is_found_and_replaced(name: str) -> None:
-    body = MODELS[name]
+def test_the_top_level_model_is_found_and_replaced(name: str, size: int) -> None:
+    body = padded(MODELS[name], size)
     assert peek(CHAT, body, JSON).model == "a"
     out = changed(body)
     assert peek(CHAT, out, JSON).model == "new"
@@ -63,7 +70,9 @@ def _both(body: bytes) -> bytes:
         b'{"mod\\u0065l":"a","model":"new"}',
     ],
 )
-def test_no_model_is_left_that_is_written_twice_however_its_key_is_written(body: bytes) -> None:
+@pytest.mark.parametrize("size", [0, 5000], ids=["short", "long"])
+def test_no_model_is_left_that_is_written_twice_however_its_key_is_written(body: bytes, size: int) -> None:
+    body = padded(body, size)
     operation = OPERATIONS["chat"]
     told = rewrite(operation, body, peek(operation, body, b"application/json"), model="new", ask_usage=False)
     assert told.count(b':"new"') == 2
@@ -132,7 +141,9 @@ def test_operations_that_always_stream_say_so() -> None:
 
 def test_nothing_to_change_is_the_same_object() -> None:
     for name, body in MODELS.items():
-        assert (changed(body, "a") is body) is ("twice" not in name)
+        for size in (0, 5000):
+            longer = padded(body, size)
+            assert (changed(longer, "a") is longer) is ("twice" not in name)
     asked = b'{"model":"a","stream":true,"stream_options":{"include_usage":true}}'
     assert changed(asked, "a", ask_usage=True) is asked
 

@@ -17,7 +17,8 @@ from portico.marks import holds
 Reference = tuple[str, str]
 """A family (see objects.py) and an id."""
 
-_ESCAPED = re.compile(rb"\\u00[4-7][0-9a-fA-F]")
+_ESCAPED = re.compile(rb"\\(?=u00[4-7][0-9a-fA-F])")
+"""The backslash of an escaped letter: one byte by itself, which is looked for as fast as memory is read."""
 _GOOGLE = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
 _LOCAL = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
 _MARKS: Mapping[str, tuple[bytes, ...]] = {
@@ -52,7 +53,7 @@ def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: b
         if holds(body, mark):
             break
     else:
-        if not holds(body, b"\\u00") or _ESCAPED.search(body) is None:
+        if _ESCAPED.search(body) is None:
             return found
     found += _FILES[dialect](_value(body))
     return list(dict.fromkeys(found))

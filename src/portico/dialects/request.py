@@ -58,6 +58,8 @@ _string = msgspec.json.Decoder(str)
 _requests = msgspec.json.Decoder(list[Members])
 _ASK = b'{"include_usage":true}'
 _MODEL = b'"model"'
+_SCANNED = 2048
+"""Bytes of a body that are looked through for marks. It is faster to write a longer one anew and compare."""
 _ESCAPED = b"\\u006"
 """What every letter of `model` begins with where a key is written in escapes."""
 _NULL = msgspec.Raw(b"null")
@@ -133,7 +135,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
                 changes["model"] = msgspec.json.encode(model)
             else:
                 inserts.append(b'"model":' + msgspec.json.encode(model))
-        elif (body.count(_MODEL) != 1 or holds(body, _ESCAPED)) and "model" in members:
+        elif "model" in members and not _alone(body, members):
             changes["model"] = bytes(members["model"])  # there may be another, which some provider takes
     if ask_usage and not peek.include_usage:
         if "stream_options" in members:
@@ -143,22 +145,32 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
             inserts.append(b'"stream_options":' + _ASK)
     if not inserts and not changes:
         return body
-    if not inserts and len(changes) == 1 and "model" in changes:
-        at = _only(body, _MODEL, members["model"])
-        if at >= 0:
-            return b"".join((body[:at], changes["model"], body[at + memoryview(members["model"]).nbytes :]))
-    found = _written(body, members, inserts, changes) or _spliced(body, members, inserts, changes)
+    renamed = not inserts and len(changes) == 1 and "model" in changes
+    ways = (_with_model, _written) if len(body) <= _SCANNED else (_written, _with_model)
+    found: bytes | None = None
+    for way in ways if renamed else (_written,):
+        found = found or way(body, members, inserts, changes)
+    found = found or _spliced(body, members, inserts, changes)
     return body if found == body else found
 
 
-def _only(body: bytes, key: bytes, raw: msgspec.Raw) -> int:
-    """Return where a member's value stands, if its key stands just once in the body, in whatever place; else -1."""
-    at = body.find(key)
-    if at < 0 or body.find(key, at + 1) >= 0 or body.find(_ESCAPED) >= 0:
-        return -1
-    start = at + len(key)
-    value = body.find(raw, start)
-    return value if value >= 0 and body[start:value].strip(b" \t\r\n") == b":" else -1
+def _with_model(body: bytes, members: Members, _inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:
+    """Return the body with another model, if its key stands just once in it, in whatever place."""
+    before, key, after = body.partition(_MODEL)
+    if not key or holds(after, _MODEL) or holds(body, _ESCAPED):
+        return None
+    between, value, rest = after.partition(members["model"])
+    if not value or between.strip(b" \t\r\n") != b":":
+        return None
+    return b"".join((before, key, between, changes["model"], rest))
+
+
+def _alone(body: bytes, members: Members) -> bool:
+    """Return whether no other `model` may be read in the body than that of its members."""
+    if len(body) > _SCANNED and _pieces(body, members) is not None:
+        return True
+    _, key, after = body.partition(_MODEL)
+    return bool(key) and not holds(after, _MODEL) and not holds(body, _ESCAPED)
 
 
 def _decode(body: bytes) -> Members:
@@ -182,7 +194,7 @@ def _decode(body: bytes) -> Members:
 
 def _read(raw: bytes | msgspec.Raw) -> Members:
     """Decode the top level of an object."""
-    if memoryview(raw).nbytes <= LARGE:
+    if (len(raw) if isinstance(raw, bytes) else memoryview(raw).nbytes) <= LARGE:
         return _members.decode(raw)
     found = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=_counter(MEMBERS_LIMIT)).decode(raw)
     return {str(name): value for name, value in found.items()}
@@ -291,7 +303,22 @@ def _other_model(raw: msgspec.Raw, model: str) -> bytes | None:
 
 
 def _written(body: bytes, members: Members, inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:
-    """Return the changed body if the body is its members written without white space, or as Python writes it.
+    """Return the changed body if the body is its members written without white space, or as Python writes it."""
+    pieces = _pieces(body, members)
+    if pieces is None:
+        return None
+    if changes:
+        for at, name in enumerate(members):
+            if name in changes:
+                pieces[4 * at + 3] = changes[name]
+    if inserts:
+        comma = b', "' if pieces[2] == _SPACED else b',"'
+        pieces[0] = b"".join((b"{", b",".join(inserts), comma))
+    return b"".join(pieces)
+
+
+def _pieces(body: bytes, members: Members) -> list[bytes | msgspec.Raw] | None:
+    """Return what the body is made of, four pieces for each member and one more, if it is written in a usual way.
 
     What the members are written as is compared with the body, so this cannot be wrong; None where they differ.
     """
@@ -299,21 +326,13 @@ def _written(body: bytes, members: Members, inserts: list[bytes], changes: dict[
         return None
     first = next(iter(members))
     spaced = body.startswith(b": ", len(first) + 3)
-    head, colon, comma = b'{"', b'": ' if spaced else b'":', b', "' if spaced else b',"'
+    head, colon, comma = b'{"', _SPACED if spaced else b'":', b', "' if spaced else b',"'
     pieces: list[bytes | msgspec.Raw] = []
     for name, raw in members.items():
         pieces += (head, name.encode(), colon, raw)
         head = comma
     pieces.append(b"}")
-    if b"".join(pieces) != body:
-        return None
-    if changes:
-        for at, name in enumerate(members):
-            if name in changes:
-                pieces[4 * at + 3] = changes[name]
-    if inserts:
-        pieces[0] = b"{" + b",".join(inserts) + comma
-    return b"".join(pieces)
+    return pieces if b"".join(pieces) == body else None
 
 
 def _spliced(body: bytes, members: Members, inserts: list[bytes], changes: dict[str, bytes]) -> bytes:
@@ -331,6 +350,7 @@ def _spliced(body: bytes, members: Members, inserts: list[bytes], changes: dict[
 
 
 _WRITTEN_LIMIT = 256 * 1024
+_SPACED = b'": '
 # Possessive, so that a string of megabytes leaves nothing to go back to.
 _KEY = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+')
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]')

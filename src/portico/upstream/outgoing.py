@@ -120,7 +120,7 @@ class Outgoing(msgspec.Struct, eq=False):
         if isinstance(body, bytes):
             if asked is None:
                 return body
-            if way.alike and not self.resumes and not holds_seal(body):
+            if way.alike and not self.resumes and not holds_seal(body, self.operation.dialect):
                 asks = self.asks_usage and target.asks_usage
                 return rewrite(self.operation, body, asked, model=target.model, ask_usage=asks)
             if way.foreign or (self.passed is None and self.crosses(target)):
@@ -149,7 +149,7 @@ class Outgoing(msgspec.Struct, eq=False):
         if name != own:
             return self.passed is None
         if name in CONVERSATIONS:
-            return isinstance(self.body, bytes) and holds_seal(self.body)
+            return isinstance(self.body, bytes) and holds_seal(self.body, self.operation.dialect)
         if name not in TASKS or self.asked is None or self.asked.members is None:
             return False
         return rewords(name, self.asked.members, target.quirks)
