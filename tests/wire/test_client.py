@@ -453,6 +453,24 @@ async def test_a_small_call_takes_no_large_reply(upstream: Serve, client: Client
         assert len((await client.fetch("GET", f"http://127.0.0.1:{up.port}/", limit=2000))[2]) == 2000
 
 
+async def test_a_small_call_whose_reply_is_too_large_takes_no_connection_from_who_has_it_next(
+    upstream: Serve, client: Client
+) -> None:
+    settings = Settings(max_connections=1)
+    async with upstream(OK) as up:
+        call = asyncio.create_task(client.fetch("GET", f"http://127.0.0.1:{up.port}/", settings=settings, limit=1))
+        while not up.requests:
+            await asyncio.sleep(0)
+        pool = client.pool(up.origin, settings)
+        waits = asyncio.create_task(pool.acquire(later()))
+        with pytest.raises(BadUpstreamReply, match="larger than 1 bytes"):
+            await call
+        connection = await waits
+        assert not connection.closed
+        assert up.connections == 1
+        connection.abort()
+
+
 async def test_a_small_call_that_is_cancelled_closes_its_connection(upstream: Serve, client: Client) -> None:
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await up.request(reader)

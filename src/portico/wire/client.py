@@ -165,7 +165,7 @@ class _WholeReply(Sink):
         self.headers: Headers = []
         self.chunks: list[bytes] = []
         self.ended = ended
-        self._connection = connection
+        self._connection: Connection | None = connection
         self._limit = limit
         self._size = 0
 
@@ -179,11 +179,16 @@ class _WholeReply(Sink):
             self.chunks.append(chunk)
             return
         self.chunks.clear()
-        self._connection.abort()
+        if self._connection is not None:
+            self._connection.abort()
         self.end(BadUpstreamReply(f"the reply is larger than {self._limit} bytes"))
 
+    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+        self._connection = None  # it may be another's by now
+        super().whole(status, headers, fields, body)
+
     def end(self, error: PorticoError | None) -> None:
-        if self.ended.done():  # the call was cancelled
+        if self.ended.done():  # the call was cancelled, or the reply is too large
             return
         if error is None:
             self.ended.set_result(None)
