@@ -1,5 +1,6 @@
 """Budgets: what is reserved and used, windows that begin and end, alerts, and scopes that close."""
 
+import asyncio
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -304,6 +305,19 @@ async def test_changed_amounts_go_on_with_what_was_counted(desk: Desk) -> None:
     await desk.refused(row(budget(100)), bound=cost(1))
     await desk.admitted(row(budget(150)), bound=cost(50))
     await desk.refused(row(budget(150)), bound=cost(1))
+
+
+async def test_a_rule_that_is_new_to_a_row_is_known_where_its_call_comes_as_one_under_older_rules_ends(
+    desk: Desk,
+) -> None:
+    """Who counts, tidies up or charges the calls of the dead knows rules by what is kept of them."""
+    old, new = row(budget(100)), row(budget(70, "month", id="more"))
+    before = await desk.admitted(old, bound=cost(10))
+    after, _ = await asyncio.gather(desk.admitted(new, bound=cost(5)), desk.settle(before, Used(cost=10)))
+    desk.state.tidy(desk.clock.now)
+    assert desk.counts("key:web") == {"budget": (10, 0), "more": (0, 5)}
+    assert [orphan.call_id for orphan in desk.state.expire(desk.state.owner, desk.clock.now)] == [after.call_id]
+    assert desk.counts("key:web")["more"] == (5, 0)
 
 
 async def test_rules_that_change_while_calls_are_under_way_lose_nothing(desk: Desk) -> None:

@@ -173,17 +173,19 @@ def decode(value: bytes) -> "Row":
 
 
 class Row:
-    """The counters of one scope, while they are at hand."""
+    """The counters of one scope, while they are at hand; `given` are rules that were given slots since it was read."""
 
-    __slots__ = ("cells", "layout")
+    __slots__ = ("cells", "given", "layout")
 
     def __init__(self, layout: Layout, cells: list[int]) -> None:
         self.layout = layout
         self.cells = cells
+        self.given: tuple[Rules, ...] = ()
 
-    def lay(self, layout: Layout, cells: list[int]) -> None:
-        """Put other counters in the place of these."""
+    def lay(self, layout: Layout, cells: list[int], rules: "Rules") -> None:
+        """Put other counters in the place of these, for rules that had no slots here."""
         self.layout, self.cells = layout, cells
+        self.given = (*self.given, rules)
 
 
 class Rules:
@@ -229,7 +231,7 @@ class Rules:
             for slot in kept:
                 size, at, now_at = cells_of(slot), places[slot], layout.places[slot]
                 cells[now_at : now_at + size] = row.cells[at : at + size]
-            row.lay(layout, cells)
+            row.lay(layout, cells, self)
         return self.on(row)
 
 

@@ -195,6 +195,10 @@ class Ledger:
             for key, row in rows.items():
                 layout = row.layout
                 written.append((key, layout.signature + layout.pack(*row.cells)))
+                if row.given:
+                    for rules in row.given:
+                        self._learn(tx, rules)
+                    row.given = ()
             tx.cursor(self._rows).putmulti(written)
         tx.commit()
         # One that changed nothing leaves its number to the next, which may be somebody else's.
@@ -226,8 +230,6 @@ class Ledger:
             row = Row(layout, list(layout.unpack(value)))
         else:
             row = decode(value)
-            if any(slot not in row.layout.places for slot, _ in rules.slots):
-                self._learn(tx, rules)
         self._cached[key] = row
         return row
 
