@@ -63,6 +63,8 @@ class Books:
             if self.state.ledger.lost and self.on_lost is not None:
                 self.on_lost()
                 return
+        except Exception as error:  # whatever it is, all of this is done again
+            log.error("the state could not be looked after", exc_info=error)
         self._tending = asyncio.get_running_loop().call_later(TEND, self.tend)
 
     def _wait(self) -> None:
