@@ -26,7 +26,8 @@ DECLARED = {
     "hidden usage": "Usage that the caller did not ask for is taken out of a chat or completion stream.",
     "content coding": "A compressed reply is passed on decompressed.",
     "an error in a good status": "A stream that begins with an error is told as that error.",
-    "broken stream": "A stream that ends before its dialect's end gets that dialect's error event after its last byte.",
+    "broken stream": "A stream that ends before its dialect's end gets that dialect's error event after its last byte, "
+    "and not the end of its HTTP body.",
 }
 
 NOT_FORWARDED = frozenset(

@@ -359,6 +359,7 @@ def check_got(sent: Sent, got: Got, *, streams: bool | None) -> None:
         declare("broken stream")
         assert got.body.startswith(body)
         assert b"ended its stream before the reply was complete" in got.body[len(body) :]
+        assert got.ended == "cut"
         return
     assert got.body == body
     assert got.ended in (("chunks",) if streams else ("chunks", "length") if streams is None else ("length",))

@@ -139,6 +139,7 @@ CASES = {
     ),
     "a stream that its provider ends too early": Odd(
         body=lines(PIECE),
+        ended=("cut",),
         gets=lines(PIECE) + b"ERROR",
         total=None,
         error="upstream_connection_lost",
@@ -146,6 +147,7 @@ CASES = {
     "a stream that breaks between events": Odd(
         body=lines(PIECE),
         framing=("cut",),
+        ended=("cut",),
         gets=lines(PIECE) + b"ERROR",
         total=None,
         error="upstream_connection_lost",
@@ -153,6 +155,7 @@ CASES = {
     "a stream that breaks inside an event": Odd(
         body=lines(PIECE) + b'data: {"choices":[{"del',
         framing=("cut",),
+        ended=("cut",),
         gets=lines(PIECE) + b"ERROR",
         total=None,
         error="upstream_connection_lost",
