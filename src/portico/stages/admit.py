@@ -80,14 +80,14 @@ class Bounds:
                     self._plainly.clear()
                 plainly = self._plainly[call.model, target.name] = {}
             found = plainly.get(holder.id)
-            if found is None:
+            if found is None or (found.holder is not holder and found.holder != holder):
                 if len(plainly) >= MEMO_BOUND:
                     plainly.clear()
                 found = plainly[holder.id] = self._found(call, target, holder)
             return found
         key = (holder.id, call.model, target.name, call.customer, call.tags)
         found = self._known.get(key)
-        if found is None:
+        if found is None or (found.holder is not holder and found.holder != holder):
             if len(self._known) >= MEMO_BOUND:
                 self._known.clear()
             found = self._known[key] = self._found(call, target, holder)
@@ -106,7 +106,7 @@ class Bounds:
             models=models,
         )
         rows = self._rules.scopes(told, holder.rules)
-        return Under(rows, _measured(rows)) if rows else _FREE
+        return Under(rows, _measured(rows), holder)
 
     def least_left(self, call: Call, target: Target, at: Moment) -> float:
         """Return the least share that is left of any budget of a call, 1.0 where it has none."""

@@ -37,14 +37,16 @@ class Scope(msgspec.Struct, frozen=True):
 class Under:
     """What calls are under that are told apart by the same: their scopes, and whether any rule counts tokens or money.
 
-    A backend keeps with it in `plan` what it makes of the scopes: one place to look at where there are thousands.
+    `holder` is whom it was found for: a call that began before a key was changed has the key as it was. A backend keeps
+    with it in `plan` what it makes of the scopes: one place to look at where there are thousands.
     """
 
-    __slots__ = ("measured", "plan", "scopes")
+    __slots__ = ("holder", "measured", "plan", "scopes")
 
-    def __init__(self, scopes: tuple[Scope, ...], measured: bool) -> None:
+    def __init__(self, scopes: tuple[Scope, ...], measured: bool, holder: Holder | None = None) -> None:
         self.scopes = scopes
         self.measured = measured
+        self.holder = holder
         self.plan: Any = None
 
     def __repr__(self) -> str:

@@ -185,7 +185,8 @@ class Row:
     def lay(self, layout: Layout, cells: list[int], rules: "Rules") -> None:
         """Put other counters in the place of these, for rules that had no slots here."""
         self.layout, self.cells = layout, cells
-        self.given = (*self.given, rules)
+        if rules not in self.given:
+            self.given = (*self.given, rules)
 
 
 class Rules:
