@@ -260,7 +260,7 @@ class Ingest:
         from portico.store.migrate import upgrade
         from portico.store.tables import segments as known
 
-        engine = make_engine(self._url)
+        engine = make_engine(self._url, maps=False)  # writing is as fast without
         try:
             upgrade(engine)
             with engine.connect() as connection:
