@@ -6,9 +6,10 @@ import msgspec
 import pytest
 from sqlalchemy import Engine
 
-from portico.record import Record
+from portico.record import AttemptRecord, Record
 from portico.store import reprice
 from portico.store.reprice import Repriced, Repricing, begin, find, run
+from portico.types import Usage
 from store.filled import START_MS, expected, fill, kept, piece, some, sums_of
 
 RECORDS = some(300, seed=4)
@@ -75,6 +76,22 @@ def test_one_that_was_cut_off_goes_on_where_it_stopped(engine: Engine, monkeypat
     after = [repriced(each) for each in RECORDS]
     assert kept(engine) == {each.id: each for each in after}
     assert sums_of(engine) == expected(after)
+
+
+def test_each_try_that_said_a_part_has_its_new_cost(engine: Engine) -> None:
+    tries = [
+        AttemptRecord("openai/lost", error="cut"),
+        AttemptRecord("openai/fast", usage=Usage(input=1), cost_nano_usd=1),
+        AttemptRecord("openai/slow", usage=Usage(input=2), cost_nano_usd=2),
+    ]
+    record = msgspec.structs.replace(
+        next(each for each in RECORDS if each.usage and each.time_ms >= FROM_MS), attempts=tries
+    )
+    fill(engine, piece([record]))
+    run(engine, asked(engine), lambda _: Repriced(70, "table", "v2", (30, 40)))
+    found = kept(engine)[record.id]
+    assert [each.cost_nano_usd for each in found.attempts] == [None, 30, 40]
+    assert found.cost_nano_usd == 70
 
 
 LEFT_ALONE: dict[str, Callable[[Record], Record]] = {

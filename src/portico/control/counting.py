@@ -12,7 +12,7 @@ from portico.dialects.objects import Found
 from portico.dialects.operations import Route
 from portico.errors import BadUpstreamReply, NotFound
 from portico.jobs import Cost, Job, unknown
-from portico.providers.prices import charge, sized
+from portico.providers.prices import charge, charge_training, sized
 from portico.providers.prices_schedule import Price
 from portico.record import Pricing
 from portico.snapshot import upstreams
@@ -176,14 +176,13 @@ class Tally:
 
     def _train(self, model: str, tokens: int) -> None:
         """Add what a model was tuned on."""
-        price = self._price(model)
-        price = price.at(self._job.time_ms / 1000) if price is not None else None
-        if price is None or "training" not in price.stated:
-            self._unpriced = self._unpriced or tokens > 0
+        charged = charge_training(self._price(model), tokens, self._job.time_ms / 1000)
+        if charged.cost is None:
+            self._unpriced = True
             return
         self._reported = False
-        self._nano += (tokens * price.rates.training + 500) // 1000
-        self._rows.add(price.row or None)
+        self._nano += charged.cost
+        self._rows.add(charged.row)
 
     def _price(self, model: str) -> Price | None:
         if model not in self._prices:

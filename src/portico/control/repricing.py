@@ -6,7 +6,7 @@ It runs in a thread once the wish is in the audit; one that a restart cut off go
 import functools
 import logging
 from collections.abc import Callable
-from typing import Annotated, cast
+from typing import Annotated, Final, cast
 
 import msgspec
 from msgspec import Meta
@@ -18,12 +18,16 @@ from portico.control.problems import Unprocessable
 from portico.control.routing import Answer, Asked
 from portico.control.tariff import Tariff
 from portico.errors import Forbidden
-from portico.providers.prices import charge, sized
-from portico.record import Pricing, Record
+from portico.providers.prices import Charge, charge, charge_training, sized
+from portico.record import Record
 from portico.store import reprice
 from portico.store.entities import rows
 from portico.store.entities.things import Moment
 from portico.store.tables import repricings
+from portico.types import Usage
+
+TUNING: Final = "fine_tuning_job"
+"""The operation of jobs that are paid for by the tokens that a model was tuned on (`jobs.record_of`)."""
 
 _log = logging.getLogger("portico.control")
 
@@ -130,19 +134,43 @@ def prices_of(admin: Admin) -> PriceOf:
     with admin.reading() as db:
         tariff = Tariff(admin.config, db)
 
-    def price(record: Record) -> reprice.Repriced | None:
+    def charged(target: str, usage: Usage, at: float) -> Charge:
+        provider, _, model = target.partition("/")
+        return charge(tariff.at(provider, model, at), usage, at)
+
+    def told(record: Record) -> reprice.Repriced | None:
         if record.target is None or record.usage is None:
             return None
         at = record.time_ms / 1000
-        provider, _, model = record.target.partition("/")
-        found = tariff.at(provider, model, at)
-        if record.job is not None and found is not None and sized(found):
-            return None  # its requests were priced by the size of each, which nobody knows any more
-        charged = charge(found, record.usage, at)
-        pricing: Pricing = charged.pricing
-        return reprice.Repriced(charged.cost, pricing, charged.row)
+        if record.job is not None:
+            provider, _, model = record.target.partition("/")
+            found = tariff.at(provider, model, at)
+            if not model or (found is not None and sized(found)):
+                return None  # its requests were priced by the model or the size of each, which nobody knows any more
+            if record.operation == TUNING:
+                return _once(charge_training(found, record.usage.total, at))
+            return _once(charge(found, record.usage, at))
+        parts = [(each.target, each.usage) for each in record.attempts if each.usage is not None]
+        if not parts:
+            return _once(charged(record.target, record.usage, at))
+        each = [charged(target, usage, at) for target, usage in parts]
+        costs = [one.cost for one in each]
+        whole = sum(cost for cost in costs if cost is not None)
+        if None in costs:
+            return reprice.Repriced(None, "unpriced", each[-1].row, tuple(costs))
+        return reprice.Repriced(whole, each[-1].pricing, each[-1].row, tuple(costs))
+
+    def price(record: Record) -> reprice.Repriced | None:
+        found = told(record)
+        if found is not None and found.cost is None and record.cost_nano_usd is not None:
+            return None  # that nobody knows a price any more is no correction of what a call has cost
+        return found
 
     return price
+
+
+def _once(charged: Charge) -> reprice.Repriced:
+    return reprice.Repriced(charged.cost, charged.pricing, charged.row)
 
 
 def _run(admin: Admin, id_: int) -> None:

@@ -42,6 +42,7 @@ __all__ = [
     "Tier",
     "at_tier",
     "charge",
+    "charge_training",
     "cost",
     "marked_up",
     "price_of",
@@ -142,6 +143,14 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
     if nano == 0 and not _speaks_of(price, usage) and not costless(price):
         return Charge(None, "unpriced")
     return Charge(nano, "table", price.row or None)
+
+
+def charge_training(price: Price | None, tokens: int, moment: float) -> Charge:
+    """Return what it cost to tune a model on so many tokens, at `moment`; nothing where it was on none."""
+    price = price.at(moment) if price is not None else None
+    if price is None or "training" not in price.stated:
+        return Charge(None, "unpriced") if tokens else Charge(0, "table")
+    return Charge((tokens * price.rates.training + 500) // 1000, "table", price.row or None)
 
 
 def at_tier(price: Price, tier: Variant) -> Price:

@@ -3,13 +3,13 @@
 It goes in small transactions, each of which says how far it is: one that was cut off goes on where it stopped.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from sqlalchemy import Connection, Engine, bindparam, insert, select, update
 
 from portico.journal.entries import decode_record, encode
-from portico.record import MILLION, Pricing, Record
+from portico.record import MILLION, AttemptRecord, Pricing, Record
 from portico.store.dimensions import Names, number_of
 from portico.store.engine import writing
 from portico.store.ingest import add, combination_of
@@ -21,11 +21,15 @@ CHUNK = 1_000
 
 
 class Repriced(msgspec.Struct, frozen=True):
-    """What a call costs after all, in nano-dollars, who says so, and by which price."""
+    """What a call costs after all, in nano-dollars, who says so, and by which price.
+
+    `parts` is what each of its tries costs that said a part of the answer, in their order.
+    """
 
     cost: int | None
     pricing: Pricing
     price: str | None = None
+    parts: tuple[int | None, ...] = ()
 
 
 PriceOf = Callable[[Record], Repriced | None]
@@ -123,7 +127,9 @@ def _step(connection: Connection, names: Names, id_: int, price: PriceOf) -> boo
         found = price(old) if _open(old) else None
         if found is None or (found.cost, found.pricing, found.price) == (old.cost_nano_usd, old.pricing, old.price):
             continue
-        new = msgspec.structs.replace(old, pricing=found.pricing, price=found.price)
+        new = msgspec.structs.replace(
+            old, pricing=found.pricing, price=found.price, attempts=_corrected(old.attempts, found.parts)
+        )
         new.costing(found.cost, MILLION if old.markup is None else old.markup)
         before, after = facts(old), facts(new)
         combination = combination_of(connection, names, before)
@@ -151,6 +157,16 @@ def _step(connection: Connection, names: Names, id_: int, price: PriceOf) -> boo
         )
     )
     return last
+
+
+def _corrected(attempts: list[AttemptRecord], parts: Sequence[int | None]) -> list[AttemptRecord]:
+    """Return tries with what each of those costs that said a part of an answer."""
+    if not parts:
+        return attempts
+    costs = iter(parts)
+    return [
+        each if each.usage is None else msgspec.structs.replace(each, cost_nano_usd=next(costs)) for each in attempts
+    ]
 
 
 def _open(record: Record) -> bool:
