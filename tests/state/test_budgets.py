@@ -258,6 +258,17 @@ async def test_an_alert_is_raised_once_in_a_window(desk: Desk) -> None:
     assert raised == [[], [(50, 50)], [], [(80, 95)], []] * 2
 
 
+@pytest.mark.parametrize("rolling", [False, True])
+async def test_alerts_are_raised_again_where_the_amount_was(desk: Desk, rolling: bool) -> None:
+    raised = []
+    for amount, steps in ((100, (60, 40)), (200, (10, 60, 10)), (1_000, (300, 100, 300))):
+        for spent in steps:
+            web = row(budget(amount, "forever" if not rolling else "month", rolling=rolling, alerts=(50, 80)))
+            settled = await desk.settle(await desk.admitted(web, bound=cost(spent)), Used(cost=spent))
+            raised += [(amount, passed.percent) for passed in settled.passed]
+    assert raised == [(100, 50), (100, 80), (200, 80), (1_000, 50), (1_000, 80)]
+
+
 async def test_a_call_that_uses_more_than_its_bound_closes_its_scopes(desk: Desk) -> None:
     web = row(budget(1_000), budget(1_000, id="ever", every="forever"), budget(9, id="soft", mode="soft"))
     other = row(budget(1_000), name="key:other")

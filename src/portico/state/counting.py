@@ -444,7 +444,7 @@ def correct(
                 cells[at + 4] -= asked or 0
                 if (alerts and cells[at + 3] >= alerts[0]) or over:
                     passed = _events(
-                        cells, at + 5, cells[at + 3], name, amount, alerts, rule,
+                        cells, at + 5, cells[at + 3], now, name, amount, alerts, rule,
                         over and firm and asked is not None and now > asked, passed,
                     )  # fmt: skip
         elif kind == 1:  # IN_FLIGHT
@@ -459,7 +459,7 @@ def correct(
                 cells[at + 1] += now
                 if (alerts and cells[at + 1] >= alerts[0]) or over:
                     closes = over and firm and asked is not None and now > asked
-                    passed = _events(cells, at + 3, cells[at + 1], name, amount, alerts, rule, closes, passed)
+                    passed = _events(cells, at + 3, cells[at + 1], now, name, amount, alerts, rule, closes, passed)
                     if closes:
                         cells[at + 4] = key + rule_parts(rule)
     return first, passed
@@ -508,6 +508,7 @@ def _events(
     cells: list[int],
     at: int,
     used: int,
+    now: int,
     name: str,
     amount: int,
     alerts: tuple[int, ...],
@@ -515,9 +516,15 @@ def _events(
     closes: bool,
     passed: list[Passed] | None,
 ) -> list[Passed] | None:
-    """Raise the alerts that were passed and not raised in this window yet, and close the slot if it `closes`."""
+    """Raise the alerts that were passed and not raised in this window yet, and close the slot if it `closes`.
+
+    `used` includes `now`, what has just been used. Those that it was below before were not raised for this amount, but
+    for a smaller one that the rule had.
+    """
     state = cells[at]
-    raised = state & _ALERTS
+    raised = min(state & _ALERTS, len(alerts))
+    while raised and used - now < alerts[raised - 1]:
+        raised -= 1
     percents = sorted(rule.alerts) or [100]
     while raised < len(alerts) and used >= alerts[raised]:
         passed = passed or []
