@@ -199,3 +199,52 @@ async def test_an_upload_that_nobody_began_is_not_there(portico: Portico, mock: 
         assert (status, json.loads(body)["error"]["status"]) == (404, "NOT_FOUND")
         status, _, _ = await gateway.call("/upload/v1beta/files", b"{}", key=None)
         assert status == 401
+
+
+NAMED: dict[str, dict[str, Any]] = {
+    "a header": {"extra_headers": {"custom-llm-provider": "azure"}},
+    "a field": {"extra_body": {"custom_llm_provider": "azure"}},
+    "fields": {"extra_body": {"custom_llm_provider": "azure", "target_model_names": "its-model"}},
+    "a field of its model": {"extra_body": {"target_model_names": "its-model"}},
+    "the query": {"extra_query": {"custom_llm_provider": "azure"}},
+    "the query in short": {"extra_query": {"provider": "azure"}},
+}
+
+
+@pytest.mark.parametrize("size", [1, 3_000_000], ids=["in memory", "spooled"])
+@pytest.mark.parametrize("how", NAMED)
+async def test_what_litellms_callers_say_of_where_a_file_goes_is_done_and_not_passed_on(
+    portico: Portico, mock: MockProvider, other: MockProvider, how: str, size: int
+) -> None:
+    declared = config(openai=provider(mock), azure=provider(other)) | {"models": {"its-model": ["azure/gpt-4o"]}}
+    content = b"x" * size
+    async with portico(declared) as gateway, client(gateway) as alice:
+        file = await alice.files.create(file=("a.txt", content), purpose="user_data", **NAMED[how])
+        sent = other.ledger.last
+        assert (await alice.files.content(file.id)).content == content
+        assert [each.id for each in (await alice.files.list(extra_query={"provider": "azure"})).data] == [file.id]
+        assert (await alice.files.list(extra_query={"provider": "openai"})).data == []
+    assert (file.purpose, file.filename, len(mock.ledger), sent.query) == ("user_data", "a.txt", 0, "")
+    assert b"custom_llm" not in sent.body
+    assert b"target_model" not in sent.body
+
+
+async def test_a_job_is_made_where_litellms_callers_say(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    async with portico(config(openai=provider(mock), azure=provider(other))) as gateway, client(gateway) as alice:
+        said: dict[str, Any] = {"extra_body": {"custom_llm_provider": "azure"}}
+        file = await alice.files.create(file=("a.jsonl", LINES), purpose="batch", **said)
+        # Where its file is, whatever is said.
+        said = {"extra_body": {"custom_llm_provider": "openai"}}
+        await alice.batches.create(
+            input_file_id=file.id, endpoint="/v1/chat/completions", completion_window="24h", **said
+        )
+        assert other.ledger.last.path == "/v1/batches"
+        assert b"custom_llm" not in other.ledger.last.body
+        said = {"extra_body": {"target_model_names": "one,two"}}
+        with pytest.raises(openai.BadRequestError, match="is one name"):
+            await alice.files.create(file=("a.jsonl", LINES), purpose="batch", **said)
+        with pytest.raises(openai.BadRequestError, match="keeps no files"):
+            await alice.files.list(extra_query={"provider": "vertex_ai"})
+    assert len(mock.ledger) == 0

@@ -46,9 +46,15 @@ def test_tags_are_read_and_the_rest_goes_on(said: dict[str, Any], left: dict[str
 
 
 def test_what_a_key_says_of_its_calls_counts_before_what_they_say() -> None:
-    body = msgspec.json.encode({**CHAT, "metadata": {"tags": ["prod", "env:eu"]}})
+    body = msgspec.json.encode({**CHAT, "metadata": {"tags": ["team:mine", "env:eu"]}})
     _, _, found = tags_written(OPERATIONS["chat"], body, peek(OPERATIONS["chat"], body, b""))
-    assert tags_of(found, ("tag:own",)) == ("env:eu", "tag:own")
+    assert tags_of(found, ("team:own",)) == ("env:eu", "team:own")
+
+
+def test_tags_without_a_name_add_up_to_those_of_the_key() -> None:
+    body = msgspec.json.encode({**CHAT, "metadata": {"tags": ["prod", "own"]}})
+    _, _, found = tags_written(OPERATIONS["chat"], body, peek(OPERATIONS["chat"], body, b""))
+    assert tags_of(found, ("tag:own",)) == ("tag:own", "tag:prod")
 
 
 BAD: list[Any] = [[1], [None], [{}], [""], ["a|b"], ["x" * 257], ["\n"], ["a:"], [":a"], [f"t{n}" for n in range(17)]]

@@ -21,6 +21,7 @@ import msgspec
 from portico import jobs
 from portico.call import Call
 from portico.calls.known import Known
+from portico.calls.placing import Trimmed, meant, placing
 from portico.calls.planning import arrived
 from portico.calls.replying import Replies, keep, signature
 from portico.dialects.batch import MESSAGES, Batched, batched, lines, of_gemini, renamed
@@ -181,6 +182,7 @@ class ObjectCalls:
         asked: Peek | None = None
         named = _provider_named(exchange, call)
         place: Owned | None = upload[0] if upload is not None else None
+        query, gap = known.query, None
         if found.ids:
             place = own.held(self._state, caller, thing.kind, found.ids[0])
         elif thing.operation.body == "json" and isinstance(body, bytes):
@@ -194,6 +196,12 @@ class ObjectCalls:
             if thing.family == "message_batches":
                 requests = batched(members)
                 call.model = requests[0].model if requests else None
+        if call.route.provider is None:
+            said = placing(exchange.fields, query, thing.operation, body, known.kind, asked)
+            query, body, asked, gap = said.query, said.body, said.asked, said.gap
+            if place is None and named is None and said.provider is not None:
+                named = meant(said.provider, snapshot.upstreams)
+            call.model = call.model or said.model
         if thing.bills and thing.family != "batches":  # whose models stand in its file
             own.check_models(caller, snapshot.keys.may_use, call.model)
 
@@ -208,14 +216,13 @@ class ObjectCalls:
             target = upstream.target(target.model if target is not None else "", timeouts)
         elif target is None:
             target = own.keeper(thing, named, snapshot.upstreams).target(call.model or "", timeouts)
-        outgoing = Outgoing(
-            thing.operation, exchange.headers, known.query, body, asked, snapshot.limits.reply, known.ways
-        )
+        what = (thing.operation, exchange.headers, query, body, asked, snapshot.limits.reply, known.ways)
+        outgoing = Outgoing(*what) if gap is None else Trimmed(*what, gap=gap)
         outgoing.call_id = call.id
         outgoing.bound = jobs.UNKNOWN if thing.bills else NO_BOUND
         if found.model and target.model:
             found = msgspec.structs.replace(found, model=target.model)
-        there = own.address(target.upstream, found, known.query) if upload is None else own.onward(target, upload[1])
+        there = own.address(target.upstream, found, query) if upload is None else own.onward(target, upload[1])
         outgoing.passed = (exchange.method, there)
         call.target = target.name if target.model else target.upstream.name
         if isinstance(body, bytes) and not thing.operation.upload:
@@ -419,7 +426,10 @@ class ObjectCalls:
         assert caller is not None
         assert found is not None
         thing, named = found.thing, _provider_named(exchange, call)
-        page = page_asked(thing, known.query)
+        said = placing(exchange.fields, known.query, thing.operation, b"", b"", None)
+        if named is None and said.provider is not None:
+            named = meant(said.provider, snapshot.upstreams)
+        page = page_asked(thing, said.query)
         mine, more = own.listed(self._state, caller, thing, page, named)
         able = own.keepers(thing, snapshot.upstreams)
         upstream = able[0] if able and named is None else own.keeper(thing, named, snapshot.upstreams)

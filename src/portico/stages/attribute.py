@@ -23,6 +23,8 @@ from portico.rules import RANKS
 
 MOST_TAGS = 16
 LONGEST = 256
+UNNAMED = "tag"
+"""The name of LiteLLM's tags that have none: a call may have several."""
 """Characters of a customer, of a tag's name and of its value."""
 SOURCES = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage", b"x-litellm-tags")
 CUSTOMERS = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
@@ -120,17 +122,17 @@ def _listed(raw: msgspec.Raw, member: str) -> Sequence[tuple[str, str]]:
 
 
 def _unnamed(tag: str) -> tuple[str, str]:
-    """Return the name and the value of a tag of LiteLLM's: those that have no name are all told apart by `tag`."""
+    """Return the name and the value of a tag of LiteLLM's: those that have no name go by one."""
     name, found, value = tag.partition(":")
-    return (name.strip(), value.strip()) if found else ("tag", tag.strip())
+    return (name.strip(), value.strip()) if found else (UNNAMED, tag.strip())
 
 
 def tags_of(named: Sequence[tuple[str, str]], own: Sequence[str]) -> tuple[str, ...]:
     """Return a call's tags, sorted and each once: those of its key, then its own. Raises InvalidRequest.
 
-    What the key says of its calls, its caller cannot say otherwise.
+    What the key says of its calls, its caller cannot say otherwise; tags without a name are several, and add up.
     """
-    fixed = {tag.partition(":")[0] for tag in own}
+    fixed = {name for tag in own if (name := tag.partition(":")[0]) != UNNAMED}
     tags = {*own, *(f"{name}:{value}" for name, value in named if name not in fixed)}
     if len(tags) > MOST_TAGS:
         raise InvalidRequest(f"a call has at most {MOST_TAGS} tags; this one has {len(tags)}")
