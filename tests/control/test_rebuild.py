@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from sqlalchemy import func, select
 
 from control.conftest import MASTER
 from portico.config.load import load_plain
@@ -18,10 +19,14 @@ from portico.control.starting import open_admin
 from portico.control.state import OnState
 from portico.journal.journal import Journal
 from portico.record import AttemptRecord, Record
+from portico.rules import Window
+from portico.state import windows
 from portico.state.clock import moment
 from portico.state.contract import Moment
 from portico.state.ledger import Ledger
 from portico.state.owner import Owner
+from portico.store.retention import Keep
+from portico.store.tables import calls
 from portico.types import Usage
 
 CONFIG = load_plain(
@@ -197,3 +202,63 @@ def test_a_budget_that_a_key_of_the_store_carries_is_counted_too(tmp_path: Path)
         (counter,) = ledger.counters([f"key:{key}"], noon())
     made.close()
     assert counter.used == 2_000
+
+
+def letting_go(directory: Path, made: Installation, days: int) -> int:
+    """Let go of calls older than so many days, as of that day; return how many are left."""
+    keep = Keep(calls=days * 86_400)
+    reading = Ingest(directory, keep=keep, admin=lambda: made.admin, wall=lambda: NOW_MS / 1000)
+    while reading.turn():
+        pass
+    reading.tidy()
+    reading.stop()
+    with made.admin.reading() as db:
+        return db.execute(select(func.count()).select_from(calls)).scalar_one()
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_budget_counts_calls_that_are_long_gone_from_the_store(
+    lost: Installation, tmp_path: Path, times: int
+) -> None:
+    for _ in range(times):
+        left = letting_go(tmp_path, lost, days=1)
+    assert left == EACH * (len(KINDS) - 1)
+    lost.rebuild()
+    assert lost.counted() == EXPECTED
+
+
+def test_calls_that_are_gone_count_for_as_long_as_the_window_goes(tmp_path: Path) -> None:
+    admin = open_admin(tmp_path, CONFIG, {})
+    with admin.changing(OWNER) as change:
+        budgets: list[object] = [{"usd": 9}, {"usd": 9, "per": "365d"}, {"usd": 9, "per": "120d", "rolling": True}]
+        key = issue(change, {"name": "bob", "budgets": budgets}).id
+    assert isinstance(admin.snapshot, OnState)
+    admin.snapshot.close()
+    admin.engine.dispose()
+    year = windows.span(Window(365 * 86_400), NOW_MS * 1_000_000)[0] // 1_000_000
+    times = [NOW_MS, NOW_MS - 100 * 86_400_000, NOW_MS - 130 * 86_400_000, year, year - 2 * 86_400_000]
+    journal = Journal(str(tmp_path / "journal"), "c" * 16)
+    for number, at in enumerate(times):
+        journal.append(msgspec.structs.replace(PLAIN, id=f"of bob {number}", key=key, time_ms=at))
+    assert journal.close()
+    made = Installation(tmp_path)
+    letting_go(tmp_path, made, days=1)
+    made.rebuild()
+    with made.state.money() as ledger:
+        assert ledger is not None
+        found = {one.rule_id: one.used for one in ledger.counters([f"key:{key}"], noon())}
+    made.close()
+    assert found == {
+        f"key:{key}/budget/cost/forever": 1_000 * len(times),
+        f"key:{key}/budget/cost/365d": 1_000 * sum(at >= year for at in times),
+        f"key:{key}/budget/cost/120d/rolling": 1_000 * sum(at > NOW_MS - 120 * 86_400_000 for at in times),
+    }
+
+
+def test_what_a_budget_counted_that_is_no_more_is_not_put_back(tmp_path: Path) -> None:
+    made = Installation(tmp_path)
+    letting_go(tmp_path, made, days=1)
+    made.admin.config = msgspec.structs.replace(CONFIG, teams={})
+    made.rebuild()
+    assert made.counted() == {name: used for name, used in EXPECTED.items() if not name.startswith("team:")}
+    made.close()

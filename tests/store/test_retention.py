@@ -8,7 +8,9 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from portico.journal.entries import Event
-from portico.store import retention, rollups
+from portico.store import carried, retention, rollups
+from portico.store.carried import Amounts, Place
+from portico.store.engine import writing
 from portico.store.retention import Keep, prune, remove_segments
 from portico.store.rows import seq_of
 from portico.store.sums import DAY, HOUR, MINUTE
@@ -114,3 +116,19 @@ def test_segments_go_when_they_are_whole_and_their_bodies_too_old(engine: Engine
     with engine.connect() as connection:
         gone = select(func.count()).where(segments.c.removed.is_(True))
         assert connection.execute(gone).scalar() == 2
+
+
+def test_what_calls_leave_behind_is_added_up_and_read_in_slices(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(carried, "AT_ONCE", 2)
+    places = [Place(row, rule, day) for row in ("key:é", "team:a") for rule in ("x", "y") for day in (0, DAY, 2 * DAY)]
+    for _ in range(2):
+        with writing(engine).begin() as connection:
+            carried.add(connection, {place: Amounts(1, 2, 3, 1 << 50) for place in places})
+    with engine.connect() as connection:
+        assert sorted(carried.every(connection)) == sorted((place, Amounts(2, 4, 6, 1 << 51)) for place in places)
+    with writing(engine).begin() as connection:
+        carried.drop(connection, "x", 2 * DAY)
+        left = [place for place, _ in carried.every(connection)]
+    assert sorted(left) == sorted(place for place in places if (place.rule, place.day) != ("x", DAY))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -148,6 +149,10 @@ class OnDemand:
         assert self._admin is not None
         return self._admin
 
+    def opened_from(self, loop: asyncio.AbstractEventLoop) -> "Admin":
+        """Return the same to another thread than that of the loop. Blocks."""
+        return asyncio.run_coroutine_threadsafe(self.opened(), loop).result()
+
     @property
     def configured(self) -> bool:
         """Whether there is a configuration to go by."""
@@ -250,7 +255,8 @@ async def _serve(given: dict[str, str]) -> int:
     )
     server = ControlServer(config, link)
     # the URL may hold a password: it is on no command line
-    ingest = Ingest(Path(given["--data-dir"]), os.environ.get("PORTICO_STORE_URL"))
+    admin = functools.partial(app.opened_from, asyncio.get_running_loop())
+    ingest = Ingest(Path(given["--data-dir"]), os.environ.get("PORTICO_STORE_URL"), admin=admin)
     leave = threading.Event()
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.serve(sockets=[socket.socket(fileno=int(given["--socket"]))]))

@@ -22,6 +22,7 @@ from portico.journal.segments import Segment, segments
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from portico.control.admin import Admin
     from portico.store.dimensions import Names
     from portico.store.ingest import Counts, Piece
     from portico.store.retention import Keep
@@ -80,7 +81,8 @@ class _Open(NamedTuple):
 class Ingest:
     """Reads the journal under a data directory into the store at a URL; by default on SQLite, beside the journal.
 
-    `start` runs it in a thread of its own; `turn` is one look, for who has another thread.
+    `start` runs it in a thread of its own; `turn` is one look, for who has another thread. `admin` says what bounds
+    calls: what budgets count of those that are let go of is kept.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class Ingest:
         url: str | None = None,
         *,
         keep: "Keep | None" = None,
+        admin: "Callable[[], Admin] | None" = None,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
@@ -96,6 +99,7 @@ class Ingest:
         self._owners = data_dir / "state" / "owners"
         self._url = url or f"sqlite:///{data_dir.absolute() / 'portico.db'}"
         self._keep = keep
+        self._admin = admin
         self._clock = clock
         self._wall = wall
         self._open: _Open | None = None
@@ -183,14 +187,19 @@ class Ingest:
 
     def tidy(self) -> list[str]:
         """Let go of rows, sums, events and segments that are too old; return the names of the segments."""
-        from portico.store.retention import Keep, prune, remove_segments
+        from portico.store.retention import Keep, outlived, prune, remove_segments
 
         with self._turning:
             if self._open is None:
                 self._open = self._opened()
             keep = self._keep or Keep()
             now = int(self._wall())
-            prune(self._open.engine, keep, now)
+            leaving = None
+            if self._admin is not None and outlived(self._open.engine, keep, now):
+                from portico.control.carrying import Carrying
+
+                leaving = Carrying(self._admin(), now)
+            prune(self._open.engine, keep, now, leaving)
             gone = remove_segments(self._open.engine, self._journal, keep, now, self._living())
             for name in gone:
                 self._whole.discard(name)

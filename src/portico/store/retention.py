@@ -5,7 +5,7 @@ Everything is done in small transactions, so that ingest and the admin API are n
 
 import contextlib
 import os
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 
 import msgspec
 from sqlalchemy import Connection, Engine, delete, func, select, update
@@ -36,11 +36,15 @@ class Keep(msgspec.Struct, frozen=True):
     events: int | None = 400 * DAY
 
 
-def prune(engine: Engine, keep: Keep, now: int) -> int:
+Leaving = Callable[[Connection, Iterable[bytes]], None]
+"""Takes the records of calls that go, encoded, in the transaction that removes them."""
+
+
+def prune(engine: Engine, keep: Keep, now: int, leaving: Leaving | None = None) -> int:
     """Remove rows and sums that are too old (`now` is in seconds since the epoch); return how many calls went."""
     gone = 0
     if keep.calls is not None:
-        gone = _prune_calls(engine, first_seq((now - keep.calls) * 1000))
+        gone = _prune_calls(engine, first_seq((now - keep.calls) * 1000), leaving)
     for grain, kept in ((MINUTE, keep.minutes), (HOUR, keep.hours), (DAY, keep.days)):
         if kept is not None:
             _prune_sums(engine, grain, now - kept)
@@ -48,6 +52,15 @@ def prune(engine: Engine, keep: Keep, now: int) -> int:
         with writing(engine).begin() as connection:
             connection.execute(delete(events).where(events.c.time_ms < (now - keep.events) * 1000))
     return gone
+
+
+def outlived(engine: Engine, keep: Keep, now: int) -> bool:
+    """Return whether there are calls that are too old."""
+    if keep.calls is None:
+        return False
+    with engine.connect() as connection:
+        oldest = connection.execute(select(func.min(calls.c.seq))).scalar()
+    return oldest is not None and oldest < first_seq((now - keep.calls) * 1000)
 
 
 def remove_segments(engine: Engine, directory: str, keep: Keep, now: int, living: Collection[str]) -> list[str]:
@@ -83,14 +96,17 @@ def remove_segments(engine: Engine, directory: str, keep: Keep, now: int, living
     return removed
 
 
-def _prune_calls(engine: Engine, before: int) -> int:
+def _prune_calls(engine: Engine, before: int, leaving: Leaving | None) -> int:
     gone = 0
     while True:
         with writing(engine).begin() as connection:
             oldest = select(calls.c.seq).where(calls.c.seq < before).order_by(calls.c.seq).limit(CHUNK)
             seqs = connection.execute(oldest).scalars().all()
             if seqs:
-                connection.execute(delete(calls).where(calls.c.seq <= seqs[-1]))
+                oldest_ones = calls.c.seq <= seqs[-1]
+                if leaving is not None:
+                    leaving(connection, connection.execute(select(calls.c.record).where(oldest_ones)).scalars())
+                connection.execute(delete(calls).where(oldest_ones))
             gone += len(seqs)
         if len(seqs) < CHUNK:
             break

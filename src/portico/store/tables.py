@@ -219,3 +219,18 @@ repricings = Table(
 )
 """Corrections of prices after the fact: who asked for one, why, over what, and what it changed. `done_to` is the last
 `seq` that it has looked at."""
+
+carried = Table(
+    "carried",
+    metadata,
+    Column("row", LargeBinary, primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("day", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(name, BigInteger, nullable=False) for name in (
+        "requests", "input_tokens", "output_tokens", "cost_nano_usd"
+    )),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+"""What budgets count of calls that were let go of: by the row of their counters (UTF-8) and the id of the rule. `day`
+is 0 for a budget that never ends, else the start of the day that the calls came on."""
+Index("ix_carried_rule", carried.c.rule, carried.c.day)

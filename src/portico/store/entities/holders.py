@@ -73,6 +73,10 @@ class Compiler:
         self._found: dict[tuple[str, str], Thing | None] = {}
         self._surroundings: dict[tuple[str | None, str | None, str | None], _Around] = {}
 
+    def look_by(self, db: Connection) -> None:
+        """Look up by another connection what is not known yet."""
+        self._db = db
+
     def find(self, kind: str, id: str | None) -> Thing | None:  # noqa: A002  # the word of every API
         """Return an object, whoever declares it."""
         if id is None:
