@@ -50,6 +50,7 @@ class Call(msgspec.Struct, eq=False):
     `markup` is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is
     to have. `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to
     have (`calls.shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to.
+    `lost` is the most that those tries can have used of which nothing is known, where that is not `bound` for each.
     `delivered` is set where the caller hung up after it had the last event of its stream. `waits`
     (`queueing.terms.Waits`) says by what it may wait for its turn, None where it may not; `ticket`
     (`queueing.waiting.Ticket`) is what it waits with, once it does. `litellm` (`calls.litellm_headers.LiteLLMHeaders`)
@@ -82,6 +83,7 @@ class Call(msgspec.Struct, eq=False):
     job: Any = None
     markup: int | None = None
     bound: Bound = NO_BOUND
+    lost: Bound | None = None
     over_bound: bool = False
     ended: bool = False
     end: End = "refused"

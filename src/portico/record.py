@@ -56,6 +56,11 @@ class AttemptRecord(msgspec.Struct, omit_defaults=True, gc=False):
     cost_nano_usd: int | None = None
     basis: Basis | None = None
 
+    @property
+    def unheard(self) -> bool:
+        """Whether it may have been billed, and nothing is known of what it used: of a cut stream, what came is."""
+        return self.assumed_nano_usd is not None and self.error is not None and self.usage is None
+
 
 COPY: Final = "-shadow"
 """What the id of a copy has behind that of the call that it is of."""

@@ -142,7 +142,7 @@ def used_by(record: Record, bound: Bound) -> Used:
     """Return what a recorded call is charged, as `stages.settle` had it. `bound` is that of one attempt."""
     tries = [attempt for attempt in record.attempts if attempt.assumed_nano_usd is not None]
     cost = sum(attempt.assumed_nano_usd or 0 for attempt in tries)
-    times = sum(attempt.error is not None for attempt in tries)
+    times = sum(attempt.unheard for attempt in tries)
     usage = record.usage
     if usage is None and record.basis == "unknown":
         times += 1

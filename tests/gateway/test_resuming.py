@@ -262,6 +262,33 @@ async def test_a_budget_holds_what_both_tries_cost_and_nothing_stays_reserved(
     assert counter.reserved == 0
 
 
+@pytest.mark.parametrize("second", ["openai", "anthropic"])
+async def test_what_is_lost_on_the_way_to_the_rest_was_reserved_for_it(
+    portico: Portico, mock: MockProvider, other: MockProvider, second: str
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 8})
+    other.script.always({"fault": "cut-before-head"})
+    config = two(mock, other, "openai", second)
+    # The rest is asked for where it is cheap: what is lost there counts as much as of the dearest of the plan.
+    dear, cheap = {"input": 0.01, "output": 20.0}, {"input": 0.01, "output": 1.0}
+    config["prices"] = {f"one/{MODELS['openai']}": dear, f"two/{MODELS[second]}": cheap}
+    config["budgets"] = [{"usd": 5.0, "tokens": 10**6, "per": "day"}]
+    config["retries"] = {"attempts": 1}
+    body = {"model": "smart", "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 100}
+    async with portico(config) as gateway:
+        await gateway.call("/v1/chat/completions", body, cut=True)
+        (record,) = gateway.records()
+        again, _, _ = await gateway.call("/v1/chat/completions", body, cut=True)
+        state = gateway.gateway.state
+        counters = state.counters([row.decode() for row in state._rows], moment())
+    assert [attempt["target"].partition("/")[0] for attempt in record["attempts"]] == ["one", *["two", "one"] * 3]
+    assert again == 200, "no call has closed the budget of all"
+    assert record["bound_nano_usd"] > record["cost_nano_usd"] + sum(
+        attempt.get("assumed_nano_usd", 0) for attempt in record["attempts"]
+    )
+    assert [counter.reserved for counter in counters] == [0, 0]
+
+
 async def test_openais_sdk_gathers_a_chat_that_was_gone_on_with(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:

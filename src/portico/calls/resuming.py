@@ -17,8 +17,8 @@ from portico.dialects.resume.answer import Answer, Rest, added
 from portico.errors import ConnectionLost, InvalidRequest, PorticoError
 from portico.providers.auth.scheme import Fetch
 from portico.record import Basis
-from portico.rules import Bound
-from portico.stages.admit import bound_of
+from portico.rules import NO_BOUND, Bound
+from portico.stages.admit import bound_of, dearer_of
 from portico.stages.settle import on_its_way, settle, settle_stream
 from portico.types import Usage
 from portico.upstream.arrival import Arrival
@@ -149,13 +149,16 @@ class Resuming:
                 continue
             rest = outgoing.translations[target]
             assert isinstance(rest, Rest)
-            bound = bound_of(call, OPERATIONS[name], rest.body, target)
+            # Of one that fails nobody can tell whose bound it was charged: it has room for that of any.
+            bound = dearer_of(bound_of(call, OPERATIONS[name], rest.body, target), call.bound)
             extend = self._extending(bound)
             before = len(call.attempts)
+            whole = call.bound
             call.target = None  # the attempts are the targets' own
             try:
                 await extend(target, True)
                 self._reserved, self._bound = both(self._reserved, bound), bound
+                call.bound = bound
                 arrival, _ = await attempt_all((target,), outgoing, call, self._policy, self._fetch, extend)
             except PorticoError:
                 # There is no room for another attempt, or nothing that can be sent.
@@ -163,11 +166,19 @@ class Resuming:
                     return None
                 continue
             finally:
-                call.target = first
+                call.target, call.bound = first, whole
+                self._lose(bound, before)
             if arrival.error is None and arrival.status < 400:
                 return arrival, target, rest
             arrival.abandon()
         return None
+
+    def _lose(self, bound: Bound, before: int = 0) -> None:
+        """Put down what the tries from a place on can have used at most of which nothing is known."""
+        call = self._call
+        for note in call.attempts[before:]:
+            if note.unheard:
+                call.lost = both(call.lost or NO_BOUND, bound)
 
     async def _hear(
         self,
@@ -214,6 +225,7 @@ class Resuming:
         note.usage, note.cost_nano_usd, note.basis = call.usage, call.cost, call.basis
         self._spent = call.usage
         self._tries = 1
+        self._lose(call.bound)
 
     def _account(self, rest: Rest, target: Target) -> None:
         """Put on a further try what it used, and on the call what all of them did."""

@@ -307,7 +307,7 @@ async def _extend(
         # A target that was not in the plan may be dearer than what was reserved for those that were, and where nothing
         # was to be reserved, nobody has looked yet.
         own = _bound(call, outgoing, (target,))
-        bound = _dearer(reserved, own)
+        bound = dearer_of(reserved, own)
         dearer = bound != reserved
     if not more and not dearer and not (billed and permit.scopes):
         return
@@ -430,7 +430,7 @@ def _bound(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound:
             if one is None:
                 found = None
                 break
-            found = _dearer(found, one)
+            found = dearer_of(found, one)
     if found is None:
         return _closely(call, outgoing, targets)
     return found if found.cost is not None else _allowed(call, found)
@@ -446,17 +446,18 @@ def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound
     found: Bound | None = None
     for target in targets:
         one = target.ceiling.closely(call.operation, asked, body)
-        found = one if found is None else _dearer(found, one)
+        found = one if found is None else dearer_of(found, one)
     assert found is not None
     return _allowed(call, found)
 
 
 def _unread(body: Sized, targets: Sequence[Target]) -> Bound:
     """Return what is said of a request that nobody can read."""
-    return reduce(_dearer, (target.ceiling.opaque(len(body)) for target in targets))
+    return reduce(dearer_of, (target.ceiling.opaque(len(body)) for target in targets))
 
 
-def _dearer(one: Bound, other: Bound) -> Bound:
+def dearer_of(one: Bound, other: Bound) -> Bound:
+    """Return the most that either of two attempts can use."""
     cost = None if one.cost is None or other.cost is None else max(one.cost, other.cost)
     return Bound(
         max(one.input_tokens, other.input_tokens),

@@ -110,8 +110,10 @@ def used_by(call: Call) -> Used:
     for attempt in call.attempts:
         if attempt.assumed_nano_usd is not None:
             assumed += attempt.assumed_nano_usd
-            lost += attempt.error is not None and attempt.usage is None  # of a cut stream, what came is counted
+            lost += attempt.unheard
     tokens_in, tokens_out = (lost * bound.input_tokens, lost * bound.output_tokens) if lost else (0, 0)
+    if call.lost is not None:
+        tokens_in, tokens_out = call.lost.input_tokens, call.lost.output_tokens
     if usage is not None:
         cost = call.cost if call.cost is not None else (bound.cost or 0)
         return Used(usage.input_total + tokens_in, usage.output_total + tokens_out, cost + assumed)
