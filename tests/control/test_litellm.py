@@ -67,6 +67,179 @@ def test_what_would_hold_a_key_and_is_not_known_is_refused(api: Api, field: str)
     assert reply.json()["error"]["code"] == "400"
 
 
+ROUTES_SAID: dict[str, tuple[list[str], list[str]]] = {
+    "llm_api_routes": (["llm_api_routes"], []),
+    "paths": (["/chat/completions", "/v1/embeddings", "/v1/models"], ["chat", "embeddings", "models"]),
+    "one twice": (["/chat/completions", "/v1/chat/completions"], ["chat"]),
+    "as it is told": (["chat"], ["chat"]),
+    "nothing": ([], []),
+}
+
+
+@pytest.mark.parametrize("case", ROUTES_SAID)
+def test_the_routes_of_a_key_are_what_it_may_call(api: Api, snapshot: NoSnapshot, case: str) -> None:
+    said, routes = ROUTES_SAID[case]
+    made = api("POST", "/key/generate", {"allowed_routes": said}).json()
+    assert made["allowed_routes"] == routes
+    assert list(held(snapshot, made["key"]).routes) == routes
+    changed = api("POST", "/key/update", {"key": made["key"], "allowed_routes": ["/v1/messages"]}).json()
+    assert changed["allowed_routes"] == ["messages"]
+
+
+OTHER_RIGHTS: list[dict[str, Any]] = [
+    {"key_type": "read_only"},
+    {"key_type": "management"},
+    {"allowed_routes": ["management_routes"]},
+    {"allowed_routes": ["info_routes"]},
+    {"allowed_routes": ["llm_api_routes", "management_routes"]},
+    {"allowed_routes": ["/key/generate"]},
+    {"allowed_routes": ["/v1/*"]},
+]
+
+
+@pytest.mark.parametrize("said", OTHER_RIGHTS, ids=str)
+def test_a_key_that_may_do_something_else_is_not_made_as_one_that_calls_models(api: Api, said: dict[str, Any]) -> None:
+    for path in ("/key/generate", "/user/new"):
+        reply = api("POST", path, said)
+        assert reply.status_code == 400, path
+        assert reply.json()["error"]["param"] == next(iter(said))
+    assert api("POST", "/key/generate", {"key_type": "llm_api"}).status_code == 200
+
+
+def test_bounds_for_one_model_are_rules_of_their_own_that_go_with_their_holder(api: Api, snapshot: NoSnapshot) -> None:
+    def rules() -> set[tuple[Any, ...]]:
+        return {
+            (*sorted((name, *values) for name, values in one.to.items()), one.rule.counts, one.rule.amount)
+            for one in snapshot.rules
+        }
+
+    said: dict[str, Any] = {
+        "model_max_budget": {"gpt-4o": {"budget_limit": 0.5, "time_period": "1d"}, "o1": {"budget_limit": 2}},
+        "model_rpm_limit": {"gpt-4o": 3},
+        "model_tpm_limit": {"gpt-4o": 100},
+    }
+    before = rules()
+    key = api("POST", "/key/generate", said).json()
+    told = api("GET", f"/key/info?key={key['token']}").json()["info"]
+    assert {name: told[name] for name in said} == {
+        **said,
+        "model_max_budget": {**said["model_max_budget"], "o1": {"budget_limit": 2, "time_period": None}},
+    }
+    of_key = ("key", key["token"])
+    assert rules() - before == {
+        (of_key, ("model", "gpt-4o"), "cost", 500_000_000),
+        (of_key, ("model", "o1"), "cost", 2_000_000_000),
+        (of_key, ("model", "gpt-4o"), "requests", 3),
+        (of_key, ("model", "gpt-4o"), "tokens", 100),
+    }
+    # What is said anew takes the place of all that was said by that name; the rest stays.
+    changed = api("POST", "/key/update", {"key": key["key"], "model_rpm_limit": {"o1": 9}}).json()
+    assert changed["model_rpm_limit"] == {"o1": 9}
+    assert changed["model_tpm_limit"] == {"gpt-4o": 100}
+    api("POST", "/team/new", {"team_id": "core", "model_rpm_limit": {"gpt-4o": 7}})
+    assert (("model", "gpt-4o"), ("team", "core"), "requests", 7) in rules()
+    assert api("GET", "/team/info?team_id=core").json()["team_info"]["model_rpm_limit"] == {"gpt-4o": 7}
+    inner = api("POST", "/key/generate", {"team_id": "core", "model_rpm_limit": {"gpt-4o": 1}}).json()
+    api("POST", "/user/new", {"user_id": "anna", "model_rpm_limit": {"gpt-4o": 2}})
+    assert api("GET", "/user/info?user_id=anna").json()["user_info"]["model_rpm_limit"] == {"gpt-4o": 2}
+    assert (("key", inner["token"]), ("model", "gpt-4o"), "requests", 1) in rules()
+    api("POST", "/team/delete", {"team_ids": ["core"]})
+    api("POST", "/user/delete", {"user_ids": ["anna"]})
+    api("POST", "/key/delete", {"keys": [key["key"]]})
+    assert rules() == before
+
+
+BAD_FOR_MODELS: list[dict[str, Any]] = [
+    {"model_max_budget": {"gpt-4o": 1}},
+    {"model_max_budget": {"gpt-4o": {"budget_limit": 1, "rpm_limit": 1}}},
+    {"model_max_budget": {"gpt-4o": {"budget_limit": "much"}}},
+    {"model_max_budget": {"gpt-4o": {"budget_limit": 1, "time_period": 5}}},
+    {"model_rpm_limit": {"gpt-4o": -1}},
+    {"model_rpm_limit": [1]},
+    {"model_tpm_limit": {f"model-{n}": 1 for n in range(101)}},
+]
+
+
+@pytest.mark.parametrize("said", BAD_FOR_MODELS, ids=lambda said: str(said)[:60])
+def test_bounds_for_models_that_cannot_be_are_refused_and_no_key_is_made(api: Api, said: dict[str, Any]) -> None:
+    before = api("GET", "/key/list").json()["total_count"]
+    assert api("POST", "/key/generate", {**said, "key_alias": "none"}).status_code == 400
+    assert api("GET", "/key/list").json()["total_count"] == before
+
+
+def test_budgets_of_several_windows_hold_at_once(api: Api) -> None:
+    windows: list[dict[str, Any]] = [
+        {"budget_duration": "1d", "max_budget": 1.0},
+        {"budget_duration": "1mo", "max_budget": 20.0},
+    ]
+    key = api("POST", "/key/generate", {"budget_limits": windows}).json()
+    assert key["budget_limits"] == windows
+    stored = api("GET", f"keys/{key['token']}").json()["budgets"]
+    assert [(one["usd"], one["per"], one["mode"]) for one in stored] == [(1, "1d", "hard"), (20, "month", "hard")]
+    # A change of one leaves the others.
+    changed = api("POST", "/key/update", {"key": key["key"], "max_budget": 2}).json()
+    assert [one["max_budget"] for one in changed["budget_limits"]] == [2, 20]
+    again = api("POST", "/key/update", {"key": key["key"], "budget_limits": windows[:1]}).json()
+    assert (again["max_budget"], again["budget_duration"], again["budget_limits"]) == (1, "1d", None)
+    team = api("POST", "/team/new", {"max_budget": 50, "budget_limits": windows}).json()
+    assert [one["max_budget"] for one in team["budget_limits"]] == [50, 1, 20]
+    wrong: list[Any] = [{"max_budget": 1}, {"budget_duration": "1d"}, "1d", {"max_budget": -1, "budget_duration": "1d"}]
+    for bad in wrong:
+        assert api("POST", "/key/generate", {"budget_limits": [bad]}).status_code == 400
+
+
+def test_many_keys_are_changed_each_for_itself(api: Api) -> None:
+    keys = [api("POST", "/key/generate", {"max_budget": 5}).json()["key"] for _ in range(2)]
+    wanted: list[dict[str, Any]] = [
+        {"key": keys[0], "max_budget": 42},
+        {"key": "sk-nobody-has-this-key-0001"},
+        {"max_budget": 1},
+        {"key": keys[1], "max_budget": -1},
+        {"key": keys[1], "nonsense": 1},
+    ]
+    reply = api("POST", "/key/bulk_update", {"keys": wanted}).json()
+    assert reply["total_requested"] == 5
+    assert [(one["key"], one["key_info"]["max_budget"]) for one in reply["successful_updates"]] == [(keys[0], 42)]
+    assert len(reply["failed_updates"]) == 4
+    assert [api("GET", f"/key/info?key={key}").json()["info"]["max_budget"] for key in keys] == [42, 5]
+    nothing: list[Any] = [[], ["a"], {}, None]
+    for bad in nothing:
+        assert api("POST", "/key/bulk_update", {"keys": bad}).status_code == 400
+
+
+def test_tags_are_made_with_their_budget_and_told(api: Api, snapshot: NoSnapshot) -> None:
+    said = {"name": "prod", "description": "what pays", "max_budget": 3, "budget_duration": "30d"}
+    made = api("POST", "/tag/new", said).json()["tag"]
+    assert (made["name"], made["litellm_budget_table"]["max_budget"]) == ("prod", 3)
+    assert {"tag": ("tag:prod",)} in [one.to for one in snapshot.rules]
+    assert api("POST", "/tag/new", said).status_code == 409
+    assert api("POST", "/tag/new", {"name": "eu", "models": ["gpt-4o"]}).status_code == 400
+    api("POST", "/tag/update", {"name": "prod", "max_budget": 4})
+    info = api("POST", "/tag/info", {"names": ["prod"]}).json()
+    assert info["prod"]["litellm_budget_table"]["max_budget"] == 4
+    assert [one["name"] for one in api("GET", "/tag/list").json()] == ["prod"]
+    assert api("POST", "/tag/info", {"names": ["prod", "other"]}).status_code == 404
+    api("POST", "/tag/delete", {"name": "prod"})
+    assert api("GET", "/tag/list").json() == []
+
+
+def test_a_member_of_an_organization_or_a_team_is_changed_and_told_in_full(api: Api) -> None:
+    org = api("POST", "/organization/new", {"organization_alias": "o"}).json()["organization_id"]
+    member = {"organization_id": org, "member": {"user_id": "anna", "role": "internal_user"}}
+    api("POST", "/organization/member_add", member)
+    said: dict[str, Any] = {"organization_id": org, "user_id": "anna"}
+    assert api("PATCH", "/organization/member_update", {**said, "role": "internal_user"}).json()["user_id"] == "anna"
+    bad: list[dict[str, Any]] = [{"role": "org_admin"}, {"max_budget_in_organization": 1}, {"user_id": "bob"}]
+    for one in bad:
+        assert api("PATCH", "/organization/member_update", {**said, **one}).status_code in (400, 404)
+    team = api("POST", "/team/new", {"organization_id": org}).json()["team_id"]
+    api("POST", "/team/member_add", {"team_id": team, "member": {"role": "user", "user_id": "anna"}})
+    changed = {"team_id": team, "user_id": "anna", "max_budget_in_team": 1, "budget_duration": "1d"}
+    api("POST", "/team/member_update", changed)
+    (membership,) = api("GET", f"/team/info?team_id={team}").json()["team_memberships"]
+    assert membership["litellm_budget_table"]["budget_reset_at"].endswith("T00:00:00Z")
+
+
 def test_teams_have_members_and_go_with_their_keys(api: Api, snapshot: NoSnapshot) -> None:
     team = {"team_id": "core", "team_alias": "Core", "members_with_roles": [{"role": "admin", "user_id": "anna"}]}
     api("POST", "/team/new", team)

@@ -25,6 +25,7 @@ FOR_ALL = {DOCUMENT}
 EXPECTED: dict[str, str] = {
     # one letter for each role that may: owner, admin, team admin, member, viewer, billing; `k` for a key without a role
     "POST /key/generate": "oatm", "POST /key/update": "oatm", "POST /key/delete": "oatm",
+    "POST /key/bulk_update": "oatm",
     "GET /key/info": "oatmvbk", "GET /key/list": "oatmvb", "POST /key/health": "oatmvbk",
     "POST /key/block": "oatm", "POST /key/unblock": "oatm",
     "POST /key/regenerate": "oatm", "POST /key/{key}/regenerate": "oatm",
@@ -36,6 +37,9 @@ EXPECTED: dict[str, str] = {
     "POST /organization/new": "oa", "PATCH /organization/update": "oa", "DELETE /organization/delete": "oa",
     "GET /organization/info": "oavb", "GET /organization/list": "oavb",
     "POST /organization/member_add": "oa", "DELETE /organization/member_delete": "oa",
+    "PATCH /organization/member_update": "oa",
+    "POST /tag/new": "oa", "POST /tag/update": "oa", "POST /tag/delete": "oa",
+    "POST /tag/info": "oavb", "GET /tag/list": "oavb",
     "POST /user/new": "oa", "POST /user/update": "oa", "POST /user/delete": "oa",
     "GET /user/info": "oatmvbk", "GET /user/list": "oatmvb",
     **{

@@ -62,12 +62,14 @@ SAME: Final[Mapping[str, Mapping[str, str]]] = {
     },
     "customer": {"user_id": "id", "alias": "name", "blocked": "blocked", "budget_id": "template"},
     "template": {"budget_id": "id"},
+    "tag": {"name": "id", "description": "description", "budget_id": "template"},
     "membership": {},
 }
 """Fields that are the same by another name, for each kind."""
 
 BOUNDS: Final = (
     "max_budget", "budget_duration", "soft_budget", "tpm_limit", "rpm_limit", "tpd_limit", "max_parallel_requests",
+    "budget_limits",
 )  # fmt: skip
 ELSEWHERE: Final = frozenset(
     (
@@ -102,6 +104,8 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
         if name in same:
             if value is not None or name in ("team_id", "user_id", "organization_id", "budget_id"):
                 found[same[name]] = value
+        elif kind == "key" and name in ("allowed_routes", "key_type"):
+            found |= _routes(name, value)
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
             hint = nearest(name, (*same, *BOUNDS, *ELSEWHERE)) or "; leave it out, and use /api/v1"
             raise BadRequest(f"{name!r} is not supported here{hint}", param=name)
@@ -128,7 +132,46 @@ def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
     for name, mode in (("max_budget", "hard"), ("soft_budget", "soft")):
         if said.get(name) is not None:
             budgets.append({"usd": said[name], "per": per, "mode": mode})
-    return limits, budgets
+    return limits, budgets + _windows(said)
+
+
+def _windows(said: Plain) -> list[Plain]:
+    """Return the budgets of several windows at once: `budget_limits`. Raises BadRequest."""
+    found: list[Plain] = []
+    for window in said.get("budget_limits") or []:
+        if not isinstance(window, dict) or window.get("max_budget") is None or not window.get("budget_duration"):
+            raise BadRequest("a window has `max_budget` and `budget_duration`", param="budget_limits")
+        usd = _numbers({"max_budget": window["max_budget"]})["max_budget"]
+        found.append({"usd": usd, "per": period(window["budget_duration"]), "mode": "hard"})
+    return found
+
+
+def _routes(name: str, value: Any) -> Plain:
+    """Return what a key may call. Raises BadRequest for what is no call of a model, but a right of another kind."""
+    from portico.dialects.operations import OPERATIONS, route  # read by those who name routes
+
+    if name == "key_type":
+        if value in (None, "default", "llm_api"):
+            return {}
+        raise BadRequest("a key that reads or manages is one with a role: make it with /api/v1/keys", param=name)
+    if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or []):
+        raise BadRequest(f"{name!r} is a list of words", param=name)
+    if not value or "llm_api_routes" in value:
+        others = set(value or ()) - {"llm_api_routes", "info_routes"}
+        if any(not one.startswith("/") for one in others):
+            raise BadRequest("a key that manages is one with a role: make it with /api/v1/keys", param=name)
+        return {"routes": []}
+    found: list[str] = []
+    for one in value:
+        if one in OPERATIONS:  # as it is told
+            found.append(one)
+            continue
+        method = "GET" if one.endswith("/models") else "POST"
+        called = route(method, one, ()) if one.startswith("/") else None
+        if called is None:
+            raise BadRequest(f"{name!r} has paths of calls of models, or `llm_api_routes`: not {one!r}", param=name)
+        found.append(called.operation.name)
+    return {"routes": list(dict.fromkeys(found))}
 
 
 def _numbers(said: Plain) -> Plain:
@@ -173,14 +216,20 @@ def rebound(before: Thing, said: Plain) -> Plain:
     for name, soft in (("max_budget", False), ("soft_budget", True)):
         own = [one for one in budgets if one["usd"] is not None and (one["mode"] == "soft") is soft]
         usd = said[name] if name in said else own[0]["usd"] if own else None
-        if name not in said and "budget_duration" not in said:
+        if not soft and "budget_limits" in said:
+            usd, gone = (usd if name in said else None), own
+        elif name not in said and "budget_duration" not in said:
             continue
+        else:
+            gone = own[:1]  # the other windows stay
         per = period(said.get("budget_duration")) if "budget_duration" in said or not own else own[0]["per"]
-        for one in own:
+        place = budgets.index(own[0]) + 1 if own else len(budgets)
+        for one in gone:
             one["usd"] = None
         if usd is not None:
             kept = {field: own[0][field] for field in ("rolling", "zone", "mode", "alerts")} if own else {}
-            budgets.append({"mode": "soft" if soft else "hard", **kept, "usd": usd, "per": per})
+            budgets.insert(place, {"mode": "soft" if soft else "hard", **kept, "usd": usd, "per": per})
+    budgets += _windows(said)
     counting = ("usd", "requests", "tokens", "input_tokens", "output_tokens", "in_flight")
     return {
         name: [one for one in entries if any(one.get(field) is not None for field in counting)]
@@ -197,10 +246,16 @@ def theirs(thing: Thing) -> Plain:
                 found[name] = getattr(limit, counted)
         if limit.in_flight is not None:
             found["max_parallel_requests"] = limit.in_flight
+    windows: list[Plain] = []
     for budget in getattr(thing, "budgets", ()):
         if budget.usd is not None:
-            found["soft_budget" if budget.mode == "soft" else "max_budget"] = budget.usd
-            found["budget_duration"] = None if budget.per == "forever" else _duration(budget.per)
+            name = "soft_budget" if budget.mode == "soft" else "max_budget"
+            lasts = duration(budget.per)
+            if found[name] is None:  # the first of several
+                found[name], found["budget_duration"] = budget.usd, found["budget_duration"] or lasts
+            if budget.mode != "soft":
+                windows.append({"max_budget": budget.usd, "budget_duration": lasts})
+    found["budget_limits"] = windows if len(windows) > 1 else None
     return found
 
 
@@ -235,7 +290,10 @@ def stamp(when: datetime | None) -> str | None:
     return None if when is None else when.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
-def _duration(per: str) -> str:
+def duration(per: str) -> str | None:
+    """Return a period as a duration of LiteLLM's, None for one without an end."""
+    if per == "forever":
+        return None
     return {"minute": "1m", "hour": "1h", "day": "1d", "week": "7d", "month": "1mo"}.get(per, per)
 
 

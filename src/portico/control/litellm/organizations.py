@@ -56,16 +56,12 @@ def listing(look: Look, _said: Plain) -> list[Plain]:
 def member_add(change: Change, said: Plain) -> Plain:
     """Let users join an organization; who is not known yet is made. A user is in one organization here."""
     organization = cast("Organization", change.see(ORGANIZATION, needed(said, "organization_id")))
-    if said.get("max_budget_in_organization") is not None:
-        raise BadRequest(
-            "a user's bounds hold in all it does here: set them with /user/update", param="max_budget_in_organization"
-        )
+    _plain_member({**said, "role": None})
     users = []
     for member in members_said(said, "member"):
         if not isinstance(member, dict):
             raise BadRequest("a member is an object with `user_id` or `user_email`", param="member")
-        if (member.get("role") or "internal_user") not in PLAIN_ROLES:
-            raise BadRequest("roles that do more than call models are given to keys, with /api/v1/keys", param="role")
+        _plain_member(member)
         users.append(_joined(change, organization.id, member))
     return {
         "organization_id": organization.id,
@@ -76,6 +72,16 @@ def member_add(change: Change, said: Plain) -> Plain:
     }
 
 
+def member_update(change: Change, said: Plain) -> Plain:
+    """Change what a member is here: nothing but a member, whose rights are those of its keys."""
+    organization = change.see(ORGANIZATION, needed(said, "organization_id"))
+    user = cast("User", change.find(USER, user_of(change, said, "user_id") or ""))
+    if user.org != organization.id:
+        raise BadRequest("this user is not in the organization", param="user_id")
+    _plain_member(said)
+    return {"organization_id": organization.id, "user_id": user.id, "user_role": "internal_user"}
+
+
 def member_delete(change: Change, said: Plain) -> Plain:
     """Let a user leave an organization."""
     organization = change.see(ORGANIZATION, needed(said, "organization_id"))
@@ -84,6 +90,16 @@ def member_delete(change: Change, said: Plain) -> Plain:
         raise BadRequest("this user is not in the organization", param="user_id")
     altered(change, USER, user, {}, org=None)
     return {"organization_id": organization.id, "user_id": user.id, "user_role": "internal_user"}
+
+
+def _plain_member(said: Plain) -> None:
+    """Raise BadRequest for what a member of an organization cannot be or have here."""
+    if said.get("max_budget_in_organization") is not None:
+        raise BadRequest(
+            "a user's bounds hold in all it does here: set them with /user/update", param="max_budget_in_organization"
+        )
+    if (said.get("role") or "internal_user") not in PLAIN_ROLES:
+        raise BadRequest("roles that do more than call models are given to keys, with /api/v1/keys", param="role")
 
 
 def _joined(change: Change, organization: str, member: Plain) -> User:

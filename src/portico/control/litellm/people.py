@@ -4,6 +4,7 @@ from typing import Any, cast
 
 from portico.control import keys
 from portico.control.admin import Change, Look
+from portico.control.litellm.by_model import apart, bind, free
 from portico.control.litellm.fields import Does, Plain, bounds, ours
 from portico.control.litellm.rows import (
     budget_row,
@@ -23,14 +24,16 @@ from portico.store.entities.kinds import KINDS
 from portico.store.entities.things import Customer, Membership, Team, Template, User
 
 USER, CUSTOMER, TEMPLATE = KINDS["user"], KINDS["customer"], KINDS["template"]
-OF_KEY = ("aliases", "duration", "key_alias", "team_id", "tags")
+OF_KEY = ("aliases", "allowed_routes", "duration", "key_alias", "key_type", "team_id", "tags")
 """What `/user/new` says of the key that it makes besides the user."""
 
 
 def user_new(change: Change, said: Plain) -> Plain:
     """Make a user, and a key unless that is not wanted."""
+    said, models = apart(said)
     own = {name: value for name, value in said.items() if name not in OF_KEY}
     made = cast("User", make(change, USER, ours("user", own)))
+    bind(change, "user", made.id, models)
     team = said.get("team_id")
     for team_id in dict.fromkeys([*(said.get("teams") or []), *([team] if team else [])]):
         joined(change, team_id, {"user_id": made.id})
@@ -46,7 +49,9 @@ def user_new(change: Change, said: Plain) -> Plain:
 def user_update(change: Change, said: Plain) -> Plain:
     """Change what is said of a user."""
     before = change.find(USER, needed(said, "user_id"))
+    said, models = apart(said)
     after = cast("User", altered(change, USER, before, said))
+    bind(change, "user", after.id, models)
     return {"user_id": after.id, "data": user_row(change, after)}
 
 
@@ -57,7 +62,10 @@ def user_delete(change: Change, said: Plain) -> int:
         for name in ("membership", "key"):
             for thing in list(rows.every(change.db, KINDS[name], {"user": user.id})):
                 change.remove(KINDS[name], thing)
+                if name == "key":
+                    free(change, "key", thing.id)
         remove(change, USER, user)
+        free(change, "user", user.id)
     return len(said.get("user_ids") or [])
 
 
@@ -71,7 +79,9 @@ def user_info(look: Look, said: Plain) -> Plain:
         "user_id": user.id,
         "user_info": {**user_row(look, user), "teams": list(joins)},
         "keys": keys_of(look, user=user.id),
-        "teams": [{**team_row(look, team), "team_memberships": [membership_row(joins[team.id])]} for team in teams],
+        "teams": [
+            {**team_row(look, team), "team_memberships": [membership_row(look, joins[team.id])]} for team in teams
+        ],
     }
 
 

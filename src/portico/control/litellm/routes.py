@@ -13,7 +13,7 @@ from starlette.routing import Route as HttpRoute
 from portico import __version__
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
-from portico.control.litellm import activity, costs, health, keys, organizations, people, reports, spending, teams
+from portico.control.litellm import activity, costs, health, keys, organizations, people, reports, spending, tags, teams
 from portico.control.litellm.fields import Does
 from portico.control.problems import BadRequest
 from portico.control.routes import HOLDS, LEADS, RUNS, SEES
@@ -45,6 +45,7 @@ def _twice(method: str, path: str, allow: frozenset[Role], does: Does) -> tuple[
 ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("POST", "/key/generate", HOLDS, keys.generate),
     ScriptRoute("POST", "/key/update", HOLDS, keys.update),
+    ScriptRoute("POST", "/key/bulk_update", HOLDS, keys.bulk_update),
     ScriptRoute("POST", "/key/delete", HOLDS, keys.delete),
     ScriptRoute("GET", "/key/info", EVERYBODY, keys.info, alone=True),
     ScriptRoute("GET", "/key/list", EVERYBODY, keys.listing),
@@ -71,6 +72,7 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("GET", "/organization/info", SEES, organizations.info),
     ScriptRoute("GET", "/organization/list", SEES, organizations.listing),
     ScriptRoute("POST", "/organization/member_add", RUNS, organizations.member_add),
+    ScriptRoute("PATCH", "/organization/member_update", RUNS, organizations.member_update),
     ScriptRoute("DELETE", "/organization/member_delete", RUNS, organizations.member_delete),
     ScriptRoute("POST", "/user/new", RUNS, people.user_new),
     ScriptRoute("POST", "/user/update", RUNS, people.user_update),
@@ -84,6 +86,11 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     *_twice("POST", "/customer/unblock", RUNS, people.customer_blocking(blocked=False)),
     *_twice("GET", "/customer/info", SEES, people.customer_info),
     *_twice("GET", "/customer/list", SEES, people.customer_list),
+    ScriptRoute("POST", "/tag/new", RUNS, tags.new),
+    ScriptRoute("POST", "/tag/update", RUNS, tags.update),
+    ScriptRoute("POST", "/tag/delete", RUNS, tags.delete),
+    ScriptRoute("POST", "/tag/info", SEES, tags.info),
+    ScriptRoute("GET", "/tag/list", SEES, tags.listing),
     ScriptRoute("POST", "/budget/new", RUNS, people.budget_new),
     ScriptRoute("POST", "/budget/update", RUNS, people.budget_update),
     ScriptRoute("POST", "/budget/delete", RUNS, people.budget_delete),
@@ -108,16 +115,19 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
 """Every management route of LiteLLM's that is here."""
 
 LISTS: Final = (
-    "models", "user_ids", "team_ids", "keys", "key_aliases", "tags", "teams", "budgets", "organization_ids",
+    "models", "user_ids", "team_ids", "keys", "key_aliases", "names", "tags", "teams", "budgets", "organization_ids",
 )  # fmt: skip
 """Fields that are lists of words, wherever they are said."""
 TEXTS: Final = (
     "key", "new_key", "key_alias", "user_id", "user_alias", "user_email", "team_id", "team_alias", "organization_id",
     "budget_id", "end_user_id", "id", "alias", "role", "duration", "budget_duration", "grace_period",
-    "team_member_budget_duration", "organization_alias",
+    "team_member_budget_duration", "organization_alias", "name", "description",
 )  # fmt: skip
 """Fields that are one text."""
-READS: Final = frozenset(("/budget/info", "/key/health", "/spend/calculate"))
+NOT_ALLOWED: Final = (
+    "a key that calls models is not allowed to call this route: it takes the master key, or a key that has a role"
+)
+READS: Final = frozenset(("/budget/info", "/key/health", "/spend/calculate", "/tag/info"))
 """Routes that are asked with POST and change nothing."""
 
 _THEIRS: Final = {"template": "budget_id", "team": "team_id", "user": "user_id", "org": "organization_id"}
@@ -164,7 +174,7 @@ def _endpoint(admin: Admin, route: ScriptRoute) -> Any:
         try:
             actor = await asyncio.to_thread(admin.caller, token_of(request.headers))
             if actor.alone and not route.alone:
-                raise Forbidden("this key calls models; this takes the master key, or a key that has a role")
+                raise Forbidden(NOT_ALLOWED)
             if actor.role not in route.allow:
                 raise Forbidden(f"the role {actor.role!r} may not use this")
             said = await _said(request)
@@ -194,6 +204,8 @@ async def _said(request: Request) -> dict[str, Any]:
     if b"\\u0000" in body or any(isinstance(value, str) and "\0" in value for value in said.values()):
         raise BadRequest("a value holds the character zero")
     for name in LISTS:
+        if name == "keys" and request.url.path == "/key/bulk_update":
+            continue  # objects
         value = said.get(name)
         if isinstance(value, str) and request.method == "GET":
             value = said[name] = value.split(",")

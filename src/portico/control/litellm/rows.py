@@ -7,6 +7,7 @@ from portico import __version__
 from portico.config.declared import window
 from portico.control.actors import matches, reach
 from portico.control.admin import Look
+from portico.control.litellm.by_model import by_model
 from portico.control.litellm.fields import Plain, spent, stamp, their_tag, theirs
 from portico.state import windows
 from portico.store.entities import rows
@@ -30,8 +31,9 @@ def key_row(look: Look, key: Key, spend: float | None = None) -> Plain:
         "aliases": key.aliases,
         "config": {},
         "permissions": {},
+        "allowed_routes": list(key.routes),
         "model_spend": {},
-        "model_max_budget": {},
+        **by_model(look, "key", key.id),
         "user_id": key.user,
         "team_id": key.team,
         "organization_id": key.org,
@@ -77,6 +79,7 @@ def team_row(look: Look, team: Team) -> Plain:
         "created_at": stamp(team.created_at),
         "updated_at": stamp(team.updated_at),
         **theirs(team),
+        **by_model(look, "team", team.id),
         "budget_reset_at": resets(look, team),
     }
 
@@ -91,13 +94,13 @@ def members_of(look: Look, team: str) -> list[Membership]:
     return [cast("Membership", one) for one in rows.page(look.db, KINDS["membership"], where, "", MOST)]
 
 
-def membership_row(membership: Membership) -> Plain:
+def membership_row(look: Look, membership: Membership) -> Plain:
     """Return a membership with its bounds."""
     return {
         "user_id": membership.user,
         "team_id": membership.team,
         "budget_id": membership.template,
-        "litellm_budget_table": theirs(membership),
+        "litellm_budget_table": {**theirs(membership), "budget_reset_at": resets(look, membership)},
     }
 
 
@@ -141,6 +144,7 @@ def user_row(look: Look, user: User, spend: float | None = None) -> Plain:
         "created_at": stamp(user.created_at),
         "updated_at": stamp(user.updated_at),
         **theirs(user),
+        **by_model(look, "user", user.id),
         "budget_reset_at": resets(look, user),
     }
 

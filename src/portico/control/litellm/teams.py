@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 from portico.control.admin import Change, Look
+from portico.control.litellm.by_model import apart, bind, free
 from portico.control.litellm.fields import Does, Plain, bounds, ours
 from portico.control.litellm.rows import keys_of, members_of, membership_row, team_row
 from portico.control.litellm.said import altered, joined, members_said, needed, seen, user_of
@@ -26,8 +27,10 @@ OF_MEMBERS = {
 
 def new(change: Change, said: Plain) -> Plain:
     """Make a team, with its members."""
+    said, models = apart(said)
     own, given = _apart(said)
     made = cast("Team", make(change, TEAM, {**ours("team", own), **given}))
+    bind(change, "team", made.id, models)
     for member in members_said(said, "members_with_roles"):
         joined(change, made.id, member)
     return team_row(change, made)
@@ -36,8 +39,10 @@ def new(change: Change, said: Plain) -> Plain:
 def update(change: Change, said: Plain) -> Plain:
     """Change what is said of a team."""
     before = change.find(TEAM, needed(said, "team_id"))
+    said, models = apart(said)
     own, given = _apart(said)
     after = cast("Team", altered(change, TEAM, before, own, **given))
+    bind(change, "team", after.id, models)
     return {"team_id": after.id, "data": team_row(change, after)}
 
 
@@ -48,7 +53,10 @@ def delete(change: Change, said: Plain) -> Plain:
         for name in ("membership", "key"):
             for thing in list(rows.every(change.db, KINDS[name], {"team": team.id})):
                 change.remove(KINDS[name], thing)
+                if name == "key":
+                    free(change, "key", thing.id)
         remove(change, TEAM, team)
+        free(change, "team", team.id)
     return {"deleted_teams": said.get("team_ids") or []}
 
 
@@ -59,7 +67,7 @@ def info(look: Look, said: Plain) -> Plain:
         "team_id": team.id,
         "team_info": team_row(look, team),
         "keys": keys_of(look, team=team.id),
-        "team_memberships": [membership_row(one) for one in members_of(look, team.id)],
+        "team_memberships": [membership_row(look, one) for one in members_of(look, team.id)],
     }
 
 
@@ -88,7 +96,7 @@ def member_add(change: Change, said: Plain) -> Plain:
     return {
         **team_row(change, team),
         "updated_users": [{"user_id": user} for user in users],
-        "updated_team_memberships": [membership_row(one) for one in memberships],
+        "updated_team_memberships": [membership_row(change, one) for one in memberships],
     }
 
 
@@ -103,7 +111,7 @@ def member_update(change: Change, said: Plain) -> Plain:
     bound = {"max_budget": said["max_budget_in_team"]} if "max_budget_in_team" in said else {}
     bound |= {name: said[name] for name in ("rpm_limit", "tpm_limit", "budget_duration") if name in said}
     after = cast("Membership", altered(change, MEMBERSHIP, before, bound, **more))
-    row = membership_row(after)
+    row = membership_row(change, after)
     budget = row["litellm_budget_table"]["max_budget"]
     return {"team_id": team.id, "user_id": after.user, "user_email": said.get("user_email")} | {
         "max_budget_in_team": budget,
