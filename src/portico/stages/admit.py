@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 MEMO_BOUND: Final = 10_000
 OFTEN: Final = 0.1
 """Seconds after which it is worth asking again for what calls under way may give back."""
+CLAMPS: Final = 4
+"""Times that an answer is cut: each rule that it does not fit may have less left than the one before."""
 SHORTEST: Final = 16
 """Tokens of an answer that is worth asking for, where one is cut to what is left."""
 
@@ -196,8 +198,11 @@ async def _looked_at(
     if closer != bound:
         bound = call.bound = closer
         answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
-    if not isinstance(answer, Permit) and answer.rule.mode == "clamp" and _clamp(outgoing, targets, answer):
-        bound = call.bound = _bound(call, outgoing, targets)
+    for _ in range(CLAMPS):
+        if isinstance(answer, Permit) or answer.rule.mode != "clamp" or not _clamp(outgoing, targets, answer):
+            break
+        # By the look that it was cut by: a quick one would find that it does not fit.
+        bound = call.bound = _closely(call, outgoing, targets)
         answer = await ask(state, Admission(call.id, under, bound, now(), _about(call)))
     return answer
 
