@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import msgspec
 
@@ -31,14 +31,11 @@ def new_id() -> str:
     return f"{_prefix}{next(_ids):08x}"
 
 
-def now_ms() -> int:
-    """Return the milliseconds since the epoch."""
-    return time.time_ns() // 1_000_000
-
-
 @assigned
 class Call(msgspec.Struct, eq=False):
-    """A call under way. Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
+    """A call under way; `begun` makes one.
+
+    Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
     `characters` is the length of a text to be spoken, which its reply does not tell. `dropped` names what could not
     cross into the provider's dialect. `estimate` is set where the reply counts tokens that are estimated here. `arm` is
@@ -58,11 +55,11 @@ class Call(msgspec.Struct, eq=False):
     """
 
     route: Route
-    id: str = msgspec.field(default_factory=new_id)
-    arrived_ms: int = msgspec.field(default_factory=now_ms)
-    began_ns: int = msgspec.field(default_factory=perf_counter_ns)
-    operation: Operation = cast(Operation, None)  # its route's
-    model: str | None = None
+    id: str
+    arrived_ms: int
+    began_ns: int
+    operation: Operation
+    model: str | None
     attempts: list[AttemptRecord] = []
     received_ns: int = 0
     caller: Holder | None = None
@@ -115,10 +112,6 @@ class Call(msgspec.Struct, eq=False):
     first_byte_ns: int = 0
     waited_ns: int = 0
 
-    def __post_init__(self) -> None:
-        self.operation = self.route.operation
-        self.model = self.route.model
-
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"
 
@@ -131,10 +124,15 @@ class Call(msgspec.Struct, eq=False):
         """Return what is kept of the call."""
         now = perf_counter_ns()
         began = self.received_ns or self.began_ns
+        first, took, holder = self.first_byte_ns, now - began, self.caller
+        overhead = took - self.waited_ns
+        key = team = org = user = None
+        if holder is not None:
+            key, team, org, user = holder.id, holder.team, holder.org, holder.user
         record = Record(
             self.id,
             self.arrived_ms,
-            None,
+            key,
             self.operation.name,
             self.model,
             self.target,
@@ -144,36 +142,29 @@ class Call(msgspec.Struct, eq=False):
             self.usage,
             self.cost,
             self.basis,
-            (self.first_byte_ns - began) // 1000 if self.first_byte_ns else None,
-            (now - began) // 1000,
-            self.overhead_us(now),
+            (first - began) // 1000 if first else None,
+            took // 1000,
+            overhead // 1000 if overhead > 0 else 0,
             self.error,
-            None,
+            user,
             self.end,
+            team,
+            org,
+            self.customer,
+            self.tags,
+            self.session,
+            self.alias,
+            self.pricing,
+            self.price,
         )
-        record.pricing = self.pricing
-        record.price = self.price
-        holder = self.caller
         if holder is not None:
-            record.key = holder.id
-            record.team = holder.team
-            record.org = holder.org
-            record.user = holder.user
-            if self.customer is not None:
-                record.customer = self.customer
-            if self.tags:
-                record.tags = self.tags
             markup = holder.markup if self.markup is None else self.markup
             if markup != MILLION:
                 record.costing(self.cost, markup)
-        if self.alias is not None:
-            record.alias = self.alias
         if self.arm is not None:
             record.arm = self.arm
         if self.traits is not None:
             record.traits = self.traits
-        if self.session is not None:
-            record.session = self.session
         if self.bound.cost:
             record.bound_nano_usd = self.bound.cost
         if self.over_bound:
@@ -185,5 +176,11 @@ class Call(msgspec.Struct, eq=False):
             record.queued_ms, record.queue_position = ticket.queued_ns // 1_000_000, ticket.position
         if self.shadow_of is not None:
             record.shadow_of, record.compared = self.shadow_of, self.compared
-        record.message = self.message
+        if self.message is not None:
+            record.message = self.message
         return record
+
+
+def begun(route: Route) -> Call:
+    """Return a call that begins now."""
+    return Call(route, new_id(), time.time_ns() // 1_000_000, perf_counter_ns(), route.operation, route.model)

@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portico.call import Call, Extend
+from portico.call import Call, Extend, begun
 from portico.calls.known import Known
 from portico.calls.planning import arrived, elsewhere, planned
 from portico.calls.replying import Replies, signature
@@ -54,6 +54,7 @@ from portico.state.supplies import Supplies
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import Elsewhere, attempt_all
 from portico.upstream.caches import Caches
+from portico.upstream.first import at_once
 from portico.upstream.health import Healths
 from portico.upstream.hedge import Hedging
 from portico.upstream.outgoing import Outgoing
@@ -61,6 +62,7 @@ from portico.upstream.relay import Relay
 from portico.upstream.retry import Policy
 from portico.upstream.shared import SharedRests
 from portico.upstream.target import Target
+from portico.upstream.trial import give_up, stands
 from portico.wire.client import Client
 from portico.wire.cors import preflight
 from portico.wire.exchange import Exchange
@@ -213,24 +215,95 @@ class Gateway:
         snapshot = self.snapshot if self.state.version == self._seen else self._look_again()
         known = exchange.head.memo
         if type(known) is not Known or known.edition != snapshot.edition:
-            try:
-                found = snapshot.route(exchange.method, exchange.target)
-            except PorticoError as error:
-                if snapshot.config.server.cors is None or not preflight(exchange):
-                    refuse(exchange, error)
+            known = await self._known(exchange, snapshot)
+            if known is None:
                 return
-            if snapshot.config.server.cors is not None and preflight(exchange):
-                return
-            if found is None:
-                await self._other(exchange)
-                return
-            if found.found is not None:
-                found = own.addressed(found, exchange.path, exchange.fields)
-            known = exchange.head.memo = Known(snapshot.edition, found)
         route = known.route
-        call = Call(route)
+        call = begun(route)
         try:
-            await self._serve(exchange, call, snapshot, known)
+            if known.settled == self._seen:
+                call.caller = known.holder
+            else:
+                snapshot, upload = self._authenticated(exchange, call, snapshot, known)
+                if call.operation.local and route.provider is None:
+                    self._list(exchange, call, snapshot)
+                    return
+                if route.found is not None:
+                    await self._object_calls().answer(exchange, call, snapshot, known, upload)
+                    return
+
+            content = exchange.content(snapshot.limits.body)
+            body = content if content is not None else await arrived(exchange, call, snapshot)
+            outgoing, targets = planned(exchange, call, snapshot, known, body, self._draw, self._now)
+            if call.refers:
+                assert call.caller is not None
+                targets = own.continued(self.state, call.caller, call.refers, targets)
+
+            if snapshot.terms is not None:
+                call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
+            self.settling.check()
+            waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
+            if waiting is not None:
+                await waiting
+            call.end = "failed"
+
+            counts = call.operation.name in COUNTS and route.provider is None
+            if counts:
+                named = targets[0]
+                targets = [each for each in targets if each.stands_in(call.operation.name, False) is not None]
+                if not targets:
+                    await self._replies.estimate(exchange, call, outgoing, named)
+                    return
+
+            policy, others, hedging = snapshot.policy, None, None
+            if call.wish is not None or snapshot.detours is not None or route.provider is not None:
+                policy, others, hedging = self._ways_on(call, outgoing, snapshot, known)
+            target = targets[0]
+            arrival = at_once(target, outgoing, call, policy) if hedging is None else None
+            if arrival is not None:
+                note = call.attempts[-1]
+                try:
+                    await arrival.here
+                except BaseException as error:
+                    give_up(arrival, note, target, call, error)
+                    raise
+                call.waited_ns += arrival.here_ns - arrival.sent_ns
+            if arrival is None or not stands(arrival, note, target, outgoing):
+                extend = self._extender(call, outgoing, targets, snapshot)
+                fetch = self.client.fetch
+                arrival, target = await attempt_all(
+                    targets, outgoing, call, policy, fetch, extend, others, hedging, arrival
+                )
+                if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
+                    target.asks_usage = False
+                    arrival, target = await attempt_all((target,), outgoing, call, policy, fetch, extend)
+            call.target = call.target or target.name
+            if arrival.error is not None:
+                raise arrival.error
+            if counts and cannot_count(arrival):
+                await self._replies.estimate(exchange, call, outgoing, target)
+                return
+
+            call.status = arrival.status
+            call.first_byte_ns = arrival.here_ns
+            translation = outgoing.translations.get(target)
+            if translation is not None:
+                call.dropped = translation.dropped
+            if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
+                call.stores = False
+            if arrival.streaming and not (arrival.ended and not arrival.pieces):
+                resuming = None
+                if outgoing.goes_on(target):
+                    resuming = self._resuming(call, outgoing, targets, snapshot, policy, translation)
+                await stream(self._replies, exchange, call, arrival, target, translation, outgoing, resuming)
+            elif translation is not None:
+                more: list[Arrival] = []
+                if translation.more and arrival.status < 400:
+                    extend = self._extender(call, outgoing, targets, snapshot)
+                    more = await self._replies.others(call, outgoing, target, translation, policy, extend)
+                await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
+            elif (storing := self._replies.answer(exchange, call, arrival, target)) is not None:
+                await storing
         except PorticoError as error:
             await self._replies.refuse(exchange, call, untraced(error))
         except asyncio.CancelledError:
@@ -250,72 +323,23 @@ class Gateway:
             if call.shadow is not None:
                 self._shadowing().follow(call.shadow, call)
 
-    async def _serve(self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known) -> None:
-        """Take a call through its stages. Raises PorticoError for what its caller is to be told."""
-        route, operation = call.route, call.operation
-        snapshot, upload = self._authenticated(exchange, call, snapshot, known)
-        if operation.local and route.provider is None:
-            self._list(exchange, call, snapshot)
-            return
-        if route.found is not None:
-            await self._object_calls().answer(exchange, call, snapshot, known, upload)
-            return
-
-        content = exchange.content(snapshot.limits.body)
-        body = content if content is not None else await arrived(exchange, call, snapshot)
-        outgoing, targets = planned(exchange, call, snapshot, known, body, self._draw, self._now)
-        if call.refers:
-            assert call.caller is not None
-            targets = own.continued(self.state, call.caller, call.refers, targets)
-
-        if snapshot.terms is not None:
-            call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
-        self.settling.check()
-        waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
-        if waiting is not None:
-            await waiting
-        extend = extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
-        call.end = "failed"
-
-        counts = operation.name in COUNTS and route.provider is None
-        if counts:
-            named = targets[0]
-            targets = [target for target in targets if target.stands_in(operation.name, False) is not None]
-            if not targets:
-                await self._replies.estimate(exchange, call, outgoing, named)
-                return
-        policy, others, hedging = self._ways_on(call, outgoing, snapshot, known)
-        fetch = self.client.fetch
-        arrival, target = await attempt_all(targets, outgoing, call, policy, fetch, extend, others, hedging)
-        if outgoing.asks_usage and target.asks_usage and refuses_question(arrival):
-            target.asks_usage = False
-            arrival, target = await attempt_all((target,), outgoing, call, policy, fetch, extend)
-        call.target = call.target or target.name
-        if arrival.error is not None:
-            raise arrival.error
-        if counts and cannot_count(arrival):
-            await self._replies.estimate(exchange, call, outgoing, target)
-            return
-
-        call.status = arrival.status
-        call.first_byte_ns = arrival.here_ns
-        translation = outgoing.translations.get(target)
-        if translation is not None:
-            call.dropped = translation.dropped
-        if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
-            call.stores = False
-        if arrival.streaming and not (arrival.ended and not arrival.pieces):
-            resuming = None
-            if outgoing.goes_on(target):
-                resuming = self._resuming(call, outgoing, targets, snapshot, policy, translation)
-            await stream(self._replies, exchange, call, arrival, target, translation, outgoing, resuming)
-        elif translation is not None:
-            more: list[Arrival] = []
-            if translation.more and arrival.status < 400:
-                more = await self._replies.others(call, outgoing, target, translation, policy, extend)
-            await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
-        else:
-            await self._replies.answer(exchange, call, arrival, target)
+    async def _known(self, exchange: Exchange, snapshot: Snapshot) -> Known | None:
+        """Return what a head says that was not seen before, None where it is no call, and was answered."""
+        try:
+            found = snapshot.route(exchange.method, exchange.target)
+        except PorticoError as error:
+            if snapshot.config.server.cors is None or not preflight(exchange):
+                refuse(exchange, error)
+            return None
+        if snapshot.config.server.cors is not None and preflight(exchange):
+            return None
+        if found is None:
+            await self._other(exchange)
+            return None
+        if found.found is not None:
+            found = own.addressed(found, exchange.path, exchange.fields)
+        known = exchange.head.memo = Known(snapshot.edition, found)
+        return known
 
     def _authenticated(
         self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known
@@ -334,7 +358,9 @@ class Gateway:
             now = call.arrived_ms / 1000
             holder = call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
             if unconditional(holder):
-                known.holder, known.held = holder, self._seen
+                known.hold(holder, self._seen)
+                if snapshot.teams is None and not known.litellm and route.modelled:
+                    known.settled = self._seen
         if snapshot.teams is not None:
             snapshot = snapshot.of(holder.team)
         if known.litellm:
@@ -342,6 +368,9 @@ class Gateway:
         if route.provider is not None:
             snapshot.keys.check_passthrough(holder, route.provider)
         return snapshot, upload
+
+    def _extender(self, call: Call, outgoing: Outgoing, targets: Sequence[Target], snapshot: Snapshot) -> Extend:
+        return extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
 
     def _ways_on(
         self, call: Call, outgoing: Outgoing, snapshot: Snapshot, known: Known

@@ -400,7 +400,7 @@ async def test_nothing_is_loaded_or_counted_where_nothing_is_said(portico: Porti
         assert (await running.call(PATH, chat("one/gpt-4o-mini")))[0] == 200
         assert running.gateway.snapshot.terms is None
         assert running.gateway._queues.gates is None
-        target = running.gateway.snapshot.routes.plain("one/gpt-4o-mini", "chat", 100)[0]
+        target = running.gateway.snapshot.routes.plain("one/gpt-4o-mini", "chat")[0][0]
         assert target.gate is None
 
 

@@ -20,7 +20,7 @@ Ways = dict[tuple[Target, Credential, bool], Way]
 NEVER = -2
 """No version of the keys."""
 MOST_ALIKE = 256
-_alike: dict[tuple[object, ...], tuple[Ways, set[str]]] = {}
+_alike: dict[tuple[object, ...], Ways] = {}
 """What heads share that tell providers the same: those of thousands of keys take the room of one in the cache."""
 
 
@@ -28,9 +28,11 @@ class Known:
     """What a head says under one edition of the configuration.
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
-    is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`),
-    `models` names of models in them that were found to be names.
+    is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`).
     `holder` is who holds the key, found when the keys had the version `held`; where nothing but the keys decides that.
+    `settled` is the same version where nothing else of the head is to be looked at either. `served` are the models that
+    its holder asked for and may use, each with its targets and the bytes that fit all of them, where those are the same
+    for every call (see `Routes.plain`).
     With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to have where it has
     to wait, None where nothing is said.
     """
@@ -43,11 +45,12 @@ class Known:
         "holder",
         "kind",
         "litellm",
-        "models",
         "priority",
         "query",
         "route",
         "said",
+        "served",
+        "settled",
         "strict",
         "tags",
         "ways",
@@ -59,11 +62,12 @@ class Known:
         self.hashed = b""
         self.held = NEVER
         self.holder: Holder | None = None
+        self.settled = NEVER
+        self.served: dict[str, tuple[Sequence[Target], int]] = {}
         self.query = ""
         self.kind = b""
         self.strict = False
         self.litellm = False
-        self.models: set[str] = set()
         self.priority: int | None = None
         self.customer: str | None = None
         self.said: Said | None = None
@@ -96,16 +100,21 @@ class Known:
             self._share(head)
         self.hashed = hashed
 
+    def hold(self, holder: Holder, version: int) -> None:
+        """Remember who holds the key, by this version of the keys."""
+        self.holder, self.held = holder, version
+        self.served = {}
+
     def _share(self, head: Head) -> None:
-        """Share ways and names with heads that differ in nothing that a provider is told: in their keys, above all."""
+        """Share ways with heads that differ in nothing that a provider is told: in their keys, above all."""
         told = tuple([field if FORWARDS[field[0]] else field[0] for field in head.headers])
         alike = (self.edition, self.route.operation.name, self.query, told)
         found = _alike.get(alike)
         if found is None:
             if len(_alike) >= MOST_ALIKE or (_alike and next(iter(_alike))[0] != self.edition):
                 _alike.clear()
-            found = _alike[alike] = self.ways, self.models
-        self.ways, self.models = found
+            found = _alike[alike] = self.ways
+        self.ways = found
 
 
 def without_key(query: str) -> str:

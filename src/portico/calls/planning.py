@@ -15,7 +15,7 @@ from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import RESUMABLE
 from portico.errors import InvalidRequest
-from portico.plan.wish import first_named
+from portico.plan.wish import FIELDS, first_named
 from portico.snapshot import Snapshot
 from portico.stages.attribute import customer_of, tags_of, tags_written
 from portico.stages.plan import asks, plan_call, plan_elsewhere
@@ -29,7 +29,7 @@ from portico.wire.exchange import Exchange
 LONGEST_NAME = 512
 """Characters of a model's name."""
 MOST_MODELS = 64
-"""Names of models that are remembered with a head."""
+"""Models that are remembered with a head."""
 REFERRING = frozenset(
     (
         "chat",
@@ -44,6 +44,8 @@ REFERRING = frozenset(
     )
 )
 """Operations whose requests can name what is kept at a provider."""
+FOR_US = FIELDS | {"metadata", "litellm_metadata"}
+"""Members of a request that may be for a gateway."""
 NOT, YES = msgspec.Raw(b"false"), msgspec.Raw(b"true")
 
 Draw = Callable[[], float]
@@ -69,12 +71,11 @@ def planned(
 ) -> tuple[Outgoing, Sequence[Target]]:
     """Look into the request, and say where it may go and as what."""
     call.received_ns = exchange.received_ns
-    operation = call.operation
-    provider = call.route.provider
-    caller = call.caller
+    operation, provider, caller = call.operation, call.route.provider, call.caller
     assert caller is not None
     asked: Peek | None = None
     written: Sequence[tuple[str, str]] = ()
+    for_us = False
     if operation.name != "passthrough":
         kind = known.kind
         try:
@@ -90,15 +91,16 @@ def planned(
             call.user = asked.user
             call.characters = asked.characters
             members = asked.members
-            if members is not None and operation.name in REFERRING:
+            if members is not None:
                 assert isinstance(body, bytes)
-                call.refers = references(operation, members, body)
-                if operation.name == "responses":
-                    call.stores = members.get("store") != NOT
-                    call.background = call.stores and members.get("background") == YES
-            if members is not None and provider is None and ("metadata" in members or "litellm_metadata" in members):
-                assert isinstance(body, bytes)
-                body, asked, written = tags_written(operation, body, asked)
+                if operation.name in REFERRING:
+                    call.refers = references(operation, members, body)
+                    if operation.name == "responses":
+                        call.stores = members.get("store") != NOT
+                        call.background = call.stores and members.get("background") == YES
+                for_us = not FOR_US.isdisjoint(members)
+                if for_us and provider is None and ("metadata" in members or "litellm_metadata" in members):
+                    body, asked, written = tags_written(operation, body, asked)
             if operation.model_in == "body":
                 call.model = asked.model
     call.customer = known.customer
@@ -111,10 +113,9 @@ def planned(
     if caller.aliases and call.model in caller.aliases:
         call.alias, call.model = call.model, caller.aliases[call.model]
     model = call.model
-    if model not in known.models and model:
+    served = known.served.get(model) if model and caller is known.holder else None
+    if served is None and model:
         checked(call, model)
-        if len(known.models) < MOST_MODELS:
-            known.models.add(model)
     call.bodies = caller.bodies or snapshot.config.logs.bodies
     if call.bodies != "none" and isinstance(body, bytes):
         call.request_body = body
@@ -143,16 +144,20 @@ def planned(
             snapshot.keys.check_model(caller, targets[0].model or targets[0].name, targets[0].name)
         call.model = targets[0].model or None
         return outgoing, targets
-    if caller.models:
+    if served is None and caller.models:
         snapshot.keys.check_model(caller, model)
     if call.stream and operation.usage_on_request:
         assert asked is not None
         outgoing.asks_usage = not asked.include_usage
-    said = known.said
-    plain: Sequence[Target] | None = None
-    if said is None and not asks(asked):
-        plain = snapshot.routes.plain(model, operation.name, len(body))
-    targets = plain or routed(call, snapshot, known, outgoing, exchange.path, draw, now)
+    fixed: Sequence[Target] | None = None
+    if known.said is None and not (for_us and asks(asked)):
+        if served is None:
+            served = snapshot.routes.plain(model, operation.name)
+            if served is not None and caller is known.holder and len(known.served) < MOST_MODELS:
+                known.served[model] = served
+        if served is not None and len(body) <= served[1]:
+            fixed = served[0]
+    targets = fixed or routed(call, snapshot, known, outgoing, exchange.path, draw, now)
     asked = outgoing.asked
     if call.stream and operation.name in RESUMABLE and isinstance(outgoing.body, bytes):
         outgoing.resumes = not call.refers and snapshot.routes.resumes(model)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final, cast
 
@@ -20,7 +21,7 @@ from portico.stages.settle import Settling, dollars, settle
 from portico.state.contract import Settled, State
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
-from portico.upstream.headers import reply_headers, returned
+from portico.upstream.headers import returned
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
@@ -59,8 +60,11 @@ class Replies:
         if not booked.done():
             await booked
 
-    async def answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> None:
-        """Give the caller a whole reply, and account for it."""
+    def answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> Awaitable[None] | None:
+        """Account for a whole reply, and give it to the caller once that is in the books.
+
+        Returns what has to be awaited for that where the provider keeps the reply, else None.
+        """
         pieces = arrival.pieces
         body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if arrival.status < 400:
@@ -74,21 +78,19 @@ class Replies:
         else:
             call.error = "upstream_status"
         if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:
-            await self.own(call, target, name)
-            if call.background and runs_on(body):
-                await jobs.start(self._state, call, self._job(call, target, name))
+            return self._answer_stored(exchange, call, arrival, target, body, name)
         keep(call, body)
-        if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
-            await self.settled(call)
-            exchange.start(arrival.status, reply_headers(arrival.headers), int(length), signature(call))
-            exchange.finish()
-            return
-        lines = returned(arrival.headers)
+        self._settling.end(call, exchange.reply_later(partial(give, exchange, call, arrival, body)))
+        return None
 
-        def send() -> None:
-            exchange.reply(arrival.status, (), body, lines + signature(call))
-
-        self._settling.end(call, exchange.reply_later(send))
+    async def _answer_stored(
+        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, body: bytes, name: str
+    ) -> None:
+        await self.own(call, target, name)
+        if call.background and runs_on(body):
+            await jobs.start(self._state, call, self._job(call, target, name))
+        keep(call, body)
+        self._settling.end(call, exchange.reply_later(partial(give, exchange, call, arrival, body)))
 
     def own(self, call: Call, target: Target, name: str) -> Awaitable[None]:
         """Remember whose a stored reply is, before its caller hears of it."""
@@ -209,10 +211,7 @@ class Replies:
         call.end = "served"
         keep(call, told)
 
-        def send() -> None:
-            exchange.reply(arrival.status, JSON, told, signature(call))
-
-        self._settling.end(call, exchange.reply_later(send))
+        self._settling.end(call, exchange.reply_later(partial(tell, exchange, call, arrival.status, told)))
 
     async def estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
         """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""
@@ -240,6 +239,21 @@ class Replies:
         exchange.reply(status, headers, body, signature(call))
 
 
+def tell(exchange: Exchange, call: Call, status: int, told: bytes) -> None:
+    """Give the caller a reply that was written here, with our header lines."""
+    exchange.reply(status, JSON, told, signature(call))
+
+
+def give(exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
+    """Give the caller a reply as its provider gave it, with our header lines."""
+    lines = returned(arrival.headers) + signature(call)
+    if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
+        exchange.start(arrival.status, (), int(length), lines)
+        exchange.finish()
+    else:
+        exchange.reply(arrival.status, (), body, lines)
+
+
 def keep(call: Call, body: bytes) -> None:
     """Keep the body of a reply for the record of its call, where bodies are kept, and for a copy of it."""
     if call.bodies != "none":
@@ -252,19 +266,20 @@ def signature(call: Call) -> bytes:
     """Return the header lines in which the gateway says what became of the call."""
     overhead = call.overhead_us(perf_counter_ns())
     lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
-    if call.permit is not None and call.permit.scopes:
-        limits, left = call.permit.allowances
-        if limits:
-            lines += render_allowances(call.operation.dialect, limits, left, call.arrived_ms / 1000)
     if call.target is not None:
+        cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
+        lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
         if call.why is not None:
             lines = f"x-portico-route: {call.why}\r\n{lines}"
         if call.dropped:
             lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
         if call.estimate:
             lines = f"x-portico-estimate: true\r\n{lines}"
-        cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
-        lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
+    permit = call.permit
+    if permit is not None and permit.scopes:
+        limits, left = permit.allowances
+        if limits:
+            lines += render_allowances(call.operation.dialect, limits, left, call.arrived_ms / 1000)
     if call.litellm is not None:
         lines += call.litellm.lines(call, overhead)
     return lines.encode("ascii", "backslashreplace")

@@ -32,6 +32,11 @@ class Route(msgspec.Struct, frozen=True):
     rest: str = ""
     found: Found | None = None
 
+    @property
+    def modelled(self) -> bool:
+        """Whether it goes to where its model leads: no pass-through, nothing about objects, not answered here."""
+        return self.provider is None and self.found is None and not self.operation.local
+
 
 _GENERAL = (
     Operation(name="models", dialect="chat", body="none", model_in="none", local=True),

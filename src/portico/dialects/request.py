@@ -170,7 +170,7 @@ def _alone(body: bytes, members: Members) -> bool:
     if len(body) > _SCANNED and _pieces(body, members) is not None:
         return True
     _, key, after = body.partition(_MODEL)
-    return bool(key) and not holds(after, _MODEL) and not holds(body, _ESCAPED)
+    return bool(key) and not after.rpartition(_MODEL)[1] and not body.rpartition(_ESCAPED)[1]  # see `marks.holds`
 
 
 def _decode(body: bytes) -> Members:

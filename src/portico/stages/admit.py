@@ -339,11 +339,21 @@ def _about(call: Call) -> bytes:
     """Return what the record of a call needs whose worker died: see `portico.recover`."""
     holder = call.caller
     assert holder is not None
-    whose = (holder.id, holder.team, holder.org, holder.user, call.customer, call.tags)
+    about = (
+        call.arrived_ms,
+        call.operation.name,
+        call.model,
+        call.alias,
+        call.stream,
+        holder.id,
+        holder.team,
+        holder.org,
+        holder.user,
+        call.customer,
+        call.tags,
+    )
     markup = holder.markup if call.markup is None else call.markup
-    if markup != MILLION:
-        return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose, markup))
-    return _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream, *whose))
+    return _encode(about if markup == MILLION else (*about, markup))
 
 
 def refused(refusal: Refusal, call: Call, why: str | None, targets: Sequence[Target], wall_ns: int) -> PorticoError:

@@ -6,6 +6,7 @@ byte. All that end in one tick of the loop are written at once.
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 from portico.call import Call
@@ -185,9 +186,13 @@ class Settling:
                 self._settle(permit, used, done)  # who is refused for want of room is told so, and need not wait for it
                 return
             if self.durable or permit is None:
-                self._later(lambda: self._settle(permit, used, done))
+                self._later(partial(self._settle, permit, used, done))
                 return
-        self._settle(permit, used, done)
+        if used is None and permit is not None:
+            # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
+            self._state.release(permit, ANY_TIME, done)
+        else:
+            self._settle(permit, used, done)
 
     def _settle(self, permit: Permit | None, used: Used | None, done: Callable[[Settled], None] | None) -> None:
         if permit is None:
@@ -195,7 +200,6 @@ class Settling:
                 done(QUIET)
             return
         if used is None:
-            # No rule counts the call: what it used is on its record, and its permit has nothing to be put right.
             self._state.release(permit, ANY_TIME, done)
             return
         at = self._at

@@ -2,8 +2,7 @@
 
 import mmap
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from operator import itemgetter
 from pathlib import Path
@@ -41,7 +40,7 @@ class Keys:
         self._by_digest = env.open_db(b"holders")
         self._others = env.open_db(b"others")
         self._shared = _shared_number(folder / "version")
-        self.stamp: Callable[[], tuple[int]] = partial(_VERSION.unpack_from, self._shared)
+        self.stamp = memoryview(self._shared).cast("Q")  # which holds the version alone
         self._cached: dict[bytes, Holder] = {}
         self._passed = 0
         self._rules: tuple[Applied, ...] | None = None
@@ -50,7 +49,7 @@ class Keys:
     @property
     def version(self) -> int:
         """The version of the snapshot: higher after every change."""
-        return self.stamp()[0]
+        return self.stamp[0]
 
     @property
     def fresh(self) -> bool:
@@ -63,7 +62,7 @@ class Keys:
 
     def holder(self, digest: bytes) -> Holder | None:
         """Return who holds the key with this hash."""
-        version = self.stamp()[0]
+        version = self.stamp[0]
         if version != self._seen:
             self._forget(version)
         found = self._cached.get(digest)
@@ -176,7 +175,7 @@ class Keys:
         with self._env.begin(self._others, write=True) as tx:
             value = tx.get(b"version")
             assert value is not None
-            _VERSION.pack_into(self._shared, 0, _VERSION.unpack(value)[0])
+            self.stamp[0] = _VERSION.unpack(value)[0]
 
     def tidy(self) -> None:
         """Give back the places of readers that died: they keep old pages in use, and the file would grow."""
@@ -185,6 +184,7 @@ class Keys:
     def close(self) -> None:
         """Close the files."""
         self._opened.close()
+        self.stamp.release()
         self._shared.close()
 
 

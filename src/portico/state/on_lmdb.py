@@ -382,7 +382,7 @@ class LmdbState:
     @property
     def version(self) -> int:
         """The version of the key snapshot: higher after every change, in every worker before its next call."""
-        return self._stamp()[0]
+        return self._stamp[0]
 
     # Objects
 

@@ -22,12 +22,13 @@ from portico.upstream.trial import (
     begin,
     blame,
     describe,
+    give_up,
     judge,
     may_be_billed,
     out_of_time,
     send,
     send_at_once,
-    unfit,
+    stands,
     was_stale,
     within,
 )
@@ -45,8 +46,11 @@ async def attempt_all(
     extend: Extend,
     elsewhere: Elsewhere | None = None,
     hedging: Hedging | None = None,
+    first: Arrival | None = None,
 ) -> tuple[Arrival, Target]:
     """Try targets in order until a reply stands; return it and where it came from.
+
+    `first` is what the first of them has answered already (see `first`), which does not stand.
 
     Targets that rest are passed over while there is another; where all do, the one that is due first is tried. Each
     target is tried as often as `policy` says, and as often again as it has other keys when a key was refused; a kept
@@ -65,9 +69,10 @@ async def attempt_all(
     healths = last.upstream.healths
     if healths.shared is not None and healths.shared.changed:
         healths.listen()
-    if len(targets) > 1 and (last.health.until or last.upstream.keyring.wakes):
+    if first is None and len(targets) > 1 and (last.health.until or last.upstream.keyring.wakes):
         targets = standing(targets, time.monotonic())
-    policy.budget.calls += 1
+    if first is None:
+        policy.budget.calls += 1
     place = tries = 0
     asked: Sequence[Target] = ()
     tried: Sequence[Credential] = ()
@@ -77,108 +82,95 @@ async def attempt_all(
     limited: Sequence[Target] = ()
     gate = None
     while True:
-        left = policy.deadline
-        if arrival is not None:
-            arrival.abandon()  # an error too long to be held is still coming
-            left -= (perf_counter_ns() - call.began_ns) * 1e-9
-            if left <= 0:
-                return arrival, last
-        passed = False
-        if gated:
-            wanted = targets[place]
-            gate = wanted.gate
-            waits = call.waits is not None
-            if gate is not None and not gate.enter(time.monotonic()):
-                from portico.upstream.entering import entered  # what waits is loaded where something has to
+        if first is not None:
+            arrival, first = first, None
+            target = last
+            health, keyring = target.health, target.upstream.keyring
+            credential = keyring.only
+            note = call.attempts[-1]
+            assert credential is not None
+        else:
+            left = policy.deadline
+            if arrival is not None:
+                arrival.abandon()  # an error too long to be held is still coming
+                left -= (perf_counter_ns() - call.began_ns) * 1e-9
+                if left <= 0:
+                    return arrival, last
+            passed = False
+            if gated:
+                wanted = targets[place]
+                gate = wanted.gate
+                waits = call.waits is not None
+                if gate is not None and not gate.enter(time.monotonic()):
+                    from portico.upstream.entering import entered  # what waits is loaded where something has to
 
-                try:
-                    targets, place, elsewhere = await entered(targets, place, asked, call, outgoing, elsewhere)
-                except AtCapacity:
-                    if arrival is None:
-                        raise
-                    return arrival, last
-                passed = targets[place] is not wanted
-                if passed:
-                    tries, tried, spare = 0, (), True
-                gate = targets[place].gate
-                if waits:
-                    left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
-        target = targets[place]
-        health, keyring = target.health, target.upstream.keyring
-        credential = keyring.only or keyring.pick(time.monotonic(), tried, call.kept and call.kept.turn)
-        if credential is None:
-            tried = ()
-            credential = keyring.pick(time.monotonic())
-            assert credential is not None, "a keyring of which no key was tried has one"
-        try:
-            way = outgoing.way_to(target, credential)
-            if arrival is not None or passed:
-                try:
-                    await extend(target, billed)
-                except PorticoError:
-                    if arrival is None:
-                        raise
-                    # There is no room for another attempt: what the last one came to stands.
-                    if gate is not None:
-                        gate.give_back()
-                    return arrival, last
-                billed = False
-        except BaseException:
+                    try:
+                        targets, place, elsewhere = await entered(targets, place, asked, call, outgoing, elsewhere)
+                    except AtCapacity:
+                        if arrival is None:
+                            raise
+                        return arrival, last
+                    passed = targets[place] is not wanted
+                    if passed:
+                        tries, tried, spare = 0, (), True
+                    gate = targets[place].gate
+                    if waits:
+                        left = policy.deadline - (perf_counter_ns() - call.began_ns) * 1e-9
+            target = targets[place]
+            health, keyring = target.health, target.upstream.keyring
+            credential = keyring.only or keyring.pick(time.monotonic(), tried, call.kept and call.kept.turn)
+            if credential is None:
+                tried = ()
+                credential = keyring.pick(time.monotonic())
+                assert credential is not None, "a keyring of which no key was tried has one"
+            try:
+                way = outgoing.way_to(target, credential)
+                if arrival is not None or passed:
+                    try:
+                        await extend(target, billed)
+                    except PorticoError:
+                        if arrival is None:
+                            raise
+                        # There is no room for another attempt: what the last one came to stands.
+                        if gate is not None:
+                            gate.give_back()
+                        return arrival, last
+                    billed = False
+            except BaseException:
+                if gate is not None:
+                    gate.give_back()
+                raise
+            arrival, note = begin(loop, target, credential, outgoing, call, judged)
             if gate is not None:
-                gate.give_back()
-            raise
-        arrival, note = begin(loop, target, credential, outgoing, call, judged)
-        if gate is not None:
-            arrival.gate = gate
-        try:
-            if hedging is not None and place + 1 < len(targets) and not asked:
-                race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
-                other = next((each for each in targets[place + 1 :] if each.health.admits(time.monotonic())), None)
-                won, lost = await race.run((arrival, target, credential, note), way, other, left)
-                for each in lost:
-                    asked = (*asked, each[1])
-                    billed = after_loss(each, call, outgoing) or billed
-                arrival, target, credential, note = won
-                health, keyring, gate = target.health, target.upstream.keyring, target.gate
-            elif left >= target.deadlines.total:
-                if not send_at_once(arrival, way, credential, target, outgoing):
-                    await send(arrival, way, credential, target, outgoing, fetch)
-                await arrival.here
-            else:
-                await within(left, arrival, way, credential, target, outgoing, fetch)
-        except PorticoError as error:
-            arrival.abandon()
-            arrival.error = untraced(error)
-            arrival.here_ns = perf_counter_ns()
-        except BaseException as error:
-            arrival.abandon()
-            health.left()
-            note.error = note.error or (
-                "caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error"
-            )
-            if arrival.asked:
-                # Nobody waits for the answer any more, and it may have been given, and billed, all the same.
-                note.assumed_nano_usd = call.bound.cost or 0
-            call.waited_ns += perf_counter_ns() - arrival.sent_ns
-            raise
-        call.waited_ns += arrival.here_ns - arrival.sent_ns
+                arrival.gate = gate
+            try:
+                if hedging is not None and place + 1 < len(targets) and not asked:
+                    race = Race(loop, hedging, outgoing, call, fetch, extend, judged)
+                    other = next((each for each in targets[place + 1 :] if each.health.admits(time.monotonic())), None)
+                    won, lost = await race.run((arrival, target, credential, note), way, other, left)
+                    for each in lost:
+                        asked = (*asked, each[1])
+                        billed = after_loss(each, call, outgoing) or billed
+                    arrival, target, credential, note = won
+                    health, keyring, gate = target.health, target.upstream.keyring, target.gate
+                elif left >= target.deadlines.total:
+                    if not send_at_once(arrival, way, credential, target, outgoing):
+                        await send(arrival, way, credential, target, outgoing, fetch)
+                    await arrival.here
+                else:
+                    await within(left, arrival, way, credential, target, outgoing, fetch)
+            except PorticoError as error:
+                arrival.abandon()
+                arrival.error = untraced(error)
+                arrival.here_ns = perf_counter_ns()
+            except BaseException as error:
+                give_up(arrival, note, target, call, error)
+                raise
+            call.waited_ns += arrival.here_ns - arrival.sent_ns
+            if stands(arrival, note, target, outgoing, credential, gate):
+                return arrival, target
         status = arrival.status
         now = arrival.here_ns * 1e-9
-        if status:
-            describe(note, arrival)
-            if status < 400 and arrival.error is None:
-                arrival.error = unfit(arrival, target, outgoing)
-                if arrival.error is None:
-                    health.served(now)
-                    if gate is not None:
-                        gate.served(now)
-                    if arrival.here_ns > health.due_ns or health.spread is not None:
-                        took = (arrival.here_ns - arrival.sent_ns) * 1e-9
-                        health.answered(now, took, arrival.question, streamed=arrival.streaming)
-                    if credential.refusals:
-                        keyring.served(credential)
-                    return arrival, target
-                arrival.abandon()
         last = target
         stale = was_stale(arrival)
         cause, retry_after = judge(arrival, target, outgoing)

@@ -179,19 +179,19 @@ class Routes:
         owners = self._owners.get(name, ())
         return f"{owners[0]}/{name}" if len(owners) == 1 else None
 
-    def plain(self, name: str, operation: str, size: int) -> Sequence[Target] | None:
-        """Return where every call for this name goes, if that is the same for all of up to `size` bytes.
+    def plain(self, name: str, operation: str) -> tuple[Sequence[Target], int] | None:
+        """Return where every call for this name goes, if that is the same for all of up to so many bytes.
 
-        None where the call must be looked at more closely: `plan` does. Raises ModelNotFound, InvalidRequest.
+        None where each call must be looked at more closely: `plan` does. Raises ModelNotFound, InvalidRequest.
         """
         known = self._known.get((name, operation))
         if known is None:
             if self._suffixed(name, None)[1] is not None:
                 return None
             known = self.known(name, operation)
-        if known.fixed is None or known.fussy or size > known.roomy or self._rules:
+        if known.fixed is None or known.fussy or self._rules:
             return None
-        return known.fixed
+        return known.fixed, known.roomy
 
     def passes_on(self, name: str, operation: str) -> bool:
         """Return whether all that a name leads to is OpenRouter: what is said to a gateway is then for that one."""
@@ -221,8 +221,8 @@ class Routes:
 
     def targets(self, name: str, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call for this model may go of which nothing else is known, best first."""
-        plain = self.plain(name, operation, 0)
-        return plain if plain is not None else self.plan(Facts(name, operation), draw).targets
+        plain = self.plain(name, operation)
+        return plain[0] if plain is not None else self.plan(Facts(name, operation), draw).targets
 
     def known(self, name: str, operation: str) -> Known:
         """Return what a name leads to; it is remembered, up to a bound: callers choose names.

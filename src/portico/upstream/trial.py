@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from portico.call import Call
 from portico.dialects.usage import read_usage
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, PorticoError, ShuttingDown, UpstreamTimeout
-from portico.marks import holds
 from portico.providers.auth.scheme import Fetch
 from portico.record import AttemptRecord
 from portico.types import Usage
@@ -81,12 +80,47 @@ def describe(note: AttemptRecord, arrival: Arrival) -> None:
         note.upstream_request_id = theirs[:128].decode("latin-1") if theirs else None
 
 
+def stands(
+    arrival: Arrival,
+    note: AttemptRecord,
+    target: Target,
+    outgoing: Outgoing,
+    credential: Credential | None = None,
+    gate: "Gate | None" = None,
+) -> bool:
+    """Describe a reply, and return whether it is an answer: then it is counted for its target, and its key and gate."""
+    status = arrival.status
+    if not status:
+        return False
+    describe(note, arrival)
+    if status >= 400 or arrival.error is not None:
+        return False
+    error = unfit(arrival, target, outgoing)
+    if error is not None:
+        arrival.error = error
+        arrival.abandon()
+        return False
+    health, here_ns = target.health, arrival.here_ns
+    now = here_ns * 1e-9
+    health.served(now)
+    if gate is not None:
+        gate.served(now)
+    if here_ns > health.due_ns or health.spread is not None:
+        took = (here_ns - arrival.sent_ns) * 1e-9
+        health.answered(now, took, arrival.question, streamed=arrival.streaming)
+    keyring = target.upstream.keyring
+    served = credential or keyring.only
+    if served is not None and served.refusals:
+        keyring.served(served)
+    return True
+
+
 def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:
     """Return why a reply with a good status is no answer, None for one that is."""
     pieces = arrival.pieces
     if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and target not in outgoing.translations:
         body = pieces[0]
-        if not holds(body, b'"error"') and arrival.status < 300:
+        if arrival.status < 300 and not body.rpartition(b'"error"')[1]:  # see `marks.holds`
             usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)
             if usage is not None:
                 return None  # it took the whole document to find it
@@ -255,6 +289,17 @@ async def send(
         connection.send(head, parts, arrival, target.deadlines, method_is_head=way.line.method == "HEAD")
     else:
         await connection.send_streaming(head, pieces, arrival, target.deadlines, chunked=False)
+
+
+def give_up(arrival: Arrival, note: AttemptRecord, target: Target, call: Call, error: BaseException) -> None:
+    """Give up an attempt whose call ends while it is under way."""
+    arrival.abandon()
+    target.health.left()
+    note.error = note.error or ("caller_gone" if isinstance(error, asyncio.CancelledError) else "internal_error")
+    if arrival.asked:
+        # Nobody waits for the answer any more, and it may have been given, and billed, all the same.
+        note.assumed_nano_usd = call.bound.cost or 0
+    call.waited_ns += perf_counter_ns() - arrival.sent_ns
 
 
 def may_be_billed(arrival: Arrival) -> bool:

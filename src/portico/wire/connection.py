@@ -89,7 +89,6 @@ class Connection(Replies):
             self._loop.call_soon(sink.end, lost)
             return
         self._sink = sink
-        self._headers = []
         self._headed = self._complete = False
         self._interims = self._whole = 0
         self._head_only = method_is_head

@@ -1,6 +1,7 @@
 """One request and its reply, as a handler sees it."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
@@ -134,10 +135,11 @@ class Exchange(msgspec.Struct, eq=False):
 
     def close_body(self) -> None:
         """Give back the bytes that the body held."""
+        piece = self.piece
         if self._body is not None:
             self._body.close()
-        elif self.piece is not None:
-            self._connection.server.budget.used -= len(self.piece)
+        elif piece is not None:
+            self._connection.server.budget.used -= len(piece)
             self.piece = None
 
     def header(self, name: bytes) -> bytes | None:
@@ -174,11 +176,11 @@ class Exchange(msgspec.Struct, eq=False):
         if plain and status not in NO_BODY and self.method != "HEAD" and len(body) <= COPIED:
             # What nearly every reply is; `_begin` has the rest.
             self.started = self.finished = True
-            whole = [status_line(status)]
-            for name, value in headers:
-                whole += (name, b": ", value, b"\r\n")
-            whole += (lines, server.date, b"content-length: ", str(len(body)).encode(), b"\r\n\r\n", body)
-            connection.write(b"".join(whole))
+            if headers:
+                lines = b"".join([b"%b: %b\r\n" % header for header in headers]) + lines
+            if not connection.lost:
+                length = b"content-length: %d\r\n\r\n" % len(body)
+                connection.transport.write(b"".join((status_line(status), lines, server.date, length, body)))
             return
         self._begin(status, headers, len(body), body, lines)
         self._end()
@@ -189,19 +191,7 @@ class Exchange(msgspec.Struct, eq=False):
         That costs less than waking its task. What `send` raises cuts the connection.
         """
         self.deferred = True
-        connection = self._connection
-
-        def late(_: object) -> None:
-            try:
-                if not self.finished:
-                    send()
-            except BaseException:
-                self.abort()
-                raise
-            finally:
-                connection.over(self)
-
-        return late
+        return partial(_late, self, send)
 
     def start(self, status: int, headers: Headers, length: int | None = None, lines: bytes = b"") -> None:
         """Send the head of a reply whose body follows in pieces, of `length` bytes in all if that is known."""
@@ -300,3 +290,14 @@ class Exchange(msgspec.Struct, eq=False):
         self.finished = True
         if self.on_pause is not None:
             self.on_pause = self.on_resume = None
+
+
+def _late(exchange: Exchange, send: Callable[[], None], _: object) -> None:
+    try:
+        if not exchange.finished:
+            send()
+    except BaseException:
+        exchange.abort()
+        raise
+    finally:
+        exchange._connection.over(exchange)

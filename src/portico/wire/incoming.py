@@ -515,7 +515,7 @@ class ServerConnection(asyncio.BufferedProtocol):
                         await asyncio.sleep(0)
                         await exchange.drained()
                     await server.handle(exchange)
-                    if not exchange.finished and not self.lost and not exchange.deferred:
+                    if not exchange.deferred and not exchange.finished and not self.lost:
                         raise RuntimeError(f"the handler returned and left {exchange!r} unfinished")
                 except asyncio.CancelledError:
                     exchange.deferred = False
@@ -550,7 +550,11 @@ class ServerConnection(asyncio.BufferedProtocol):
     def _over(self, exchange: Exchange) -> None:
         exchange.close_body()
         self.current = None
-        if not self.lost:
+        if self.lost:
+            return
+        self._since = self.server.now
+        plain = exchange.keep_alive and exchange.complete and not self._read_paused
+        if not plain or self._queue or self._refusal is not None:
             self._next(exchange)
 
     def _failed(self, exchange: Exchange, error: Exception) -> None:
@@ -566,7 +570,6 @@ class ServerConnection(asyncio.BufferedProtocol):
         exchange.reply(*self.server.refuse(error))
 
     def _next(self, done: Exchange) -> None:
-        self._since = self.server.now
         if not done.keep_alive or not done.complete:
             more = self._refusal is not None or self._in_headers or self._read_paused
             self._linger(unread=not done.complete or more or bool(self._queue))

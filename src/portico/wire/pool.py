@@ -46,11 +46,11 @@ class Pool:
         "_emptied",
         "_idle",
         "_in_use",
-        "_loop",
         "_open",
         "_used",
         "_waiters",
         "_wheel",
+        "loop",
         "origin",
         "settings",
         "slot",
@@ -71,7 +71,7 @@ class Pool:
         self.slot: set[Watched] = set()
         self._dial = dial
         self._in_use = in_use  # the client's pools that have connections
-        self._loop = loop
+        self.loop = loop
         self._clock = clock
         self._wheel = wheel
         self._idle: dict[Connection, None] = {}  # the most recently used last
@@ -197,7 +197,7 @@ class Pool:
         """Wait for a connection that comes back, or (None) for a place to open one."""
         if len(self._waiters) >= WAITING:
             raise ConnectFailed(f"{WAITING} callers wait for a connection to {self.origin} already")
-        waiter: asyncio.Future[Connection | None] = self._loop.create_future()
+        waiter: asyncio.Future[Connection | None] = self.loop.create_future()
         self._waiters[waiter] = None
         try:
             async with asyncio.timeout(deadline - self._clock()):

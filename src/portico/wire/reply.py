@@ -26,7 +26,6 @@ PIECES_A_TURN = 16
 """Pieces that are inflated before other connections have their turn."""
 
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
-_NONE: Headers = []
 
 Fields = dict[bytes, bytes]
 """Header fields by name."""
@@ -111,7 +110,7 @@ class Replies(asyncio.BufferedProtocol):
         self.on_body = self._fed.append
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._sink: Sink | None = None
-        self._headers = _NONE
+        self._headers: Headers = []
         self._head: tuple[int, Headers, Fields] | None = None  # in the read at hand, and not passed on
         self._heard_at = 0.0
         self._headed = False  # the head of the final reply is through
@@ -193,7 +192,7 @@ class Replies(asyncio.BufferedProtocol):
             return
         head = self._head
         if head is not None:
-            if self._complete and self._whole == len(fed) == 1 and self._inflater is None:
+            if self._whole == 1 and len(fed) == 1 and self._inflater is None:
                 # What most reads are that begin a reply: all of it.
                 self._head = None
                 body = fed[0]
@@ -293,7 +292,7 @@ class Replies(asyncio.BufferedProtocol):
                 self._inflater = Inflater(coding.lower())
                 headers = [field for field in headers if field[0] not in (b"content-encoding", b"content-length")]
                 fields = dict(headers)
-        self._headers = _NONE
+        self._headers = []
         if self._upload is not None and status >= 400:
             self._stop_upload()
         self._head = (status, headers, fields)
