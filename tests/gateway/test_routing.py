@@ -64,6 +64,37 @@ async def test_fields_for_a_gateway_are_followed_and_do_not_go_on(
     assert not mock.ledger.entries
 
 
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_litellms_callers_say_beside_the_messages_is_followed_and_does_not_go_on(
+    portico: Portico, mock: MockProvider, other: MockProvider, stream: bool
+) -> None:
+    mock.script.always("status=500")
+    said: dict[str, Any] = {"num_retries": 0, "timeout": 20, "cache": {"no-cache": True}, "guardrails": []}
+    said |= {"tags": ["prod", "feature:search"], "litellm_session_id": "s1", "fallbacks": ["two/gpt-4o-mini"]}
+    async with portico(both(mock, other)) as gateway:
+        status, _, _ = await gateway.call("/v1/chat/completions", chat("one/gpt-4o-mini", stream=stream, **said))
+        refused, _, body = await gateway.call("/v1/chat/completions", chat("smart", guardrails=["pii"]))
+        many, _, _ = await gateway.call("/v1/chat/completions", chat("smart", tags=[f"t{n}" for n in range(17)]))
+        record = gateway.records()[0]
+    assert (status, refused, many) == (200, 400, 400)
+    assert json.loads(body)["error"]["param"] == "guardrails"
+    assert not set(said) & set(other.ledger.last.json)
+    assert (len(mock.ledger), len(other.ledger)) == (1, 1), "nothing is tried again"
+    assert (record["tags"], record["session"]) == (["feature:search", "tag:prod"], "s1")
+
+
+async def test_a_gateway_that_knows_what_callers_say_to_gateways_hears_it_but_for_litellms_words(
+    portico: Portico, mock: MockProvider
+) -> None:
+    settings = {"providers": {"openrouter": {**provider(mock), "like": "openrouter"}}}
+    said: dict[str, Any] = {"provider": {"order": ["x"]}, "num_retries": 1, "tags": ["prod"]}
+    async with portico(settings) as gateway:
+        status, _, _ = await gateway.call("/v1/chat/completions", chat("openrouter/openai/gpt-4o", **said))
+    assert status == 200
+    assert mock.ledger.last.json["provider"] == {"order": ["x"]}
+    assert not {"num_retries", "tags"} & set(mock.ledger.last.json)
+
+
 async def test_a_list_of_models_names_the_model_of_a_call_that_names_none(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:

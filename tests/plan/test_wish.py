@@ -31,7 +31,21 @@ LITELLM = [
     ('[{"model": "a"}, "b"]', ("a", "b")),
     ('[{"smart": ["a", "b"]}]', ("a", "b")),
 ]
-BODIES = ['{"fallbacks": [{"model": "a", "temperature": 1}]}', '{"models": "a"}', '{"provider": {"order": "x"}}']
+LITELLMS: list[tuple[dict[str, Any], Wish]] = [
+    ({"num_retries": 0, "timeout": 2.5}, Wish(retries=0, timeout=2.5)),
+    ({"num_retries": None, "timeout": None, "guardrails": None}, Wish()),
+    ({"guardrails": []}, Wish()),
+    ({"guardrails": {}}, Wish()),
+    ({"cache": {"no-cache": True}, "tags": ["a"], "litellm_trace_id": "t"}, Wish()),
+]
+BODIES = [
+    *(f'{{"num_retries": {bad}}}' for bad in ("-1", "10", "1.5", '"2"', "true")),
+    *(f'{{"timeout": {bad}}}' for bad in ("0", "-1", "true", '"soon"', "[]")),
+    *(f'{{"guardrails": {bad}}}' for bad in ('["pii"]', '{"pii": {}}', '[{"pii": {}}]', "true", '"pii"')),
+    '{"fallbacks": [{"model": "a", "temperature": 1}]}',
+    '{"models": "a"}',
+    '{"provider": {"order": "x"}}',
+]
 
 
 @pytest.mark.parametrize(("headers", "wish"), HEADERS)
@@ -50,6 +64,11 @@ def test_the_fallbacks_of_litellm_are_tried_in_order(said: str, models: tuple[st
     wish = of_body({"fallbacks": msgspec.Raw(said.encode())}, None)
     assert wish is not None
     assert wish.models == models
+
+
+@pytest.mark.parametrize(("said", "wish"), LITELLMS, ids=str)
+def test_what_litellms_callers_say_beside_the_messages_is_wanted(said: dict[str, Any], wish: Wish) -> None:
+    assert of_body({name: msgspec.Raw(msgspec.json.encode(value)) for name, value in said.items()}, None) == wish
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -4,20 +4,21 @@ What was found out of a request's head (`Known`), what its body says (`peek`), a
 """
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
 from portico.call import Call
 from portico.calls.known import Known
 from portico.dialects.limits import limited, names_limit, overlaid
+from portico.dialects.objects import text_of
 from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.dialects.stand_ins import RESUMABLE
 from portico.errors import InvalidRequest
 from portico.plan.wish import FIELDS, first_named
 from portico.snapshot import Snapshot
-from portico.stages.attribute import customer_of, tags_of, tags_written
+from portico.stages.attribute import customer_of, tags_beside, tags_of, tags_written
 from portico.stages.plan import asks, plan_call, plan_elsewhere
 from portico.state.contract import Moment
 from portico.upstream.attempt import Elsewhere
@@ -186,6 +187,10 @@ def routed(
     assert caller is not None
     if said is not None and said.session:
         call.session = said.session
+    if asks(outgoing.asked):
+        assert outgoing.asked is not None
+        assert outgoing.asked.members is not None
+        _beside(call, outgoing.asked.members)
     return plan_call(
         call,
         outgoing,
@@ -196,6 +201,15 @@ def routed(
         (lambda name: snapshot.keys.check_model(caller, name)) if caller.models else None,
         lambda target: snapshot.bounds.least_left(call, target, now()),
     )
+
+
+def _beside(call: Call, members: Mapping[str, msgspec.Raw]) -> None:
+    """Read the tags and the session that LiteLLM's callers write beside the messages. Raises InvalidRequest."""
+    if "tags" in members:
+        call.tags = tags_of(tags_beside(members["tags"]), call.tags)
+    for name in ("litellm_session_id", "litellm_trace_id"):
+        if call.session is None and (session := text_of(members, name)):
+            call.session = session[:LONGEST_NAME]
 
 
 def passed_through(exchange: Exchange, call: Call, snapshot: Snapshot, outgoing: Outgoing) -> Target:

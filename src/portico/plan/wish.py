@@ -1,7 +1,8 @@
 """What one caller wants of a plan, within what its key may do: from headers, and from fields that other gateways know.
 
 `models`, `provider` and `route` are OpenRouter's (openrouter.ai/docs/guides/routing/provider-selection and
-…/model-fallbacks, read 2026-11-20), `fallbacks` is LiteLLM's (docs.litellm.ai/docs/proxy/reliability).
+…/model-fallbacks, read 2026-11-20), `fallbacks` is LiteLLM's (docs.litellm.ai/docs/proxy/reliability), and so is what
+stands in `LITELLMS` (docs.litellm.ai/docs/proxy/user_keys, …/timeout, …/caching and …/guardrails, read 2026-11-21).
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,11 @@ from portico.config.schema import Retention, Strategy
 from portico.config.units import duration
 from portico.errors import InvalidRequest
 
-FIELDS: Final = frozenset(("models", "provider", "route", "fallbacks"))
+LITELLMS: Final = frozenset(
+    ("num_retries", "timeout", "tags", "cache", "guardrails", "litellm_session_id", "litellm_trace_id")
+)
+"""Members of a body that no gateway but LiteLLM knows, and no provider."""
+FIELDS: Final = frozenset(("models", "provider", "route", "fallbacks")) | LITELLMS
 """Members of a body that are for a gateway; they do not go on to a provider that does not know them."""
 RETRIES: Final = (b"x-portico-retries", b"x-litellm-num-retries")
 TIMEOUTS: Final = (b"x-portico-timeout", b"x-litellm-timeout")
@@ -132,6 +137,13 @@ def of_body(members: Mapping[str, msgspec.Raw], before: Wish | None) -> Wish | N
             raise InvalidRequest("`models` is a list of names of models", param="models") from None
     if "provider" in members and bytes(members["provider"])[:1] == b"{":
         _prefer(wish, members["provider"])
+    said = {name: _text(bytes(members[name])) for name in LITELLMS & members.keys()}
+    if (count := said.get("num_retries", "null")) != "null":
+        wish.retries = _count(count, "`num_retries`")
+    if (seconds := said.get("timeout", "null")) != "null":
+        wish.timeout = _seconds(seconds, "`timeout`")
+    if said.get("guardrails", "null").strip("[]{} \n") not in ("", "null"):
+        raise InvalidRequest("there are no guardrails here that a call could ask for", param="guardrails")
     return wish
 
 

@@ -97,7 +97,7 @@ def tags_written(operation: Operation, body: bytes, asked: Peek) -> tuple[bytes,
         tags = table.pop("tags", None)
         if tags is None or not bytes(tags).startswith(b"["):
             continue
-        told += _listed(tags, member)
+        told += _listed(tags, f"{member}.tags")
         if own:
             continue
         if table:
@@ -111,14 +111,19 @@ def tags_written(operation: Operation, body: bytes, asked: Peek) -> tuple[bytes,
     return body, asked, told
 
 
-def _listed(raw: msgspec.Raw, member: str) -> Sequence[tuple[str, str]]:
+def tags_beside(raw: msgspec.Raw) -> Sequence[tuple[str, str]]:
+    """Return the tags of a list that LiteLLM's callers write beside the messages, as `tags`. Raises InvalidRequest."""
+    return _listed(raw, "tags") if bytes(raw) != b"null" else ()
+
+
+def _listed(raw: msgspec.Raw, name: str) -> Sequence[tuple[str, str]]:
     try:
         tags = _list.decode(raw)
     except _UNREADABLE:
-        raise InvalidRequest(f"`{member}.tags` is a list of tags, which are text", param=f"{member}.tags") from None
+        raise InvalidRequest(f"`{name}` is a list of tags, which are text", param=name) from None
     if len(tags) > MOST_TAGS:
-        raise InvalidRequest(f"a call has at most {MOST_TAGS} tags; `{member}.tags` has {len(tags)}")
-    return [(_checked(name, "tag"), _checked(value, "tag")) for name, value in map(_unnamed, tags)]
+        raise InvalidRequest(f"a call has at most {MOST_TAGS} tags; `{name}` has {len(tags)}")
+    return [(_checked(one, "tag"), _checked(value, "tag")) for one, value in map(_unnamed, tags)]
 
 
 def _unnamed(tag: str) -> tuple[str, str]:

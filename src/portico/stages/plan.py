@@ -14,7 +14,7 @@ from portico.errors import Forbidden, InvalidRequest, ModelNotFound, NoTarget
 from portico.plan import portkey
 from portico.plan.choose import Plan
 from portico.plan.facts import Facts, tagged
-from portico.plan.wish import FIELDS, Wish, first_named, of_body, of_headers
+from portico.plan.wish import FIELDS, LITELLMS, Wish, first_named, of_body, of_headers
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.routes import Draw, May, Routes
 from portico.upstream.target import Target
@@ -100,7 +100,9 @@ def planned(
         named = set(FIELDS & members.keys())
         if operation.dialect == "messages":
             named.discard("fallbacks")  # Anthropic has a field of this name
-        if named and not (config is None and routes.passes_on(model, operation.name)):
+        if config is None and routes.passes_on(model, operation.name):
+            named &= LITELLMS  # the rest is for the gateway that it goes to
+        if named:
             assert asked is not None
             if call.named_by_list:
                 members = {**members, "models": msgspec.Raw(first_named(members)[1])}
