@@ -106,6 +106,15 @@ def test_a_key_that_may_do_something_else_is_not_made_as_one_that_calls_models(a
     assert api("POST", "/key/generate", {"key_type": "llm_api"}).status_code == 200
 
 
+def test_a_key_passes_through_to_the_providers_that_its_routes_name(api: Api, snapshot: NoSnapshot) -> None:
+    made = api("POST", "/key/generate", {"allowed_passthrough_routes": ["/anthropic", "/gemini/*"]}).json()
+    assert made["allowed_passthrough_routes"] == ["/anthropic", "/gemini"]
+    assert held(snapshot, made["key"]).passthrough == ("anthropic", "gemini")
+    wrong: list[Any] = ["/", "/*", "/anthropic/v1/messages", 1]
+    for bad in wrong:
+        assert api("POST", "/key/generate", {"allowed_passthrough_routes": [bad]}).status_code == 400
+
+
 def test_bounds_for_one_model_are_rules_of_their_own_that_go_with_their_holder(api: Api, snapshot: NoSnapshot) -> None:
     def rules() -> set[tuple[Any, ...]]:
         return {

@@ -354,6 +354,20 @@ async def test_a_whole_reply_that_is_cut_is_never_passed_off_as_complete(portico
     assert json.loads(body)["error"]["code"] == "upstream_connection_lost"
 
 
+@pytest.mark.parametrize("path", ["/v1/messages", "/claude/v1/messages"])
+async def test_what_litellms_callers_say_of_a_call_goes_on_to_nobody(
+    portico: Portico, mock: MockProvider, path: str
+) -> None:
+    body = {"model": "claude-sonnet-4-5", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
+    said = {"tags": ["one", "two"], "user": "customer-1", "more": {"a": 1}}
+    async with portico({"providers": {"claude": provider(mock, "anthropic")}}) as gateway:
+        status, _, _ = await gateway.call(path, {**body, "litellm_metadata": said})
+        (record,) = gateway.records()
+    assert status == 200
+    assert mock.ledger.last.json == body
+    assert (record["tags"], record["customer"]) == (["tag:one", "tag:two"], "customer-1")
+
+
 @pytest.mark.parametrize("split", [0, 1, 7])
 async def test_every_dialect_streams_through_in_any_pieces(portico: Portico, mock: MockProvider, split: int) -> None:
     mock.script.always({"split": split, "tokens": 12})

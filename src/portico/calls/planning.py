@@ -18,7 +18,7 @@ from portico.dialects.stand_ins import RESUMABLE
 from portico.errors import InvalidRequest
 from portico.plan.wish import FIELDS, first_named
 from portico.snapshot import Snapshot
-from portico.stages.attribute import customer_of, tags_beside, tags_of, tags_written
+from portico.stages.attribute import customer_of, tags_beside, tags_of, tags_written, user_written
 from portico.stages.plan import asks, plan_call, plan_elsewhere
 from portico.state.contract import Moment
 from portico.upstream.attempt import Elsewhere
@@ -100,7 +100,8 @@ def planned(
                         call.stores = members.get("store") != NOT
                         call.background = call.stores and members.get("background") == YES
                 for_us = not FOR_US.isdisjoint(members)
-                if for_us and provider is None and ("metadata" in members or "litellm_metadata" in members):
+                if for_us and ("litellm_metadata" in members or (provider is None and "metadata" in members)):
+                    call.user = call.user or user_written(members)
                     body, asked, written = tags_written(operation, body, asked)
             if operation.model_in == "body":
                 call.model = asked.model

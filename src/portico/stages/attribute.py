@@ -32,6 +32,7 @@ CUSTOMERS = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-us
 _object = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
 _table = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[str])
+_text_of = msgspec.json.Decoder(str)
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
@@ -109,6 +110,15 @@ def tags_written(operation: Operation, body: bytes, asked: Peek) -> tuple[bytes,
     if left:
         body, asked = overlaid(operation, asked, {}, left)
     return body, asked, told
+
+
+def user_written(members: Mapping[str, msgspec.Raw]) -> str | None:
+    """Return the customer that LiteLLM's callers name in `litellm_metadata`, which goes on to nobody."""
+    try:
+        user = _table.decode(members.get("litellm_metadata", b"{}")).get("user")
+        return _text_of.decode(user) if user is not None else None
+    except _UNREADABLE:
+        return None
 
 
 def tags_beside(raw: msgspec.Raw) -> Sequence[tuple[str, str]]:

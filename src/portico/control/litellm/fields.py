@@ -104,6 +104,8 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
         if name in same:
             if value is not None or name in ("team_id", "user_id", "organization_id", "budget_id"):
                 found[same[name]] = value
+        elif kind == "key" and name == "allowed_passthrough_routes":
+            found["passthrough"] = _passed(value)
         elif kind == "key" and name in ("allowed_routes", "key_type"):
             found |= _routes(name, value)
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
@@ -144,6 +146,16 @@ def _windows(said: Plain) -> list[Plain]:
         usd = _numbers({"max_budget": window["max_budget"]})["max_budget"]
         found.append({"usd": usd, "per": period(window["budget_duration"]), "mode": "hard"})
     return found
+
+
+def _passed(value: Any) -> list[str]:
+    """Return the providers that a key may reach by their own paths: of `/anthropic` or `/anthropic/*`, `anthropic`."""
+    if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or []):
+        raise BadRequest("'allowed_passthrough_routes' is a list of paths", param="allowed_passthrough_routes")
+    names = [one.strip("/").removesuffix("/*") for one in value or []]
+    if any(not name or "/" in name or "*" in name for name in names):
+        raise BadRequest("a path to pass through is `/{provider}`", param="allowed_passthrough_routes")
+    return list(dict.fromkeys(names))
 
 
 def _routes(name: str, value: Any) -> Plain:

@@ -24,7 +24,16 @@ from portico.store.entities.kinds import KINDS
 from portico.store.entities.things import Customer, Membership, Team, Template, User
 
 USER, CUSTOMER, TEMPLATE = KINDS["user"], KINDS["customer"], KINDS["template"]
-OF_KEY = ("aliases", "allowed_routes", "duration", "key_alias", "key_type", "team_id", "tags")
+OF_KEY = (
+    "aliases",
+    "allowed_passthrough_routes",
+    "allowed_routes",
+    "duration",
+    "key_alias",
+    "key_type",
+    "team_id",
+    "tags",
+)
 """What `/user/new` says of the key that it makes besides the user."""
 
 
