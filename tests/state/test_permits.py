@@ -72,6 +72,18 @@ async def test_an_extension_may_bring_scopes_that_count_the_call_for_the_first_t
     assert desk.counts("team:core") == {"requests": (1, 0), "in_flight": (0, 0), "budget": (300, 0)}
 
 
+async def test_what_is_in_hand_is_not_reserved_again_where_new_scopes_come(desk: Desk) -> None:
+    permit = await desk.admitted(WEB, bound=cost(400))
+    assert await desk.state.extend(permit, cost(0), desk.clock.now, (TEAM,), cost(400)) is None
+    assert desk.counts("key:web")["budget"] == (0, 400)
+    assert desk.counts("team:core") == {"requests": (1, 0), "in_flight": (1, 0), "budget": (0, 400)}
+    assert await desk.state.extend(permit, cost(100), desk.clock.now, (WEB, TEAM), cost(500)) is None
+    assert desk.counts("key:web")["budget"] == desk.counts("team:core")["budget"] == (0, 500)
+    settled = await desk.settle(permit, Used(cost=501))
+    assert settled.over_bound, "of what was reserved in new scopes nothing is left for others"
+    assert desk.counts("key:web")["budget"] == desk.counts("team:core")["budget"] == (501, 0)
+
+
 async def test_an_extension_that_is_refused_anywhere_reserves_nothing(desk: Desk) -> None:
     permit = await desk.admitted(WEB, bound=cost(100))
     small = row(budget(50), name="provider:b")

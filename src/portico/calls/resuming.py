@@ -157,6 +157,8 @@ class Resuming:
             call.target = None  # the attempts are the targets' own
             try:
                 await extend(target, True)
+                whole = call.bound  # rules of this target alone may have asked for more
+                bound = dearer_of(bound, whole)
                 self._reserved, self._bound = both(self._reserved, bound), bound
                 call.bound = bound
                 arrival, _ = await attempt_all((target,), outgoing, call, self._policy, self._fetch, extend)

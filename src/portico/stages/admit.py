@@ -284,7 +284,7 @@ def extender(
 
     `rest` is the most that the attempt can use, where it is known: that of the rest of an answer.
     """
-    return partial(_extend, call, outgoing, targets, bounds, state, now, rest, call.bound)
+    return partial(_extend, call, outgoing, targets, bounds, state, now, rest)
 
 
 async def _extend(
@@ -295,7 +295,6 @@ async def _extend(
     state: State,
     now: Callable[[], Moment],
     rest: Bound | None,
-    reserved: Bound,
     target: Target,
     billed: bool,
 ) -> None:
@@ -306,24 +305,25 @@ async def _extend(
     if target is not targets[0]:
         rows = {scope.row for scope in permit.scopes}
         more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
-    bound, dearer = (call.bound if rest is None else rest), False
+    held = call.bound
+    bound = held if rest is None else rest
     unmeasured = not _measured(permit.scopes)
     if (unmeasured or (rest is None and target not in targets)) and _measured((*permit.scopes, *more)):
         # A target that was not in the plan may be dearer than what was reserved for those that were, and where nothing
         # was to be reserved, nobody has looked yet.
-        own = _bound(call, outgoing, (target,))
-        bound = dearer_of(reserved, own)
-        dearer = bound != reserved
-    if not more and not dearer and not (billed and permit.scopes):
+        bound = dearer_of(held, _bound(call, outgoing, (target,)))
+    # Where nothing was billed, what was reserved for the attempt before is that of this one.
+    further = bound if billed else _beyond(held, bound)
+    if not more and (not permit.scopes or (not billed and further == NO_BOUND)):
         return
     if more and not state.rebuilt:
         _require_counts(more)
-    refusal = await state.extend(permit, bound, now(), more)
+    refusal = await state.extend(permit, further, now(), more, bound)
     if refusal is not None:
         raise refused(refusal, call, bound.why, (target,), now().wall_ns)
     if more:
         permit.scopes = (*permit.scopes, *more)
-    if dearer:
+    if rest is None or unmeasured:
         call.bound = bound
 
 
@@ -464,6 +464,19 @@ def _closely(call: Call, outgoing: Outgoing, targets: Sequence[Target]) -> Bound
         found = one if found is None else dearer_of(found, one)
     assert found is not None
     return _allowed(call, found)
+
+
+def _beyond(held: Bound, bound: Bound) -> Bound:
+    """Return what a bound is more than another; nothing for what has none in both."""
+    cost: int | None = 0
+    if held.cost is not None:
+        cost = None if bound.cost is None else max(bound.cost - held.cost, 0)
+    return Bound(
+        max(bound.input_tokens - held.input_tokens, 0),
+        max(bound.output_tokens - held.output_tokens, 0),
+        cost,
+        None if bound.finite or not held.finite else bound.why,
+    )
 
 
 def _unread(body: Sized, targets: Sequence[Target]) -> Bound:

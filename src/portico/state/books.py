@@ -169,33 +169,36 @@ def extend(
     bound: Bound,
     at: Moment,
     scopes: Sequence[Scope],
+    first: Bound,
 ) -> Refusal | tuple[Asks, list[Further]]:
-    """Reserve more for a call under way; a scope that is new to it counts the call, too.
+    """Reserve more for a call under way; a scope that is new to it counts the call, too, and reserves `first`.
 
     Returns what the hold becomes, its own amounts and what it holds besides, for `grow` to put there once it is booked.
     """
     again = asks(bound, requests=0, in_flight=0)
     plan = hold.plan
-    answer = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns)
-    if isinstance(answer, Refusal):
-        return answer
-    keys, _ = answer
     held = {key for key, _, _ in plan.rows}
     more = list(hold.more or ())
     for other, _, _ in more:
         held.update(key for key, _, _ in other.rows)
     fresh = tuple(scope for scope in scopes if row_key(scope.row) not in held)
     wanted = hold.asks
-    if keys == hold.keys:
-        wanted = _sum(wanted, again)
-    else:
-        more.append((plan, again, keys))
-    # What earlier extensions reserved elsewhere is asked for again there as well.
-    others = {id(other): other for other, _, _ in more if other is not plan}
-    reserved: list[tuple[Plan, Asks]] = [(plan, again)]
-    tries = [(other, again) for other in others.values()]
+    reserved: list[tuple[Plan, Asks]] = []
+    tries: list[tuple[Plan, Asks]] = []
+    if again != NOTHING:
+        answer = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns)
+        if isinstance(answer, Refusal):
+            return answer
+        keys, _ = answer
+        # What earlier extensions reserved elsewhere is asked for again there as well.
+        tries += [(other, again) for other in {id(other): other for other, _, _ in more if other is not plan}.values()]
+        if keys == hold.keys:
+            wanted = _sum(wanted, again)
+        else:
+            more.append((plan, again, keys))
+        reserved.append((plan, again))
     if fresh:
-        tries.append((planner.plan(fresh), asks(bound)))
+        tries.append((planner.plan(fresh), asks(first)))
     for other, asked in tries:
         found = reserve(rows, fetch, other, asked, at.boot_ns, at.wall_ns)
         if isinstance(found, Refusal):
@@ -256,8 +259,9 @@ def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at
     """
     holds = [(hold.plan, hold.asks, hold.keys), *(hold.more or ())]
     total = hold.asks
-    for _, amounts, _ in holds[1:]:
-        total = _sum(total, amounts)
+    for plan, amounts, _ in holds[1:]:
+        if plan is hold.plan:  # other rows have reserved of the same
+            total = _sum(total, amounts)
     over = exceeds(now, total)
     gathered: dict[tuple[bytes, bytes], list[tuple[int, int | None, int]]] = {}
     where: dict[tuple[bytes, bytes], tuple[str, Rules]] = {}

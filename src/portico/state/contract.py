@@ -209,9 +209,18 @@ class State(Protocol):
         """Reserve the bound in every scope, or in none."""
 
     def extend(
-        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
+        self,
+        permit: Permit,
+        bound: Bound,
+        at: Moment,
+        scopes: tuple[Scope, ...] = (),
+        fresh: Bound | None = None,
     ) -> Awaitable[Refusal | None]:
-        """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
+        """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none.
+
+        `fresh` is what to reserve in new scopes, where that is not the same: of what was not billed, the permit's
+        scopes have something in hand.
+        """
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""

@@ -283,7 +283,7 @@ class Ledger:
         return answers
 
     def extend(
-        self, permit: Permit, bound: Bound, at: Moment, scopes: Sequence[Scope]
+        self, permit: Permit, bound: Bound, at: Moment, scopes: Sequence[Scope], fresh: Bound
     ) -> Refusal | StateUnavailable | None:
         """Reserve more for a call."""
         tx, hold = self._tx, permit.token
@@ -291,7 +291,7 @@ class Ledger:
         assert isinstance(hold, books.Hold)
         if tx.get(hold.id, db=self._permits) is None:
             return StateUnavailable(f"call {permit.call_id!r} has no permit any more")
-        answer = books.extend(self._at_hand, self._fetch, self._planner, hold, bound, at, scopes)
+        answer = books.extend(self._at_hand, self._fetch, self._planner, hold, bound, at, scopes, fresh)
         if isinstance(answer, Refusal):
             return answer
         self._grown.append((hold, hold.asks, hold.more))

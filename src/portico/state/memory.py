@@ -78,13 +78,15 @@ class MemoryState:
             self._permits[admission.call_id] = answer
         return Now(answer)
 
-    async def extend(self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()) -> Refusal | None:
+    async def extend(
+        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = (), fresh: Bound | None = None
+    ) -> Refusal | None:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
         hold = permit.token
         assert isinstance(hold, books.Hold)
         if permit.call_id not in self._permits:
             raise StateUnavailable(f"call {permit.call_id!r} has no permit any more")
-        answer = books.extend(self._rows, _fresh, self._planner, hold, bound, at, scopes)
+        answer = books.extend(self._rows, _fresh, self._planner, hold, bound, at, scopes, fresh or bound)
         if isinstance(answer, Refusal):
             return answer
         books.grow(hold, *answer)

@@ -40,7 +40,7 @@ Done = Callable[[Settled], None]
 Ending = tuple[Permit, Spent, Moment, Done | None]
 Admitting = tuple[Asked, "asyncio.Future[Permit | Refusal]"]
 Landing = tuple[Permit, Flight, Done | None]
-Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], "asyncio.Future[Refusal | None]"]
+Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], Bound, "asyncio.Future[Refusal | None]"]
 
 
 class LmdbState:
@@ -119,14 +119,19 @@ class LmdbState:
         return answer
 
     def extend(
-        self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = ()
+        self,
+        permit: Permit,
+        bound: Bound,
+        at: Moment,
+        scopes: tuple[Scope, ...] = (),
+        fresh: Bound | None = None,
     ) -> Awaitable[Refusal | None]:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
         if isinstance(permit.token, Flight):
-            return self._counted(permit, permit.token, bound, at, scopes)
+            return self._counted(permit, permit.token, fresh or bound, at, scopes)
         loop = self._loop or self._running()
         answer: asyncio.Future[Refusal | None] = loop.create_future()
-        self._extending.append((permit, bound, at, scopes, answer))
+        self._extending.append((permit, bound, at, scopes, fresh or bound, answer))
         if not self._due:
             self._due = True
             loop.call_soon(self._flush)
@@ -223,8 +228,8 @@ class LmdbState:
         try:
             with ledger.writing():
                 settled = ledger.end(ending)
-                for held, bound, at, scopes, waiting in extending:
-                    extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes))
+                for held, bound, at, scopes, fresh, waiting in extending:
+                    extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes, fresh))
                 if admitting:
                     admitting = [one for one in admitting if not one[1].done()]  # who gave up, asks for nothing
                     admitted = ledger.admit([asked for asked, _ in admitting])

@@ -1,0 +1,79 @@
+"""What a call that falls back needs of limits and budgets: no more than one attempt, unless one was billed."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from gateway_in_loop import chat, provider
+from portico.state.clock import moment
+from portico.testing.mock import MockProvider
+
+Portico = Callable[..., Any]
+
+KEY = "sk-of-the-key-0123456"
+PRICES = {"one/*": {"input": 1, "output": 2}, "two/*": {"input": 1, "output": 3}}
+WAYS: dict[str, dict[str, Any]] = {
+    "targets": {"smart": {"targets": ["one/gpt-4.1", "two/gpt-4.1"]}},
+    "fallbacks": {
+        "smart": {"targets": ["one/gpt-4.1"], "fallbacks": {"rate_limit": ["dear"], "outage": ["dear"]}},
+        "dear": ["two/gpt-4.1"],
+    },
+}
+ROOM = {"usd": 0.004}
+"""Room for one attempt of 1,000 tokens at the dearer provider ($0.0031), and not for one at each ($0.0052)."""
+
+
+def config(mock: MockProvider, other: MockProvider, way: str, rules: dict[str, Any], own: bool) -> dict[str, Any]:
+    return {
+        "providers": {"one": provider(mock), "two": provider(other)},
+        "prices": PRICES,
+        "models": WAYS[way],
+        "retries": {"attempts": 2},
+        "keys": {"k": {"key": KEY, **rules}},
+        "limits": [{"requests": 100, "per": "minute", "for": {"provider": ["two"]}}] if own else [],
+    }
+
+
+def counted(gateway: Any) -> dict[str, tuple[int, int]]:
+    state = gateway.gateway.state
+    counters = state.counters([row.decode() for row in state._rows], moment())
+    return {counter.rule_id: (counter.used, counter.reserved) for counter in counters}
+
+
+@pytest.mark.parametrize("rules", [{"budgets": [ROOM]}, {"limits": [{"tokens": 2_000, "per": "minute"}]}])
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("own", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+async def test_who_was_not_billed_needs_room_for_one_attempt_wherever_it_goes(
+    portico: Portico, mock: MockProvider, other: MockProvider, rules: dict[str, Any], way: str, own: bool, status: int
+) -> None:
+    mock.script.always({"status": status})
+    async with portico(config(mock, other, way, rules, own)) as gateway:
+        served, _, reply = await gateway.call("/v1/chat/completions", chat("smart", max_tokens=1_000), key=KEY)
+        (record,) = gateway.records()
+        after = counted(gateway)
+    assert served == 200, reply
+    assert [attempt["target"] for attempt in record["attempts"]] == ["one/gpt-4.1"] * 2 + ["two/gpt-4.1"]
+    assert "over_bound" not in record
+    assert {name: reserved for name, (_, reserved) in after.items() if reserved} == {}
+    if "budgets" in rules:
+        assert after["key:k/budget/cost/forever"][0] == record["cost_nano_usd"]
+        assert record["bound_nano_usd"] <= 4_000_000
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("own", [False, True])
+async def test_who_may_have_been_billed_needs_room_for_another_attempt(
+    portico: Portico, mock: MockProvider, other: MockProvider, way: str, own: bool
+) -> None:
+    mock.script.always({"fault": "cut-before-head"})
+    async with portico(config(mock, other, way, {"budgets": [ROOM]}, own)) as gateway:
+        served, _, reply = await gateway.call("/v1/chat/completions", chat("smart", max_tokens=1_000), key=KEY)
+        (record,) = gateway.records()
+        used, reserved = counted(gateway)["key:k/budget/cost/forever"]
+    assert served == 502, json.loads(reply)
+    assert other.ledger.entries == []
+    assert (used, reserved) == (sum(each.get("assumed_nano_usd", 0) for each in record["attempts"]), 0)
+    assert 0 < used <= 4_000_000
