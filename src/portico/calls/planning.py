@@ -134,6 +134,13 @@ def planned(
         model or "",
         known.strict or snapshot.config.strict,
     )
+    if served is not None and not for_us and known.said is None and len(body) <= served[1]:
+        # What is known of its model is all that counts for it, as for most calls.
+        fixed: Sequence[Target] | None = served[0]
+        if not call.stream and caller.default_max_tokens is None:
+            return outgoing, served[0]
+    else:
+        fixed = None
     if provider is not None:
         return outgoing, (passed_through(exchange, call, snapshot, outgoing),)
     if not model and asked is not None and asked.members is not None and operation.model_in == "body":
@@ -151,8 +158,7 @@ def planned(
     if call.stream and operation.usage_on_request:
         assert asked is not None
         outgoing.asks_usage = not asked.include_usage
-    fixed: Sequence[Target] | None = None
-    if known.said is None and not (for_us and asks(asked)):
+    if fixed is None and known.said is None and not (for_us and asks(asked)):
         if served is None:
             served = snapshot.routes.plain(model, operation.name)
             if served is not None and caller is known.holder and len(known.served) < MOST_MODELS:

@@ -12,7 +12,6 @@ import msgspec
 
 from portico.dialects.operation import Operation
 from portico.dialects.tokens import UNREADABLE
-from portico.marks import holds
 
 Reference = tuple[str, str]
 """A family (see objects.py) and an id."""
@@ -21,12 +20,8 @@ _ESCAPED = re.compile(rb"\\(?=u00[4-7][0-9a-fA-F])")
 """The backslash of an escaped letter: one byte by itself, which is looked for as fast as memory is read."""
 _GOOGLE = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
 _LOCAL = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
-_MARKS: Mapping[str, tuple[bytes, ...]] = {
-    "chat": (b'"file_id',),
-    "responses": (b'"file_id',),
-    "messages": (b'"file_id',),
-    "gemini": (b'"fileUri"', b'"file_uri"'),
-}
+_NAMING = frozenset(("previous_response_id", "conversation", "cachedContent", "cached_content"))
+"""Members at the top that name something."""
 _OWN_WORDS = frozenset(("input", "input_schema", "args", "response", "parameters", "parametersJsonSchema", "arguments"))
 """Members that are a tool's: what is in them is not the API's."""
 
@@ -35,28 +30,30 @@ def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: b
     """Return what a request names. Does not raise: what is no name is the provider's to refuse."""
     dialect = operation.dialect
     found: list[Reference] = []
+    if not _NAMING.isdisjoint(members):
+        found += _by_members(dialect, members)
+    if dialect not in _FILES:
+        return found
+    mark = b'"file_id' if dialect != "gemini" else b'ri"'  # of `fileUri` and `file_uri`
+    if not body.rpartition(mark)[1] and _ESCAPED.search(body) is None:  # see `marks.holds`
+        return found
+    found += _FILES[dialect](_value(body))
+    return list(dict.fromkeys(found))
+
+
+def _by_members(dialect: str, members: Mapping[str, msgspec.Raw]) -> Iterator[Reference]:
+    """Yield what members at the top name."""
     if dialect == "responses":
         if "previous_response_id" in members:
-            found += _named("responses", _value(members["previous_response_id"]))
+            yield from _named("responses", _value(members["previous_response_id"]))
         if "conversation" in members:
             value = _value(members["conversation"])
-            found += _named("conversations", value.get("id") if isinstance(value, dict) else value)
+            yield from _named("conversations", value.get("id") if isinstance(value, dict) else value)
     elif dialect == "gemini":
         for member in ("cachedContent", "cached_content"):
             if member in members:
                 value = _value(members[member])
-                found += _named("cached_contents", value.removeprefix("cachedContents/") if _text(value) else None)
-    marks = _MARKS.get(dialect)
-    if marks is None:
-        return found
-    for mark in marks:
-        if holds(body, mark):
-            break
-    else:
-        if _ESCAPED.search(body) is None:
-            return found
-    found += _FILES[dialect](_value(body))
-    return list(dict.fromkeys(found))
+                yield from _named("cached_contents", value.removeprefix("cachedContents/") if _text(value) else None)
 
 
 def _objects(value: Any) -> Iterator[dict[str, Any]]:

@@ -63,19 +63,23 @@ _SCANNED = 2048
 _ESCAPED = b"\\u006"
 """What every letter of `model` begins with where a key is written in escapes."""
 _NULL = msgspec.Raw(b"null")
+_NAMED = frozenset(name for name in SPOKEN if name not in ("gemini", "converse"))
 _MODEL_IN_PATH = frozenset(name for name, spoken in SPOKEN.items() if not spoken.model_in_body)
+_SAYS = frozenset(("stream", "stream_format", "input", "user", "metadata"))
+"""Members that say more of a request than its model."""
 _BOOLEANS = {b"true": True, b"false": False, b"null": False}
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
     """Look into a request. Raises InvalidRequest, naming the field where one is at fault."""
-    if operation.body == "multipart" and content_type[:10].lower() == b"multipart/":
-        return peek_form(body, content_type)
-    if operation.body in ("none", "binary"):
-        return Peek()
+    if operation.body != "json":
+        if operation.body != "multipart":
+            return Peek()
+        if content_type[:10].lower() == b"multipart/":
+            return peek_form(body, content_type)
     try:
-        members = _read(body)
+        members = _members.decode(body) if len(body) <= LARGE else _read(body)
     except _UNREADABLE:
         members = _decode(body)
     dialect = operation.dialect
@@ -85,6 +89,8 @@ def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
         # A deployment's path has said it: what the body says besides need not be a name.
         model = _model(raw) if operation.model_in == "body" else _text(raw)
     seen = Peek(model=model, members=members)
+    if operation.streams != "path" and _SAYS.isdisjoint(members):
+        return seen
     if operation.streams == "body":
         raw = members.get("stream")
         if raw is not None:
@@ -124,6 +130,8 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
         return body if peek.model == model else peek.form.replaced(body, "model", model)
     members = peek.members
     if members is None:
+        return body
+    if peek.model == model and not ask_usage and operation.dialect in _NAMED and _alone(body, members):
         return body
     inserts: list[bytes] = []
     changes: dict[str, bytes] = {}

@@ -164,7 +164,7 @@ class ServerConnection(asyncio.BufferedProtocol):
         before = self._before
         if before and data.startswith(before) and self._repeats(data, len(before)):
             return
-        if self._tries >= TRIES and self._free() and (found := self.server.heads.find(data)) is not None:
+        if self._tries >= TRIES and (found := self.server.heads.find(data)) is not None:
             head, begin, size = found
             if self._takes(data, head, begin, size):
                 return
@@ -229,30 +229,32 @@ class ServerConnection(asyncio.BufferedProtocol):
         end = data.find(b"\r", start, start + 10)
         digits = data[start:end]
         after, head = self._after, self._head
-        if not digits.isdigit() or not data.startswith(after, end) or head is None or not self._free():
+        if not digits.isdigit() or not data.startswith(after, end) or head is None:
             return False
         if not self._takes(data, head, end + len(after), int(digits)):
             return False
         self._tries = 0
         return True
 
-    def _free(self) -> bool:
-        """Return whether a request can be taken as a whole: nothing is under way, and nothing went wrong."""
-        return (
-            self.current is None
-            and self._reading is None
-            and not self._in_headers
-            and self._refusal is None
-            and not self._linger_until
-            and not self.lost
-        )
-
     def _takes(self, data: bytes, head: Head, begin: int, size: int) -> bool:
-        """Take a request whose head is known, if all of it is here and there is room for it."""
+        """Take a request whose head is known, if all of it is here and there is room for it.
+
+        Nothing else may be under way, and nothing have gone wrong.
+        """
         server = self.server
         budget = server.budget
         used = budget.used + size
-        if len(data) != begin + size or size > HELD_BACK or used > budget.limit:
+        if (
+            len(data) != begin + size
+            or size > HELD_BACK
+            or used > budget.limit
+            or self.current is not None
+            or self._reading is not None
+            or self._in_headers
+            or self._refusal is not None
+            or self._linger_until
+            or self.lost
+        ):
             return False
         exchange = Exchange(
             self,

@@ -25,6 +25,7 @@ INTERIM_REPLIES = 16
 PIECES_A_TURN = 16
 """Pieces that are inflated before other connections have their turn."""
 
+_CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
 Fields = dict[bytes, bytes]
@@ -179,8 +180,6 @@ class Replies(asyncio.BufferedProtocol):
             return
         clock = self._clock  # called as what it is, no method
         self._heard_at = clock()
-        if not self._headed:
-            self._waste += len(data)
         fed = self._fed
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]  # gone only when closed
@@ -225,7 +224,7 @@ class Replies(asyncio.BufferedProtocol):
                         return
             else:
                 self._pass_on()
-        elif self._headed:
+        else:
             self._waste += len(data)
         if self._complete:
             if self._inflater is None or not self._inflater.backlog:
@@ -261,7 +260,7 @@ class Replies(asyncio.BufferedProtocol):
             return
         status = parser.get_status_code()
         headers = self._headers
-        if self._waste > HEAD_BYTES or len(headers) > HEAD_COUNT:
+        if self._waste or len(headers) > HEAD_COUNT:  # one read holds no more than a head may have
             self._check_head(headers)
         if status < 200:
             self._interims += 1
@@ -273,9 +272,10 @@ class Replies(asyncio.BufferedProtocol):
         self._waste = 0
         keep = self._keep = parser.should_keep_alive()
         fields = dict(headers)
-        coding = fields.get(b"content-encoding")
-        transfer = fields.get(b"transfer-encoding")
-        if transfer is not None or len(fields) != len(headers):
+        coding = transfer = None
+        if len(fields) != len(headers) or not _CODINGS.isdisjoint(fields):
+            coding = fields.get(b"content-encoding")
+            transfer = fields.get(b"transfer-encoding")
             for name, value in headers:
                 if name == b"transfer-encoding" and value.lower() != b"chunked":
                     raise BadUpstreamReply(
