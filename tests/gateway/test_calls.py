@@ -354,6 +354,18 @@ async def test_a_whole_reply_that_is_cut_is_never_passed_off_as_complete(portico
     assert json.loads(body)["error"]["code"] == "upstream_connection_lost"
 
 
+async def test_a_model_with_a_name_of_its_own_costs_what_it_is(portico: Portico, mock: MockProvider) -> None:
+    declared = provider(mock, base_models={"mine": "gpt-4o-mini"})
+    async with portico({"providers": {"openai": declared}}) as gateway:
+        for model in ("openai/mine", "openai/gpt-4o-mini", "openai/unknown"):
+            status, _, _ = await gateway.call("/v1/chat/completions", chat(model, max_tokens=3))
+            assert status == 200
+        mine, known, unknown = gateway.records()
+    assert mine["cost_nano_usd"] == known["cost_nano_usd"] > 0
+    assert mine["target"] == "openai/mine"
+    assert unknown.get("cost_nano_usd") is None
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/claude/v1/messages"])
 async def test_what_litellms_callers_say_of_a_call_goes_on_to_nobody(
     portico: Portico, mock: MockProvider, path: str

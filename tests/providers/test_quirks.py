@@ -108,6 +108,12 @@ def test_a_model_has_the_quirks_of_its_kind(like: str, model: str, has: set[str]
 # By configuration
 
 
+def test_a_model_with_a_name_of_its_own_has_the_quirks_of_what_it_is() -> None:
+    declared = schema.Provider(like="openai", api_key="k", base_models={"ours": "gpt-5-nano"})
+    provider = resolve("mine", declared, {"HOME": "/nonexistent"})
+    assert provider.quirks("ours") == provider.quirks("gpt-5-nano") != provider.quirks("theirs")
+
+
 def test_a_provider_of_ones_own_has_the_quirks_that_it_is_given() -> None:
     quirks = made("openai", "reasoning_content", "-max_completion_tokens", "-no_sampling").quirks("gpt-5-nano")
     assert "reasoning_content" in quirks

@@ -98,7 +98,10 @@ def unpriced(loaded: Loaded) -> list[Problem]:
     if not any(one.usd is not None and one.mode != "soft" for held in (*given, config.budgets) for one in held):
         return []
     likes = {name: provider.like or name for name, provider in config.providers.items()}
-    known = with_overrides(config.prices, lambda provider, model: price_of(likes[provider], model))
+    bases = {name: provider.base_models for name, provider in config.providers.items()}
+    known = with_overrides(
+        config.prices, lambda provider, model: price_of(likes[provider], bases[provider].get(model, model))
+    )
     found: list[tuple[tuple[str | int, ...], str]] = []
     for name, declared in config.models.items():
         for place, target in enumerate(declared.targets):

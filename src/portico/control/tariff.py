@@ -49,7 +49,7 @@ class Tariff:
         declared = self._declared.get(provider)
         if declared is None:
             return price_of(provider, model)
-        like = declared.like or provider
+        like, model = declared.like or provider, declared.base_models.get(model, model)
         return at_host(price_of(like, model), f"{like}/{model}", self._host(provider))
 
     def _resolved(self, provider: str) -> str:

@@ -87,7 +87,9 @@ class Provider:
 
     def quirks(self, model: str) -> frozenset[str]:
         """Return how the provider departs from its dialects for a model: by row, by configuration and by model."""
-        return (self._quirks | set(model_quirks(self.like, model))) - self._without
+        return (
+            self._quirks | set(model_quirks(self.like, self.declared.base_models.get(model, model)))
+        ) - self._without
 
     def address(self, rest: str, query: str = "") -> Endpoint:
         """Return where a pass-through request goes: `rest` (raw, with its first slash) below the base URL.

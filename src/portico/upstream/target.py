@@ -184,6 +184,7 @@ class Upstream:
 
 def _shipped(provider: Provider, _: str, model: str) -> Price | None:
     """Return what a model costs where neither the store nor the configuration says."""
+    model = provider.declared.base_models.get(model, model)
     return at_host(price_of(provider.like, model), f"{provider.like}/{model}", provider.base.host)
 
 

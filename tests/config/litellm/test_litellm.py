@@ -160,6 +160,8 @@ def renderings(text: str, path: tuple[str | int, ...], result: Imported) -> set[
         found.add(str(int(text) + 1))
     if "cost" in str(path[-1]):
         found.add(format((Decimal(text) * 1_000_000).normalize(), "f"))
+    if path[-1] == "base_model":
+        found.add(text.partition("/")[2])
     if path[-1] == "api_base":
         found.add(text.split("/openai/")[0])
     if path[-1] == "model":
@@ -470,3 +472,25 @@ def test_the_strategy_is_carried_over_and_fall_backs_stay_behind_it(theirs: str,
     assert [target.model for target in config.models["a"].targets] == ["a.balanced", "openai/three"]
     assert config.models["a"].strategy == "fallback"
     assert config.models["a.balanced"].strategy == ours
+
+
+def test_one_model_is_not_said_to_be_two() -> None:
+    said: list[tuple[str, Any]] = [("mine", "gpt-4o"), ("mine", "openai/gpt-4o"), ("mine", "gpt-4.1")]
+    said += [("our-*", "gpt-4.1"), ("other", [])]
+    entries = [
+        {
+            "model_name": f"openai/{model}",
+            "litellm_params": {"model": f"openai/{model}", "api_key": "k"},
+            "model_info": {"base_model": base},
+        }
+        for model, base in said
+    ]
+    result = of({"model_list": entries})
+    bases = at(result.root, ("providers", "openai", "base_models"))
+    assert isinstance(bases, Table)
+    assert {name: node.text for name, node in bases.rows.items() if isinstance(node, Scalar)} == {"mine": "gpt-4o"}
+    assert sorted((one.path, one.message) for one in result.left_out if one.path.endswith("base_model")) == [
+        ("model_list[2].model_info.base_model", "the same model is said to be another one before"),
+        ("model_list[3].model_info.base_model", "many models are not one"),
+        ("model_list[4].model_info.base_model", "expected the name of a model"),
+    ]

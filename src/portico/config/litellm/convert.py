@@ -192,6 +192,13 @@ class _Conversion:
                 (draft.table(field[0]) if len(field) > 1 else draft).rows[field[-1]] = scalar
             for where, field in deployment.sources:
                 self.ledger.carry(where, ("providers", credential.name, *field))
+            if deployment.base is not None:
+                base, where = deployment.base
+                bases = draft.table("base_models").rows
+                if isinstance(said := bases.setdefault(deployment.model, base), Scalar) and said.text == base.text:
+                    self.ledger.carry(where, ("providers", credential.name, "base_models", deployment.model))
+                else:
+                    self.ledger.leave(where, "the same model is said to be another one before")
 
     def _from_environment(self, catalog: Collection[str] | None) -> None:
         providers = self.draft.table("providers")

@@ -84,6 +84,7 @@ class Deployment(msgspec.Struct):
     timeout: Scalar | None = None
     params: dict[str, Path] = msgspec.field(default_factory=dict)
     prices: dict[str, tuple[Decimal, Path]] = msgspec.field(default_factory=dict)
+    base: tuple[Scalar, Path] | None = None
 
     @property
     def target(self) -> str:
@@ -349,6 +350,17 @@ class _Reader:
         else:
             deployment.prices[PRICES[key]] = (number * 1_000_000, where)
 
+    def _base(self, deployment: Deployment, node: Node, where: Path) -> None:
+        """Read what a model with a name of its own is."""
+        if not isinstance(node, Scalar) or not node.text:
+            self.ledger.leave(where, "expected the name of a model")
+        elif "*" in deployment.model:
+            self.ledger.leave(where, "many models are not one")
+        else:
+            prefix, _, rest = node.text.partition("/")
+            same = rest and ROWS.get(prefix) == deployment.credential.row
+            deployment.base = Scalar(rest if same else node.text, node.place), where
+
     def _share(self, deployment: Deployment, key: str, node: Node, where: Path) -> None:
         number = self.values.number(node)
         if number is None:
@@ -370,6 +382,8 @@ class _Reader:
                 for name, value in node.rows.items():
                     if name in PRICES:
                         self._price(deployment, name, value, (*where, name))
+                    elif name == "base_model":
+                        self._base(deployment, value, (*where, name))
                     else:
                         self.ledger.leave((*where, name), self._why(name, MODEL_INFO))
             elif key in ("rpm", "tpm"):

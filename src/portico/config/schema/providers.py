@@ -52,6 +52,13 @@ class Provider(Closed, frozen=True):
     models: Annotated[
         tuple[str, ...], said("Models it serves that the catalog does not know (or all, for an endpoint of your own).")
     ] = ()
+    base_models: Annotated[
+        dict[str, str],
+        said(
+            "What models with names of your own are (`my-deployment: gpt-4o`): what they cost and how they depart from "
+            "the dialect is found by that name."
+        ),
+    ] = {}
     operations: Annotated[
         tuple[str, ...],
         said("The only operations to use of those it has, by name: `[responses]` for models that have no `chat`."),
