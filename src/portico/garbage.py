@@ -3,7 +3,8 @@
 CPython frees nearly all that a call made by counting references; its collector is for the few cycles that are left.
 While it looks, every call stands still, for 0.7 µs and more for each object that lives: a quarter of a second beside
 some ten thousand calls that wait in a queue, of which none is garbage. By itself it would look whenever so many objects
-were made more than freed, which a burst of calls does alone; so it is off, and told when.
+were made more than freed, which a burst of calls does alone; so it is off, and told when. What has lived through a
+look is looked at again where no call waits for it, and now and then.
 """
 
 import asyncio
@@ -20,6 +21,8 @@ QUIET: Final = 64
 MUCH: Final = 200_000
 EACH: Final = 200
 """More objects made and not freed than the former, and than the latter for each call under way: most are garbage."""
+LOOKS: Final = 60
+"""Looks at what is new before one at all that lives."""
 
 
 class Garbage:
@@ -45,7 +48,7 @@ class Garbage:
         if new >= WORTH:
             calls = self._under_way()
             if calls <= QUIET or new >= MUCH + EACH * calls:
-                gc.collect()
+                gc.collect(2 if not calls or gc.get_count()[2] >= LOOKS else 1)
         self._timer = asyncio.get_running_loop().call_later(TEND, self.tend)
 
     def end(self) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from portico.garbage import EACH, MUCH, QUIET, WORTH, Garbage
+from portico.garbage import EACH, LOOKS, MUCH, QUIET, WORTH, Garbage
 
 CROWD = 10 * QUIET
 
@@ -69,3 +69,28 @@ async def test_calls_are_not_stopped_for_what_lives() -> None:
         tended.end()
     assert len(living) == MUCH
     assert not looked
+
+
+async def test_what_has_lived_through_a_look_is_looked_at_again_where_no_call_is_under_way_and_now_and_then() -> None:
+    looked: list[int] = []
+
+    def note(phase: str, info: dict[str, int]) -> None:
+        if phase == "stop":
+            looked.append(info["generation"])
+
+    under_way = 1
+    living: list[list[int]] = []
+    tended = Garbage(lambda: under_way)
+    tended.begin()
+    gc.callbacks.append(note)
+    try:
+        for _ in range(LOOKS + 1):
+            living += [[number] for number in range(WORTH)]
+            tended.tend()
+        under_way = 0
+        living += [[number] for number in range(WORTH)]
+        tended.tend()
+    finally:
+        gc.callbacks.remove(note)
+        tended.end()
+    assert looked == [1] * LOOKS + [2, 2]

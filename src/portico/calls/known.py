@@ -20,7 +20,9 @@ Ways = dict[tuple[Target, Credential, bool], Way]
 NEVER = -2
 """No version of the keys."""
 MOST_ALIKE = 256
-_alike: dict[tuple[object, ...], Ways] = {}
+Served = dict[str, tuple[Sequence[Target], int]]
+"""Models that may be asked for, each with its targets and the bytes that fit all of them."""
+_alike: dict[tuple[object, ...], tuple[Ways, dict[object, Served]]] = {}
 """What heads share that tell providers the same: those of thousands of keys take the room of one in the cache."""
 
 
@@ -38,6 +40,7 @@ class Known:
     """
 
     __slots__ = (
+        "_served",
         "customer",
         "edition",
         "hashed",
@@ -63,7 +66,8 @@ class Known:
         self.held = NEVER
         self.holder: Holder | None = None
         self.settled = NEVER
-        self.served: dict[str, tuple[Sequence[Target], int]] = {}
+        self.served: Served = {}
+        self._served: dict[object, Served] = {}  # by what their holders may use
         self.query = ""
         self.kind = b""
         self.strict = False
@@ -103,18 +107,24 @@ class Known:
     def hold(self, holder: Holder, version: int) -> None:
         """Remember who holds the key, by this version of the keys."""
         self.holder, self.held = holder, version
-        self.served = {}
+        may = (holder.models, holder.team)
+        served = self._served.get(may)
+        if served is None:
+            if len(self._served) >= MOST_ALIKE:
+                self._served.clear()
+            served = self._served[may] = {}
+        self.served = served
 
     def _share(self, head: Head) -> None:
-        """Share ways with heads that differ in nothing that a provider is told: in their keys, above all."""
+        """Share this with heads that differ in nothing that a provider is told: in their keys, above all."""
         told = tuple([field if FORWARDS[field[0]] else field[0] for field in head.headers])
         alike = (self.edition, self.route.operation.name, self.query, told)
         found = _alike.get(alike)
         if found is None:
             if len(_alike) >= MOST_ALIKE or (_alike and next(iter(_alike))[0] != self.edition):
                 _alike.clear()
-            found = _alike[alike] = self.ways
-        self.ways = found
+            found = _alike[alike] = self.ways, self._served
+        self.ways, self._served = found
 
 
 def without_key(query: str) -> str:
