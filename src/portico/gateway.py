@@ -52,7 +52,7 @@ from portico.state.contract import Moment, State
 from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import Elsewhere, attempt_all
+from portico.upstream.attempt import Elsewhere, attempt_all, in_turn
 from portico.upstream.caches import Caches
 from portico.upstream.first import at_once
 from portico.upstream.health import Healths
@@ -242,6 +242,8 @@ class Gateway:
             if snapshot.terms is not None:
                 call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
             self.settling.check()
+            if len(targets) > 1:
+                targets = in_turn(targets)  # the call is admitted by the rules of the first
             waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
             if waiting is not None:
                 await waiting

@@ -77,3 +77,29 @@ async def test_who_may_have_been_billed_needs_room_for_another_attempt(
     assert other.ledger.entries == []
     assert (used, reserved) == (sum(each.get("assumed_nano_usd", 0) for each in record["attempts"]), 0)
     assert 0 < used <= 4_000_000
+
+
+@pytest.mark.parametrize("rule", [{"usd": 0.01}, {"requests": 5}])
+async def test_who_is_sent_elsewhere_because_a_target_rests_is_held_to_the_rules_there(
+    portico: Portico, mock: MockProvider, other: MockProvider, rule: dict[str, Any]
+) -> None:
+    mock.script.always({"status": 503})
+    each = [{**rule, "per": "day", "for": {"provider": [name]}} for name in ("one", "two")]
+    said = config(mock, other, "targets", {}, own=False)
+    async with portico({**said, "budgets": each}) as gateway:
+        statuses = [
+            (await gateway.call("/v1/chat/completions", chat("smart", max_tokens=1_000), key=KEY))[0]
+            for _ in range(120 if "usd" in rule else 12)
+        ]
+        records = gateway.records()
+        after = counted(gateway)
+    at_two = [record for record in records if record["attempts"] and record["target"] == "two/gpt-4.1"]
+    assert {len(record["attempts"]) for record in at_two} > {1}, "the first target rests after some failures"
+    assert statuses == sorted(statuses)
+    assert statuses[-1] == 429
+    ((used, reserved),) = [after[name] for name in after if name.startswith("provider=two/")]
+    assert reserved == 0
+    if "usd" in rule:
+        assert used == sum(record["cost_nano_usd"] for record in at_two) <= 10_000_000
+    else:
+        assert used == len(at_two) == 5

@@ -66,12 +66,10 @@ async def attempt_all(
     arrival: Arrival | None = None
     billed = False
     last = targets[0]
-    healths = last.upstream.healths
-    if healths.shared is not None and healths.shared.changed:
-        healths.listen()
-    if first is None and len(targets) > 1 and (last.health.until or last.upstream.keyring.wakes):
-        targets = standing(targets, time.monotonic())
+    moved = False  # since the call was admitted
     if first is None:
+        targets = in_turn(targets)
+        moved = targets[0] is not last
         policy.budget.calls += 1
     place = tries = 0
     asked: Sequence[Target] = ()
@@ -125,7 +123,7 @@ async def attempt_all(
                 assert credential is not None, "a keyring of which no key was tried has one"
             try:
                 way = outgoing.way_to(target, credential)
-                if arrival is not None or passed:
+                if arrival is not None or passed or moved:
                     try:
                         await extend(target, billed)
                     except PorticoError:
@@ -231,6 +229,17 @@ async def attempt_all(
         if found is None:
             return arrival, target
         place, tries, spare = found, 0, True
+
+
+def in_turn(targets: Sequence[Target]) -> Sequence[Target]:
+    """Return the targets in the order in which they are asked now, by all that is known of which rest."""
+    first = targets[0]
+    healths = first.upstream.healths
+    if healths.shared is not None and healths.shared.changed:
+        healths.listen()
+    if len(targets) > 1 and (first.health.until or first.upstream.keyring.wakes):
+        return standing(targets, time.monotonic())
+    return targets
 
 
 def standing(targets: Sequence[Target], now: float) -> Sequence[Target]:
