@@ -354,6 +354,20 @@ async def test_a_whole_reply_that_is_cut_is_never_passed_off_as_complete(portico
     assert json.loads(body)["error"]["code"] == "upstream_connection_lost"
 
 
+async def test_a_bare_name_that_several_have_is_the_one_whose_makers_names_the_configuration_gives(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    declared: dict[str, Any] = {"providers": {"ours": provider(mock), "paid": {**provider(other), "like": "openai"}}}
+    for models, status in (({}, 404), ({"openai/*": ["paid/*"]}, 200), ({"*": ["ours/*"]}, 200)):
+        async with portico({**declared, "models": models}) as gateway:
+            told, headers, body = await gateway.call("/v1/chat/completions", chat("gpt-4o-mini"))
+        assert told == status, models
+        if told == 200:
+            assert headers["x-portico-target"] == ("paid" if "openai/*" in models else "ours") + "/gpt-4o-mini"
+        else:
+            assert "name one of ours/gpt-4o-mini, paid/gpt-4o-mini" in json.loads(body)["error"]["message"]
+
+
 async def test_a_model_with_a_name_of_its_own_costs_what_it_is(portico: Portico, mock: MockProvider) -> None:
     declared = provider(mock, base_models={"mine": "gpt-4o-mini"})
     async with portico({"providers": {"openai": declared}}) as gateway:

@@ -444,7 +444,14 @@ class Routes:
             if upstream is not None and slash and model:
                 return self._direct(upstream, model, name, operation)
             if match is None:
-                return self._direct(self._owner(name, operation), name, name, operation)
+                try:
+                    owner = self._owner(name, operation)
+                except ModelNotFound:
+                    match = self._of_its_maker(name)
+                    if match is None:
+                        raise
+                else:
+                    return self._direct(owner, name, name, operation)
             entry = match.pattern
             alias = self._aliases[entry]
         return self._branch(name, entry, alias, match, operation)
@@ -546,6 +553,14 @@ class Routes:
     def _serves(self, owner: str, model: str, operation: str) -> bool:
         upstream = self._upstreams[owner]
         return upstream.closed is None and upstream.target(model, self._timeouts).serves(operation)
+
+    def _of_its_maker(self, name: str) -> Match | None:
+        """Return the pattern of the configuration that a name falls under with its maker's before it: `openai/*`.
+
+        None where there is none, or several.
+        """
+        found = [match for maker in makers(name) if (match := self._patterns.find(f"{maker}/{name}")) is not None]
+        return found[0] if len(found) == 1 else None
 
     def _owner(self, name: str, operation: str) -> Upstream:
         owners = self._owners.get(name, [])
