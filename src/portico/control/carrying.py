@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from sqlalchemy import Connection
 
 from portico.control.admin import Admin
-from portico.control.under import Under, reaches, used_for
+from portico.control.under import NOTHING, Under, reaches, used_for
 from portico.journal.entries import decode_record
 from portico.state import windows
 from portico.store import carried
@@ -21,22 +21,21 @@ class Carrying:
     """Keeps what budgets count of calls, by the rules of now: in one walk over old calls, at `now` (in seconds)."""
 
     def __init__(self, admin: Admin, now: int) -> None:
-        self._admin = admin
         self._wall_ns = now * windows.SECOND
-        self._under: Under | None = None
+        # Rules are read before anything is locked: there may be many.
+        with admin.reading() as db:
+            self._under = Under(admin, db)
+            self._since_ms = self._under.since(self._wall_ns)
 
     def __call__(self, connection: Connection, records: Iterable[bytes]) -> None:
         """Keep what these records were charged, in the transaction that removes them."""
-        if self._under is None:
-            self._under = Under(self._admin, connection)
-        else:
-            self._under.look_by(connection)
+        self._under.look_by(connection)
         sums: dict[Place, Amounts] = {}
         ended: dict[str, int] = {}
         for encoded in records:
             record = decode_record(encoded)
             used = used_for(record)
-            if not (used.cost or used.requests or used.input_tokens or used.output_tokens):
+            if record.time_ms < self._since_ms or used == NOTHING:
                 continue
             when = record.time_ms // 1000
             for scope in self._under.scopes(record):

@@ -21,7 +21,7 @@ from sqlalchemy import Connection, func, select
 
 from portico.control.admin import Admin
 from portico.control.state import OnState
-from portico.control.under import Under, used_for
+from portico.control.under import NOTHING, Under, used_for
 from portico.jobs import Job, record_of, unknown
 from portico.journal.entries import decode_record
 from portico.record import Record
@@ -39,7 +39,6 @@ AT_ONCE: Final = 2_000
 """Records read from the store at a time."""
 SUMS: Final = 50_000
 """Sums that are held before they are charged."""
-NOTHING: Final = Used(0, 0, 0, 0)
 MINUTE_NS: Final = 60 * windows.SECOND
 
 log = logging.getLogger("portico.rebuild")

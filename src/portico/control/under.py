@@ -20,6 +20,7 @@ from portico.store.entities.things import Key, Membership, User
 
 AT_HAND: Final = 10_000
 """Calls told apart whose scopes are remembered."""
+NOTHING: Final = Used(0, 0, 0, 0)
 
 
 class Under:
