@@ -19,9 +19,12 @@ from portico.control import jobs as listed
 from portico.control.admin import Admin
 from portico.control.app import make_app
 from portico.jobs import FOLLOWED
+from portico.record import Record
 from portico.store.engine import make_engine
 from portico.store.entities.sealing import sealer
 from portico.store.migrate import upgrade
+from portico.types import Usage
+from store.filled import fill, piece
 
 MASTER = "sk-portico-the-master-key-of-the-tests"
 SECRET = bytes(32)
@@ -210,3 +213,32 @@ def test_who_has_no_key_is_told_how_to_give_one(
     done = run("keys", "list", *(() if given is None else ("--key", given)))
     assert done.exit_code == code, done.output
     assert says in done.output
+
+
+def test_what_a_job_used_is_shown_though_it_is_no_call(run: Any, data_dir: Path) -> None:
+    job = Record(
+        id="one-job",
+        time_ms=1_799_999_000_000,
+        key="k",
+        operation="batches_job",
+        model="smart",
+        target="openai/gpt-5.5",
+        status=200,
+        stream=False,
+        attempts=[],
+        usage=Usage(input=1_000, cache_read=200, output=30, reasoning=4, tool_uses=7, file_searches=5, code_sessions=2),
+        cost_nano_usd=5_000_000,
+        basis="reported",
+        first_byte_us=None,
+        total_us=0,
+        overhead_us=0,
+        job="batch_1",
+    )
+    engine = make_engine(f"sqlite:///{data_dir}/portico.db")
+    fill(engine, piece([job]))
+    engine.dispose()
+    spent = run("spend", "--of", "operation=batches_job")
+    assert spent.exit_code == 0, spent.output
+    assert spent.stdout.splitlines()[1].split()[-4:] == ["1,200", "34", "$0.005", "$0.005"]
+    heads, row = (line.split() for line in run("logs", "--model", "smart").stdout.splitlines())
+    assert row[heads.index("TOKENS")] == "1,234", row

@@ -7,6 +7,7 @@ import click
 
 from portico.cli.admin_client import AdminClient, part
 from portico.cli.admin_show import as_json, dollars, field, how_many, show_json, table, talks
+from portico.config.rates import TOKEN_RATES
 
 
 def _at(item: Any) -> str:
@@ -15,11 +16,9 @@ def _at(item: Any) -> str:
 
 def _tokens(item: Any) -> str:
     usage = item.get("usage") or {}
-    counted = [amount for name, amount in usage.items() if isinstance(amount, int) and name not in _NO_TOKENS]
+    counted = [usage[name] for name in TOKEN_RATES if name in usage]
     return f"{sum(counted):,}" if counted else ""
 
-
-_NO_TOKENS = frozenset(("images", "characters", "pages", "searches", "tool_uses", "reported_cost"))
 
 COLUMNS = (
     ("TIME (UTC)", _at),

@@ -67,4 +67,4 @@ def command(
     if per:
         table(found["per"], (("FROM (UTC)", when("start")), *SUMS), nothing)
     if not by and not per:
-        table([found["total"]] if found["total"]["requests"] else [], SUMS, nothing)
+        table([found["total"]] if any(found["total"].values()) else [], SUMS, nothing)  # a job is no call, and costs
