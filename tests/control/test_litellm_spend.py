@@ -1,5 +1,6 @@
 """LiteLLM's reports of what was spent: by tag, key, user, team and customer, over all and day by day."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -254,3 +255,54 @@ def test_a_key_without_a_role_sees_none_of_it(world: World) -> None:
     for path in ("/spend/tags", "/spend/keys", "/spend/users", "/global/spend/report", "/user/daily/activity"):
         assert world.alone("GET", path).status_code == 403
     assert world.alone("POST", "/spend/calculate", {"model": "openai/known", "messages": []}).status_code == 403
+
+
+def test_all_calls_are_summed_up_by_key_team_model_provider_and_day(world: World) -> None:
+    def get(path: str) -> Any:
+        return ok(world.api("GET", path))
+
+    keys = get("/global/spend/keys?limit=2")
+    assert [(one["api_key"], one["key_alias"], one["total_spend"]) for one in keys] == [
+        (world.lab["token"], None, 4.0),
+        (world.core["token"], "web", 3.25),
+    ]
+    assert get("/global/spend/keys")[2] == {
+        "api_key": "gone", "key_alias": None, "key_name": None, "total_spend": 0.5,
+    }  # fmt: skip
+    assert get("/global/spend/models") == [
+        {"model": "smart", "total_spend": 6.75},
+        {"model": "fast", "total_spend": 1.0},
+    ]
+    assert get(f"/global/spend/provider?{RANGE}") == [{"provider": "openai", "spend": 7.75}]
+    assert get("/global/spend/logs") == [{"date": BEFORE, "spend": 0.25}, {"date": TODAY, "spend": 7.5}]
+    teams = get("/global/spend/teams")
+    assert teams["daily_spend"] == [
+        {"date": BEFORE, "Team core": 0.25},
+        {"date": TODAY, "Team core": 3.0, "Team lab": 4.0},
+    ]
+    assert teams["total_spend_per_team"][0] == {"team_id": "Team lab", "total_spend": 4.0}
+    assert get("/global/spend/all_tag_names") == {"tag_names": ["env:eu", "prod"]}
+    assert get(f"/global/spend/logs?start_date={BEFORE}&end_date={BEFORE}") == [{"date": BEFORE, "spend": 0.25}]
+    activity = get("/global/activity")
+    assert (activity["sum_api_requests"], activity["daily_data"][0]["api_requests"]) == (6, 1)
+    assert activity["daily_data"][1]["date"] == "Jan 15"
+    models = get("/global/activity/model")
+    assert [(one["model"], one["sum_api_requests"]) for one in models] == [("smart", 5), ("fast", 1)]
+    assert sum(one["sum_total_tokens"] for one in models) == activity["sum_total_tokens"] > 0
+
+
+def test_sums_of_all_calls_are_for_who_sees_them_all(world: World) -> None:
+    world.api.make("organizations", id="acme")
+    inside = world.with_role("viewer", org="acme")
+    for path in ("spend/keys", "spend/teams", "spend/models", "spend/provider", "spend/logs", "activity"):
+        assert inside("GET", f"/global/{path}").status_code == 403
+        assert world.team_admin("GET", f"/global/{path}").status_code == 403
+
+
+def test_the_log_names_calls_as_litellm_does(world: World) -> None:
+    rows = ok(world.api("GET", "/spend/logs"))
+    assert {row["call_type"] for row in rows} == {"acompletion"}
+    for row in rows:
+        start, first, end = (datetime.fromisoformat(row[f"{name}Time"]) for name in ("start", "completionStart", "end"))
+        assert start < first < end
+    assert {row["request_duration_ms"] for row in rows} == {2000}

@@ -13,7 +13,19 @@ from starlette.routing import Route as HttpRoute
 from portico import __version__
 from portico.control.actors import Actor
 from portico.control.admin import Admin, Look
-from portico.control.litellm import activity, costs, health, keys, organizations, people, reports, spending, tags, teams
+from portico.control.litellm import (
+    activity,
+    costs,
+    health,
+    keys,
+    organizations,
+    overall,
+    people,
+    reports,
+    spending,
+    tags,
+    teams,
+)
 from portico.control.litellm.fields import Does
 from portico.control.problems import BadRequest
 from portico.control.routes import HOLDS, LEADS, RUNS, SEES
@@ -104,6 +116,14 @@ ROUTES: Final[tuple[ScriptRoute, ...]] = (
     ScriptRoute("GET", "/global/spend", EVERYBODY, spending.global_spend),
     ScriptRoute("GET", "/global/spend/report", EVERYBODY, reports.report),
     ScriptRoute("GET", "/global/spend/tags", EVERYBODY, reports.global_tags),
+    ScriptRoute("GET", "/global/spend/keys", SEES, overall.keys),
+    ScriptRoute("GET", "/global/spend/teams", SEES, overall.teams),
+    ScriptRoute("GET", "/global/spend/models", SEES, overall.models),
+    ScriptRoute("GET", "/global/spend/provider", SEES, overall.provider),
+    ScriptRoute("GET", "/global/spend/logs", SEES, overall.logs),
+    ScriptRoute("GET", "/global/spend/all_tag_names", SEES, overall.tag_names),
+    ScriptRoute("GET", "/global/activity", SEES, overall.activity),
+    ScriptRoute("GET", "/global/activity/model", SEES, overall.model_activity),
     ScriptRoute("GET", "/user/daily/activity", EVERYBODY, activity.user),
     ScriptRoute("GET", "/team/daily/activity", EVERYBODY, activity.team),
     ScriptRoute("GET", "/tag/daily/activity", EVERYBODY, activity.tag),

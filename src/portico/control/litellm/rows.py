@@ -19,6 +19,27 @@ MOST = 500
 """Members, and keys, of a team that one reply tells of."""
 
 
+CALL_TYPES = {
+    "chat": "acompletion",
+    "completions": "atext_completion",
+    "embeddings": "aembedding",
+    "messages": "anthropic_messages",
+    "responses": "aresponses",
+    "moderations": "amoderation",
+    "images_generations": "aimage_generation",
+    "images_edits": "aimage_edit",
+    "audio_speech": "aspeech",
+    "audio_transcriptions": "atranscription",
+    "rerank": "arerank",
+    "generate_content": "agenerate_content",
+    "stream_generate_content": "agenerate_content_stream",
+    "files_create": "acreate_file",
+    "batches_create": "acreate_batch",
+    "passthrough": "pass_through_endpoint",
+}
+"""What LiteLLM's log calls operations; others have their own names."""
+
+
 def key_row(look: Look, key: Key, spend: float | None = None) -> Plain:
     """Return a key."""
     return {
@@ -181,7 +202,7 @@ def log_row(record: Any) -> Plain:
     start = rows.time(record.time_ms)
     return {
         "request_id": record.id,
-        "call_type": record.operation,
+        "call_type": CALL_TYPES.get(record.operation, record.operation),
         "api_key": record.key,
         "user": record.user,
         "team_id": record.team,
