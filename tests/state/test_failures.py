@@ -243,7 +243,7 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     end = Ledger.end
 
     def fails_at_two(ledger: Ledger, ending: Sequence[Ending]) -> list[Settled]:
-        if any(used[5] == 2 for _, used, _, _ in ending):
+        if any(used.cost == 2 for _, used, _, _ in ending):
             raise OverflowError
         return end(ledger, ending)
 

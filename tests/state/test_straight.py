@@ -10,8 +10,8 @@ from tests.state.desk import START, budget, cost, limit, row, tokens
 
 from portico.rules import Bound, Rule
 from portico.state import books
-from portico.state.contract import Moment, Scope, Settled, Used
-from portico.state.counting import BUDGET, CAP, CLOSED, Plan, Row, Rules, asks, reserve, reserve_in_turn, spent
+from portico.state.contract import Admission, Moment, Permit, Scope, Settled, Used
+from portico.state.counting import BUDGET, CAP, CLOSED, Plan, Row, Rules, asks, plain, reserve
 from portico.state.straight import straight
 
 DOLLAR = 10**9
@@ -96,26 +96,36 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             if any(wanted[op[2]] is None for _, _, rules in plan.rows for op in rules.ops if op[0] < 2):
                 continue  # limits count what has a number
             apart = copied(short)
-            taken = plan.take(plan.taking, apart, apart, fresh, wanted, boot, wall)
+            taken = plan.take(plan.given, apart, apart, fresh, bound, boot, wall) if plain(bound) else None
             assert taken is not None or cells(apart) == cells(short)
             event("taken at once" if taken is not None else "taken in turn")
-            one = reserve(short, fresh, plan, wanted, boot, wall)
-            other = reserve_in_turn(long, fresh, loops, wanted, boot, wall)
-            assert one == other
-            if isinstance(one, tuple) and isinstance(other, tuple):
-                at = Moment(boot, wall)
-                holds.append((books.Hold(plan, wanted, *one, at), books.Hold(loops, wanted, *other, at)))
+            at = Moment(boot, wall)
+            one = books.admit(short, fresh, plan, Admission("one", scopes, bound, at))
+            other = reserve(long, fresh, loops, wanted, boot, wall)
+            assert isinstance(one, Permit) is isinstance(other, tuple)
+            if isinstance(one, Permit) and isinstance(other, tuple):
+                assert isinstance(one.token, books.Hold)
+                assert (one.token.keys, one.token.room) == other
+                holds.append((one.token, books.Hold(loops, bound, *other, at)))
+            else:
+                assert one == other
         elif kind in ("settle", "release") and holds:
-            used = spent(what[0]) if kind == "settle" else books.NOTHING
+            used = what[0] if kind == "settle" else books.UNUSED
             boot += what[2] if kind == "settle" else 0
             one_hold, other_hold = holds.pop(what[-2 if kind == "settle" else 0] % len(holds))
             at = Moment(boot, wall)
             apart = copied(short)
-            put = plan.put(plan.putting, apart, apart, fresh, one_hold.asks, one_hold.keys, used)
+            put = None
+            if one_hold.wanted is None:
+                put = plan.put(plan.given, apart, apart, fresh, one_hold.bound, one_hold.keys, used)
             assert put or cells(apart) == cells(short)
             event("put at once" if put else "put in turn")
-            settled = books.settle(short, fresh, one_hold, used, at)
-            assert settled == books.settle_in_turn(long, fresh, other_hold, used, at)
+            settled = books.settle(long, fresh, other_hold, books.counted(used), at)
+            if put:
+                short = apart
+                assert settled == books.QUIET
+            else:
+                assert books.settle(short, fresh, one_hold, books.counted(used), at) == settled
         elif kind == "close":
             for here in (*short.values(), *long.values()):
                 slot = here.layout.slots[what[0] % len(here.layout.slots)]
@@ -137,7 +147,7 @@ def usual() -> tuple[Scope, ...]:
 def opened(plan: Plan, boot: int = 10**12) -> dict[bytes, Row]:
     """Rows in which the windows of this plan have begun."""
     rows: dict[bytes, Row] = {}
-    assert isinstance(reserve_in_turn(rows, fresh, plan, asks(cost(1)), boot, START * SECOND), tuple)
+    assert isinstance(reserve(rows, fresh, plan, asks(cost(1)), boot, START * SECOND), tuple)
     return rows
 
 
@@ -147,13 +157,13 @@ def test_a_call_of_every_day_goes_the_short_way() -> None:
     assert plan.take is not None
     assert plan.put is not None
     bound = Bound(300, 200, 5_000)
-    taken = plan.take(plan.taking, rows, rows, fresh, asks(bound), 10**12 + 5, START * SECOND + 5)
+    taken = plan.take(plan.given, rows, rows, fresh, bound, 10**12 + 5, START * SECOND + 5)
     assert taken is not None
     keys, room = taken
     assert (len(keys), room) == (2, (58, 9_500, 2, DOLLAR - 5_001, 10 * DOLLAR - 5_001))
-    assert plan.put(plan.putting, rows, rows, fresh, asks(bound), keys, spent(Used(250, 100, 4_000))) is True
-    hold = books.Hold(plan, asks(cost(1)), keys, room, Moment(10**12, START * SECOND))
-    assert books.settle(rows, fresh, hold, spent(Used(0, 0, 1)), hold.at) == Settled()
+    assert plan.put(plan.given, rows, rows, fresh, bound, keys, Used(250, 100, 4_000)) is True
+    hold = books.Hold(plan, cost(1), keys, room, Moment(10**12, START * SECOND))
+    assert books.settle(rows, fresh, hold, books.counted(Used(0, 0, 1)), hold.at) == Settled()
     held = [row.cells[op[1] + 4] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
             for op in rules.ops if op[0] == 2]  # fmt: skip
     used = [row.cells[op[1] + 3] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
@@ -168,15 +178,15 @@ def test_rows_are_looked_for_among_those_that_are_known_and_noted_where_they_cha
     now = 10**12 + 5, START * SECOND + 5
     assert plan.take is not None
     assert plan.put is not None
-    assert plan.take(plan.taking, changed, known, fresh, asks(cost(DOLLAR)), *now) is None
+    assert plan.take(plan.given, changed, known, fresh, cost(DOLLAR), *now) is None
     assert changed == {}
-    taken = plan.take(plan.taking, changed, known, fresh, asks(cost(5)), *now)
+    taken = plan.take(plan.given, changed, known, fresh, cost(5), *now)
     assert taken is not None
     assert changed == known
     changed.clear()
-    assert plan.put(plan.putting, changed, known, fresh, asks(cost(5)), taken[0], spent(Used(cost=6))) is None
+    assert plan.put(plan.given, changed, known, fresh, cost(5), taken[0], Used(cost=6)) is None
     assert changed == {}
-    assert plan.put(plan.putting, changed, known, fresh, asks(cost(5)), taken[0], spent(Used(cost=4)))
+    assert plan.put(plan.given, changed, known, fresh, cost(5), taken[0], Used(cost=4))
     assert changed == known
 
 
@@ -196,7 +206,7 @@ def test_what_is_unusual_is_left_to_the_loops_untouched(bound: Bound, later: int
     rows = opened(plan)
     before = deepcopy(cells(rows))
     assert plan.take is not None
-    assert plan.take(plan.taking, rows, rows, fresh, asks(bound), 10**12 + later, START * SECOND + wall_later) is None
+    assert plan.take(plan.given, rows, rows, fresh, bound, 10**12 + later, START * SECOND + wall_later) is None
     assert cells(rows) == before
 
 
@@ -205,14 +215,14 @@ def test_what_passes_its_bound_or_raises_an_alert_is_settled_by_the_loops() -> N
     rows = opened(plan)
     assert plan.take is not None
     assert plan.put is not None
-    taken = plan.take(plan.taking, rows, rows, fresh, asks(cost(600)), 10**12, START * SECOND)
+    taken = plan.take(plan.given, rows, rows, fresh, cost(600), 10**12, START * SECOND)
     assert taken is not None
     before = deepcopy(cells(rows))
-    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=601))) is None
-    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=500))) is None
-    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), (taken[0][0] + 1,), spent(Used(cost=1))) is None
+    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=601)) is None
+    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=500)) is None
+    assert plan.put(plan.given, rows, rows, fresh, cost(600), (taken[0][0] + 1,), Used(cost=1)) is None
     assert cells(rows) == before
-    assert plan.put(plan.putting, rows, rows, fresh, asks(cost(600)), taken[0], spent(Used(cost=499))) is True
+    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=499)) is True
 
 
 @pytest.mark.parametrize("rules", [(), (budget(1_000, rolling=True),), (limit(5), budget(1_000, rolling=True))])
@@ -228,6 +238,6 @@ def test_plans_of_one_shape_share_their_code_and_nothing_else() -> None:
     for plan, amount in ((one, 5), (other, 7)):
         rows = opened(plan)
         assert plan.take is not None
-        taken = plan.take(plan.taking, rows, rows, fresh, asks(cost(2)), 10**12, START * SECOND)
+        taken = plan.take(plan.given, rows, rows, fresh, cost(2), 10**12, START * SECOND)
         assert taken is not None
         assert taken[1] == (amount - 3,)

@@ -9,6 +9,7 @@ in docs.anthropic.com/en/api/rate-limits. Both read 2026-11-20.
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from math import gcd
 from typing import Final
 
 from portico.types import Dialect
@@ -25,7 +26,12 @@ SECOND: Final = 1_000_000_000
 _Pieces = tuple[tuple[int, int, int, str, str], ...]
 """For each limit its place, how much, the nanoseconds; what stands before what is left of it, and what behind that."""
 
-_known: dict[int, tuple[Limits, _Pieces | None]] = {}
+_Pair = tuple[int, int, int, int, str, str, int, int, int, int, str, str]
+"""Of two limits the same, with what is back in how many nanoseconds in the lowest terms: those are small numbers."""
+
+_Known = tuple[Limits, _Pieces | None, _Pair | None]
+
+_known: dict[int, _Known] = {}
 """By the identity of limits, which many calls share; None for the pieces of those of which some are of a kind."""
 
 
@@ -37,7 +43,14 @@ def render_allowances(dialect: Dialect, limits: Limits, left: Sequence[int], now
     known = _known.get(id(limits))
     if known is None or known[0] is not limits:
         known = _learn(limits)
-    pieces = known[1]
+    _, pieces, pair = known
+    if pair is not None and dialect != "messages":  # one limit on requests and one on tokens, as mostly
+        at, amount, came, every, head, middle, at_, amount_, came_, every_, head_, middle_ = pair
+        rest, rest_ = left[at], left[at_]
+        back, back_ = -((rest - amount) * every // came), -((rest_ - amount_) * every_ // came_)
+        if rest >= 0 <= rest_ and back < SECOND > back_:
+            back, back_ = (back + 500_000) // 1_000_000, (back_ + 500_000) // 1_000_000
+            return f"{head}{rest}{middle}{back}ms\r\n{head_}{rest_}{middle_}{back_}ms\r\n"
     if pieces is None:
         limits = _least(limits, left)
         pieces = _pieces_of(limits)
@@ -56,12 +69,22 @@ def render_allowances(dialect: Dialect, limits: Limits, left: Sequence[int], now
     return lines
 
 
-def _learn(limits: Limits) -> tuple[Limits, _Pieces | None]:
+def _learn(limits: Limits) -> _Known:
     if len(_known) >= MEMO_BOUND:
         _known.clear()
     apart = len({counted for _, counted, _, _ in limits}) == len(limits)
-    known = _known[id(limits)] = limits, _pieces_of(limits) if apart else None
+    pieces = _pieces_of(limits) if apart else None
+    known = _known[id(limits)] = limits, pieces, _pair_of(pieces) if pieces is not None and len(pieces) == 2 else None
     return known
+
+
+def _pair_of(pieces: _Pieces) -> _Pair:
+    (at, amount, length, head, middle), (at_, amount_, length_, head_, middle_) = pieces
+    common, common_ = gcd(amount, length) or 1, gcd(amount_, length_) or 1
+    return (
+        at, amount, amount // common, length // common, head, middle,
+        at_, amount_, amount_ // common_, length_ // common_, head_, middle_,
+    )  # fmt: skip
 
 
 def _least(limits: Limits, left: Sequence[int]) -> Limits:

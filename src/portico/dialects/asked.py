@@ -363,6 +363,8 @@ class _Way(NamedTuple):
     copies: int
     texts: tuple[tuple[str, _Decode], ...]
     others: tuple[tuple[str, _Take], ...]
+    plain: tuple[str, _Decode, str | None] | None
+    """Of a request for one answer that has one member to look into and at most one limit: those two. Else None."""
 
 
 _WAYS: dict[tuple[str, ...], _Way] = {}
@@ -384,12 +386,33 @@ def _way_of(names: tuple[str, ...]) -> _Way | None:
         return None
     if len(_WAYS) >= _WAYS_MOST:
         _WAYS.clear()
-    way = _WAYS[names] = _Way(
-        0 if kind in _SILENT else 1,
-        tuple((name, takes.texts[name]) for name in rest if name in takes.texts),
-        tuple((name, takes.others[name]) for name in rest if name in takes.others),
-    )
+    texts = tuple((name, takes.texts[name]) for name in rest if name in takes.texts)
+    others = tuple((name, takes.others[name]) for name in rest if name in takes.others)
+    plain: tuple[str, _Decode, str | None] | None = None
+    if len(texts) == 1 and len(others) <= 1 and all(take is _limit for _, take in others) and kind not in _SILENT:
+        plain = (*texts[0], others[0][0] if others else None)
+    way = _WAYS[names] = _Way(0 if kind in _SILENT else 1, texts, others, plain)
     return way
+
+
+def limit_of(operation: Operation, seen: Peek) -> int:
+    """Return the limit of a request for one answer that is nothing but text and asks for nothing besides.
+
+    0 where it names none, -1 for any other request: `glance` says more of it.
+    """
+    members = seen.members
+    if members is None:
+        return -1
+    names = (operation.name, *members)
+    way = _WAYS.get(names) or _way_of(names)
+    if way is None or way.plain is None:
+        return -1
+    text, decode, limit = way.plain
+    try:
+        decode(members[text])
+        return 0 if limit is None else max(_number(members[limit]) or 0, 0)
+    except _UNREADABLE:
+        return -1
 
 
 def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
@@ -401,7 +424,7 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     way = _WAYS.get(names) or _way_of(names)
     if way is None:
         return None
-    copies, texts, others = way
+    copies, texts, others, _ = way
     asked = Asked(size, None, copies)
     try:
         for name, decode in texts:

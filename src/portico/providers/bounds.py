@@ -12,7 +12,7 @@ from pathlib import Path
 
 import msgspec
 
-from portico.dialects.asked import Asked, glance
+from portico.dialects.asked import Asked, glance, limit_of
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.marks import holds
@@ -161,12 +161,15 @@ class Ceiling:
                 for tier in price.variants
             }
             self._times = max((PER_MILLE, *price.uplifts.values())) * (row.times or 1)
-        # Input, output and call of a model whose text costs the same however much it is.
-        self._flat: tuple[int, int, int] | None = None
+        # Of a model whose text costs the same however much it is: its rates for input, output and the call (rounded
+        # up); the limit of who names none, 0 for none; the least that a limit comes to; what comes on top.
+        self._flat: tuple[int, int, int, int, int, int] | None = None
         if price is not None and len(self._sheets) == 1 and self.why is None and price.mode not in SILENT:
             sheet = self._sheets[0]
-            if self._times == PER_MILLE:
-                self._flat = (sheet.inputs[2 if self._always else 0], sheet.output, sheet.call)
+            least = max(self._least, 0 if self._limited else self._most or 0)
+            if self._times == PER_MILLE and (self._limited or self._most is not None):
+                rate = sheet.inputs[2 if self._always else 0]
+                self._flat = (rate, sheet.output, sheet.call + 999, self._most or 0, least, self._over)
         self._free = price is not None and costless(price) and row.unbounded is None
         # Who charges more than a model's price says so with each reply: what it does besides answering is not free.
         self._resold = row.times != 1
@@ -179,26 +182,25 @@ class Ceiling:
 
         `default_limit` is the limit that the gateway writes into a request that names none.
         """
-        asked = glance(operation, seen, len(body))
-        if asked is None:
-            return None
         flat = self._flat
-        if flat is None or asked.copies != 1 or asked.tiers or (not self._always and holds(body, b"cache")):
-            return self.of(asked, body, default_limit)
-        # What `of` says of most calls.
-        limit = asked.limit or default_limit
-        if limit is None or not self._limited:
-            if self._most is None:
-                return self.of(asked, body, default_limit)
-            limit = max(limit or 0, self._most)
-        tokens_in = asked.size + self._call
-        if asked.tools:
-            tokens_in += self._tools
-        tokens_out = (limit if limit > self._least else self._least) + self._over
-        nano = (tokens_in * flat[0] + tokens_out * flat[1] + flat[2] + 999) // 1000
-        if tokens_out > MOST or nano > MOST:
-            return self.of(asked, body, default_limit)
-        return Bound(tokens_in, tokens_out, nano)
+        if flat is not None and (self._always or not holds(body, b"cache")):
+            limit, tokens_in = limit_of(operation, seen), len(body) + self._call
+            if limit < 0:
+                asked = glance(operation, seen, len(body))
+                if asked is None or asked.copies != 1 or asked.tiers:
+                    return None if asked is None else self.of(asked, body, default_limit)
+                limit = asked.limit or 0
+                if asked.tools:
+                    tokens_in += self._tools
+            # What `of` says of most calls.
+            rate_in, rate_out, call, unnamed, least, over = flat
+            limit = limit or default_limit or unnamed
+            tokens_out = (limit if limit > least else least) + over
+            nano = (tokens_in * rate_in + tokens_out * rate_out + call) // 1000
+            if limit and tokens_out <= MOST and nano <= MOST:
+                return Bound(tokens_in, tokens_out, nano)
+        asked = glance(operation, seen, len(body))
+        return None if asked is None else self.of(asked, body, default_limit)
 
     def closely(self, operation: Operation, seen: Peek, body: bytes, default_limit: int | None = None) -> Bound:
         """Return the most that any call can use, by a walk through all of it: never more than `bound` says.

@@ -92,10 +92,14 @@ def charged(call: Call) -> Used:
     """Return what a call is charged in its scopes, and say on it whether that is more than was reserved."""
     usage, cost, attempts = call.usage, call.cost, call.attempts
     if usage is not None and cost is not None and len(attempts) == 1 and attempts[0].assumed_nano_usd is None:
-        bound, tokens_in, tokens_out = call.bound, usage.input_total, usage.output_total
+        # What becomes of nearly every call.
+        bound = call.bound
         most = bound.cost
+        tokens_in = usage.input + usage.cache_read + usage.input_audio + usage.input_image
+        tokens_in += usage.cache_write_5m + usage.cache_write_1h
+        tokens_out = usage.output + usage.reasoning + usage.output_audio + usage.output_image
         if most is not None and cost <= most and tokens_in <= bound.input_tokens and tokens_out <= bound.output_tokens:
-            return Used(tokens_in, tokens_out, cost)  # what becomes of nearly every call
+            return Used(tokens_in, tokens_out, cost)
     used = used_by(call)
     call.over_bound = over_bound(call, used)
     return used

@@ -1,6 +1,7 @@
 """What becomes of a permit in the rows of its scopes: admitted, extended, settled, released, expired. No I/O."""
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -16,6 +17,7 @@ from portico.state.counting import (
     Fetch,
     Op,
     Plan,
+    Reserved,
     Row,
     Rules,
     Spent,
@@ -24,6 +26,7 @@ from portico.state.counting import (
     exceeds,
     give_back,
     hold_past,
+    plain,
     put_past,
     reserve,
     spent,
@@ -34,6 +37,8 @@ SECOND = windows.SECOND
 QUIET = Settled()
 _OVER = Settled(over_bound=True)
 NOTHING: Spent = (0,) * 9
+UNUSED: Final = Used(requests=0)
+"""What a call that is released has used."""
 
 # Rules and plans that are at hand. Callers memoise scopes, so that they are found by identity.
 _KNOWN = 8_192
@@ -45,17 +50,25 @@ Further = tuple[Plan, Asks, Sequence[int]]
 
 @assigned
 class Hold(msgspec.Struct, eq=False, gc=False):
-    """What a permit reserved, where, and in which windows. `more` is what extensions did."""
+    """What a permit reserved, where, and in which windows. `more` is what extensions did.
+
+    `wanted` is what it holds, None where that is just what a call with its bound asks for, and the bound is `plain`.
+    """
 
     plan: Plan
-    asks: Asks
+    bound: Bound
     keys: Sequence[int]
     room: Sequence[int]
     at: Moment
     id: bytes = b""
     about: bytes = b""
     more: list[Further] | None = None
-    ended: bool = False
+    wanted: Asks | None = None
+
+    @property
+    def asks(self) -> Asks:
+        """What it holds where the call was admitted."""
+        return asks(self.bound) if self.wanted is None else self.wanted
 
     def reserved(self) -> int | None:
         """Return the cost that is reserved where the call was admitted, extensions and all."""
@@ -153,12 +166,19 @@ def row_key(name: str) -> bytes:
 
 def admit(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
     """Reserve the bound of a call in all of its scopes, or in none."""
-    wanted = asks(admission.bound)
-    at = admission.at
-    answer = reserve(rows, fetch, plan, wanted, at.boot_ns, at.wall_ns)
+    bound, at = admission.bound, admission.at
+    answer: Reserved | Refusal | None = None
+    short = plain(bound)
+    if short and plan.take is not None:
+        answer = plan.take(plan.given, rows, rows, fetch, bound, at.boot_ns, at.wall_ns)
+    if answer is None:
+        answer = reserve(rows, fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
     if isinstance(answer, Refusal):
         return answer
-    return Permit(admission.call_id, admission.scopes, admission.bound, Hold(plan, wanted, *answer, at))
+    hold = Hold(plan, bound, *answer, at, about=admission.about)
+    if not short:
+        hold.wanted = asks(bound)
+    return Permit(admission.call_id, admission.scopes, bound, hold)
 
 
 def extend(
@@ -212,7 +232,7 @@ def extend(
 
 def grow(hold: Hold, wanted: Asks, more: list[Further]) -> None:
     """Put into a hold what `extend` reserved for it."""
-    hold.asks = wanted
+    hold.wanted = wanted
     hold.more = more or None
 
 
@@ -221,18 +241,14 @@ def _sum(one: Asks, other: Asks) -> Asks:
 
 
 def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
-    """Put true usage in the place of what a hold reserved."""
+    """Put true usage in the place of what a hold reserved.
+
+    By one rule after the other, whatever its state: what `Plan.put` leaves to be decided.
+    """
     if hold.more is not None:
         return _settle_all(rows, fetch, hold, now, at)
-    plan = hold.plan
-    put = plan.put
-    if put is not None and put(plan.putting, rows, rows, fetch, hold.asks, hold.keys, now):
+    if not hold.plan.rows:
         return QUIET
-    return settle_in_turn(rows, fetch, hold, now, at) if plan.rows else QUIET
-
-
-def settle_in_turn(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
-    """Settle by one rule after the other, whatever its state: what `Plan.put` leaves to be decided."""
     wanted, keys = hold.asks, hold.keys
     over = exceeds(now, wanted)
     passed: list[Passed] | None = None
@@ -302,10 +318,15 @@ def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
     kept = [
         0 if mine is None or theirs is None else mine - theirs for mine, theirs in zip(hold.asks, wanted, strict=True)
     ]
-    call = Hold(hold.plan, tuple(kept), hold.keys, hold.room, hold.at)  # type: ignore[arg-type]  # nine of them
-    call.more = hold.more
+    call = Hold(hold.plan, hold.bound, hold.keys, hold.room, hold.at, more=hold.more)
+    call.wanted = tuple(kept)  # type: ignore[assignment]  # nine of them
     now: Spent = (used[0], used[1] + whole[1], used[2] + whole[2], used[3] + whole[3], *used[4:])
-    return call, Hold(hold.plan, wanted, hold.keys, (), hold.at), now
+    return call, Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=wanted), now
+
+
+def counted(used: Used) -> Spent:
+    """Return what a call that ends has used, as it is counted."""
+    return NOTHING if used is UNUSED else spent(used)
 
 
 def of_job(used: Used) -> Spent:
@@ -325,7 +346,7 @@ def reserve_again(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, bound: Bound
             window = hold_past(row.cells, op, wanted, when, at.boot_ns, at.wall_ns)
             if window is not None:
                 keys.append(window)
-    return Hold(plan, wanted, keys, (), at)
+    return Hold(plan, bound, keys, (), at, wanted=wanted)
 
 
 def resume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:

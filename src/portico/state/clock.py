@@ -1,6 +1,7 @@
 """What time it is, by the two clocks that state goes by."""
 
 import time
+from time import clock_gettime_ns, time_ns
 
 from portico.state.contract import Moment
 
@@ -9,4 +10,4 @@ _BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS's monoton
 
 def moment() -> Moment:
     """Return the present."""
-    return Moment(time.clock_gettime_ns(_BOOT), time.time_ns())
+    return Moment(clock_gettime_ns(_BOOT), time_ns())

@@ -4,13 +4,13 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
 
 import lmdb
 import msgspec
 
 from portico.errors import StateUnavailable
-from portico.rules import NO_BOUND, Bound, Rule
+from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
@@ -21,12 +21,12 @@ from portico.state.counting import (
     Plan,
     Row,
     Rules,
-    Spent,
     asks,
     cells_of,
     decode,
     packing,
-    reserve_in_turn,
+    plain,
+    reserve,
     vacant,
 )
 from portico.state.environment import StateAbsent, open_environment
@@ -44,9 +44,7 @@ _SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
 _encode = msgspec.msgpack.Encoder().encode
 
-UNCOUNTED = asks(NO_BOUND)
-"""What a call reserves that no rule counts."""
-
+W = TypeVar("W")
 
 Slots = list[tuple[bytes, list[bytes]]]
 
@@ -85,9 +83,10 @@ _decode_expired = msgspec.msgpack.Decoder(Expired).decode
 _decode_rule = msgspec.msgpack.Decoder(Rule).decode
 
 
-Asked = tuple[Admission, Plan, Asks, bytes]
+Asked = tuple[W, Admission, Plan, bool, bytes]
+"""Who waits for an admission; that, its plan, whether it may go the short way, and its permit up to windows' keys."""
 
-Ending = tuple[Permit, Spent, Moment, object]
+Ending = tuple[Permit, Used, Moment, object]
 """A permit that ends, what its call has used, when, and who waits for that."""
 
 
@@ -124,7 +123,7 @@ class Ledger:
         self._at_hand: dict[bytes, Row] = {}  # in this transaction
         self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
         self._written = -1
-        self._grown: list[tuple[books.Hold, Asks, list[books.Further] | None]] = []
+        self._grown: list[tuple[books.Hold, Asks | None, list[books.Further] | None]] = []
         self.tight = False
 
     @classmethod
@@ -212,7 +211,7 @@ class Ledger:
         tx.abort()
         self._cached.clear()
         for hold, wanted, more in self._grown:
-            hold.asks, hold.more = wanted, more
+            hold.wanted, hold.more = wanted, more
         self._grown.clear()
 
     def _fetch(self, key: bytes, rules: Rules) -> Row:
@@ -238,7 +237,7 @@ class Ledger:
         for slot, rule in rules.slots:
             tx.put(slot, _encode(rule), db=self._rules)
 
-    def prepare(self, admission: Admission) -> Asked:
+    def prepare(self, waiting: W, admission: Admission) -> Asked[W]:
         """Do for an admission what can be done before the lock is held."""
         under = admission.under
         plan: Plan | None = None if under is None else under.plan
@@ -247,13 +246,13 @@ class Ledger:
             if under is not None:
                 under.plan = plan
         at, bound = admission.at, admission.bound
-        wanted = asks(bound) if plan.rows else UNCOUNTED
-        if wanted[6] is None or wanted[5] is None or not plan.rows:
-            bound = _within_reason(bound)
+        cost, short = bound.cost, True
+        if bound.why is not None or cost is None or bound.input_tokens + bound.output_tokens + cost > CAP:
+            short, bound = plain(bound), _within_reason(bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
-        return admission, plan, wanted, _simple(_SIMPLE, len(fixed)) + fixed
+        return waiting, admission, plan, short, _simple(_SIMPLE, len(fixed)) + fixed
 
-    def admit(self, asked: Iterable[Asked]) -> list[Refusal | Permit]:
+    def admit(self, asked: Iterable[Asked[object]]) -> list[Refusal | Permit]:
         """Reserve for these calls, each in all of its scopes or in none. Permits are good once this is committed."""
         tx = self._tx
         assert tx is not None
@@ -261,12 +260,12 @@ class Ledger:
         owner, given = self._owner, self._given
         answers: list[Refusal | Permit] = []
         permits: list[tuple[bytes, bytes]] = []
-        for admission, plan, wanted, fixed in asked:
-            at, take = admission.at, plan.take
-            boot, wall = at.boot_ns, at.wall_ns
-            taken = take(plan.taking, rows, known, fetch, wanted, boot, wall) if take is not None else None
+        for _, admission, plan, short, fixed in asked:
+            at, bound, taken = admission.at, admission.bound, None
+            if short and (take := plan.take) is not None:
+                taken = take(plan.given, rows, known, fetch, bound, at.boot_ns, at.wall_ns)
             if taken is None:
-                answer = reserve_in_turn(rows, fetch, plan, wanted, boot, wall)
+                answer = reserve(rows, fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
                 if isinstance(answer, Refusal):
                     answers.append(answer)
                     continue
@@ -275,8 +274,10 @@ class Ledger:
             given += 1
             name = owner + _number(given)
             permits.append((name, fixed + plan.pack(*keys)))
-            hold = books.Hold(plan, wanted, keys, room, at, name, admission.about)
-            answers.append(Permit(admission.call_id, admission.scopes, admission.bound, hold))
+            hold = books.Hold(plan, bound, keys, room, at, name, admission.about)
+            if not short:
+                hold.wanted = asks(bound)
+            answers.append(Permit(admission.call_id, admission.scopes, bound, hold))
         self._given = given
         if permits:
             tx.cursor(self._permits).putmulti(permits)
@@ -294,7 +295,7 @@ class Ledger:
         answer = books.extend(self._at_hand, self._fetch, self._planner, hold, bound, at, scopes, fresh)
         if isinstance(answer, Refusal):
             return answer
-        self._grown.append((hold, hold.asks, hold.more))
+        self._grown.append((hold, hold.wanted, hold.more))
         books.grow(hold, *answer)
         tx.put(hold.id, _EXTENDED + _encode(_kept(permit, hold)), db=self._permits)
         return None
@@ -315,34 +316,33 @@ class Ledger:
             if not tx.delete(hold.id, b"", permits):
                 settled.append(self._replace(tx, permit, used, at))
             elif permit.onward is not None:
-                hold, job, used = books.onward(hold, permit.bound, used)  # what is left of both
+                hold, job, now = books.onward(hold, permit.bound, books.counted(used))  # what is left of both
                 self._keep_job(permit.onward, permit.bound, job)
-                settled.append(books.settle(rows, fetch, hold, used, at))
+                settled.append(books.settle(rows, fetch, hold, now, at))
             else:
                 plan = hold.plan
-                put = plan.put
                 if (
-                    put is not None
-                    and hold.more is None
-                    and put(plan.putting, rows, known, fetch, hold.asks, hold.keys, used)
+                    hold.wanted is None
+                    and (put := plan.put) is not None
+                    and put(plan.given, rows, known, fetch, hold.bound, hold.keys, used)
                 ):
                     settled.append(books.QUIET)  # what becomes of nearly every call
                 else:
-                    settled.append(books.settle(rows, fetch, hold, used, at))
+                    settled.append(books.settle(rows, fetch, hold, books.counted(used), at))
         return settled
 
-    def _replace(self, tx: Tx, permit: Permit, used: Spent, at: Moment) -> Settled:
+    def _replace(self, tx: Tx, permit: Permit, used: Used, at: Moment) -> Settled:
         """Put true usage in the place of what was assumed of a call, where it is one of those that expired."""
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
             return books.QUIET
         expired = self._restore(tx, _decode_expired(value).kept)
-        return books.replace(self._at_hand, self._fetch, expired, used, at)
+        return books.replace(self._at_hand, self._fetch, expired, books.counted(used), at)
 
     def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
         fixed = kept.fixed
         at = Moment(fixed.boot_ns, fixed.wall_ns)
-        hold = books.Hold(self._planned(tx, fixed.plan), kept.asks, kept.keys, (), at)
+        hold = books.Hold(self._planned(tx, fixed.plan), fixed.bound, kept.keys, (), at, wanted=kept.asks)
         if kept.more:
             hold.more = [(self._planned(tx, plan), amounts, keys) for plan, amounts, keys in kept.more]
         return hold

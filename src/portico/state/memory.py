@@ -20,7 +20,7 @@ from portico.state.contract import (
     Settled,
     Used,
 )
-from portico.state.counting import Row, Rules, spent, vacant
+from portico.state.counting import Row, Rules, vacant
 from portico.state.reading import read_counter, reopen_slot
 from portico.state.supplies import NOTHING, Supplies
 
@@ -73,8 +73,6 @@ class MemoryState:
         plan = self._planner.plan(admission.scopes)
         answer = books.admit(self._rows, _fresh, plan, admission)
         if isinstance(answer, Permit):
-            assert isinstance(answer.token, books.Hold)
-            answer.token.about = admission.about
             self._permits[admission.call_id] = answer
         return Now(answer)
 
@@ -104,7 +102,8 @@ class MemoryState:
         if self.before_settling is not None:
             self.before_settling()
         settled = Settled()
-        now = spent(used) if used is not None else books.NOTHING
+        used = books.UNUSED if used is None else used
+        now = books.counted(used)
         known = self._permits.get(permit.call_id)
         if known is not None and permit.token in (None, known.token):
             del self._permits[permit.call_id]
@@ -112,7 +111,12 @@ class MemoryState:
             assert isinstance(hold, books.Hold)
             if permit.onward is not None:
                 hold, self._jobs[permit.onward], now = books.onward(hold, known.bound, now)
-            settled = books.settle(self._rows, _fresh, hold, now, at)
+            plan, rows = hold.plan, self._rows
+            put = plan.put if hold.wanted is None else None
+            if put is not None and put(plan.given, rows, rows, _fresh, hold.bound, hold.keys, used):
+                settled = books.QUIET
+            else:
+                settled = books.settle(rows, _fresh, hold, now, at)
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
             settled = books.replace(self._rows, _fresh, expired.token, now, at)

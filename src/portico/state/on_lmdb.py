@@ -11,7 +11,7 @@ import lmdb
 from portico.errors import StateFull, StateUnavailable
 from portico.rules import Applied, Bound
 from portico.state.asking import ask
-from portico.state.books import NOTHING, QUIET
+from portico.state.books import QUIET, UNUSED
 from portico.state.contract import (
     ANY_TIME,
     Admission,
@@ -26,7 +26,6 @@ from portico.state.contract import (
     Settled,
     Used,
 )
-from portico.state.counting import Spent, spent
 from portico.state.flights import Flight, Flights, left_behind
 from portico.state.keys import Keys
 from portico.state.ledger import Asked, Ledger
@@ -37,8 +36,8 @@ SIZE = 256 << 20  # bytes of the money file, all of them taken from the disk at 
 _RETRY = 0.05  # seconds until settlements are tried again for which there was no room
 
 Done = Callable[[Settled], None]
-Ending = tuple[Permit, Spent, Moment, Done | None]
-Admitting = tuple[Asked, "asyncio.Future[Permit | Refusal]"]
+Ending = tuple[Permit, Used, Moment, Done | None]
+Admitting = Asked["asyncio.Future[Permit | Refusal]"]
 Landing = tuple[Permit, Flight, Done | None]
 Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], Bound, "asyncio.Future[Refusal | None]"]
 
@@ -112,7 +111,7 @@ class LmdbState:
         """Reserve the bound in every scope, or in none. Raises StateFull, StateUnavailable."""
         loop = self._loop or self._running()
         answer: asyncio.Future[Permit | Refusal] = loop.create_future()
-        self._admitting.append((self.ledger.prepare(admission), answer))
+        self._admitting.append(self.ledger.prepare(answer, admission))
         if not self._due:
             self._due = True
             loop.call_soon(self._flush)
@@ -157,7 +156,7 @@ class LmdbState:
         if permit.token.__class__ is Flight:
             self.release(permit, at, done)
             return
-        self._ending.append((permit, spent(used) if permit.scopes or permit.token is None else NOTHING, at, done))
+        self._ending.append((permit, used if permit.scopes or permit.token is None else UNUSED, at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
@@ -168,7 +167,7 @@ class LmdbState:
         if token.__class__ is Flight:
             self._landing.append((permit, token, done))
         else:
-            self._ending.append((permit, NOTHING, at, done))
+            self._ending.append((permit, UNUSED, at, done))
         if not self._due:
             self._due = True
             (self._loop or self._running()).call_soon(self._flush)
@@ -231,16 +230,16 @@ class LmdbState:
                 for held, bound, at, scopes, fresh, waiting in extending:
                     extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes, fresh))
                 if admitting:
-                    admitting = [one for one in admitting if not one[1].done()]  # who gave up, asks for nothing
-                    admitted = ledger.admit([asked for asked, _ in admitting])
+                    admitting = [one for one in admitting if not one[0].done()]  # who gave up, asks for nothing
+                    admitted = ledger.admit(admitting)
         except (lmdb.Error, OSError, StateUnavailable) as error:
             self._failed(ending, admitting, extending, error)
             return
         except Exception as error:  # one call that cannot be booked must not take the others with it
             self._apart(ending, admitting, extending, error)
             return
-        for (_, answer), booked in zip(admitting, admitted, strict=True):
-            answer.set_result(booked)
+        for one, booked in zip(admitting, admitted, strict=True):
+            one[0].set_result(booked)
         for (*_, waiting), refusal in zip(extending, extended, strict=True):
             if waiting.done():
                 continue
@@ -430,4 +429,4 @@ class LmdbState:
 
 
 def _answers(admitting: list[Admitting], extending: list[Extending]) -> "list[asyncio.Future[Any]]":
-    return [*(one[-1] for one in admitting), *(one[-1] for one in extending)]
+    return [*(one[0] for one in admitting), *(one[-1] for one in extending)]

@@ -1,10 +1,10 @@
 """What most often becomes of a call in the rows of its scopes, line by line and without a loop.
 
 `counting` says how calls are counted, in loops that are ready for everything. Nearly every call meets none of that: it
-fits, no window has ended, nothing is closed, no alert is passed, and it used no more than it had reserved. That outcome
-alone is written out here, for each shape of plan, in two functions: `take` reserves, `put` settles. Where anything is
-otherwise they have changed nothing and return None, and the loops decide. Where they do answer, it is what the loops
-would have said, to the last bit.
+is bounded and fits, no window has ended, nothing is closed, no alert is passed, and it used no more than it had
+reserved. That outcome alone is written out here, for each shape of plan, in two functions: `take` reserves, `put`
+settles. Where anything is otherwise they have changed nothing and return None, and the loops decide. Where they do
+answer, it is what the loops would have said, to the last bit.
 
 The functions are made of the lines below and of small numbers, once for each shape: which kinds of slots in which rows,
 what each counts, whether it refuses and raises alerts. Rows, amounts and lengths are given to them. Plans with budgets
@@ -13,6 +13,7 @@ that roll have none: what leaves such a window is looked for in a loop.
 
 from collections.abc import Sequence
 from functools import lru_cache
+from math import gcd
 from typing import Any, Final
 
 from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take, Ways, shared
@@ -20,9 +21,12 @@ from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules
 Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
 """For each row, for each of its slots: kind, place in `Asks`, whether it refuses, whether it raises alerts."""
 
-_PLACES: Final = ("requests", "tokens", "tokens_in", "tokens_out", "flying", "cost", "sure", "sure_in", "sure_out")
-_MAYBE: Final = 5
-"""From this place on, what is asked may be None."""
+_ASKED: Final = ("1", "tokens", "tokens_in", "tokens_out", "1", "cost", "tokens", "tokens_in", "tokens_out")
+_DID: Final = ("requests", "did", "did_in", "did_out", "1", "did_cost", "did", "did_in", "did_out")
+"""By the place in `Asks`, what a call asks for and what it used."""
+_REQUESTS: Final = 0
+_COST: Final = 5
+_TOKENS: Final = (1, 6)
 
 _ROW: Final = """
     row{r} = known.get(key{r}) or fetch(key{r}, rules{r})
@@ -37,7 +41,7 @@ _CELLS: Final = {
 _TAKE: Final = {
     BUCKET: """
     if boot < since{n}: return None
-    level = came{n} - (boot - since{n}) * amount{n} // length{n}
+    level = came{n} - (boot - since{n}) * leaks{n} // every{n}
     if level <= 0: since{n}, came{n}, level = boot, 0, 0
     room{n} = amount{n} - level - {asked}""",
     IN_FLIGHT: """
@@ -54,22 +58,32 @@ _TAKEN: Final = {
     BUDGET: "window{n}, ends{n}, late{n}, used{n}, held{n} + {asked}, state{n}",
 }
 
-_WITHIN: Final = """
-    if cost is not None and did_cost > cost: return None
-    if sure is not None and (did_sure_in > sure_in or did_sure_out > sure_out): return None"""
+_BOUND: Final = """
+    tokens_in, tokens_out, cost = bound.input_tokens, bound.output_tokens, bound.cost"""
+_USED: Final = """
+    did_in, did_out, did_cost = used.input_tokens, used.output_tokens, used.cost
+    if did_in > tokens_in or did_out > tokens_out or (cost is not None and did_cost > cost): return None"""
+_BOUNDED: Final = """
+    if cost is None: return None"""
+_SUM: Final = """
+    tokens = tokens_in + tokens_out"""
+_DID_SUM: Final = """
+    did = did_in + did_out"""
+_DID_REQUESTS: Final = """
+    requests = used.requests
+    if requests > 1: return None"""
 _PUT: Final = {
-    BUCKET: """
-    if did_{asked} > {asked}: return None""",
+    BUCKET: "",
     IN_FLIGHT: "",
     BUDGET: """
     if window{n} != key_of{n}: return None""",
 }
 _QUIET: Final = """
-    if used{n} + did_{asked} >= alert{n}: return None"""
+    if used{n} + {did} >= alert{n}: return None"""
 _DONE: Final = {
-    BUCKET: "since{n}, came{n} + did_{asked} - {asked}",
+    BUCKET: "since{n}, came{n} + {did} - {asked}",
     IN_FLIGHT: "calls{n} - {asked}",
-    BUDGET: "window{n}, ends{n}, late{n}, used{n} + did_{asked}, held{n} - {asked}, state{n}",
+    BUDGET: "window{n}, ends{n}, late{n}, used{n} + {did}, held{n} - {asked}, state{n}",
 }
 
 
@@ -85,10 +99,13 @@ def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> Ways | None:
     figures: list[int] = []
     alerts: list[int] = []
     for kind, _, _, amount, length, _, raised, _ in ops:
-        figures += [amount, length] if kind == BUCKET else [amount]
+        figures.append(amount)
+        if kind == BUCKET:
+            common = gcd(amount, length)  # what leaks in how many nanoseconds, in the lowest terms: small numbers
+            figures += [amount // common, length // common]
         alerts += raised[:1]
     take, put = _made(shape)
-    return take, (*where, shared(tuple(figures))), put, (*where, shared(tuple(alerts)))
+    return take, put, (*where, shared(tuple(figures)), shared(tuple(alerts)))
 
 
 @lru_cache(256)
@@ -104,30 +121,32 @@ def source(shape: Shape) -> str:
     """Return the text of both functions for plans of this shape."""
     numbered = list(enumerate(slot for row in shape for slot in row))
     where = [f"key{r}, rules{r}, layout{r}" for r in range(len(shape))]
-    figures = [f"amount{n}, length{n}" if kind == BUCKET else f"amount{n}" for n, (kind, _, _, _) in numbered]
+    figures = [f"amount{n}, leaks{n}, every{n}" if kind == BUCKET else f"amount{n}" for n, (kind, _, _, _) in numbered]
     raised = [f"alert{n}" for n, (_, _, _, alerts) in numbered if alerts]
     budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
-    bounded = sorted({_PLACES[place] for _, (_, place, _, _) in numbered if place >= _MAYBE})
+    places = {place for _, (_, place, _, _) in numbered}
+    bound = _BOUND + _BOUNDED * (_COST in places) + _SUM * any(place in places for place in _TOKENS)
 
-    wanted = f"\n    {', '.join(_PLACES)} = wanted"
-    wanted += "".join(f"\n    if {asked} is None: return None" for asked in bounded)
-
-    take = f"{wanted}\n    {', '.join(where)}, figures = given\n    {_listed('', figures)} = figures{_unpacked(shape)}"
+    take = (
+        f"{bound}\n    {', '.join(where)}, figures, _ = given\n    {_listed('', figures)} = figures{_unpacked(shape)}"
+    )
     for n, (kind, place, firm, _) in numbered:
-        take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_PLACES[place])
+        take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_ASKED[place])
     take += _packed(shape, _TAKEN)
     take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
 
-    put = f"{wanted}\n    {', '.join(f'did_{name}' for name in _PLACES)} = spent{_WITHIN}"
-    put += f"\n    ({_listed('key_of', budgets)}) = keys\n    {', '.join(where)}, raised = given"
+    put = f"{bound}{_USED}" + _DID_SUM * any(place in places for place in _TOKENS)
+    put += _DID_REQUESTS * (_REQUESTS in places)
+    put += f"\n    ({_listed('key_of', budgets)}) = keys" if budgets else ""
+    put += f"\n    {', '.join(where)}, _, raised = given"
     put += (f"\n    {_listed('', raised)} = raised" if raised else "") + _unpacked(shape)
     for n, (kind, place, _, alerts) in numbered:
-        put += (_PUT[kind] + _QUIET * alerts).format(n=n, asked=_PLACES[place])
+        put += (_PUT[kind] + _QUIET * alerts).format(n=n, did=_DID[place])
     put += f"{_packed(shape, _DONE)}\n    return True"
 
     return (
-        f"def take(given, rows, known, fetch, wanted, boot, wall):{take}\n"
-        f"def put(given, rows, known, fetch, wanted, keys, spent):{put}\n"
+        f"def take(given, rows, known, fetch, bound, boot, wall):{take}\n"
+        f"def put(given, rows, known, fetch, bound, keys, used):{put}\n"
     )
 
 
@@ -150,7 +169,7 @@ def _cells(shape: Shape, words: dict[int, str]) -> list[str]:
     for row in shape:
         cells = []
         for kind, place, _, _ in row:
-            cells.append(words[kind].format(n=n, asked=_PLACES[place]))
+            cells.append(words[kind].format(n=n, asked=_ASKED[place], did=_DID[place]))
             n += 1
         rows.append(", ".join(cells))
     return rows
