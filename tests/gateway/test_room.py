@@ -95,8 +95,11 @@ async def test_who_is_sent_elsewhere_because_a_target_rests_is_held_to_the_rules
         after = counted(gateway)
     at_two = [record for record in records if record["attempts"] and record["target"] == "two/gpt-4.1"]
     assert {len(record["attempts"]) for record in at_two} > {1}, "the first target rests after some failures"
-    assert statuses == sorted(statuses)
-    assert statuses[-1] == 429
+    served = statuses.count(200)
+    assert statuses[:served] == [200] * served
+    # What comes after is refused for want of room, or told that the first target failed once more where it was tried.
+    assert 429 in statuses[served:]
+    assert set(statuses[served:]) <= {429, 503}
     ((used, reserved),) = [after[name] for name in after if name.startswith("provider=two/")]
     assert reserved == 0
     if "usd" in rule:
