@@ -42,13 +42,21 @@ def file_name(part: File) -> str:
     return part.name if suffix is None or _ENDED.search(part.name) else f"{part.name}.{suffix}"
 
 
+def kind_of(source: Source, name: str | None) -> str:
+    """Return a document's media type, "" where nobody says: of one that is said to be only bytes, as its name ends."""
+    kind = (source.media_type or "").partition(";")[0].strip().lower()
+    if kind == "application/octet-stream":
+        return TYPES.get((name or "").rpartition(".")[2].lower(), kind)
+    return kind
+
+
 _WORDS = frozenset(("application/json", "application/xml", "application/yaml", "application/x-yaml"))
 
 
 def spelled_out(part: File) -> File:
     """Return a document whose bytes are text with this text in their place; any other as it is."""
     source = part.source
-    kind = (source.media_type or "").partition(";")[0].strip().lower()
+    kind = kind_of(source, part.name)
     if source.data is None or not (kind.startswith("text/") or kind in _WORDS):
         return part
     try:

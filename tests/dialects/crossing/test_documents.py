@@ -90,6 +90,41 @@ def test_a_document_of_bytes_that_are_text_is_text_where_there_is_no_other() -> 
     assert body["documents"] == [{"id": "doc:0", "data": {"text": "a,b", "title": "Table"}}]
 
 
+BYTES = "data:application/octet-stream;base64,dGVzdA=="
+
+
+@pytest.mark.parametrize(
+    ("name", "provider", "told"),
+    [
+        ("notes.md", "messages", {"type": "text", "media_type": "text/plain", "data": "test"}),
+        ("data.JSON", "messages", {"type": "text", "media_type": "text/plain", "data": "test"}),
+        ("a.pdf", "messages", {"type": "base64", "media_type": "application/pdf", "data": "dGVzdA=="}),
+        ("notes.md", "converse", "md"),
+        ("data.csv", "converse", "csv"),
+        ("data.json", "converse", "txt"),
+        ("sheet.xlsx", "converse", "xlsx"),
+        ("notes.md", "cohere", "test"),
+    ],
+)
+def test_a_document_that_is_said_to_be_only_bytes_is_what_its_name_ends_in(
+    name: str, provider: Dialect, told: object
+) -> None:
+    block = {"type": "file", "file": {"file_data": BYTES, "filename": name}}
+    body = sent("chat", block, provider)
+    if provider == "cohere":
+        assert body["documents"][0]["data"]["text"] == told
+        return
+    part = next(one for one in body["messages"][0]["content"] if "document" in (one.get("type"), *one))
+    assert (part["source"] if provider == "messages" else part["document"]["format"]) == told
+
+
+@pytest.mark.parametrize("name", ["thing.bin", "thing", ""])
+@pytest.mark.parametrize("provider", ["messages", "converse"])
+def test_bytes_that_nothing_tells_of_are_refused(name: str, provider: Dialect) -> None:
+    with pytest.raises(InvalidRequest, match="a document of a type"):
+        sent("chat", {"type": "file", "file": {"file_data": BYTES, "filename": name}}, provider)
+
+
 @pytest.mark.parametrize("provider", ["chat", "responses", "messages", "gemini", "cohere"])
 @pytest.mark.parametrize("kind", ["image", "document"])
 def test_what_is_kept_at_amazon_is_refused_elsewhere(kind: str, provider: Dialect) -> None:

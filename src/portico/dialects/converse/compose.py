@@ -19,6 +19,7 @@ from portico.dialects.converse.fields import Fields
 from portico.dialects.converse.ids import legal
 from portico.dialects.converse.writing import point
 from portico.dialects.crossing import Notes, Target, Unsaid
+from portico.dialects.documents import kind_of
 from portico.dialects.pictures import inlined, typed
 from portico.dialects.searching import note_lost, note_settings, search_of
 from portico.dialects.toolbox import note_fields, told
@@ -268,7 +269,7 @@ class Conversation(Turns):
         source = inlined(part.source)
         inner: list[Block] = []
         images: list[Block] = []
-        form = _FORMATS.get((source.media_type or "").partition(";")[0].strip().lower())
+        form = _FORMATS.get(kind_of(source, part.name))
         place: Block | None
         if part.data is not None and part.source.text is None:
             place, form = {"text": _word(part.data)}, "txt"
@@ -290,7 +291,7 @@ class Conversation(Turns):
             place, form = ({"text": source.text} if source.text.strip() else None), form or "txt"
         else:
             if source.data is not None and form is None:
-                form = self._readable(source)
+                form = self._readable(source, part.name)
                 if form is None:
                     kind = (source.media_type or "").lower()
                     if kind.startswith("image/"):
@@ -318,12 +319,12 @@ class Conversation(Turns):
             out.append(point(cache))
         out += images
 
-    def _readable(self, source: Source) -> str | None:
+    def _readable(self, source: Source, name: str | None) -> str | None:
         """Return the format of a document whose type is none of Bedrock's: text is, whatever it is called."""
         data = source.data or ""
         if data.startswith("JVBE"):
             return "pdf"
-        kind = (source.media_type or "").lower()
+        kind = kind_of(source, name)
         if kind.startswith("text/") or kind in ("application/json", "application/xml", "application/yaml"):
             return "txt"
         return None

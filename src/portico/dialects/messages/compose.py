@@ -15,6 +15,7 @@ from portico.dialects import emulate, hosted
 from portico.dialects.arguments import parsed_arguments
 from portico.dialects.claude import Abilities, abilities, fit, sampling, think
 from portico.dialects.crossing import Notes, Target, Unsaid
+from portico.dialects.documents import kind_of
 from portico.dialects.messages.blocks import Block
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.tools import choice_of, declared, has_hosted, render_tools
@@ -278,7 +279,7 @@ def _compact(value: Any) -> str:
 def _readable(source: Source, notes: Notes, name: str | None) -> Source | None:
     """Return a document as Anthropic reads it: a PDF as it is, text as text; None, noted, for another type."""
     data = source.data or ""
-    kind = (source.media_type or sniff(data)).partition(";")[0].strip().lower()
+    kind = kind_of(source, name) or sniff(data)
     if kind == "application/pdf":
         return Source(data=data, media_type=kind)
     if kind.startswith("text/") or kind in _TEXTS:
