@@ -51,6 +51,15 @@ def test_a_key_is_changed_blocked_renewed_and_removed(api: Api, snapshot: NoSnap
     assert api("GET", f"/key/info?key={made['token']}").status_code == 404
 
 
+def test_a_key_that_is_nobodys_is_not_found_whoever_asks_and_anothers_is_not_shown(api: Api) -> None:
+    mine, other = (api("POST", "/key/generate", {}).json() for _ in range(2))
+    alone = api.as_(mine["key"])
+    assert alone("GET", "/key/info?key=sk-nobody-has-this-key-0001").status_code == 404
+    assert api("GET", "/key/info?key=sk-nobody-has-this-key-0001").status_code == 404
+    for name in (other["key"], other["token"], "key_that_never_was"):
+        assert alone("GET", f"/key/info?key={name}").status_code == 403
+
+
 def test_a_key_of_ones_own_is_taken_and_one_that_can_be_guessed_is_not(api: Api, snapshot: NoSnapshot) -> None:
     own = "sk-" + hashlib.sha256(b"own").hexdigest()
     assert api("POST", "/key/generate", {"key": own}).json()["key"] == own

@@ -32,8 +32,9 @@ def test_a_key_reads_itself_and_no_other_key(api: Api) -> None:
     as_mine = api.as_(mine["key"])
     assert ok(as_mine("GET", f"/key/info?key={mine['key']}"))["info"]["models"] == ["azure-models", "gpt-4"]
     assert ok(as_mine("GET", "/key/info"))["key"] == mine["token"]
-    for name in (other["key"], other["token"], "sk-no-such-key-was-ever-made-here"):
+    for name in (other["key"], other["token"], "key_that_never_was"):
         assert as_mine("GET", f"/key/info?key={name}").status_code == 403
+    assert as_mine("GET", "/key/info?key=sk-no-such-key-was-ever-made-here").status_code == 404
     assert ok(api.as_("sk-portico-of-the-file-0001")("GET", "/key/info"))["info"]["team_id"] == "declared"
     assert ok(as_mine("POST", "/key/health"))["key"] == "healthy"
 

@@ -64,6 +64,8 @@ def named_key(look: Look, name: str) -> Key:
         given = name.encode()
         own = next((one for one, key in declared if hmac.compare_digest(key.key.encode(), given)), "")
         id = found.id if found is not None else own  # noqa: A001
+        if not id:  # who says a key in full learns nothing that using it would not tell
+            raise NotFound("there is no such key")
     return cast("Key", seen(look, KINDS["key"], id))
 
 
