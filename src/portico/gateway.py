@@ -27,7 +27,6 @@ from portico.calls.streaming import stream
 from portico.config.schema import Config
 from portico.dialects.errors import render_error
 from portico.dialects.models import render_model, render_models, style
-from portico.dialects.stand_ins import COUNTS
 from portico.errors import (
     ModelNotFound,
     NotFound,
@@ -249,8 +248,7 @@ class Gateway:
                 await waiting
             call.end = "failed"
 
-            counts = call.operation.name in COUNTS and route.provider is None
-            if counts:
+            if known.counts:
                 named = targets[0]
                 targets = [each for each in targets if each.stands_in(call.operation.name, False) is not None]
                 if not targets:
@@ -282,13 +280,13 @@ class Gateway:
             call.target = call.target or target.name
             if arrival.error is not None:
                 raise arrival.error
-            if counts and cannot_count(arrival):
+            if known.counts and cannot_count(arrival):
                 await self._replies.estimate(exchange, call, outgoing, target)
                 return
 
             call.status = arrival.status
             call.first_byte_ns = arrival.here_ns
-            translation = outgoing.translations.get(target)
+            translation = outgoing.translations.get(target) if outgoing.translations else None
             if translation is not None:
                 call.dropped = translation.dropped
             if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):

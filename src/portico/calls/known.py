@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from portico.dialects.operations import Route
+from portico.dialects.stand_ins import COUNTS
 from portico.errors import UnsupportedMedia
 from portico.rules import Holder
 from portico.stages.attribute import customer_named, priority_named, tags_named
@@ -34,13 +35,14 @@ class Known:
     `holder` is who holds the key, found when the keys had the version `held`; where nothing but the keys decides that.
     `settled` is the same version where nothing else of the head is to be looked at either. `served` are the models that
     its holder asked for and may use, each with its targets and the bytes that fit all of them, where those are the same
-    for every call (see `Routes.plain`).
+    for every call (see `Routes.plain`). `counts` says that a request is counted, and not answered.
     With `litellm`, the reply is to have LiteLLM's headers. `priority` is the one that the call is to have where it has
     to wait, None where nothing is said.
     """
 
     __slots__ = (
         "_served",
+        "counts",
         "customer",
         "edition",
         "hashed",
@@ -62,6 +64,7 @@ class Known:
     def __init__(self, edition: int, route: Route) -> None:
         self.edition = edition
         self.route = route
+        self.counts = route.operation.name in COUNTS and route.provider is None
         self.hashed = b""
         self.held = NEVER
         self.holder: Holder | None = None

@@ -36,13 +36,17 @@ _CLAUDES = ("messages", "messages_count_tokens")
 _GEMINIS = ("generate_content", "stream_generate_content", "gemini_count_tokens")
 
 
-def upstream_operation(operation: str, offered: Collection[str], *, stream: bool, model: str = "") -> str | None:
+def upstream_operation(
+    operation: str, offered: Collection[str], *, stream: bool, model: str = "", quirks: Collection[str] = ()
+) -> str | None:
     """Return the operation of a provider that can serve a caller's, by its name; itself where it is offered.
 
     None where the provider has none that can. `stream` says whether the caller wants a stream: some APIs have an
     operation of their own for it. `model` is the provider's name for the model, which decides at providers whose
-    operations are each for some of their models.
+    operations are each for some of their models; their `quirks` may say so.
     """
+    if "claude_by_messages" in quirks and "anthropic." in model:
+        offered = [name for name in offered if OPERATIONS[name].dialect == "messages"]
     if operation in offered and _suits(operation, operation, offered, model):
         return operation
     names: list[str] = []
@@ -62,8 +66,6 @@ def _suits(operation: str, name: str, offered: Collection[str], model: str) -> b
     """Return whether a provider's operation is for a model, as far as the model's name tells."""
     if name == "invoke" and operation != "invoke":
         return any(word in model for word in (_RANKERS if operation in RANKINGS else _EMBEDDERS))
-    if name in ("chat", "responses") and "messages" in offered and "anthropic." in model:
-        return False  # Bedrock's second endpoint has Claude by Messages alone (models-api-compatibility.html)
     if name == "chat" and "converse" in offered:
         # Bedrock: Converse is for all models, Chat Completions for OpenAI's (inference-chat-completions.html).
         return not model or "openai." in model

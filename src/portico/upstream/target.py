@@ -267,7 +267,8 @@ class Target:
         name = known.get(operation, UNKNOWN)
         if name is UNKNOWN:
             provider = self.upstream.provider
-            name = upstream_operation(operation, provider.operations, stream=stream, model=self.model)
+            offered, quirks = provider.operations, self.quirks
+            name = upstream_operation(operation, offered, stream=stream, model=self.model, quirks=quirks)
             if name is not None and provider.endpoint(name, self.model, stream=stream) is None:
                 name = None
             known[operation] = name

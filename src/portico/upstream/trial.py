@@ -118,7 +118,8 @@ def stands(
 def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError | None:
     """Return why a reply with a good status is no answer, None for one that is."""
     pieces = arrival.pieces
-    if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and target not in outgoing.translations:
+    crossed = outgoing.translations and target in outgoing.translations
+    if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and not crossed:
         body = pieces[0]
         if arrival.status < 300 and not body.rpartition(b'"error"')[1]:  # see `marks.holds`
             usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)

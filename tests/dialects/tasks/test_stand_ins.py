@@ -3,6 +3,7 @@
 import pytest
 
 from portico.dialects.stand_ins import upstream_operation
+from portico.providers.row import CATALOG
 
 VERTEX = frozenset(
     (
@@ -64,6 +65,8 @@ CLAUDE, GEMINI = "claude-sonnet-4-5@20250929", "gemini-2.5-flash"
         ("responses", MANTLE, "us.anthropic.claude-opus-4-7", "messages"),
         ("chat", MANTLE, "openai.gpt-oss-120b", "chat"),
         ("converse", MANTLE, "anthropic.claude-opus-4-7", "messages"),
+        # another gateway, which has both for all its models
+        ("chat", frozenset(("chat", "messages")), "bedrock/anthropic.claude-opus-4-7", "chat"),
         # where a provider's operations are for all its models
         ("embed_content", frozenset(("batch_embed_contents", "generate_content")), "m", "batch_embed_contents"),
         ("batch_embed_contents", frozenset(("embeddings", "chat")), "m", "embeddings"),
@@ -78,4 +81,9 @@ CLAUDE, GEMINI = "claude-sonnet-4-5@20250929", "gemini-2.5-flash"
 def test_an_operation_that_fits_the_model_is_taken(
     operation: str, offered: frozenset[str], model: str, expected: str | None
 ) -> None:
-    assert upstream_operation(operation, offered, stream=False, model=model) == expected
+    quirks = ("claude_by_messages",) if offered is MANTLE else ()
+    assert upstream_operation(operation, offered, stream=False, model=model, quirks=quirks) == expected
+
+
+def test_a_row_says_that_claude_speaks_messages_alone() -> None:
+    assert "claude_by_messages" in CATALOG["bedrock_mantle"].quirks
