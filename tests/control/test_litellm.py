@@ -93,6 +93,9 @@ def test_the_routes_of_a_key_are_what_it_may_call(api: Api, snapshot: NoSnapshot
     assert list(held(snapshot, made["key"]).routes) == routes
     changed = api("POST", "/key/update", {"key": made["key"], "allowed_routes": ["/v1/messages"]}).json()
     assert changed["allowed_routes"] == ["messages"]
+    # What is said to be nothing is not said: no right is widened by it.
+    unsaid = {"allowed_routes": None, "allowed_passthrough_routes": None, "key_type": None}
+    assert api("POST", "/key/update", {"key": made["key"], **unsaid}).json()["allowed_routes"] == ["messages"]
 
 
 OTHER_RIGHTS: list[dict[str, Any]] = [
@@ -204,6 +207,7 @@ def test_budgets_of_several_windows_hold_at_once(api: Api) -> None:
     wrong: list[Any] = [{"max_budget": 1}, {"budget_duration": "1d"}, "1d", {"max_budget": -1, "budget_duration": "1d"}]
     for bad in wrong:
         assert api("POST", "/key/generate", {"budget_limits": [bad]}).status_code == 400
+    assert api("POST", "/key/generate", {"budget_limits": 5}).status_code == 400
 
 
 def test_many_keys_are_changed_each_for_itself(api: Api) -> None:

@@ -139,6 +139,10 @@ CLIMBS: list[tuple[str, dict[str, str], str, str, dict[str, object]]] = [
     ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"allowance_usd": 100}),
     ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"limits": []}),
     ("member", {"team": "red-team", "user": "red-user"}, "PATCH", "keys/red-key", {"priority": "high"}),
+    ("member", {"team": "red-team", "user": "red-user"}, "POST", "/key/update", {"key": "red-key", "model_rpm_limit": {}}),
+    ("team_admin", {"team": "red-team"}, "POST", "/key/update", {"key": "red-key", "model_rpm_limit": {}}),
+    ("admin", {"org": "red"}, "POST", "/team/update", {"team_id": "red-team", "model_rpm_limit": None}),
+    ("viewer", {"team": "red-team"}, "POST", "/tag/info", {"names": ["name:eu"]}),
     ("viewer", {}, "DELETE", "keys/red-key", {}),
 ]
 
@@ -151,8 +155,13 @@ def test_nobody_climbs(
 ) -> None:
     api.make("keys", id="red-admin", team="red-team", role="admin")
     api("PATCH", "keys/red-key", {"limits": [{"requests": 1}]})
+    api("POST", "/key/update", {"key": "red-key", "model_rpm_limit": {"gpt-4o": 1}})
+    api("POST", "/team/update", {"team_id": "red-team", "model_rpm_limit": {"gpt-4o": 1}})
+    api("POST", "/tag/new", {"name": "name:eu"})
+    rules = api("GET", "limits").json()["items"]
     reply = with_role(role, **own)(method, path, body)
     assert reply.status_code in (403, 422, 404), reply.text
+    assert api("GET", "limits").json()["items"] == rules
 
 
 def test_what_a_member_makes_is_its_own(houses: None, with_role: Grant) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Final, Literal, cast
 
 from portico.control.admin import Change, Look
+from portico.control.checks import check
 from portico.control.litellm.fields import Plain, bounds, duration
 from portico.control.objects import make, remove
 from portico.control.problems import BadRequest
@@ -32,12 +33,16 @@ def apart(said: Plain) -> tuple[Plain, Plain]:
 
 
 def bind(change: Change, holder: Holder, id: str, wanted: Plain) -> None:  # noqa: A002  # the word of every API
-    """Put bounds for models in the place of those that a holder has, as far as they are said. Raises BadRequest."""
+    """Put bounds for models in the place of those that a holder has, as far as they are said.
+
+    Raises BadRequest; Forbidden for who could not have made them: a member could take away what its team had set.
+    """
     for name, models in wanted.items():
         if not isinstance(models, dict) or len(models) > MOST:
             raise BadRequest(f"{name!r} is an object of at most {MOST} models", param=name)
         kind = KINDS[_KINDS[name]]
         for rule in list(_rules(change, holder, id, name)):
+            check(change, kind, rule, rule)
             remove(change, kind, rule)
         for model, bound in models.items():
             limits, budgets = bounds(_bound(name, bound))
@@ -49,8 +54,10 @@ def bind(change: Change, holder: Holder, id: str, wanted: Plain) -> None:  # noq
 
 
 def free(change: Change, holder: Holder, id: str) -> None:  # noqa: A002
-    """Take a holder's bounds for models away."""
-    bind(change, holder, id, {name: {} for name in FIELDS if any(_rules(change, holder, id, name))})
+    """Take away the bounds for models of a holder that is gone."""
+    for name in FIELDS:
+        for rule in list(_rules(change, holder, id, name)):
+            remove(change, KINDS[_KINDS[name]], rule)
 
 
 def by_model(look: Look, holder: Holder, id: str) -> Plain:  # noqa: A002

@@ -105,9 +105,9 @@ def ours(kind: str, said: Plain, now: datetime | None = None) -> Plain:
             if value is not None or name in ("team_id", "user_id", "organization_id", "budget_id"):
                 found[same[name]] = value
         elif kind == "key" and name == "allowed_passthrough_routes":
-            found["passthrough"] = _passed(value)
+            found |= {} if value is None else {"passthrough": _passed(value)}
         elif kind == "key" and name in ("allowed_routes", "key_type"):
-            found |= _routes(name, value)
+            found |= {} if value is None else _routes(name, value)
         elif name not in BOUNDS and name not in ELSEWHERE and value not in (None, {}, [], "", False):
             hint = nearest(name, (*same, *BOUNDS, *ELSEWHERE)) or "; leave it out, and use /api/v1"
             raise BadRequest(f"{name!r} is not supported here{hint}", param=name)
@@ -140,7 +140,10 @@ def bounds(said: Plain) -> tuple[list[Plain], list[Plain]]:
 def _windows(said: Plain) -> list[Plain]:
     """Return the budgets of several windows at once: `budget_limits`. Raises BadRequest."""
     found: list[Plain] = []
-    for window in said.get("budget_limits") or []:
+    listed = said.get("budget_limits") or []
+    if not isinstance(listed, list):
+        raise BadRequest("'budget_limits' is a list of windows", param="budget_limits")
+    for window in listed:
         if not isinstance(window, dict) or window.get("max_budget") is None or not window.get("budget_duration"):
             raise BadRequest("a window has `max_budget` and `budget_duration`", param="budget_limits")
         usd = _numbers({"max_budget": window["max_budget"]})["max_budget"]
@@ -150,9 +153,9 @@ def _windows(said: Plain) -> list[Plain]:
 
 def _passed(value: Any) -> list[str]:
     """Return the providers that a key may reach by their own paths: of `/anthropic` or `/anthropic/*`, `anthropic`."""
-    if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or []):
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise BadRequest("'allowed_passthrough_routes' is a list of paths", param="allowed_passthrough_routes")
-    names = [one.strip("/").removesuffix("/*") for one in value or []]
+    names = [one.strip("/").removesuffix("/*") for one in value]
     if any(not name or "/" in name or "*" in name for name in names):
         raise BadRequest("a path to pass through is `/{provider}`", param="allowed_passthrough_routes")
     return list(dict.fromkeys(names))
@@ -163,13 +166,13 @@ def _routes(name: str, value: Any) -> Plain:
     from portico.dialects.operations import OPERATIONS, route  # read by those who name routes
 
     if name == "key_type":
-        if value in (None, "default", "llm_api"):
+        if value in ("default", "llm_api"):
             return {}
         raise BadRequest("a key that reads or manages is one with a role: make it with /api/v1/keys", param=name)
-    if not isinstance(value or [], list) or not all(isinstance(one, str) for one in value or []):
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise BadRequest(f"{name!r} is a list of words", param=name)
     if not value or "llm_api_routes" in value:
-        others = set(value or ()) - {"llm_api_routes", "info_routes"}
+        others = set(value) - {"llm_api_routes", "info_routes"}
         if any(not one.startswith("/") for one in others):
             raise BadRequest("a key that manages is one with a role: make it with /api/v1/keys", param=name)
         return {"routes": []}

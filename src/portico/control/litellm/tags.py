@@ -5,7 +5,7 @@ from typing import cast
 from portico.control.admin import Change, Look
 from portico.control.litellm.fields import Plain, our_tag, ours, spent, stamp, their_tag, theirs
 from portico.control.litellm.rows import resets
-from portico.control.litellm.said import altered, listed, needed
+from portico.control.litellm.said import altered, listed, needed, seen
 from portico.control.objects import make, page, remove
 from portico.control.replies import Page
 from portico.errors import NotFound
@@ -38,10 +38,10 @@ def delete(change: Change, said: Plain) -> Plain:
 
 def info(look: Look, said: Plain) -> Plain:
     """Read tags by their names."""
-    found = {name: look.admin.find_any(look.db, "tag", our_tag(name)) for name in listed(said, "names")}
-    if not found or None in found.values():
+    names = listed(said, "names")
+    if not names:
         raise NotFound("there are no such tags")
-    return {name: _row(look, cast("Tag", tag)) for name, tag in found.items()}
+    return {name: _row(look, cast("Tag", seen(look, TAG, our_tag(name)))) for name in names}
 
 
 def listing(look: Look, _said: Plain) -> list[Plain]:
