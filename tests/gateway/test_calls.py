@@ -380,6 +380,18 @@ async def test_a_model_with_a_name_of_its_own_costs_what_it_is(portico: Portico,
     assert unknown.get("cost_nano_usd") is None
 
 
+async def test_a_model_with_a_name_of_its_own_is_bounded_as_what_it_is(portico: Portico, mock: MockProvider) -> None:
+    declared = provider(mock, base_models={"my-11-chars": "gpt-4o-mini"})
+    picture = {"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}
+    async with portico({"providers": {"openai": declared}, "budgets": [{"usd": 100}]}) as gateway:
+        for model in ("openai/my-11-chars", "openai/gpt-4o-mini"):
+            body = chat(model, max_tokens=3, messages=[{"role": "user", "content": [picture]}])
+            status, _, said = await gateway.call("/v1/chat/completions", body)
+            assert status == 200, said
+        bounds = [record["bound_nano_usd"] for record in gateway.records()]
+    assert bounds[0] == bounds[1] > 0
+
+
 @pytest.mark.parametrize("path", ["/v1/messages", "/claude/v1/messages"])
 async def test_what_litellms_callers_say_of_a_call_goes_on_to_nobody(
     portico: Portico, mock: MockProvider, path: str

@@ -87,9 +87,11 @@ class Provider:
 
     def quirks(self, model: str) -> frozenset[str]:
         """Return how the provider departs from its dialects for a model: by row, by configuration and by model."""
-        return (
-            self._quirks | set(model_quirks(self.like, self.declared.base_models.get(model, model)))
-        ) - self._without
+        return (self._quirks | set(model_quirks(self.like, self.known_as(model)))) - self._without
+
+    def known_as(self, model: str) -> str:
+        """Return what a model is: where it has a name of its own, the configuration may say."""
+        return self.declared.base_models.get(model, model)
 
     def address(self, rest: str, query: str = "") -> Endpoint:
         """Return where a pass-through request goes: `rest` (raw, with its first slash) below the base URL.

@@ -60,7 +60,7 @@ class Scale:
             from portico.providers.bounds import Ceiling
 
             price = at_tier(target.price, "batch") if target.price is not None else None
-            ceiling = Ceiling(f"{target.upstream.provider.like}/{target.model}", price)
+            ceiling = Ceiling(target.known_as, price)
             self._ceilings[target] = ceiling
         bound = ceiling.closely(request.operation, request.asked, request.body)
         self._tokens_in += bound.input_tokens

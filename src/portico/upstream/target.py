@@ -184,7 +184,7 @@ class Upstream:
 
 def _shipped(provider: Provider, _: str, model: str) -> Price | None:
     """Return what a model costs where neither the store nor the configuration says."""
-    model = provider.declared.base_models.get(model, model)
+    model = provider.known_as(model)
     return at_host(price_of(provider.like, model), f"{provider.like}/{model}", provider.base.host)
 
 
@@ -249,8 +249,14 @@ class Target:
             # Only a call under a limit or a budget asks.
             from portico.providers.bounds import Ceiling
 
-            self._ceiling = Ceiling(f"{self.upstream.provider.like}/{self.model}", self.price)
+            self._ceiling = Ceiling(self.known_as, self.price)
         return self._ceiling
+
+    @property
+    def known_as(self) -> str:
+        """What the model is, by the names of the catalog: `provider/model`."""
+        provider = self.upstream.provider
+        return f"{provider.like}/{provider.known_as(self.model)}"
 
     def serves(self, operation: str) -> bool:
         """Return whether the provider has this operation, or one of another dialect that can stand for it.
