@@ -242,18 +242,17 @@ class Gateway:
                 call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
             self.settling.check()
             if len(targets) > 1:
+                if known.counts:
+                    targets = [each for each in targets if each.stands_in(call.operation.name, False)] or targets
                 targets = in_turn(targets)  # the call is admitted by the rules of the first
             waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
             if waiting is not None:
                 await waiting
             call.end = "failed"
 
-            if known.counts:
-                named = targets[0]
-                targets = [each for each in targets if each.stands_in(call.operation.name, False) is not None]
-                if not targets:
-                    await self._replies.estimate(exchange, call, outgoing, named)
-                    return
+            if known.counts and targets[0].stands_in(call.operation.name, False) is None:
+                await self._replies.estimate(exchange, call, outgoing, targets[0])  # nobody counts
+                return
 
             policy, others, hedging = snapshot.policy, None, None
             if call.wish is not None or snapshot.detours is not None or route.provider is not None:

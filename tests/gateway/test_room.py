@@ -106,3 +106,18 @@ async def test_who_is_sent_elsewhere_because_a_target_rests_is_held_to_the_rules
         assert used == sum(record["cost_nano_usd"] for record in at_two) <= 10_000_000
     else:
         assert used == len(at_two) == 5
+
+
+async def test_a_count_is_held_to_the_rules_of_the_target_that_counts(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    providers = {"one": {**provider(mock), "like": "groq"}, "two": provider(other, "anthropic")}
+    models = {"smart": ["one/llama-3.3-70b-versatile", "two/claude-sonnet-4-5"]}
+    limits = [{"requests": 1, "per": "day", "for": {"provider": [name]}} for name in providers]
+    body = {"model": "smart", "messages": [{"role": "user", "content": "hi"}]}
+    async with portico({"providers": providers, "models": models, "limits": limits}) as gateway:
+        statuses = [(await gateway.call("/v1/messages/count_tokens", body))[0] for _ in range(2)]
+        after = counted(gateway)
+    assert statuses == [200, 429]
+    assert len(other.ledger.entries) == 1
+    assert [name for name in after if name.startswith("provider=one/")] == []
