@@ -289,6 +289,28 @@ async def test_what_is_lost_on_the_way_to_the_rest_was_reserved_for_it(
     assert [counter.reserved for counter in counters] == [0, 0]
 
 
+async def test_each_try_for_the_rest_needs_room_in_a_budget_of_where_it_is_asked_for_alone(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 8})
+    other.script.always({"fault": "cut-before-head"})
+    config = two(mock, other)
+    config["prices"] = {f"one/{MODELS['openai']}": PRICE, f"two/{MODELS['anthropic']}": PRICE}
+    # Enough for one try of 100 tokens, and not for two.
+    config["budgets"] = [{"usd": 0.0008, "per": "day", "for": {"provider": ["two"]}}]
+    config["retries"] = {"attempts": 3}
+    body = {"model": "smart", "messages": [{"role": "user", "content": "Hello"}], "stream": True, "max_tokens": 100}
+    async with portico(config) as gateway:
+        await gateway.call("/v1/chat/completions", body, cut=True)
+        (record,) = gateway.records()
+        state = gateway.gateway.state
+        (counter,) = state.counters([row.decode() for row in state._rows], moment())
+    at_two = [attempt for attempt in record["attempts"] if attempt["target"].startswith("two/")]
+    assert len(other.ledger.entries) == len(at_two) == 1
+    assert at_two[0]["assumed_nano_usd"] <= counter.used <= 800_000
+    assert counter.reserved == 0
+
+
 async def test_openais_sdk_gathers_a_chat_that_was_gone_on_with(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:

@@ -306,7 +306,7 @@ async def _extend(
         rows = {scope.row for scope in permit.scopes}
         more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
     held = call.bound
-    bound = held if rest is None else rest
+    bound = held if rest is None else dearer_of(held, rest)  # what lost tries are charged
     unmeasured = not _measured(permit.scopes)
     if (unmeasured or (rest is None and target not in targets)) and _measured((*permit.scopes, *more)):
         # A target that was not in the plan may be dearer than what was reserved for those that were, and where nothing

@@ -260,7 +260,7 @@ class Replies(asyncio.BufferedProtocol):
             return
         status = parser.get_status_code()
         headers = self._headers
-        if self._waste or len(headers) > HEAD_COUNT:  # one read holds no more than a head may have
+        if self._waste or len(headers) > HEAD_COUNT:  # one read holds little more than a head may have
             self._check_head(headers)
         if status < 200:
             self._interims += 1
