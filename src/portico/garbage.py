@@ -12,7 +12,7 @@ import gc
 from collections.abc import Callable
 from typing import Final
 
-TEND: Final = 5.0
+TEND: Final = 1.0
 """Seconds from one time that it is thought of to the next."""
 WORTH: Final = 20_000
 """Objects made and not freed, from which on it is worth a look that disturbs few."""
