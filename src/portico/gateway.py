@@ -382,7 +382,10 @@ class Gateway:
             policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
         if snapshot.detours is None or call.refers:
             return policy, None, None
-        detour = snapshot.detours.of(call.model or "")
+        model = call.model or ""
+        detour = snapshot.detours.of(model)
+        if detour is None and (entry := snapshot.routes.makers_entry(model, call.operation.name)) is not None:
+            detour = snapshot.detours.of(entry)
         if detour is None:
             return policy, None, None
         if detour.shadow is not None:

@@ -368,6 +368,19 @@ async def test_a_bare_name_that_several_have_is_the_one_whose_makers_names_the_c
             assert "name one of ours/gpt-4o-mini, paid/gpt-4o-mini" in json.loads(body)["error"]["message"]
 
 
+async def test_a_bare_name_has_the_fallbacks_of_the_entry_that_it_leads_to(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    other.script.always({"status": 503})
+    declared: dict[str, Any] = {"providers": {"ours": provider(mock), "paid": {**provider(other), "like": "openai"}}}
+    entry = {"targets": ["paid/*"], "fallbacks": {"outage": ["ours/gpt-4o"]}}
+    async with portico({**declared, "models": {"openai/*": entry}, "retries": {"attempts": 1}}) as gateway:
+        served = [
+            await gateway.call("/v1/chat/completions", chat(name)) for name in ("gpt-4o-mini", "openai/gpt-4o-mini")
+        ]
+    assert [(status, headers["x-portico-target"]) for status, headers, _ in served] == [(200, "ours/gpt-4o")] * 2
+
+
 async def test_a_model_with_a_name_of_its_own_costs_what_it_is(portico: Portico, mock: MockProvider) -> None:
     declared = provider(mock, base_models={"mine": "gpt-4o-mini"})
     async with portico({"providers": {"openai": declared}}) as gateway:

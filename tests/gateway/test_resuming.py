@@ -311,6 +311,21 @@ async def test_each_try_for_the_rest_needs_room_in_a_budget_of_where_it_is_asked
     assert counter.reserved == 0
 
 
+async def test_an_answer_goes_on_where_a_bare_name_led_to_an_entry_by_its_makers(
+    portico: Portico, mock: MockProvider, other: MockProvider
+) -> None:
+    mock.script.always({"text": WORDS, "fault": "cut-mid-stream", "at": 8})
+    other.script.always({"text": WORDS})
+    providers = {"one": provider(mock), "two": {**provider(other), "like": "openai"}}
+    models = {"openai/*": {"targets": ["one/*", "two/*"], "resume": True}}
+    body = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "Hello"}], "stream": True}
+    async with portico({"providers": providers, "models": models}) as gateway:
+        await gateway.call("/v1/chat/completions", body)
+        (record,) = gateway.records()
+    assert [attempt["target"] for attempt in record["attempts"]] == ["one/gpt-4o-mini", "two/gpt-4o-mini"]
+    assert record["end"] == "served"
+
+
 async def test_openais_sdk_gathers_a_chat_that_was_gone_on_with(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:

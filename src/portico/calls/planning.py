@@ -168,7 +168,7 @@ def planned(
     targets = fixed or routed(call, snapshot, known, outgoing, exchange.path, draw, now)
     asked = outgoing.asked
     if call.stream and operation.name in RESUMABLE and isinstance(outgoing.body, bytes):
-        outgoing.resumes = not call.refers and snapshot.routes.resumes(model)
+        outgoing.resumes = not call.refers and snapshot.routes.resumes(model, operation.name)
         outgoing.stores = call.stores
     if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
         field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None

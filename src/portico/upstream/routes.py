@@ -394,15 +394,24 @@ class Routes:
         wish.strategy = wish.strategy or strategy
         return bare, wish
 
-    def resumes(self, name: str) -> bool:
+    def resumes(self, name: str, operation: str) -> bool:
         """Return whether a stream of this name that dies is to be gone on with at another target."""
         if not self._resuming:
             return False
         alias = self._aliases.get(name)
         if alias is None:
             match = self._patterns.find(name)
-            alias = self._aliases[match.pattern] if match is not None else None
+            entry = match.pattern if match is not None else self.makers_entry(name, operation)
+            alias = self._aliases[entry] if entry is not None else None
         return alias is not None and alias.resume
+
+    def makers_entry(self, name: str, operation: str) -> str | None:
+        """Return the entry that a bare name was found to lead to by its maker's (`openai/*`), None for any other."""
+        known = self._known.get((name, operation))
+        if known is None or isinstance(known.kid, Candidate):
+            return None
+        match = self._of_its_maker(name)
+        return match.pattern if match is not None else None
 
     def unnamed(self, operation: str, draw: Draw) -> Sequence[Target]:
         """Return where a call that names no model may go.
