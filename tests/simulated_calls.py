@@ -48,5 +48,3 @@ def simulate(monkeypatch: pytest.MonkeyPatch, loop: SimulatedLoop, send: Any) ->
     monkeypatch.setattr("portico.upstream.hedge.monotonic", loop.time)
     for module in ("attempt", "hedge", "trial"):
         monkeypatch.setattr(f"portico.upstream.{module}.send", send)
-    for module in ("attempt", "trial"):
-        monkeypatch.setattr(f"portico.upstream.{module}.send_at_once", lambda *_: False)

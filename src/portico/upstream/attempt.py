@@ -28,7 +28,6 @@ from portico.upstream.trial import (
     may_be_billed,
     out_of_time,
     send,
-    send_at_once,
     stands,
     was_stale,
     within,
@@ -240,8 +239,7 @@ class Attempts:
                 arrival, target, credential, note = won
                 gate = target.gate
             elif left >= target.deadlines.total:
-                if not send_at_once(arrival, way, credential, target, outgoing):
-                    await send(arrival, way, credential, target, outgoing, self._fetch)
+                await send(arrival, way, credential, target, outgoing, self._fetch)
                 await arrival.here
             else:
                 await within(left, arrival, way, credential, target, outgoing, self._fetch)

@@ -233,8 +233,7 @@ async def within(
     limit = asyncio.timeout(left)
     try:
         async with limit:
-            if not send_at_once(arrival, way, credential, target, outgoing):
-                await send(arrival, way, credential, target, outgoing, fetch)
+            await send(arrival, way, credential, target, outgoing, fetch)
             await arrival.here
     except TimeoutError:
         if not limit.expired():
@@ -244,26 +243,6 @@ async def within(
         ) from None
     finally:
         del limit  # it knows the task, which keeps what it was cancelled with, and that this frame
-
-
-def send_at_once(arrival: Arrival, way: Way, credential: Credential, target: Target, outgoing: Outgoing) -> bool:
-    """Send the request if nothing has to be waited for: a connection is kept, the key is ready, the body in memory."""
-    auth = credential.auth
-    if not auth.static:
-        return False
-    body = outgoing.body_for(target, auth, way)
-    if not isinstance(body, bytes):
-        return False
-    head = outgoing.head_for(way, auth, body, len(body), target in outgoing.translations)
-    connection = way.line.pool.take()
-    if connection is None:
-        return False
-    arrival.reused = True
-    arrival.connection = connection
-    arrival.asked = True
-    arrival.sent_ns = perf_counter_ns()
-    connection.send(head, (body,) if body else (), arrival, target.deadlines, method_is_head=way.line.method == "HEAD")
-    return True
 
 
 async def send(
