@@ -93,11 +93,8 @@ def charged(call: Call) -> Used:
     usage, cost, attempts = call.usage, call.cost, call.attempts
     if usage is not None and cost is not None and len(attempts) == 1 and attempts[0].assumed_nano_usd is None:
         # What becomes of nearly every call.
-        bound = call.bound
+        bound, tokens_in, tokens_out = call.bound, usage.input_total, usage.output_total
         most = bound.cost
-        tokens_in = usage.input + usage.cache_read + usage.input_audio + usage.input_image
-        tokens_in += usage.cache_write_5m + usage.cache_write_1h
-        tokens_out = usage.output + usage.reasoning + usage.output_audio + usage.output_image
         if most is not None and cost <= most and tokens_in <= bound.input_tokens and tokens_out <= bound.output_tokens:
             return Used(tokens_in, tokens_out, cost)
     used = used_by(call)

@@ -178,9 +178,8 @@ class Exchange(msgspec.Struct, eq=False):
             self.started = self.finished = True
             if headers:
                 lines = b"".join([b"%b: %b\r\n" % header for header in headers]) + lines
-            if not connection.lost:
-                length = b"content-length: %d\r\n\r\n" % len(body)
-                connection.transport.write(b"".join((status_line(status), lines, server.date, length, body)))
+            length = b"content-length: %d\r\n\r\n" % len(body)
+            connection.write(b"".join((status_line(status), lines, server.date, length, body)))
             return
         self._begin(status, headers, len(body), body, lines)
         self._end()
