@@ -1,7 +1,8 @@
 """The short way through a plan, beside the loops that it is made after: the same answers, and the same rows."""
 
-from copy import deepcopy
-from typing import Any
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import event, given, settings
@@ -11,8 +12,10 @@ from tests.state.desk import START, budget, cost, limit, row, tokens
 from portico.rules import Bound, Rule
 from portico.state import books
 from portico.state.contract import Admission, Moment, Permit, Scope, Settled, Used
-from portico.state.counting import BUDGET, CAP, CLOSED, Plan, Row, Rules, asks, plain, reserve
+from portico.state.counting import ABSENT, BUDGET, CAP, CLOSED, Plan, Row, Rules, asks, plain, reserve
 from portico.state.straight import straight
+
+T = TypeVar("T")
 
 DOLLAR = 10**9
 SECOND = 10**9
@@ -58,20 +61,38 @@ MOVES = st.one_of(
 )
 
 
-def fresh(_: bytes, rules: Rules) -> Row:
-    return Row(rules.layout, [0] * rules.layout.size)
+Cells = list[tuple[tuple[bytes, ...], list[int]]]
+
+
+def fetch(row: Row, rules: Rules) -> Row:
+    if row.layout is ABSENT:
+        row.begin(rules)
+    return row
 
 
 def planned(scopes: tuple[Scope, ...]) -> Plan:
     return books.Planner().plan(scopes)
 
 
-def copied(rows: dict[bytes, Row]) -> dict[bytes, Row]:
-    return {key: Row(row.layout, list(row.cells)) for key, row in rows.items()}
+def begun(scopes: tuple[Scope, ...]) -> Plan:
+    """A plan whose rows are at hand, with nothing counted in them."""
+    plan = planned(scopes)
+    for each, _, rules in plan.rows:
+        fetch(each, rules)
+    return plan
 
 
-def cells(rows: dict[bytes, Row]) -> dict[bytes, tuple[tuple[bytes, ...], list[int]]]:
-    return {key: (row.layout.slots, row.cells) for key, row in rows.items()}
+def cells(plan: Plan) -> Cells:
+    return [(row.layout.slots, list(row.cells)) for row, _, _ in plan.rows]
+
+
+def tried(plan: Plan, step: Callable[[], T]) -> tuple[T, Cells]:
+    """What a step answers and what it makes of the rows, which are as they were before."""
+    before = [(row, row.layout, tuple(row.cells)) for row, _, _ in plan.rows]
+    answer, after = step(), cells(plan)
+    for each, layout, counters in before:
+        each.layout, each.cells = layout, counters
+    return answer, after
 
 
 @settings(max_examples=400)
@@ -79,13 +100,11 @@ def cells(rows: dict[bytes, Row]) -> dict[bytes, tuple[tuple[bytes, ...], list[i
 def test_the_short_way_says_and_counts_what_the_loops_do(
     scopes: tuple[Scope, ...], moves: list[tuple[Any, ...]]
 ) -> None:
-    plan = planned(scopes)
-    loops = Plan(scopes, plan.rows)
-    assert plan.take is not None
-    assert plan.put is not None
+    plan, loops = begun(scopes), Plan(scopes, begun(scopes).rows)
+    take, put = plan.take, plan.put
+    assert take is not None
+    assert put is not None
     assert loops.take is None
-    short = {key: fresh(key, rules) for key, _, rules in plan.rows}
-    long = {key: fresh(key, rules) for key, _, rules in plan.rows}
     holds: list[tuple[books.Hold, books.Hold]] = []
     boot, wall = 10**12, START * SECOND
     for kind, *what in moves:
@@ -95,13 +114,13 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             wanted = asks(bound)
             if any(wanted[op[2]] is None for _, _, rules in plan.rows for op in rules.ops if op[0] < 2):
                 continue  # limits count what has a number
-            apart = copied(short)
-            taken = plan.take(plan.given, apart, apart, fresh, bound, boot, wall) if plain(bound) else None
-            assert taken is not None or cells(apart) == cells(short)
-            event("taken at once" if taken is not None else "taken in turn")
+            if plain(bound):
+                taken, after = tried(plan, partial(take, plan.given, {}, fetch, bound, boot, wall))
+                assert taken is not None or after == cells(plan)
+                event("taken at once" if taken is not None else "taken in turn")
             at = Moment(boot, wall)
-            one = books.admit(short, fresh, plan, Admission("one", scopes, bound, at))
-            other = reserve(long, fresh, loops, wanted, boot, wall)
+            one = books.admit(fetch, plan, Admission("one", scopes, bound, at))
+            other = reserve(fetch, loops, wanted, boot, wall)
             assert isinstance(one, Permit) is isinstance(other, tuple)
             if isinstance(one, Permit) and isinstance(other, tuple):
                 assert isinstance(one.token, books.Hold)
@@ -114,29 +133,27 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             boot += what[2] if kind == "settle" else 0
             one_hold, other_hold = holds.pop(what[-2 if kind == "settle" else 0] % len(holds))
             at = Moment(boot, wall)
-            apart = copied(short)
-            put = None
+            before = cells(plan)
+            at_once = None
             if one_hold.wanted is None:
-                put = plan.put(plan.given, apart, apart, fresh, one_hold.bound, one_hold.keys, used)
-            assert put or cells(apart) == cells(short)
-            event("put at once" if put else "put in turn")
-            settled = books.settle(long, fresh, other_hold, books.counted(used), at)
-            if put:
-                short = apart
+                at_once = put(plan.given, {}, fetch, one_hold.bound, one_hold.keys, used)
+            assert at_once or cells(plan) == before
+            event("put at once" if at_once else "put in turn")
+            settled = books.settle(fetch, other_hold, books.counted(used), at)
+            if at_once:
                 assert settled == books.QUIET
             else:
-                assert books.settle(short, fresh, one_hold, books.counted(used), at) == settled
+                assert books.settle(fetch, one_hold, books.counted(used), at) == settled
         elif kind == "close":
-            for here in (*short.values(), *long.values()):
+            for here, _, _ in (*plan.rows, *loops.rows):
                 slot = here.layout.slots[what[0] % len(here.layout.slots)]
                 if slot[-2] == BUDGET:
-                    here.cells[here.layout.places[slot] + 5] |= CLOSED
+                    here.changing()[here.layout.places[slot] + 5] |= CLOSED
         elif kind == "other rules":
             # Somebody whose rules are older has given a row a slot of his own.
-            for rows in (short, long):
-                key = plan.rows[what[0] % len(plan.rows)][0]
-                Rules((budget(77, id="older"),)).fit(rows[key], boot, wall)
-        assert cells(short) == cells(long)
+            for rows in (plan.rows, loops.rows):
+                Rules((budget(77, id="older"),)).fit(rows[what[0] % len(rows)][0], boot, wall)
+        assert cells(plan) == cells(loops)
 
 
 def usual() -> tuple[Scope, ...]:
@@ -144,50 +161,62 @@ def usual() -> tuple[Scope, ...]:
     return (key, row(budget(10 * DOLLAR, "month"), name="team:core"))
 
 
-def opened(plan: Plan, boot: int = 10**12) -> dict[bytes, Row]:
-    """Rows in which the windows of this plan have begun."""
-    rows: dict[bytes, Row] = {}
-    assert isinstance(reserve(rows, fresh, plan, asks(cost(1)), boot, START * SECOND), tuple)
-    return rows
+def opened(scopes: tuple[Scope, ...], boot: int = 10**12) -> Plan:
+    """A plan in whose rows its windows have begun."""
+    plan = planned(scopes)
+    assert isinstance(reserve(fetch, plan, asks(cost(1)), boot, START * SECOND), tuple)
+    return plan
 
 
 def test_a_call_of_every_day_goes_the_short_way() -> None:
-    plan = planned(usual())
-    rows = opened(plan)
+    plan = opened(usual())
     assert plan.take is not None
     assert plan.put is not None
     bound = Bound(300, 200, 5_000)
-    taken = plan.take(plan.given, rows, rows, fresh, bound, 10**12 + 5, START * SECOND + 5)
+    taken = plan.take(plan.given, {}, fetch, bound, 10**12 + 5, START * SECOND + 5)
     assert taken is not None
     keys, room = taken
     assert (len(keys), room) == (2, (58, 9_500, 2, DOLLAR - 5_001, 10 * DOLLAR - 5_001))
-    assert plan.put(plan.given, rows, rows, fresh, bound, keys, Used(250, 100, 4_000)) is True
+    assert plan.put(plan.given, {}, fetch, bound, keys, Used(250, 100, 4_000)) is True
     hold = books.Hold(plan, cost(1), keys, room, Moment(10**12, START * SECOND))
-    assert books.settle(rows, fresh, hold, books.counted(Used(0, 0, 1)), hold.at) == Settled()
-    held = [row.cells[op[1] + 4] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
-            for op in rules.ops if op[0] == 2]  # fmt: skip
-    used = [row.cells[op[1] + 3] for (_, _, rules), row in zip(plan.rows, rows.values(), strict=True)
-            for op in rules.ops if op[0] == 2]  # fmt: skip
+    assert books.settle(fetch, hold, books.counted(Used(0, 0, 1)), hold.at) == Settled()
+    held = [row.cells[op[1] + 4] for row, _, rules in plan.rows for op in rules.ops if op[0] == 2]
+    used = [row.cells[op[1] + 3] for row, _, rules in plan.rows for op in rules.ops if op[0] == 2]
     assert (held, used) == ([0, 0], [4_001, 4_001])
 
 
-def test_rows_are_looked_for_among_those_that_are_known_and_noted_where_they_change() -> None:
-    plan = planned(usual())
-    known = opened(plan)
-    changed: dict[bytes, Row] = {}
+def test_rows_are_noted_where_they_change_and_read_where_they_are_not_at_hand() -> None:
+    plan = opened(usual())
+    rows = [row for row, _, _ in plan.rows]
     now = 10**12 + 5, START * SECOND + 5
     assert plan.take is not None
     assert plan.put is not None
-    assert plan.take(plan.given, changed, known, fresh, cost(DOLLAR), *now) is None
+    changed: dict[Row, None] = {}
+    assert plan.take(plan.given, changed, fetch, cost(DOLLAR), *now) is None
     assert changed == {}
-    taken = plan.take(plan.given, changed, known, fresh, cost(5), *now)
+    taken = plan.take(plan.given, changed, fetch, cost(5), *now)
     assert taken is not None
-    assert changed == known
+    assert list(changed) == rows
     changed.clear()
-    assert plan.put(plan.given, changed, known, fresh, cost(5), taken[0], Used(cost=6)) is None
+    assert plan.put(plan.given, changed, fetch, cost(5), taken[0], Used(cost=6)) is None
     assert changed == {}
-    assert plan.put(plan.given, changed, known, fresh, cost(5), taken[0], Used(cost=4))
-    assert changed == known
+    kept = {row: (row.layout, row.cells) for row in rows}
+    for each in rows:
+        each.layout = ABSENT
+
+    def read(row: Row, _: Rules) -> Row:
+        row.layout, row.cells = kept[row]
+        return row
+
+    assert plan.put(plan.given, changed, read, cost(5), taken[0], Used(cost=4))
+    assert list(changed) == rows
+
+
+def test_whoever_counts_by_a_key_has_the_same_row_for_as_long_as_anybody_has_it() -> None:
+    planner = books.Planner()
+    one = planner.plan(usual())
+    other = planner.plan((row(budget(5), name="team:core"),))
+    assert other.rows[0][0] is one.rows[1][0] is planner.row(b"team:core")
 
 
 UNUSUAL: list[tuple[str, Bound, int, int]] = [
@@ -202,27 +231,25 @@ UNUSUAL: list[tuple[str, Bound, int, int]] = [
 
 @pytest.mark.parametrize(("bound", "later", "wall_later"), [case[1:] for case in UNUSUAL], ids=[c[0] for c in UNUSUAL])
 def test_what_is_unusual_is_left_to_the_loops_untouched(bound: Bound, later: int, wall_later: int) -> None:
-    plan = planned(usual())
-    rows = opened(plan)
-    before = deepcopy(cells(rows))
+    plan = opened(usual())
+    before = cells(plan)
     assert plan.take is not None
-    assert plan.take(plan.given, rows, rows, fresh, bound, 10**12 + later, START * SECOND + wall_later) is None
-    assert cells(rows) == before
+    assert plan.take(plan.given, {}, fetch, bound, 10**12 + later, START * SECOND + wall_later) is None
+    assert cells(plan) == before
 
 
 def test_what_passes_its_bound_or_raises_an_alert_is_settled_by_the_loops() -> None:
-    plan = planned((row(budget(1_000, alerts=(50,))),))
-    rows = opened(plan)
+    plan = opened((row(budget(1_000, alerts=(50,))),))
     assert plan.take is not None
     assert plan.put is not None
-    taken = plan.take(plan.given, rows, rows, fresh, cost(600), 10**12, START * SECOND)
+    taken = plan.take(plan.given, {}, fetch, cost(600), 10**12, START * SECOND)
     assert taken is not None
-    before = deepcopy(cells(rows))
-    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=601)) is None
-    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=500)) is None
-    assert plan.put(plan.given, rows, rows, fresh, cost(600), (taken[0][0] + 1,), Used(cost=1)) is None
-    assert cells(rows) == before
-    assert plan.put(plan.given, rows, rows, fresh, cost(600), taken[0], Used(cost=499)) is True
+    before = cells(plan)
+    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=601)) is None
+    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=500)) is None
+    assert plan.put(plan.given, {}, fetch, cost(600), (taken[0][0] + 1,), Used(cost=1)) is None
+    assert cells(plan) == before
+    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=499)) is True
 
 
 @pytest.mark.parametrize("rules", [(), (budget(1_000, rolling=True),), (limit(5), budget(1_000, rolling=True))])
@@ -231,13 +258,12 @@ def test_plans_without_rules_or_with_what_rolls_have_no_short_way(rules: tuple[R
 
 
 def test_plans_of_one_shape_share_their_code_and_nothing_else() -> None:
-    one, other = planned((row(budget(5), name="key:a"),)), planned((row(budget(7), name="key:b"),))
+    one, other = opened((row(budget(5), name="key:a"),)), opened((row(budget(7), name="key:b"),))
     assert one.take is not None
     assert other.take is not None
     assert (one.take, one.put) == (other.take, other.put)
     for plan, amount in ((one, 5), (other, 7)):
-        rows = opened(plan)
         assert plan.take is not None
-        taken = plan.take(plan.given, rows, rows, fresh, cost(2), 10**12, START * SECOND)
+        taken = plan.take(plan.given, {}, fetch, cost(2), 10**12, START * SECOND)
         assert taken is not None
         assert taken[1] == (amount - 3,)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from typing import Final
+from weakref import WeakValueDictionary
 
 import msgspec
 
@@ -111,12 +112,13 @@ def rules_parts(rule: Rule) -> int:
 class Planner:
     """Makes scopes ready to be counted, and remembers that for those it is given again."""
 
-    __slots__ = ("_learn", "_plans", "_rules", "_scopes")
+    __slots__ = ("_learn", "_plans", "_rows", "_rules", "_scopes")
 
     def __init__(self, learn: Callable[[Rules], None] | None = None) -> None:
         self._learn = learn
         self._plans: dict[int, Plan] = {}
-        self._scopes: dict[int, tuple[Scope, tuple[bytes, str, Rules]]] = {}
+        self._rows: WeakValueDictionary[bytes, Row] = WeakValueDictionary()
+        self._scopes: dict[int, tuple[Scope, tuple[Row, str, Rules]]] = {}
         self._rules: dict[tuple[Rule, ...], Rules] = {}
 
     def plan(self, scopes: tuple[Scope, ...]) -> Plan:
@@ -126,9 +128,9 @@ class Planner:
             return plan
         if len(self._plans) >= _KNOWN:
             self._plans.clear()
-        rows: dict[bytes, tuple[bytes, str, Rules]] = {}
+        rows: dict[Row, tuple[Row, str, Rules]] = {}
         for scope in scopes:
-            row = self._row(scope)
+            row = self._placed(scope)
             if row[0] in rows:  # two scopes that share a row are one
                 same = rows[row[0]]
                 row = (row[0], row[1], Rules([*(r for _, r in same[2].slots), *scope.rules]))
@@ -136,7 +138,14 @@ class Planner:
         plan = self._plans[id(scopes)] = Plan(scopes, tuple(rows.values()), straight(tuple(rows.values())))
         return plan
 
-    def _row(self, scope: Scope) -> tuple[bytes, str, Rules]:
+    def row(self, key: bytes) -> Row:
+        """Return the row that is kept under this key: the same one for as long as anybody has it."""
+        row = self._rows.get(key)
+        if row is None:
+            row = self._rows[key] = Row(key)
+        return row
+
+    def _placed(self, scope: Scope) -> tuple[Row, str, Rules]:
         known = self._scopes.get(id(scope))
         if known is not None and known[0] is scope:
             return known[1]
@@ -149,7 +158,7 @@ class Planner:
                 self._learn(rules)
         if len(self._scopes) >= _KNOWN:
             self._scopes.clear()
-        row = (row_key(scope.row), scope.row, rules)
+        row = (self.row(row_key(scope.row)), scope.row, rules)
         self._scopes[id(scope)] = (scope, row)
         return row
 
@@ -164,15 +173,15 @@ def row_key(name: str) -> bytes:
     return key[:200] + b"#" + blake2b(key, digest_size=16).hexdigest().encode()
 
 
-def admit(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
+def admit(fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
     """Reserve the bound of a call in all of its scopes, or in none."""
     bound, at = admission.bound, admission.at
     answer: Reserved | Refusal | None = None
     short = plain(bound)
     if short and plan.take is not None:
-        answer = plan.take(plan.given, rows, rows, fetch, bound, at.boot_ns, at.wall_ns)
+        answer = plan.take(plan.given, {}, fetch, bound, at.boot_ns, at.wall_ns)
     if answer is None:
-        answer = reserve(rows, fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
+        answer = reserve(fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
     if isinstance(answer, Refusal):
         return answer
     hold = Hold(plan, bound, *answer, at, about=admission.about)
@@ -182,7 +191,6 @@ def admit(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, admission: Admission
 
 
 def extend(
-    rows: dict[bytes, Row],
     fetch: Fetch,
     planner: Planner,
     hold: Hold,
@@ -197,16 +205,16 @@ def extend(
     """
     again = asks(bound, requests=0, in_flight=0)
     plan = hold.plan
-    held = {key for key, _, _ in plan.rows}
+    held = {row.key for row, _, _ in plan.rows}
     more = list(hold.more or ())
     for other, _, _ in more:
-        held.update(key for key, _, _ in other.rows)
+        held.update(row.key for row, _, _ in other.rows)
     fresh = tuple(scope for scope in scopes if row_key(scope.row) not in held)
     wanted = hold.asks
     reserved: list[tuple[Plan, Asks]] = []
     tries: list[tuple[Plan, Asks]] = []
     if again != NOTHING:
-        answer = reserve(rows, fetch, plan, again, at.boot_ns, at.wall_ns)
+        answer = reserve(fetch, plan, again, at.boot_ns, at.wall_ns)
         if isinstance(answer, Refusal):
             return answer
         keys, _ = answer
@@ -220,10 +228,10 @@ def extend(
     if fresh:
         tries.append((planner.plan(fresh), asks(first)))
     for other, asked in tries:
-        found = reserve(rows, fetch, other, asked, at.boot_ns, at.wall_ns)
+        found = reserve(fetch, other, asked, at.boot_ns, at.wall_ns)
         if isinstance(found, Refusal):
             for undone, amounts in reserved:
-                give_back(rows, undone, amounts)
+                give_back(undone, amounts)
             return found
         reserved.append((other, asked))
         more.append((other, asked, found[0]))
@@ -240,23 +248,21 @@ def _sum(one: Asks, other: Asks) -> Asks:
     return tuple(None if a is None or b is None else a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # as long as they are
 
 
-def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     """Put true usage in the place of what a hold reserved.
 
     By one rule after the other, whatever its state: what `Plan.put` leaves to be decided.
     """
     if hold.more is not None:
-        return _settle_all(rows, fetch, hold, now, at)
+        return _settle_all(fetch, hold, now, at)
     if not hold.plan.rows:
         return QUIET
     wanted, keys = hold.asks, hold.keys
     over = exceeds(now, wanted)
     passed: list[Passed] | None = None
     first = 0
-    for key, name, rules in hold.plan.rows:
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
+    for row, name, rules in hold.plan.rows:
+        fetch(row, rules)
         ops = rules.ops if row.layout is rules.layout else rules.fit(row, at.boot_ns, at.wall_ns)
         first, events = correct(row, name, ops, wanted, keys, first, now, over, at.boot_ns)
         if events is not None:
@@ -266,7 +272,7 @@ def settle(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mom
     return _OVER if over else QUIET
 
 
-def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     """Settle a hold that was extended elsewhere or in a later window.
 
     The rows of the admission are charged with all of it. A row, or a later window, that only an extension reserved in
@@ -279,21 +285,19 @@ def _settle_all(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at
         if plan is hold.plan:  # other rows have reserved of the same
             total = _sum(total, amounts)
     over = exceeds(now, total)
-    gathered: dict[tuple[bytes, bytes], list[tuple[int, int | None, int]]] = {}
-    where: dict[tuple[bytes, bytes], tuple[str, Rules]] = {}
+    gathered: dict[tuple[Row, bytes], list[tuple[int, int | None, int]]] = {}
+    where: dict[tuple[Row, bytes], tuple[str, Rules]] = {}
     for number, (plan, amounts, keys) in enumerate(holds):
         following = iter(keys)
-        for key, name, rules in plan.rows:
+        for row, name, rules in plan.rows:
             for (slot, _), op in zip(rules.slots, rules.ops, strict=True):
                 window = next(following) if op[0] >= BUDGET else 0
-                gathered.setdefault((key, slot), []).append((number, amounts[op[2]], window))
-                where[key, slot] = name, rules
+                gathered.setdefault((row, slot), []).append((number, amounts[op[2]], window))
+                where[row, slot] = name, rules
     passed: list[Passed] = []
-    for (key, slot), parts in gathered.items():
-        name, rules = where[key, slot]
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
+    for (row, slot), parts in gathered.items():
+        name, rules = where[row, slot]
+        fetch(row, rules)
         ops = rules.fit(row, at.boot_ns, at.wall_ns)
         op = ops[[known for known, _ in rules.slots].index(slot)]
         kind, place, window = op[0], op[1], max(part[2] for part in parts)
@@ -334,48 +338,44 @@ def of_job(used: Used) -> Spent:
     return (0, 0, 0, 0, 0, *spent(used)[5:])
 
 
-def reserve_again(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, bound: Bound, when: int, at: Moment) -> Hold:
+def reserve_again(fetch: Fetch, plan: Plan, bound: Bound, when: int, at: Moment) -> Hold:
     """Reserve in budgets what a job holds since `when` (by the wall clock), whatever they have left."""
     wanted: Asks = (0, 0, 0, 0, 0, *asks(bound)[5:])
     keys: list[int] = []
-    for key, _, rules in plan.rows:
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
+    for row, _, rules in plan.rows:
+        fetch(row, rules)
         for op in rules.fit(row, at.boot_ns, at.wall_ns):
-            window = hold_past(row.cells, op, wanted, when, at.boot_ns, at.wall_ns)
+            window = hold_past(row.changing(), op, wanted, when, at.boot_ns, at.wall_ns)
             if window is not None:
                 keys.append(window)
     return Hold(plan, bound, keys, (), at, wanted=wanted)
 
 
-def resume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:
+def resume(fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:
     """Take back what was assumed of a call that had started a job: it is reserved for the job. Return its hold."""
     _, job, _ = onward(hold, bound, NOTHING)
     back: Spent = tuple(-(amount or 0) for amount in job.asks)  # type: ignore[assignment]  # as many
-    _walk(rows, fetch, job.plan, back, job.keys, back, at)
+    _walk(fetch, job.plan, back, job.keys, back, at)
     return job
 
 
-def charge(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, used: Used, when: int, at: Moment) -> None:
+def charge(fetch: Fetch, plan: Plan, used: Used, when: int, at: Moment) -> None:
     """Count in budgets what was used at `when` (by the wall clock, in nanoseconds), where it is in their window."""
     now = spent(used)
-    for key, _, rules in plan.rows:
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
+    for row, _, rules in plan.rows:
+        fetch(row, rules)
         for op in rules.fit(row, at.boot_ns, at.wall_ns):
-            put_past(row.cells, op, now, when, at.boot_ns, at.wall_ns)
+            put_past(row.changing(), op, now, when, at.boot_ns, at.wall_ns)
 
 
-def assume(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, at: Moment) -> None:
+def assume(fetch: Fetch, hold: Hold, at: Moment) -> None:
     """Settle a hold at all that it reserved: nobody knows what the call used. No alert is raised; the next one is."""
     for plan, amounts, keys in [(hold.plan, hold.asks, hold.keys), *(hold.more or ())]:
         used: Spent = tuple(amount or 0 for amount in amounts)  # type: ignore[assignment]  # as many
-        _walk(rows, fetch, plan, amounts, keys, used, at)
+        _walk(fetch, plan, amounts, keys, used, at)
 
 
-def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+def replace(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     """Put true usage in the place of what was assumed of a call."""
     total = hold.asks
     for _, amounts, _ in hold.more or ():
@@ -386,17 +386,13 @@ def replace(rows: dict[bytes, Row], fetch: Fetch, hold: Hold, now: Spent, at: Mo
         charged = now if number == 0 else tuple(map(min, now, assumed))
         # Nothing is reserved any more: the difference is charged, and the call has left the calls in flight.
         difference = tuple(new - old for new, old in zip(charged, assumed, strict=True))
-        _walk(rows, fetch, plan, NOTHING, keys, difference, at)  # type: ignore[arg-type]  # as many
+        _walk(fetch, plan, NOTHING, keys, difference, at)  # type: ignore[arg-type]  # as many
     return _OVER if over else QUIET
 
 
-def _walk(
-    rows: dict[bytes, Row], fetch: Fetch, plan: Plan, reserved: Asks, keys: Sequence[int], used: Spent, at: Moment
-) -> None:
+def _walk(fetch: Fetch, plan: Plan, reserved: Asks, keys: Sequence[int], used: Spent, at: Moment) -> None:
     first = 0
-    for key, name, rules in plan.rows:
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
+    for row, name, rules in plan.rows:
+        fetch(row, rules)
         quiet: list[Op] = [(*op[:6], (), op[7]) for op in rules.fit(row, at.boot_ns, at.wall_ns)]
         first, _ = correct(row, name, quiet, reserved, keys, first, used, False, at.boot_ns)

@@ -168,28 +168,49 @@ def packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tup
     return (Struct(f"{size}l") if _OWN else Struct(f"<{size}q")).pack, Struct(f"<{size}q").unpack_from
 
 
-def decode(value: bytes) -> "Row":
-    """Read a row as it was kept."""
-    end = 1 + value[0] * SLOT_BYTES
-    layout = _layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES)))
-    return Row(layout, list(layout.unpack(value)))
+ABSENT: Final = Layout(())
+"""The layout of a row whose counters are not at hand: they are read before they are used."""
 
 
 class Row:
-    """The counters of one scope, while they are at hand; `given` are rules that were given slots since it was read."""
+    """The counters of one scope: whoever counts by its `key` has the same row, and looks for it once.
 
-    __slots__ = ("cells", "given", "layout")
+    `given` are rules that were given slots since it was read.
+    """
 
-    def __init__(self, layout: Layout, cells: list[int]) -> None:
-        self.layout = layout
-        self.cells = cells
+    __slots__ = ("__weakref__", "cells", "given", "key", "layout")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.layout = ABSENT
+        self.cells: Sequence[int] = ()
         self.given: tuple[Rules, ...] = ()
 
-    def lay(self, layout: Layout, cells: list[int], rules: "Rules") -> None:
-        """Put other counters in the place of these, for rules that had no slots here."""
+    def __repr__(self) -> str:
+        return f"<Row {self.key!r}, {len(self.layout.slots)} slots>"
+
+    def read(self, value: bytes) -> "Row":
+        """Take the counters as they were kept."""
+        end = 1 + value[0] * SLOT_BYTES
+        self.lay(_layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES))), ())
+        self.cells = self.layout.unpack(value)
+        return self
+
+    def begin(self, rules: "Rules") -> None:
+        """Begin with nothing counted by any of these rules."""
+        self.lay(rules.layout, (0,) * rules.layout.size)
+
+    def lay(self, layout: Layout, cells: Sequence[int], rules: "Rules | None" = None) -> None:
+        """Put other counters in the place of these; `rules` are those that had no slots here."""
         self.layout, self.cells = layout, cells
-        if rules not in self.given:
-            self.given = (*self.given, rules)
+        self.given = () if rules is None else self.given if rules in self.given else (*self.given, rules)
+
+    def changing(self) -> list[int]:
+        """Return the counters, to be changed in their places."""
+        cells = self.cells
+        if not isinstance(cells, list):
+            cells = self.cells = list(cells)
+        return cells
 
 
 class Rules:
@@ -253,21 +274,20 @@ def _op(rule: Rule, slot: bytes, at: int) -> Op:
     return kind, at, places[rule.counts], amount, length, rule.mode != "soft", alerts, rule
 
 
-Fetch = Callable[[bytes, Rules], Row]
-"""Find a row that is not at hand yet, or make it."""
+Fetch = Callable[[Row, Rules], Row]
+"""Have a row at hand, read or made for these rules, and note that it may be changed."""
 
 Given = tuple[object, ...]
 """Of a plan, what the functions that it shares with others of its shape need to know."""
 
-Rows = dict[bytes, Row]
+Changed = dict[Row, None]
+"""Rows that may have been changed, each once."""
 
-Take = Callable[[Given, Rows, Rows, Fetch, Bound, int, int], Reserved | None]
+Take = Callable[[Given, Changed, Fetch, Bound, int, int], Reserved | None]
 """Does what `reserve` does for a call with this bound, a `plain` one, at boot and wall time, where nothing is out of
-the ordinary; else nothing, and None.
+the ordinary; else nothing, and None."""
 
-Rows are looked for in the second dict, then fetched; those that were changed are put into the first."""
-
-Put = Callable[[Given, Rows, Rows, Fetch, Bound, Sequence[int], Used], bool | None]
+Put = Callable[[Given, Changed, Fetch, Bound, Sequence[int], Used], bool | None]
 """Does what `correct` does in all rows, for a call that `Take` admitted, where nothing is out of the ordinary; else
 nothing, and None."""
 
@@ -282,7 +302,7 @@ def shared(figures: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
 
 
 class Plan:
-    """The scopes of a call, ready to be counted: for each its name, its key in the books and its rules.
+    """The scopes of a call, ready to be counted: for each its row in the books, its name and its rules.
 
     `take` and `put` are the short ways through them, where there are any (see `straight`), to which `given` is given.
     """
@@ -292,7 +312,7 @@ class Plan:
     def __init__(
         self,
         scopes: object,
-        rows: tuple[tuple[bytes, str, Rules], ...],
+        rows: tuple[tuple[Row, str, Rules], ...],
         ways: Ways | None = None,
     ) -> None:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
@@ -313,7 +333,8 @@ class Plan:
         """Limits on requests and tokens: which of the rules each is, what it counts, how much, in how many ns."""
         self.pack = packing(sum(op[0] >= BUDGET for op in ops))[0]
         """Writes the keys of the windows that a call is charged in."""
-        self.encoded = msgspec.Raw(msgspec.msgpack.encode([(key, [slot for slot, _ in r.slots]) for key, _, r in rows]))
+        slots = [(row.key, [slot for slot, _ in rules.slots]) for row, _, rules in rows]
+        self.encoded = msgspec.Raw(msgspec.msgpack.encode(slots))
 
 
 def plain(bound: Bound) -> bool:
@@ -323,22 +344,17 @@ def plain(bound: Bound) -> bool:
     )
 
 
-def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Reserved | Refusal:
+def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Reserved | Refusal:
     """Reserve what a call asks for in all of its scopes, or in none.
 
     By one rule after the other, whatever its state: what `Plan.take` leaves to be decided.
     """
     keys: list[int] = []
     left: list[int] = []
-    for key, name, rules in plan.rows:
-        row = rows.get(key)
-        if row is None:
-            row = rows[key] = fetch(key, rules)
-        cells = row.cells
-        ops = rules.ops
-        if row.layout is not rules.layout:
-            ops = rules.fit(row, boot, wall)
-            cells = row.cells
+    for row, name, rules in plan.rows:
+        fetch(row, rules)
+        ops = rules.ops if row.layout is rules.layout else rules.fit(row, boot, wall)
+        cells = row.changing()
         for kind, at, place, amount, length, firm, _, rule in ops:
             asked = wanted[place]
             if kind == 0:  # BUCKET
@@ -350,7 +366,7 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
                     cells[at + 1] = level = 0
                 room = amount - level - asked
                 if room < 0 and firm and asked:
-                    give_back(rows, plan, wanted, rule)
+                    give_back(plan, wanted, rule)
                     return _bucket_full(name, rule, asked, amount, level, cells[at], cells[at + 1], length, boot)
                 cells[at + 1] += asked
             elif kind == 2:  # BUDGET
@@ -360,11 +376,11 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
                 if asked is None:
                     asked = 0
                     if firm:
-                        give_back(rows, plan, wanted, rule)
+                        give_back(plan, wanted, rule)
                         return Refusal(name, rule, None, max(amount - taken, 0), None, cells[at + 5] >= CLOSED)
                 room = amount - taken - asked
                 if firm and (room < 0 or cells[at + 5] >= CLOSED) and asked:
-                    give_back(rows, plan, wanted, rule)
+                    give_back(plan, wanted, rule)
                     return _window_full(name, rule, asked, amount, cells, at, boot, wall)
                 cells[at + 4] += asked
                 keys.append(cells[at])
@@ -372,7 +388,7 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
                 assert asked is not None
                 room = amount - cells[at] - asked
                 if room < 0 and firm and asked:
-                    give_back(rows, plan, wanted, rule)
+                    give_back(plan, wanted, rule)
                     return Refusal(name, rule, asked, max(amount - cells[at], 0), SOON if asked <= amount else None)
                 cells[at] += asked
             else:  # ROLLING
@@ -381,11 +397,11 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
                 if asked is None:
                     asked = 0
                     if firm:
-                        give_back(rows, plan, wanted, rule)
+                        give_back(plan, wanted, rule)
                         return Refusal(name, rule, None, max(amount - taken, 0), None, cells[at + 3] >= CLOSED)
                 room = amount - taken - asked
                 if firm and (room < 0 or cells[at + 3] >= CLOSED) and asked:
-                    give_back(rows, plan, wanted, rule)
+                    give_back(plan, wanted, rule)
                     return _rolling_full(name, rule, asked, amount, cells, at, boot, length)
                 cells[at + 2] += asked
                 keys.append(cells[at])
@@ -393,11 +409,10 @@ def reserve(rows: dict[bytes, Row], fetch: Fetch, plan: Plan, wanted: Asks, boot
     return tuple(keys), tuple(left)
 
 
-def give_back(rows: dict[bytes, Row], plan: Plan, wanted: Asks, until: Rule | None = None) -> None:
+def give_back(plan: Plan, wanted: Asks, until: Rule | None = None) -> None:
     """Take back what has just been reserved, up to the rule that refused."""
-    for key, _, rules in plan.rows:
-        row = rows[key]
-        cells = row.cells
+    for row, _, rules in plan.rows:
+        cells = row.changing()
         for kind, at, place, _, _, _, _, rule in rules.on(row):
             if rule is until:
                 return
@@ -427,7 +442,7 @@ def correct(
 
     Returns the number of the next key and the events. With `over` the hard budgets on what passed its bound close.
     """
-    cells = row.cells
+    cells = row.changing()
     passed: list[Passed] | None = None
     for kind, at, place, amount, length, firm, alerts, rule in ops:
         asked = reserved[place]

@@ -14,16 +14,17 @@ from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
+    ABSENT,
     BUDGET,
     CAP,
     ROLLING,
     Asks,
+    Changed,
     Plan,
     Row,
     Rules,
     asks,
     cells_of,
-    decode,
     packing,
     plain,
     reserve,
@@ -120,8 +121,8 @@ class Ledger:
         self._swept = b""
         self.lost = False
         self._tx: Tx | None = None
-        self._at_hand: dict[bytes, Row] = {}  # in this transaction
-        self._cached: dict[bytes, Row] = {}  # as they are in the file, unless somebody else writes
+        self._changed: Changed = {}  # in this transaction
+        self._read: list[Row] = []  # as they are in the file, unless somebody else writes
         self._written = -1
         self._grown: list[tuple[books.Hold, Asks | None, list[books.Further] | None]] = []
         self.tight = False
@@ -181,19 +182,25 @@ class Ledger:
 
     def _begin(self) -> None:
         tx = self._tx = self._env.begin(write=True)
-        self._at_hand = {}
-        if tx.id() != self._written + 1 or len(self._cached) > _AT_HAND:
-            self._cached.clear()  # somebody else has written since
+        self._changed = {}
+        if tx.id() != self._written + 1 or len(self._read) > _AT_HAND:
+            self._forget()  # somebody else has written since
+
+    def _forget(self) -> None:
+        """Let go of what was read: it is read again where it is needed."""
+        for row in self._read:
+            row.layout = ABSENT
+        self._read.clear()
 
     def _commit(self) -> None:
-        tx, rows = self._tx, self._at_hand
+        tx, rows = self._tx, self._changed
         assert tx is not None
         number = tx.id()
         if rows:
             written = []
-            for key, row in rows.items():
+            for row in rows:
                 layout = row.layout
-                written.append((key, layout.signature + layout.pack(*row.cells)))
+                written.append((row.key, layout.signature + layout.pack(*row.cells)))
                 if row.given:
                     for rules in row.given:
                         self._learn(tx, rules)
@@ -209,27 +216,33 @@ class Ledger:
         tx, self._tx = self._tx, None
         assert tx is not None
         tx.abort()
-        self._cached.clear()
+        self._forget()
         for hold, wanted, more in self._grown:
             hold.wanted, hold.more = wanted, more
         self._grown.clear()
 
-    def _fetch(self, key: bytes, rules: Rules) -> Row:
-        layout = rules.layout
-        row = self._cached.get(key)
-        if row is not None and row.layout is layout:
-            return row
-        tx = self._tx
-        assert tx is not None
-        value = tx.get(key, None, self._rows)
-        if value is None:
-            row = Row(layout, [0] * layout.size)
-            self._learn(tx, rules)
-        elif value.startswith(layout.signature):
-            row = Row(layout, list(layout.unpack(value)))
-        else:
-            row = decode(value)
-        self._cached[key] = row
+    def _fetch(self, row: Row, rules: Rules) -> Row:
+        if row.layout is ABSENT:
+            tx, layout = self._tx, rules.layout
+            assert tx is not None
+            value = tx.get(row.key, None, self._rows)
+            if value is None:
+                row.begin(rules)
+                self._learn(tx, rules)
+            elif value.startswith(layout.signature):
+                row.lay(layout, layout.unpack(value))
+            else:
+                row.read(value)
+            self._read.append(row)
+        self._changed[row] = None
+        return row
+
+    def _opened_up(self, key: bytes, value: bytes) -> Row:
+        """Have the row at hand that is kept under this key, whatever its rules are, to be changed."""
+        row = self._planner.row(key)
+        if row.layout is ABSENT:
+            self._read.append(row.read(value))
+        self._changed[row] = None
         return row
 
     def _learn(self, tx: Tx, rules: Rules) -> None:
@@ -256,16 +269,16 @@ class Ledger:
         """Reserve for these calls, each in all of its scopes or in none. Permits are good once this is committed."""
         tx = self._tx
         assert tx is not None
-        rows, known, fetch = self._at_hand, self._cached, self._fetch
+        changed, fetch = self._changed, self._fetch
         owner, given = self._owner, self._given
         answers: list[Refusal | Permit] = []
         permits: list[tuple[bytes, bytes]] = []
         for _, admission, plan, short, fixed in asked:
             at, bound, taken = admission.at, admission.bound, None
             if short and (take := plan.take) is not None:
-                taken = take(plan.given, rows, known, fetch, bound, at.boot_ns, at.wall_ns)
+                taken = take(plan.given, changed, fetch, bound, at.boot_ns, at.wall_ns)
             if taken is None:
-                answer = reserve(rows, fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
+                answer = reserve(fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
                 if isinstance(answer, Refusal):
                     answers.append(answer)
                     continue
@@ -292,7 +305,7 @@ class Ledger:
         assert isinstance(hold, books.Hold)
         if tx.get(hold.id, db=self._permits) is None:
             return StateUnavailable(f"call {permit.call_id!r} has no permit any more")
-        answer = books.extend(self._at_hand, self._fetch, self._planner, hold, bound, at, scopes, fresh)
+        answer = books.extend(self._fetch, self._planner, hold, bound, at, scopes, fresh)
         if isinstance(answer, Refusal):
             return answer
         self._grown.append((hold, hold.wanted, hold.more))
@@ -304,7 +317,7 @@ class Ledger:
         """Settle permits, with nothing those that are released. One that is not in the books changes nothing."""
         tx = self._tx
         assert tx is not None
-        rows, known, fetch, permits = self._at_hand, self._cached, self._fetch, self._permits
+        changed, fetch, permits = self._changed, self._fetch, self._permits
         settled: list[Settled] = []
         for permit, used, at, _ in ending:
             hold = permit.token
@@ -318,17 +331,17 @@ class Ledger:
             elif permit.onward is not None:
                 hold, job, now = books.onward(hold, permit.bound, books.counted(used))  # what is left of both
                 self._keep_job(permit.onward, permit.bound, job)
-                settled.append(books.settle(rows, fetch, hold, now, at))
+                settled.append(books.settle(fetch, hold, now, at))
             else:
                 plan = hold.plan
                 if (
                     hold.wanted is None
                     and (put := plan.put) is not None
-                    and put(plan.given, rows, known, fetch, hold.bound, hold.keys, used)
+                    and put(plan.given, changed, fetch, hold.bound, hold.keys, used)
                 ):
                     settled.append(books.QUIET)  # what becomes of nearly every call
                 else:
-                    settled.append(books.settle(rows, fetch, hold, books.counted(used), at))
+                    settled.append(books.settle(fetch, hold, books.counted(used), at))
         return settled
 
     def _replace(self, tx: Tx, permit: Permit, used: Used, at: Moment) -> Settled:
@@ -337,7 +350,7 @@ class Ledger:
         if value is None:
             return books.QUIET
         expired = self._restore(tx, _decode_expired(value).kept)
-        return books.replace(self._at_hand, self._fetch, expired, books.counted(used), at)
+        return books.replace(self._fetch, expired, books.counted(used), at)
 
     def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
         fixed = kept.fixed
@@ -348,7 +361,8 @@ class Ledger:
         return hold
 
     def _planned(self, tx: Tx, plan: Slots) -> Plan:
-        rows = tuple((key, _name(key), Rules([self._rule(tx, slot) for slot in slots])) for key, slots in plan)
+        row = self._planner.row
+        rows = tuple((row(key), _name(key), Rules([self._rule(tx, slot) for slot in slots])) for key, slots in plan)
         return Plan(None, rows)
 
     def _rule(self, tx: Tx, slot: bytes) -> Rule:
@@ -372,7 +386,7 @@ class Ledger:
             if value is None:
                 return books.QUIET
             hold = self._restore(tx, _decode_kept(value))
-            return books.settle(self._at_hand, self._fetch, hold, books.of_job(used), at)
+            return books.settle(self._fetch, hold, books.of_job(used), at)
 
     def adopt(self, call_id: str, job: str, at: Moment) -> None:
         """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
@@ -383,7 +397,7 @@ class Ledger:
             if value is not None:
                 kept = _decode_expired(value).kept
                 bound = kept.fixed.bound
-                hold = books.resume(self._at_hand, self._fetch, self._restore(tx, kept), bound, at)
+                hold = books.resume(self._fetch, self._restore(tx, kept), bound, at)
                 self._keep_job(job, bound, hold)
 
     def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
@@ -392,7 +406,7 @@ class Ledger:
             assert self._tx is not None
             if self._tx.get(job.encode(), db=self._jobs) is None:
                 plan = self._planner.plan(scopes)
-                hold = books.reserve_again(self._at_hand, self._fetch, plan, bound, when, at)
+                hold = books.reserve_again(self._fetch, plan, bound, when, at)
                 self._keep_job(job, bound, hold)
 
     def jobs(self) -> list[str]:
@@ -430,7 +444,7 @@ class Ledger:
         here = cursor.set_range(prefix)
         while here and cursor.key().startswith(prefix) and expired < _SLICE:
             kept = _read_permit(cursor.value())
-            books.assume(self._at_hand, self._fetch, self._restore(tx, kept), at)
+            books.assume(self._fetch, self._restore(tx, kept), at)
             stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, prefix, kept))
             tx.put(kept.fixed.call_id.encode(), stone, db=self._expired)
             expired += 1
@@ -453,9 +467,10 @@ class Ledger:
         found: list[Counter] = []
         with self._env.begin() as tx:
             for name in names:
-                value = tx.get(books.row_key(name), db=self._rows)
+                key = books.row_key(name)
+                value = tx.get(key, db=self._rows)
                 if value is not None:
-                    row = decode(value)
+                    row = Row(key).read(value)
                     found += [read_counter(name, self._rule(tx, s), row, s, at) for s in row.layout.slots]
         return found
 
@@ -467,7 +482,7 @@ class Ledger:
             assert tx is not None
             value = tx.get(key, db=self._rows)
             if value is not None:
-                row = self._at_hand[key] = self._cached[key] = decode(value)
+                row = self._opened_up(key, value)
                 for slot in row.layout.slots:
                     if self._rule(tx, slot).id == rule_id:
                         reopen_slot(row, slot)
@@ -482,7 +497,7 @@ class Ledger:
             with self.writing():
                 for scope, used, when in part:
                     plan = self._planner.plan((scope,))
-                    books.charge(self._at_hand, self._fetch, plan, used, when, at)
+                    books.charge(self._fetch, plan, used, when, at)
 
     def forget_spending(self) -> None:
         """Set all budgets to zero, in slices, and forget jobs: whoever was putting back what they had begins again.
@@ -499,10 +514,10 @@ class Ledger:
                 found = cursor.set_range(last + b"\0") if last else cursor.first()
                 part = list(islice(cursor, _SLICE)) if found else []
                 for key, value in part:
-                    row = self._at_hand[key] = self._cached[key] = decode(value)
+                    row = self._opened_up(key, value)
                     for slot, place in row.layout.places.items():
                         if slot[-2] in (BUDGET, ROLLING):
-                            row.cells[place : place + cells_of(slot)] = [0] * cells_of(slot)
+                            row.changing()[place : place + cells_of(slot)] = [0] * cells_of(slot)
             if len(part) < _SLICE:
                 return
             last = part[-1][0]
@@ -526,7 +541,7 @@ class Ledger:
                 if seen == _SLICE:
                     self._swept = key
                     break
-                if self._vacant(tx, decode(value), at):
+                if self._vacant(tx, Row(key).read(value), at):
                     empty.append(key)
             for seen, (key, value) in enumerate(tx.cursor(self._expired)):
                 if seen == _SLICE:
@@ -544,9 +559,9 @@ class Ledger:
         assert tx is not None
         for key in empty:
             value = tx.get(key, db=self._rows)
-            if value is not None and self._vacant(tx, decode(value), at):
+            if value is not None and self._vacant(tx, Row(key).read(value), at):
                 tx.delete(key, db=self._rows)
-                self._cached.pop(key, None)
+                self._planner.row(key).layout = ABSENT
         for key in over:
             tx.delete(key, db=self._expired)
 
@@ -603,7 +618,7 @@ def _kept(permit: Permit, hold: books.Hold) -> Kept:
 
 
 def _slots(plan: Plan) -> Slots:
-    return [(key, [slot for slot, _ in rules.slots]) for key, _, rules in plan.rows]
+    return [(row.key, [slot for slot, _ in rules.slots]) for row, _, rules in plan.rows]
 
 
 def _read_permit(value: bytes) -> Kept:

@@ -20,7 +20,7 @@ from portico.state.contract import (
     Settled,
     Used,
 )
-from portico.state.counting import Row, Rules, vacant
+from portico.state.counting import ABSENT, Row, Rules, vacant
 from portico.state.reading import read_counter, reopen_slot
 from portico.state.supplies import NOTHING, Supplies
 
@@ -71,7 +71,7 @@ class MemoryState:
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""
         plan = self._planner.plan(admission.scopes)
-        answer = books.admit(self._rows, _fresh, plan, admission)
+        answer = books.admit(self._fetch, plan, admission)
         if isinstance(answer, Permit):
             self._permits[admission.call_id] = answer
         return Now(answer)
@@ -84,7 +84,7 @@ class MemoryState:
         assert isinstance(hold, books.Hold)
         if permit.call_id not in self._permits:
             raise StateUnavailable(f"call {permit.call_id!r} has no permit any more")
-        answer = books.extend(self._rows, _fresh, self._planner, hold, bound, at, scopes, fresh or bound)
+        answer = books.extend(self._fetch, self._planner, hold, bound, at, scopes, fresh or bound)
         if isinstance(answer, Refusal):
             return answer
         books.grow(hold, *answer)
@@ -111,15 +111,15 @@ class MemoryState:
             assert isinstance(hold, books.Hold)
             if permit.onward is not None:
                 hold, self._jobs[permit.onward], now = books.onward(hold, known.bound, now)
-            plan, rows = hold.plan, self._rows
+            plan = hold.plan
             put = plan.put if hold.wanted is None else None
-            if put is not None and put(plan.given, rows, rows, _fresh, hold.bound, hold.keys, used):
+            if put is not None and put(plan.given, {}, self._fetch, hold.bound, hold.keys, used):
                 settled = books.QUIET
             else:
-                settled = books.settle(rows, _fresh, hold, now, at)
+                settled = books.settle(self._fetch, hold, now, at)
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
-            settled = books.replace(self._rows, _fresh, expired.token, now, at)
+            settled = books.replace(self._fetch, expired.token, now, at)
         if settled.passed and self.when_passed is not None:
             self.when_passed(settled.passed)
         if done is not None:
@@ -128,19 +128,19 @@ class MemoryState:
     def finish(self, job: str, used: Used, at: Moment) -> Settled:
         """Put what a job did use in the place of what is reserved under its name: once."""
         hold = self._jobs.pop(job, None)
-        return Settled() if hold is None else books.settle(self._rows, _fresh, hold, books.of_job(used), at)
+        return Settled() if hold is None else books.settle(self._fetch, hold, books.of_job(used), at)
 
     def adopt(self, call_id: str, job: str, at: Moment) -> None:
         """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
         expired = self._expired.pop(call_id, None)
         if expired is not None:
             assert isinstance(expired.token, books.Hold)
-            self._jobs[job] = books.resume(self._rows, _fresh, expired.token, expired.bound, at)
+            self._jobs[job] = books.resume(self._fetch, expired.token, expired.bound, at)
 
     def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
         """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
         if job not in self._jobs:
-            self._jobs[job] = books.reserve_again(self._rows, _fresh, self._planner.plan(scopes), bound, when, at)
+            self._jobs[job] = books.reserve_again(self._fetch, self._planner.plan(scopes), bound, when, at)
 
     def jobs(self) -> list[str]:
         """Return the names of jobs for which something is reserved."""
@@ -159,7 +159,7 @@ class MemoryState:
         for call_id, permit in self._permits.items():
             hold = permit.token
             assert isinstance(hold, books.Hold)
-            books.assume(self._rows, _fresh, hold, at)
+            books.assume(self._fetch, hold, at)
             self._expired[call_id] = permit
         self._permits.clear()
         return [
@@ -169,6 +169,12 @@ class MemoryState:
         ]
 
     # Counters
+
+    def _fetch(self, row: Row, rules: Rules) -> Row:
+        if row.layout is ABSENT:
+            row.begin(rules)
+            self._rows[row.key] = row
+        return row
 
     def counters(self, rows: Sequence[str], at: Moment) -> list[Counter]:
         """Return what the rules of these rows have counted."""
@@ -191,7 +197,7 @@ class MemoryState:
     def charge(self, spent: Iterable[tuple[Scope, Used, int]], at: Moment) -> None:
         """Count what was used before this process: for each scope, what, and when by the wall clock."""
         for scope, used, when in spent:
-            books.charge(self._rows, _fresh, self._planner.plan((scope,)), used, when, at)
+            books.charge(self._fetch, self._planner.plan((scope,)), used, when, at)
 
     def tidy(self, at: Moment) -> None:
         """Forget rows with nothing in them."""
@@ -201,6 +207,7 @@ class MemoryState:
                 for slot, place in row.layout.places.items()
             ):
                 del self._rows[key]
+                row.lay(ABSENT, ())
 
     # Keys
 
@@ -266,7 +273,3 @@ class MemoryState:
                 return []
             theirs = [thing for thing in theirs if (thing.created, thing.id) < (last.created, last.id)]
         return theirs[:limit]
-
-
-def _fresh(_: bytes, rules: Rules) -> Row:
-    return Row(rules.layout, [0] * rules.layout.size)

@@ -37,4 +37,4 @@ def reopen_slot(row: Row, slot: bytes) -> None:
     if slot[-2] in (BUCKET, IN_FLIGHT):
         return
     state = row.layout.places[slot] + (5 if slot[-2] == BUDGET else 3)
-    row.cells[state] &= ~CLOSED
+    row.changing()[state] &= ~CLOSED

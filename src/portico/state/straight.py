@@ -16,7 +16,7 @@ from functools import lru_cache
 from math import gcd
 from typing import Any, Final
 
-from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Rules, Take, Ways, shared
+from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Put, Row, Rules, Take, Ways, shared
 
 Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
 """For each row, for each of its slots: kind, place in `Asks`, whether it refuses, whether it raises alerts."""
@@ -29,8 +29,7 @@ _COST: Final = 5
 _TOKENS: Final = (1, 6)
 
 _ROW: Final = """
-    row{r} = known.get(key{r}) or fetch(key{r}, rules{r})
-    if row{r}.layout is not layout{r}: return None"""
+    if row{r}.layout is not layout{r} and fetch(row{r}, rules{r}).layout is not layout{r}: return None"""
 
 _CELLS: Final = {
     BUCKET: "since{n}, came{n}",
@@ -87,15 +86,15 @@ _DONE: Final = {
 }
 
 
-def straight(rows: Sequence[tuple[bytes, str, Rules]]) -> Ways | None:
+def straight(rows: Sequence[tuple[Row, str, Rules]]) -> Ways | None:
     """Return what reserves and settles calls of a plan with these rows; None where only the loops do."""
     ops = [op for _, _, rules in rows for op in rules.ops]
     if not ops or not all(rules.ops for _, _, rules in rows) or not all(op[0] in _CELLS for op in ops):
         return None
     shape = tuple(tuple((op[0], op[2], op[5], bool(op[6])) for op in rules.ops) for _, _, rules in rows)
     where: list[object] = []
-    for key, _, rules in rows:
-        where += (key, rules, rules.layout)
+    for row, _, rules in rows:
+        where += (row, rules, rules.layout)
     figures: list[int] = []
     alerts: list[int] = []
     for kind, _, _, amount, length, _, raised, _ in ops:
@@ -120,7 +119,7 @@ def _made(shape: Shape) -> tuple[Take, Put]:
 def source(shape: Shape) -> str:
     """Return the text of both functions for plans of this shape."""
     numbered = list(enumerate(slot for row in shape for slot in row))
-    where = [f"key{r}, rules{r}, layout{r}" for r in range(len(shape))]
+    where = [f"row{r}, rules{r}, layout{r}" for r in range(len(shape))]
     figures = [f"amount{n}, leaks{n}, every{n}" if kind == BUCKET else f"amount{n}" for n, (kind, _, _, _) in numbered]
     raised = [f"alert{n}" for n, (_, _, _, alerts) in numbered if alerts]
     budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
@@ -145,21 +144,21 @@ def source(shape: Shape) -> str:
     put += f"{_packed(shape, _DONE)}\n    return True"
 
     return (
-        f"def take(given, rows, known, fetch, bound, boot, wall):{take}\n"
-        f"def put(given, rows, known, fetch, bound, keys, used):{put}\n"
+        f"def take(given, changed, fetch, bound, boot, wall):{take}\n"
+        f"def put(given, changed, fetch, bound, keys, used):{put}\n"
     )
 
 
 def _unpacked(shape: Shape) -> str:
     """Return the lines that find all rows, and then their cells."""
     found = "".join(_ROW.format(r=r) for r in range(len(shape)))
-    return found + "".join(f"\n    [{cells}] = row{r}.cells" for r, cells in enumerate(_cells(shape, _CELLS)))
+    return found + "".join(f"\n    {cells}, = row{r}.cells" for r, cells in enumerate(_cells(shape, _CELLS)))
 
 
 def _packed(shape: Shape, words: dict[int, str]) -> str:
-    """Return the lines that put cells into all rows, and these where those are that were changed."""
+    """Return the lines that put cells into all rows, and note that those were changed."""
     return "".join(
-        f"\n    rows[key{r}] = row{r}\n    row{r}.cells = [{cells}]" for r, cells in enumerate(_cells(shape, words))
+        f"\n    changed[row{r}] = None\n    row{r}.cells = ({cells},)" for r, cells in enumerate(_cells(shape, words))
     )
 
 
