@@ -65,6 +65,9 @@ async def test_a_client_of_any_dialect_is_served_by_a_provider_of_any(
     assert record["cost_nano_usd"] > 0
     assert headers["x-portico-target"] == f"{to}/{MODELS[to]}"
     assert b"Rain" in reply
+    own = {"messages": "request-id", "converse": "x-amzn-requestid"}.get(dialect)
+    if own is not None and (to, dialect) not in (("anthropic", "messages"), ("bedrock", "converse")):
+        assert headers[own] == headers["x-request-id"], "where the caller's SDK looks for it"
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from functools import partial
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, cast
 
 from portico import jobs
 from portico.call import Call, Extend
 from portico.dialects.allowances import render_allowances
 from portico.dialects.errors import render_error
 from portico.dialects.jobs import runs_on
+from portico.dialects.registry import SPOKEN
 from portico.dialects.stand_ins import TASKS
 from portico.dialects.tokens import summed
 from portico.dialects.usage import read_usage
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
 
-JSON: Final = [(b"content-type", b"application/json")]
 LONGEST_MESSAGE = 1000
 """Characters of an error's message, as it is recorded."""
 AT_ONCE = 8
@@ -192,7 +192,7 @@ class Replies:
         call.end = "served"
         keep(call, told)
         await self.settled(call)
-        exchange.reply(arrival.status, [(b"content-type", kind)], told, signature(call))
+        exchange.reply(arrival.status, headed(call, kind), told, signature(call))
 
     def _plainly(
         self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
@@ -223,7 +223,7 @@ class Replies:
         call.target = target.name
         call.status, call.error, call.end = 200, None, "served"
         await self.settled(call)
-        exchange.reply(200, [(b"content-type", b"application/json")], told, signature(call))
+        exchange.reply(200, headed(call), told, signature(call))
 
     async def refuse(self, exchange: Exchange, call: Call, error: PorticoError) -> None:
         """Answer a call with an error, in its own dialect."""
@@ -241,7 +241,12 @@ class Replies:
 
 def tell(exchange: Exchange, call: Call, status: int, told: bytes) -> None:
     """Give the caller a reply that was written here, with our header lines."""
-    exchange.reply(status, JSON, told, signature(call))
+    exchange.reply(status, headed(call), told, signature(call))
+
+
+def headed(call: Call, kind: bytes = b"application/json") -> list[tuple[bytes, bytes]]:
+    """Return the headers of a reply that is written here: its type, and the call's id where the caller looks for it."""
+    return [(b"content-type", kind), *SPOKEN[call.operation.dialect].named(call.id)]
 
 
 def give(exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:

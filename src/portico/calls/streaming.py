@@ -8,7 +8,7 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
 from portico.call import Call
-from portico.calls.replying import Replies, keep, signature
+from portico.calls.replying import Replies, headed, keep, signature
 from portico.dialects.errors import render_stream_error
 from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
@@ -56,7 +56,7 @@ async def stream(
             call.basis = "unknown"
             raise BadUpstreamReply(f"{target.name} sent a reply that cannot be read whole, to be translated")
         kind = translation.stream_type
-        headers = [(b"content-type", kind), (b"cache-control", b"no-cache")]
+        headers = [*headed(call, kind), (b"cache-control", b"no-cache")]
     else:
         kind = arrival.header(b"content-type")
         headers = reply_headers(arrival.headers)

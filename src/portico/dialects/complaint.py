@@ -1,5 +1,6 @@
 """What every provider's error reply has: headers that say when to come back, and a body that may be anything."""
 
+import re
 from collections.abc import Iterable
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -11,6 +12,13 @@ from portico.dialects.tokens import UNREADABLE
 Headers = Iterable[tuple[bytes, bytes]]
 _decoder = msgspec.json.Decoder()
 _SHOWN = 500
+_SAYING = (
+    *("message", "Message", "error_description", "error", "errors", "detail", "msg"),
+    *("faultstring", "fault", "title"),
+)
+"""Where what is said may stand, first the surest: of gateways, servers and proxies that stand before a provider."""
+_DEEPEST = 4
+_TITLE = re.compile(rb"<title[^>]*>([^<]+)</title>", re.IGNORECASE)
 
 
 def header(headers: Headers, name: bytes) -> str | None:
@@ -55,9 +63,25 @@ def document(body: bytes) -> dict[str, Any]:
 
 
 def shown(status: int, body: bytes) -> str:
-    """Return a message for an error whose body tells none: the beginning of its text."""
-    text = body[:_SHOWN].decode("utf-8", "replace").strip()
-    return text or f"The provider answered with the status {status} and no message"
+    """Return a message for an error whose body is not its dialect's.
+
+    It is what a body of JSON says somewhere, a page's title, or the beginning of the text.
+    """
+    try:
+        said = _said(_decoder.decode(body), _DEEPEST)
+    except UNREADABLE:
+        title = _TITLE.search(body)
+        said = title[1].decode("utf-8", "replace").strip() if title else None
+    text = said or body.decode("utf-8", "replace").strip()
+    return text[:_SHOWN] or f"The provider answered with the status {status} and no message"
+
+
+def _said(value: Any, depth: int) -> str | None:
+    if isinstance(value, list):
+        return detailed(value) or (_said(value[0], depth - 1) if value and depth else None)
+    if isinstance(value, dict) and depth:
+        return next((found for name in _SAYING if (found := _said(value.get(name), depth - 1))), None)
+    return words(value)
 
 
 def words(found: Any) -> str | None:

@@ -25,7 +25,8 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     one, best first; those that are not named follow in the order of `portico.types.Dialect`. `statuses` are those that
     its SDK knows and others do not, by the provider's. `usage` and `observers` read what was used, by operation.
     `loses` says what becomes of features that it cannot say, beside the table of crossing.toml. `model_in_body` is
-    false where no body of a request names a model.
+    false where no body of a request names a model. `id_header` is where its SDK looks for a call's id, beside
+    `x-request-id`.
     """
 
     title: str
@@ -43,3 +44,8 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     observers: Mapping[str, type[Observer]] = {}
     loses: Mapping[str, Literal["drop", "refuse"]] = {}
     model_in_body: bool = True
+    id_header: bytes | None = None
+
+    def named(self, call: str) -> Headers:
+        """Return the header that names a call where this dialect's SDK looks for it; none without an id."""
+        return [(self.id_header, call.encode("latin-1", "replace"))] if self.id_header and call else []

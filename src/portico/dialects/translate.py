@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 import msgspec
 
-from portico.dialects import chat, client_tools, direct, emulate, free_text, gemini, names, responses
+from portico.dialects import chat, client_tools, direct, emulate, free_text, gemini, names, responses, unnamed
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Complaint, Given, Notes, Target
 from portico.dialects.gemini.gathered import gathered, leave
@@ -294,7 +294,7 @@ class Translation:
                 return told_body
             reply = chat.brief_reply(heard, body)
         if reply is None:
-            reply = self._language.parse_reply(body)
+            reply = unnamed.told(self._language.parse_reply(body), self._given)
         reply = self._restored(reply)
         if question.operation.name == "completions":
             return chat.completions.render_reply(reply, question.request, self._given)
@@ -321,7 +321,7 @@ class Translation:
         """Return a provider's whole reply as the stream that the caller asked for. Raises BadUpstreamReply."""
         from portico.dialects.replayed import frames
 
-        reply = self._restored(self._language.parse_reply(body))
+        reply = self._restored(unnamed.told(self._language.parse_reply(body), self._given))
         encoder = self._writer()
         out = [encoder.feed(frame) for frame in frames(reply)]
         self.finished = True
@@ -398,7 +398,9 @@ class Translation:
             return encoder.feed(frames[0])
         out = []
         for frame in frames:
-            told = frame if self._unwrapper is None else self._unwrapper.feed(frame)
+            told = unnamed.heard(frame, self._given)
+            if self._unwrapper is not None:
+                told = self._unwrapper.feed(told)
             if self._names is not None:
                 told = names.heard(told, self._names)
             if self._teller is not None:

@@ -6,6 +6,8 @@ here, and unknown ones of a message are refused. What is unknown beside it is sk
 it.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from portico.dialects import openai
@@ -23,7 +25,7 @@ class _Function(msgspec.Struct, forbid_unknown_fields=True, gc=False):
 
 
 class _Call(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    id: str
+    id: Annotated[str, msgspec.Meta(min_length=1)]
     function: _Function
     type: str = "function"
     index: int = 0

@@ -3,17 +3,18 @@
 import contextlib
 from collections.abc import Iterable
 
+from portico.dialects.complaint import shown
 from portico.dialects.crossing import Complaint
 from portico.dialects.tokens import UNREADABLE, table
 
 
 def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Complaint:
-    """Read an error. Does not raise: a body that says nothing is quoted, as far as it is short."""
+    """Read an error reply; one that is not as documented is told by its text."""
     told = dict(headers)
     found = table(body)
     words = found.get("message") or found.get("error")
     if not isinstance(words, str):
-        words = body[:500].decode("utf-8", "replace").strip() or f"The provider answered {status}"
+        words = shown(status, body)
     code, name = found.get("error_type"), found.get("id")
     header = told.get(b"x-request-id") or told.get(b"x-debug-trace-id")
     wait = None

@@ -43,10 +43,7 @@ __all__ = [
 
 def _error(error: PorticoError, call: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
     """Name the exception in a header, where the AWS SDKs look for it."""
-    headers = [(b"x-amzn-errortype", exception(error).encode())]
-    if call:
-        headers.append((b"x-amzn-requestid", call.encode("latin-1", "replace")))
-    return headers, error_body(error)
+    return [(b"x-amzn-errortype", exception(error).encode()), *SPOKEN.named(call)], error_body(error)
 
 
 SPOKEN = Spoken(
@@ -68,6 +65,7 @@ SPOKEN = Spoken(
     statuses={413: 400, 422: 400},
     usage={"converse": read_usage},
     observers={"converse_stream": ConverseObserver},
+    id_header=b"x-amzn-requestid",
 )
 
 __getattr__ = later(__name__)

@@ -49,11 +49,16 @@ _KEPT = 64
 
 
 class Decoder:
-    """Reads a stream. `feed` and `flush` raise BadUpstreamReply for what is no such stream, and nothing else."""
+    """Reads a stream. `feed` and `flush` raise BadUpstreamReply for what is no such stream, and nothing else.
 
-    __slots__ = ("_decoder", "_held", "_kinds", "_open", "_stopped")
+    An event without its block's index is of the block that is open, or begins the next one.
+    """
+
+    __slots__ = ("_at", "_decoder", "_held", "_kinds", "_name", "_open", "_stopped")
 
     def __init__(self) -> None:
+        self._at = -1
+        self._name = ""
         self._decoder = eventstream.Decoder()
         self._kinds: dict[bytes, str] = {}
         self._open: set[int] = set()
@@ -92,7 +97,7 @@ class Decoder:
         return Frame(dialect="converse", events=(Started(),), extra=value)
 
     def _block_start(self, value: Block) -> Frame:
-        index = _index(value)
+        index = self._at = _index(value, self._at + 1)
         start = value.get("start")
         use = start.get("toolUse") if type(start) is dict and len(start) == 1 else None
         if type(use) is dict:
@@ -108,8 +113,8 @@ class Decoder:
         return Frame(dialect="converse", extra={"$event": "contentBlockStart", "contentBlockIndex": index, **value})
 
     def _block_delta(self, value: Block) -> Frame:
-        index = _index(value)
         delta = value["delta"]
+        index = self._index_of(value, delta)
         started: Part
         told: AnyEvent
         if len(delta) != 1:
@@ -142,6 +147,15 @@ class Decoder:
         self._open.add(index)
         return Frame(dialect="converse", events=(PartStarted(index=index, part=started), told), extra=value)
 
+    def _index_of(self, value: Block, delta: Block) -> int:
+        if value.get("contentBlockIndex") is None:
+            names = "".join(delta)
+            if names != self._name and names in ("text", "reasoningContent"):
+                self._at += 1  # a block of another kind, of those that no event begins
+            self._name = names
+        self._at = index = _index(value, self._at)
+        return index
+
     def _hold(self, index: int, name: str, said: Any) -> None:
         held = self._held.get(index)
         if held is None:
@@ -154,7 +168,8 @@ class Decoder:
                 held.setdefault("image", {}).setdefault("pieces", []).append(data)
 
     def _block_stop(self, value: Block) -> Frame:
-        index = _index(value)
+        index = _index(value, self._at)
+        self._name = ""
         held = self._held.pop(index, None)
         if held is None:
             return Frame(dialect="converse", events=(PartEnded(index=index),), extra=value)
@@ -193,8 +208,10 @@ _THINKING = Thinking(maker="converse")
 _REDACTED = Thinking(maker="converse", redacted=True)
 
 
-def _index(value: Block) -> int:
-    index = value.pop("contentBlockIndex")
+def _index(value: Block, missing: int) -> int:
+    index = value.pop("contentBlockIndex", None)
+    if index is None:
+        return max(missing, 0)
     if type(index) is not int:
         raise Malformed("contentBlockIndex", "a whole number")
     return index

@@ -4,12 +4,13 @@ import contextlib
 from collections.abc import Iterable
 from typing import Any
 
+from portico.dialects.complaint import shown
 from portico.dialects.crossing import Complaint
 from portico.dialects.tokens import UNREADABLE, table
 
 
 def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> Complaint:
-    """Read an error. Does not raise: a body that says nothing is quoted, as far as it is short."""
+    """Read an error reply; one that is not as documented is told by its text."""
     told = dict(headers)
     # A stream that fails before it begins answers with an array of one.
     found: Any = table(body.strip().removeprefix(b"[").removesuffix(b"]")).get("error")
@@ -19,8 +20,7 @@ def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
     if isinstance(found, str):
         return Complaint(status=status, message=found, request_id=name, retry_after=wait)
     if not isinstance(found, dict):
-        words = body[:500].decode("utf-8", "replace").strip() or f"The provider answered {status}"
-        return Complaint(status=status, message=words, request_id=name, retry_after=wait)
+        return Complaint(status=status, message=shown(status, body), request_id=name, retry_after=wait)
     code = param = None
     details = found.get("details")
     for detail in details if isinstance(details, list) else ():
@@ -33,7 +33,7 @@ def parse_error(status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
         if wait is None:
             wait = _seconds((_string(detail, "retryDelay") or "").removesuffix("s"))
     code = _string(found, "status")
-    message = _string(found, "message") or f"The provider answered {status}"
+    message = _string(found, "message") or shown(status, body)
     return Complaint(status=status, message=message, code=code, param=param, request_id=name, retry_after=wait)
 
 

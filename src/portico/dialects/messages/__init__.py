@@ -32,8 +32,7 @@ __all__ = [
 
 
 def _error(error: PorticoError, call: str) -> tuple[list[tuple[bytes, bytes]], bytes]:
-    """Name the call in a header too, where Anthropic's SDK looks for it."""
-    return [(b"request-id", call.encode("latin-1", "replace"))] if call else [], error_body(error, call)
+    return SPOKEN.named(call), error_body(error, call)
 
 
 SPOKEN = Spoken(
@@ -45,16 +44,14 @@ SPOKEN = Spoken(
     routes={"/v1/messages": "messages", "/v1/messages/count_tokens": "messages_count_tokens"},
     whole="messages",
     streamed="messages",
-    error=lambda error, call: (
-        [(b"request-id", call.encode("latin-1", "replace"))] if call else [],
-        error_body(error, call),
-    ),
+    error=_error,
     stream_error=stream_error,
     served_by=("converse", "responses", "gemini", "chat", "cohere"),
     # An overload has a status of its own.
     statuses={529: 529, 503: 529},
     usage={"messages": read_usage},
     observers={"messages": MessagesObserver},
+    id_header=b"request-id",
 )
 
 __getattr__ = later(__name__)

@@ -63,6 +63,27 @@ def parse_content(content: JSON, where: str, depth: int = _INNER) -> tuple[Part,
     return tuple(parts)
 
 
+_OPTIONAL: dict[str, tuple[str, Any]] = {
+    "tool_use": ("input", {}),
+    "thinking": ("thinking", ""),
+    "text": ("text", ""),
+}
+"""What of an answer's block some providers leave out, or say is null, where there is none of it."""
+
+
+def completed(block: Block) -> Block:
+    """Give an answer's block what it may have been sent without; changes it in place."""
+    kind = block.get("type")
+    known = _OPTIONAL.get(kind) if type(kind) is str else None
+    if known is not None:
+        name, empty = known
+        if block.get(name) is None:
+            block[name] = empty
+        if name == "input" and block.get("id") is None:
+            block["id"] = ""
+    return block
+
+
 def parse_block(block: Block, depth: int = _INNER) -> Part:
     """Read one block; takes the dict over. Raises Malformed where a field that must be there is not."""
     kind = block.get("type")

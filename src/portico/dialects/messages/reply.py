@@ -14,7 +14,7 @@ from portico.dialects.arguments import merge, parsed_arguments
 from portico.dialects.crossing import Given
 from portico.dialects.malformed import Malformed
 from portico.dialects.messages import watch
-from portico.dialects.messages.blocks import Block, parse_content
+from portico.dialects.messages.blocks import Block, completed, parse_content
 from portico.dialects.messages.ids import legal
 from portico.dialects.messages.writing import render_block, render_citation, render_source
 from portico.dialects.observer import failure
@@ -81,7 +81,7 @@ def parse_reply(body: bytes) -> Reply:
         said = failure(msgspec.json.encode(value["error"])) if type(value) is dict and value.get("error") else None
         raise BadUpstreamReply(said or "The provider's reply is not a message")
     try:
-        parts = parse_content(value.pop("content"), "content")
+        parts = parse_content(_completed(value.pop("content")), "content")
     except Malformed as error:
         raise BadUpstreamReply(f"The provider's reply is malformed: {error.where}: must be {error.wanted}") from None
     except RecursionError as error:
@@ -109,6 +109,14 @@ def parse_reply(body: bytes) -> Reply:
         service_tier=tier if type(tier) is str else None,
         extra=value,
     )
+
+
+def _completed(content: Any) -> Any:
+    if type(content) is list:
+        for block in content:
+            if type(block) is dict:
+                completed(block)
+    return [] if content is None else content
 
 
 def usage_of(counts: Any) -> Usage | None:

@@ -11,7 +11,7 @@ import msgspec
 
 from portico.dialects.arguments import merge
 from portico.dialects.malformed import Malformed
-from portico.dialects.messages.blocks import Block, parse_block, parse_citation
+from portico.dialects.messages.blocks import Block, completed, parse_block, parse_citation
 from portico.dialects.messages.reply import FINISHES, reason_of, render_usage, usage_of
 from portico.dialects.messages.voice import Speaker
 from portico.dialects.messages.watch import add
@@ -73,12 +73,14 @@ _plain = msgspec.json.Decoder(_Plain)
 class Decoder:
     """Reads a stream. `feed` and `flush` raise BadUpstreamReply for what is no such stream, and nothing else.
 
-    With `own` false the frames are for callers of other dialects, and what only this one knows may be left out.
+    With `own` false the frames are for callers of other dialects, and what only this one knows may be left out. Others
+    that speak this dialect leave out what can be known without it: ids, the model, an index, a tool's empty input.
     """
 
-    __slots__ = ("_counts", "_own", "_splitter")
+    __slots__ = ("_at", "_counts", "_own", "_splitter")
 
     def __init__(self, *, own: bool = True) -> None:
+        self._at = -1
         self._own = own
         self._splitter = sse.Splitter()
         self._counts: Table = {}
@@ -117,30 +119,30 @@ class Decoder:
 
     def _message_start(self, value: Block) -> Frame:
         message = value["message"]
-        started = Started(id=_text(message, "id"), model=_text(message, "model"))
+        started = Started(id=_text(message, "id", ""), model=_text(message, "model", ""))
         used = self._used(message.get("usage"))
         return Frame(dialect="messages", events=(started, *used), extra=value)
 
     def _block_start(self, value: Block) -> Frame:
-        index = _index(value)
-        part = parse_block(value.pop("content_block"))
+        index = self._at = _index(value, self._at + 1)
+        part = parse_block(completed(value.pop("content_block")))
         if type(part) is ToolCall and part.arguments == "{}":
             part = msgspec.structs.replace(part, arguments="")
         return Frame(dialect="messages", events=(PartStarted(index=index, part=part),), extra=value)
 
     def _block_delta(self, value: Block) -> Frame:
-        index = _index(value)
+        index = _index(value, self._at)
         delta = value["delta"]
         kind = delta["type"]
         event: AnyEvent
         if kind == "text_delta":
-            event = TextDelta(index=index, text=_text(delta, "text"))
+            event = TextDelta(index=index, text=_text(delta, "text", ""))
         elif kind == "input_json_delta":
-            event = ArgumentsDelta(index=index, text=_text(delta, "partial_json"))
+            event = ArgumentsDelta(index=index, text=_text(delta, "partial_json", ""))
         elif kind == "thinking_delta":
-            event = ThinkingDelta(index=index, text=_text(delta, "thinking"))
+            event = ThinkingDelta(index=index, text=_text(delta, "thinking", ""))
         elif kind == "signature_delta":
-            event = ThinkingDelta(index=index, opaque=_text(delta, "signature"))
+            event = ThinkingDelta(index=index, opaque=_text(delta, "signature", ""))
         elif kind == "citations_delta":
             event = CitationDelta(index=index, citation=parse_citation(delta.pop("citation")))
         else:
@@ -154,10 +156,10 @@ class Decoder:
         return Frame(dialect="messages", events=(event,), extra=value)
 
     def _block_stop(self, value: Block) -> Frame:
-        return Frame(dialect="messages", events=(PartEnded(index=_index(value)),), extra=value)
+        return Frame(dialect="messages", events=(PartEnded(index=_index(value, self._at)),), extra=value)
 
     def _message_delta(self, value: Block) -> Frame:
-        delta = value["delta"]
+        delta = value.get("delta") or {}
         events: list[AnyEvent] = []
         reason = delta.get("stop_reason")
         if type(reason) is str:
@@ -225,15 +227,19 @@ def _said(event: bytes) -> Frame | None:
     return Frame(dialect="messages", events=(told,))
 
 
-def _index(value: Block) -> int:
-    index = value.pop("index")
+def _index(value: Block, missing: int) -> int:
+    index = value.pop("index", None)
+    if index is None:
+        return max(missing, 0)
     if type(index) is not int:
         raise Malformed("index", "a whole number")
     return index
 
 
-def _text(value: Block, name: str) -> str:
-    found = value.pop(name)
+def _text(value: Block, name: str, missing: str) -> str:
+    found = value.pop(name, None)
+    if found is None:
+        return missing
     if type(found) is not str:
         raise Malformed(name, "a string")
     return found
