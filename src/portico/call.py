@@ -47,7 +47,8 @@ class Call(msgspec.Struct, eq=False):
     `markup` is its customer's, in millionths, and stands for its key's. `bodies` says which of its bodies its record is
     to have. `trial` is the side of a canary that it was given (`plan.canary.Trial`), `shadow` the copy that it is to
     have (`calls.shadow.Copy`); of a copy, `shadow_of` is the call that it is of, `compared` what both came to.
-    `lost` is the most that those tries can have used of which nothing is known, where that is not `bound` for each.
+    `lost` is for each target the most that those tries can have used of which nothing is known, where that is not
+    `bound` for each.
     `delivered` is set where the caller hung up after it had the last event of its stream. `waits`
     (`queueing.terms.Waits`) says by what it may wait for its turn, None where it may not; `ticket`
     (`queueing.waiting.Ticket`) is what it waits with, once it does. `litellm` (`calls.litellm_headers.LiteLLMHeaders`)
@@ -80,7 +81,7 @@ class Call(msgspec.Struct, eq=False):
     job: Any = None
     markup: int | None = None
     bound: Bound = NO_BOUND
-    lost: Bound | None = None
+    lost: dict[str, Bound] | None = None
     over_bound: bool = False
     ended: bool = False
     end: End = "refused"
@@ -114,6 +115,12 @@ class Call(msgspec.Struct, eq=False):
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"
+
+    @property
+    def answering(self) -> AttemptRecord:
+        """The attempt that answered: not always the last, where two were raced; the last where none did."""
+        answered = (each for each in reversed(self.attempts) if each.error is None and (each.status or 0) < 400)
+        return next(answered, self.attempts[-1])
 
     def overhead_us(self, now_ns: int) -> int:
         """Return the microseconds since the last byte of the request, less the wait for providers."""

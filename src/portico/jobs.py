@@ -111,7 +111,7 @@ def begun(
         tenant,
         call.arrived_ms,
         target,
-        call.attempts[-1].credential,
+        call.answering.credential,
         call.bound if call.bound != NO_BOUND else bound,
         holder.id,
         call.model,
@@ -165,8 +165,8 @@ def hand_over(call: Call) -> None:
     permit.onward = call.id
     call.usage = call.cost = call.pricing = call.price = None
     call.basis = "none"
-    for attempt in call.attempts[-1:]:
-        attempt.assumed_nano_usd = None
+    if call.attempts:
+        call.answering.assumed_nano_usd = None
 
 
 async def drop(state: State, call: Call) -> None:
@@ -250,8 +250,10 @@ def used_by(job: Job, record: Record) -> Used:
     bound, usage = job.bound, record.usage
     spent = record.cost_nano_usd if record.cost_nano_usd is not None else (bound.cost or 0)
     if usage is None:
-        return Used(bound.input_tokens, bound.output_tokens, spent, 0)
-    return Used(usage.input_total, usage.output_total, spent, 0)
+        used = Used(bound.input_tokens, bound.output_tokens, spent, 0)
+    else:
+        used = Used(usage.input_total, usage.output_total, spent, 0)
+    return msgspec.structs.replace(used, parts=((job.target, used),))
 
 
 def unknown(job: Job) -> Cost:

@@ -13,7 +13,7 @@ from typing import cast
 
 import msgspec
 
-from portico import jobs
+from portico import jobs, shares
 from portico.errors import StateUnavailable
 from portico.journal.journal import Journal
 from portico.journal.reader import records_of
@@ -140,16 +140,4 @@ def aborted(orphan: Orphan, *, goes_on: bool = False) -> Record:
 
 def used_by(record: Record, bound: Bound) -> Used:
     """Return what a recorded call is charged, as `stages.settle` had it. `bound` is that of one attempt."""
-    tries = [attempt for attempt in record.attempts if attempt.assumed_nano_usd is not None]
-    cost = sum(attempt.assumed_nano_usd or 0 for attempt in tries)
-    times = sum(attempt.unheard for attempt in tries)
-    usage = record.usage
-    if usage is None and record.basis == "unknown":
-        times += 1
-        cost += bound.cost or 0
-    elif usage is not None:
-        cost += record.cost_nano_usd if record.cost_nano_usd is not None else (bound.cost or 0)
-    tokens_in, tokens_out = times * bound.input_tokens, times * bound.output_tokens
-    if usage is None:
-        return Used(tokens_in, tokens_out, cost, 1 if record.attempts else 0)
-    return Used(tokens_in + usage.input_total, tokens_out + usage.output_total, cost)
+    return shares.used_by(record.attempts, record.target, record.usage, record.cost_nano_usd, record.basis, bound)

@@ -34,7 +34,10 @@ CONFIG = load_plain(
         "server": {"master_key": MASTER},
         "providers": {"openai": {"api_key": "sk-nobody"}},
         "teams": {"red": {"budgets": [{"usd": 100}, {"usd": 50, "per": "day"}, {"requests": 500}]}},
-        "budgets": [{"tokens": 10**9, "for": {"model": ["smart"]}, "each": ["customer"]}],
+        "budgets": [
+            {"tokens": 10**9, "for": {"model": ["smart"]}, "each": ["customer"]},
+            {"usd": 10**3, "requests": 10**6, "each": ["provider"]},
+        ],
     },
     {},
 ).config
@@ -60,6 +63,9 @@ PLAIN = Record(
     team="red",
     customer="ann",
 )
+FELL_BACK = msgspec.structs.replace(
+    PLAIN, attempts=[AttemptRecord("azure/plain", error="cut", assumed_nano_usd=500), *PLAIN.attempts]
+)
 KINDS = {
     "served": (PLAIN, 1_000, 1),
     "long ago": (msgspec.structs.replace(PLAIN, time_ms=LONG_AGO), 1_000, 1),
@@ -82,6 +88,8 @@ KINDS = {
         1_500,
         1,
     ),
+    "that fell back": (FELL_BACK, 1_500, 1),
+    "that fell back long ago": (msgspec.structs.replace(FELL_BACK, time_ms=LONG_AGO), 1_500, 1),
 }
 """Records, what each costs in budgets (nano-dollars), and how many calls it counts as."""
 EACH = 30
@@ -124,8 +132,12 @@ class Installation:
     def counted(self) -> dict[str, int]:
         with self.state.money() as ledger:
             assert ledger is not None
-            found = ledger.counters(["team:red", "model:smart|customer:ann", f"key:{PLAIN.key}"], noon())
-        return {counter.rule_id: counter.used for counter in found}
+            rows = ["team:red", "model:smart|customer:ann", f"key:{PLAIN.key}", "provider:azure", "provider:openai"]
+            found = ledger.counters(rows, noon())
+        return {
+            f"{counter.row} {counter.rule_id}" if counter.row.startswith("provider:") else counter.rule_id: counter.used
+            for counter in found
+        }
 
     def rebuilt(self) -> bool:
         with self.state.money() as ledger:
@@ -149,12 +161,17 @@ EXPECTED = {
     "team:red/budget/cost/forever": EACH * sum(cost for _, cost, _ in KINDS.values()),
     "team:red/budget/cost/day": EACH * sum(cost for record, cost, _ in KINDS.values() if record.time_ms == NOW_MS),
     "team:red/budget/requests/forever": EACH * sum(times for _, _, times in KINDS.values()),
-    "model=smart|each=customer/budget/tokens/forever": EACH * 3 * 110,
+    "model=smart|each=customer/budget/tokens/forever": EACH * 5 * 110,
+    "provider:azure all|each=provider/budget/cost/forever": EACH * 2 * 500,
+    "provider:azure all|each=provider/budget/requests/forever": EACH * 2,
+    "provider:openai all|each=provider/budget/cost/forever": EACH
+    * (sum(cost for _, cost, _ in KINDS.values()) - 2 * 500),
+    "provider:openai all|each=provider/budget/requests/forever": EACH * sum(times for _, _, times in KINDS.values()),
 }
 
 
 def test_each_budget_counts_the_calls_in_its_window(lost: Installation) -> None:
-    assert lost.rebuild() == EACH * 5
+    assert lost.rebuild() == EACH * 7
     assert lost.counted() == EXPECTED
     assert lost.rebuilt()
     assert lost.rebuild() == 0, "it is done once"
@@ -222,7 +239,7 @@ def test_a_budget_counts_calls_that_are_long_gone_from_the_store(
 ) -> None:
     for _ in range(times):
         left = letting_go(tmp_path, lost, days=1)
-    assert left == EACH * (len(KINDS) - 1)
+    assert left == EACH * (len(KINDS) - 2)
     lost.rebuild()
     assert lost.counted() == EXPECTED
 

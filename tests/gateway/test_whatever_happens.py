@@ -102,6 +102,13 @@ async def settled(gateway: Running) -> None:
             await asyncio.sleep(0.01)
 
 
+def at(provider: str, record: Record) -> int:
+    """Return what a call is charged for what it used at a provider, in nano-dollars."""
+    used = used_for(record)
+    targets = {attempt.target for attempt in record.attempts if attempt.target.startswith(f"{provider}/")}
+    return used.at(targets).cost if used.parts else used.cost if targets else 0
+
+
 @pytest.mark.parametrize(
     ("seed", "rounds"),
     [(1, 4), *(pytest.param(seed, 30, marks=pytest.mark.prove) for seed in range(2, 12))],
@@ -138,3 +145,6 @@ async def test_every_call_has_one_record_and_budgets_hold_what_was_served(
     charged = [used_for(record) for record in records]
     assert used["key:k/budget/cost/forever"] == sum(one.cost for one in charged) >= served
     assert used["key:k/budget/requests/forever"] == sum(one.requests for one in charged) == len(reached)
+    for name in PRICES:
+        (mine,) = [counter for counter in counters if counter.row == f"provider:{name}"]
+        assert mine.used == sum(at(name, record) for record in records), "each provider's budget counts what is its own"

@@ -210,3 +210,29 @@ async def test_who_dies_while_jobs_are_handed_on_leaves_them_to_the_next(
     assert sorted(third.state.jobs()) == ["begun", "recorded"]
     assert third.used() == (1_007, 2_000)
     third.die()
+
+
+async def test_a_recorded_call_that_fell_back_is_charged_where_it_used_what(tmp_path: Path) -> None:
+    first = Worker(tmp_path)
+    one, two = (
+        Scope(f"provider:{name}", (Rule(f"{name}/budget", "budget", "cost", 1_000_000),)) for name in ("a", "b")
+    )
+    permit = await first.state.admit(Admission("fell-back", (*BUDGET, one), BOUND, moment()))
+    assert isinstance(permit, Permit)
+    permit.rows = {"a/m": ("key:web", "provider:a"), "b/m": ("key:web", "provider:b")}
+    assert await first.state.extend(permit, BOUND, moment(), (two,)) is None
+    found = record("fell-back", 7)
+    lost = AttemptRecord("a/m", error="upstream_timeout", assumed_nano_usd=1_000)
+    found.attempts, found.target = [lost, AttemptRecord("b/m", status=200)], "b/m"
+    first.journal.append(found)
+    assert first.journal.flush()
+    first.die()
+    second = Worker(tmp_path)
+    assert second.recover()
+    counters = second.state.counters(["key:web", "provider:a", "provider:b"], moment())
+    assert {counter.row: (counter.used, counter.reserved) for counter in counters} == {
+        "key:web": (1_007, 0),
+        "provider:a": (1_000, 0),
+        "provider:b": (7, 0),
+    }
+    second.die()

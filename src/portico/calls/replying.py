@@ -96,7 +96,7 @@ class Replies:
         """Remember whose a stored reply is, before its caller hears of it."""
         caller = call.caller
         assert caller is not None
-        credential = call.attempts[-1].credential
+        credential = call.answering.credential
         return own.remember(self._state, caller, "response", name, target.upstream.name, credential)
 
     async def announce(self, call: Call, target: Target, name: str) -> None:

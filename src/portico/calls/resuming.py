@@ -180,7 +180,8 @@ class Resuming:
         call = self._call
         for note in call.attempts[before:]:
             if note.unheard:
-                call.lost = both(call.lost or NO_BOUND, bound)
+                call.lost = call.lost or {}
+                call.lost[note.target] = both(call.lost.get(note.target, NO_BOUND), bound)
 
     async def _hear(
         self,
@@ -222,7 +223,7 @@ class Resuming:
     def _close(self, failure: PorticoError) -> None:
         """Put on the first try what the call has used so far."""
         call = self._call
-        note = call.attempts[-1]
+        note = call.answering
         note.error = failure.code
         note.usage, note.cost_nano_usd, note.basis = call.usage, call.cost, call.basis
         self._spent = call.usage

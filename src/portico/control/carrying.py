@@ -38,7 +38,7 @@ class Carrying:
             if record.time_ms < self._since_ms or used == NOTHING:
                 continue
             when = record.time_ms // 1000
-            for scope in self._under.scopes(record):
+            for scope, mine in self._under.charged(record, used):
                 for rule in scope.rules:
                     since = reaches(rule, self._wall_ns) // windows.SECOND
                     if rule.kind != "budget" or when < since:
@@ -50,10 +50,10 @@ class Carrying:
                     place = Place(scope.row, rule.id, day)
                     before = sums.get(place, Amounts())
                     sums[place] = Amounts(
-                        before.requests + used.requests,
-                        before.input_tokens + used.input_tokens,
-                        before.output_tokens + used.output_tokens,
-                        before.cost_nano_usd + used.cost,
+                        before.requests + mine.requests,
+                        before.input_tokens + mine.input_tokens,
+                        before.output_tokens + mine.output_tokens,
+                        before.cost_nano_usd + mine.cost,
                     )
         carried.add(connection, sums)
         for rule_id, since in ended.items():

@@ -2,9 +2,9 @@
 
 Another boot of the machine, or a deleted directory, takes all counters with it. What was journaled before is first read
 into the store, where each call is once; then every record whose time a budget's window reaches back to is charged in
-the scopes that its call was under, and what was kept of records that are gone (`carrying`). Limits begin anew with the
-machine. Calls under a budget are refused meanwhile, so nothing is counted twice; and whoever is cut off begins again
-from zero.
+the scopes that its call was under (in those of one target with what was used there), and what was kept of records that
+are gone (`carrying`). Limits begin anew with the machine. Calls under a budget are refused meanwhile, so nothing is
+counted twice; and whoever is cut off begins again from zero.
 
 Jobs that go on are reserved for again, unless the store has their records already.
 
@@ -132,8 +132,8 @@ def _charge(
             continue
         when = record.time_ms * 1_000_000
         charged += 1
-        for scope in under.scopes(record):
-            _add(sums, scope, used, when)
+        for scope, mine in under.charged(record, used):
+            _add(sums, scope, mine, when)
         if len(sums) >= SUMS:
             _put(state, tag, sums, go_on, clock)
     for place, amounts in carried.every(db):

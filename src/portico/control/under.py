@@ -1,6 +1,6 @@
 """Which budgets recorded calls count in, by the rules of now, and since when each of them counts."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, cast
 
 import msgspec
@@ -32,7 +32,7 @@ class Under:
         said = declared(admin.config)
         self._common: tuple[Applied, ...] = (*said.rules, *self._compiler.rules())
         self._own: dict[str, tuple[Applied, ...]] = {}
-        self._known: dict[tuple[object, ...], tuple[Scope, ...]] = {}
+        self._known: dict[tuple[object, ...], tuple[tuple[Scope, frozenset[str]], ...]] = {}
         self._by_name: dict[str, Rule] = {}
 
     def look_by(self, db: Connection) -> None:
@@ -48,8 +48,19 @@ class Under:
                 least = min(least, reaches(rule, wall_ns))
         return max(least, 0) // 1_000_000
 
+    def charged(self, record: Record, used: Used) -> Iterator[tuple[Scope, Used]]:
+        """Yield the scopes with a budget that a call was under, and what it is charged there, which used so much.
+
+        A scope that is not of all the targets that it went to is charged what was used at those that it is of.
+        """
+        for scope, targets in self._scopes(record):
+            yield scope, used.at(targets)
+
     def scopes(self, record: Record) -> tuple[Scope, ...]:
         """Return the scopes with a budget that a call was under: those of all the targets that it went to."""
+        return tuple(scope for scope, _ in self._scopes(record))
+
+    def _scopes(self, record: Record) -> tuple[tuple[Scope, frozenset[str]], ...]:
         targets = tuple(dict.fromkeys(attempt.target for attempt in record.attempts)) or (record.target or "",)
         key = (record.key, record.user, record.team, record.org, record.customer, record.tags, record.model, targets)
         found = self._known.get(key)
@@ -57,7 +68,7 @@ class Under:
             if len(self._known) >= AT_HAND:
                 self._known.clear()
             rules = (*self._common, *self._of_key(record.key))
-            rows_: dict[str, Scope] = {}
+            rows_: dict[str, tuple[Scope, frozenset[str]]] = {}
             for target in targets:
                 provider, _, model = target.partition("/")
                 told = Dimensions(
@@ -72,7 +83,8 @@ class Under:
                 )
                 for scope in scopes(rules, told):
                     if any(rule.kind == "budget" for rule in scope.rules):
-                        rows_.setdefault(scope.row, scope)
+                        known, others = rows_.get(scope.row, (scope, frozenset()))
+                        rows_[scope.row] = known, others | {target}
             found = self._known[key] = tuple(rows_.values())
         return found
 

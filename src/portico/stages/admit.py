@@ -302,9 +302,17 @@ async def _extend(
     permit = call.permit
     assert permit is not None
     more: tuple[Scope, ...] = ()
-    if target is not targets[0]:
-        rows = {scope.row for scope in permit.scopes}
-        more = tuple(scope for scope in bounds.scopes(call, target) if scope.row not in rows)
+    before = rows = permit.rows
+    apart = False
+    if target is not targets[0] or before is not None:
+        theirs = bounds.scopes(call, target)
+        known = tuple(scope.row for scope in permit.scopes)
+        more = tuple(scope for scope in theirs if scope.row not in known)
+        # Where the first target was not asked, there is nothing that it has used.
+        first = {targets[0].name: known} if call.attempts else {}
+        rows = {**(first if before is None else before), target.name: tuple(scope.row for scope in theirs)}
+        all_ = {*known, *rows[target.name]}
+        apart = rows != before and any(all_.difference(each) for each in rows.values())
     held = call.bound
     bound = held if rest is None else dearer_of(held, rest)  # what lost tries are charged
     unmeasured = not _measured(permit.scopes)
@@ -314,12 +322,15 @@ async def _extend(
         bound = dearer_of(held, _bound(call, outgoing, (target,)))
     # Where nothing was billed, what was reserved for the attempt before is that of this one.
     further = bound if billed else _beyond(held, bound)
-    if not more and (not permit.scopes or (not billed and further == NO_BOUND)):
+    if not more and (not permit.scopes or (not billed and further == NO_BOUND and not apart)):
+        permit.rows = rows
         return
     if more and not state.rebuilt:
         _require_counts(more)
+    permit.rows = rows
     refusal = await state.extend(permit, further, now(), more, bound)
     if refusal is not None:
+        permit.rows = before
         raise refused(refusal, call, bound.why, (target,), now().wall_ns)
     if more:
         permit.scopes = (*permit.scopes, *more)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Protocol
 
+from portico import shares
 from portico.call import Call
 from portico.dialects.passed import Passed, interrupted
 from portico.errors import JournalFull
@@ -77,7 +78,7 @@ def settle_stream(
     bound = call.bound.cost
     if bound and basis != "reported" and call.attempts and call.cost is not None:
         more = bound if held else on_its_way(call, usage, price, bound, finished=watch.finished)
-        call.attempts[-1].assumed_nano_usd = max(min(more, bound - call.cost), 0)
+        call.answering.assumed_nano_usd = max(min(more, bound - call.cost), 0)
 
 
 def on_its_way(call: Call, usage: Usage, price: Price | None, bound: int, *, finished: bool = False) -> int:
@@ -103,25 +104,8 @@ def charged(call: Call) -> Used:
 
 
 def used_by(call: Call) -> Used:
-    """Return what a call is charged in its scopes.
-
-    Where a provider served something, and nobody knows what it used or costs, that is what was reserved.
-    """
-    usage, bound = call.usage, call.bound
-    assumed = lost = 0
-    for attempt in call.attempts:
-        if attempt.assumed_nano_usd is not None:
-            assumed += attempt.assumed_nano_usd
-            lost += attempt.unheard
-    tokens_in, tokens_out = (lost * bound.input_tokens, lost * bound.output_tokens) if lost else (0, 0)
-    if call.lost is not None:
-        tokens_in, tokens_out = call.lost.input_tokens, call.lost.output_tokens
-    if usage is not None:
-        cost = call.cost if call.cost is not None else (bound.cost or 0)
-        return Used(usage.input_total + tokens_in, usage.output_total + tokens_out, cost + assumed)
-    if call.basis == "unknown":
-        return Used(bound.input_tokens + tokens_in, bound.output_tokens + tokens_out, (bound.cost or 0) + assumed)
-    return Used(tokens_in, tokens_out, assumed, 1 if call.attempts else 0)
+    """Return what a call is charged in its scopes."""
+    return shares.used_by(call.attempts, call.target, call.usage, call.cost, call.basis, call.bound, call.lost)
 
 
 def over_bound(call: Call, used: Used) -> bool:

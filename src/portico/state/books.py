@@ -1,6 +1,6 @@
 """What becomes of a permit in the rows of its scopes: admitted, extended, settled, released, expired. No I/O."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -47,6 +47,10 @@ _KNOWN = 8_192
 
 Further = tuple[Plan, Asks, Sequence[int]]
 """What an extension reserved elsewhere or later."""
+
+Apart = Mapping[bytes, Spent]
+"""What rows are charged that are not of all targets of a call, by their keys."""
+NONE_APART: Final[Apart] = {}
 
 
 @assigned
@@ -248,13 +252,13 @@ def _sum(one: Asks, other: Asks) -> Asks:
     return tuple(None if a is None or b is None else a + b for a, b in zip(one, other, strict=True))  # type: ignore[return-value]  # as long as they are
 
 
-def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
-    """Put true usage in the place of what a hold reserved.
+def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart | None = None) -> Settled:
+    """Put true usage in the place of what a hold reserved: `now`, or what `apart` says of a row.
 
     By one rule after the other, whatever its state: what `Plan.put` leaves to be decided.
     """
     if hold.more is not None:
-        return _settle_all(fetch, hold, now, at)
+        return _settle_all(fetch, hold, now, at, apart or {})
     if not hold.plan.rows:
         return QUIET
     wanted, keys = hold.asks, hold.keys
@@ -264,7 +268,11 @@ def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     for row, name, rules in hold.plan.rows:
         fetch(row, rules)
         ops = rules.ops if row.layout is rules.layout else rules.fit(row, at.boot_ns, at.wall_ns)
-        first, events = correct(row, name, ops, wanted, keys, first, now, over, at.boot_ns)
+        charged, closes = now, over
+        if apart is not None and row.key in apart:
+            charged = apart[row.key]
+            closes = exceeds(charged, wanted)
+        first, events = correct(row, name, ops, wanted, keys, first, charged, closes, at.boot_ns)
         if events is not None:
             passed = events if passed is None else [*passed, *events]
     if passed is not None:
@@ -272,12 +280,12 @@ def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
     return _OVER if over else QUIET
 
 
-def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
+def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) -> Settled:
     """Settle a hold that was extended elsewhere or in a later window.
 
-    The rows of the admission are charged with all of it. A row, or a later window, that only an extension reserved in
-    is charged with as much of it as was reserved there, since no more can be of its attempts; with all of it where the
-    call passed its bound.
+    The rows of the admission are charged with all of it, and those that are told apart with what is theirs. Any other
+    row, or a later window, that only an extension reserved in is charged with as much of it as was reserved there,
+    since no more can be of its attempts; with all of it where the call passed its bound.
     """
     holds = [(hold.plan, hold.asks, hold.keys), *(hold.more or ())]
     total = hold.asks
@@ -303,11 +311,13 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
         kind, place, window = op[0], op[1], max(part[2] for part in parts)
         here = [p for p in parts if kind != BUDGET or p[2] == row.cells[place]]
         reserved = sum(asked or 0 for _, asked, _ in here)
-        whole = bool(here) and (over or any(number == 0 for number, _, _ in here))
+        mine = apart.get(row.key)
+        closes = over if mine is None else True  # as far as it is more than what is reserved here
+        whole = bool(here) and (here[0] is parts[0] if mine is not None else over or here[0][0] == 0)
         unbounded = any(asked is None for _, asked, _ in here)
-        charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in now)
+        charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in mine or now)
         asked = None if unbounded and not reserved else reserved
-        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, over, at.boot_ns)  # type: ignore[arg-type]  # nine of them
+        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, closes, at.boot_ns)  # type: ignore[arg-type]  # nine of them
         passed.extend(events or ())
     return Settled(over, tuple(passed))
 
@@ -317,15 +327,54 @@ def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
 
     Returns both, and what the call is settled at, which used so much itself: limits count the job's bound, now.
     """
+    wanted: Asks = (0, 0, 0, 0, 0, *asks(bound)[5:])
+    call = Hold(hold.plan, hold.bound, hold.keys, hold.room, hold.at)
+    call.wanted = _less(hold.asks, wanted)
+    job = Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=wanted)
+    seen = {_names(hold.plan)}
+    for plan, amounts, keys in hold.more or ():
+        mine: Further = (plan, amounts, keys)
+        if _names(plan) not in seen:  # what an extension reserved first elsewhere
+            seen.add(_names(plan))
+            mine = (plan, _less(amounts, wanted), keys)
+            job.more = [*(job.more or ()), (plan, wanted, keys)]
+        call.more = [*(call.more or ()), mine]
+    return call, job, started(used, bound)
+
+
+def started(used: Spent, bound: Bound) -> Spent:
+    """Return what a call is settled at that has started a job, and used so much itself."""
     whole = asks(bound)
-    wanted: Asks = (0, 0, 0, 0, 0, *whole[5:])
-    kept = [
-        0 if mine is None or theirs is None else mine - theirs for mine, theirs in zip(hold.asks, wanted, strict=True)
-    ]
-    call = Hold(hold.plan, hold.bound, hold.keys, hold.room, hold.at, more=hold.more)
-    call.wanted = tuple(kept)  # type: ignore[assignment]  # nine of them
-    now: Spent = (used[0], used[1] + whole[1], used[2] + whole[2], used[3] + whole[3], *used[4:])
-    return call, Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=wanted), now
+    return used[0], used[1] + whole[1], used[2] + whole[2], used[3] + whole[3], *used[4:]
+
+
+def _less(amounts: Asks, others: Asks) -> Asks:
+    return tuple(0 if a is None or b is None else a - b for a, b in zip(amounts, others, strict=True))  # type: ignore[return-value]  # as long as they are
+
+
+def _names(plan: Plan) -> tuple[bytes, ...]:
+    return tuple(row.key for row, _, _ in plan.rows)
+
+
+def apart(
+    rows: Mapping[str, Sequence[str]] | None, used: Used, hold: Hold, job: Bound | None = None
+) -> dict[bytes, Spent] | None:
+    """Return what those rows of a hold are charged that are not of all targets of its call, by their keys.
+
+    `rows` is as in `Permit`; `job` is the bound of the job that the call has started at the target that answered.
+    """
+    if rows is None:
+        return None
+    parts = used.parts or ((next(iter(rows)), used),)
+    known = {target: {row_key(name) for name in names} for target, names in rows.items()}
+    found: dict[bytes, Spent] = {}
+    for plan in (hold.plan, *(plan for plan, _, _ in hold.more or ())):
+        for key in _names(plan):
+            mine = [target for target, _ in parts if target not in known or key in known[target]]
+            if key not in found and not all(key in names for names in known.values()):
+                charged = counted(msgspec.structs.replace(used, parts=parts).at(mine))
+                found[key] = charged if job is None or parts[-1][0] not in mine else started(charged, job)
+    return found
 
 
 def counted(used: Used) -> Spent:
@@ -333,9 +382,16 @@ def counted(used: Used) -> Spent:
     return NOTHING if used is UNUSED else spent(used)
 
 
-def of_job(used: Used) -> Spent:
-    """Return what a job is settled at: limits have counted it when it was started."""
-    return (0, 0, 0, 0, 0, *spent(used)[5:])
+def finish(fetch: Fetch, hold: Hold, used: Used, at: Moment, known: Mapping[str, Sequence[str]] | None) -> Settled:
+    """Settle a job: limits have counted it when it was started. `known` is what its permit says of rows."""
+    theirs = apart(known, used, hold)
+    if theirs is not None:
+        theirs = {key: _of_job(amounts) for key, amounts in theirs.items()}
+    return settle(fetch, hold, _of_job(spent(used)), at, theirs)
+
+
+def _of_job(amounts: Spent) -> Spent:
+    return (0, 0, 0, 0, 0, *amounts[5:])
 
 
 def reserve_again(fetch: Fetch, plan: Plan, bound: Bound, when: int, at: Moment) -> Hold:
@@ -354,8 +410,9 @@ def reserve_again(fetch: Fetch, plan: Plan, bound: Bound, when: int, at: Moment)
 def resume(fetch: Fetch, hold: Hold, bound: Bound, at: Moment) -> Hold:
     """Take back what was assumed of a call that had started a job: it is reserved for the job. Return its hold."""
     _, job, _ = onward(hold, bound, NOTHING)
-    back: Spent = tuple(-(amount or 0) for amount in job.asks)  # type: ignore[assignment]  # as many
-    _walk(fetch, job.plan, back, job.keys, back, at)
+    for plan, amounts, keys in [(job.plan, job.asks, job.keys), *(job.more or ())]:
+        back: Spent = tuple(-(amount or 0) for amount in amounts)  # type: ignore[assignment]  # as many
+        _walk(fetch, plan, back, keys, back, at)
     return job
 
 
@@ -375,24 +432,49 @@ def assume(fetch: Fetch, hold: Hold, at: Moment) -> None:
         _walk(fetch, plan, amounts, keys, used, at)
 
 
-def replace(fetch: Fetch, hold: Hold, now: Spent, at: Moment) -> Settled:
-    """Put true usage in the place of what was assumed of a call."""
+def replace(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart | None = None) -> Settled:
+    """Put true usage in the place of what was assumed of a call: `now`, or what `apart` says of a row."""
     total = hold.asks
     for _, amounts, _ in hold.more or ():
         total = _sum(total, amounts)
     over = exceeds(now, total)
+    seen: dict[bytes, Sequence[int]] = {}
     for number, (plan, amounts, keys) in enumerate([(hold.plan, hold.asks, hold.keys), *(hold.more or ())]):
-        assumed = tuple(amount or 0 for amount in amounts)
-        charged = now if number == 0 else tuple(map(min, now, assumed))
+        assumed: Spent = tuple(amount or 0 for amount in amounts)  # type: ignore[assignment]  # as many
+        charged = now if number == 0 else _within(now, assumed)
+        theirs: dict[bytes, Spent] = {}
+        for key in _names(plan):
+            if apart is not None and key in apart:
+                # All of it where it was reserved first; what is in the same windows as that is in there.
+                mine = apart[key]
+                if key in seen:
+                    mine = NOTHING if keys == seen[key] else _within(mine, assumed)
+                seen.setdefault(key, keys)
+                theirs[key] = _difference(mine, assumed)
         # Nothing is reserved any more: the difference is charged, and the call has left the calls in flight.
-        difference = tuple(new - old for new, old in zip(charged, assumed, strict=True))
-        _walk(fetch, plan, NOTHING, keys, difference, at)  # type: ignore[arg-type]  # as many
+        _walk(fetch, plan, NOTHING, keys, _difference(charged, assumed), at, theirs)
     return _OVER if over else QUIET
 
 
-def _walk(fetch: Fetch, plan: Plan, reserved: Asks, keys: Sequence[int], used: Spent, at: Moment) -> None:
+def _within(amounts: Spent, most: Spent) -> Spent:
+    return tuple(map(min, amounts, most))  # type: ignore[return-value]  # as long as they are
+
+
+def _difference(new: Spent, old: Spent) -> Spent:
+    return tuple(a - b for a, b in zip(new, old, strict=True))  # type: ignore[return-value]  # as long as they are
+
+
+def _walk(
+    fetch: Fetch,
+    plan: Plan,
+    reserved: Asks,
+    keys: Sequence[int],
+    used: Spent,
+    at: Moment,
+    apart: Apart = NONE_APART,
+) -> None:
     first = 0
     for row, name, rules in plan.rows:
         fetch(row, rules)
         quiet: list[Op] = [(*op[:6], (), op[7]) for op in rules.fit(row, at.boot_ns, at.wall_ns)]
-        first, _ = correct(row, name, quiet, reserved, keys, first, used, False, at.boot_ns)
+        first, _ = correct(row, name, quiet, reserved, keys, first, apart.get(row.key, used), False, at.boot_ns)

@@ -1,6 +1,6 @@
 """What every backend of the state does: domain verbs over permits, counters, the key snapshot and owned objects."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -19,12 +19,29 @@ class Moment(msgspec.Struct, frozen=True, gc=False):
 
 
 class Used(msgspec.Struct, frozen=True, gc=False):
-    """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider."""
+    """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider.
+
+    `parts` is what each of its targets used, that which has answered last; empty where all of it is of one, the first
+    that it went to.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
     cost: int = 0
     requests: int = 1
+    parts: "tuple[tuple[str, Used], ...]" = ()
+
+    def at(self, targets: Container[str]) -> "Used":
+        """Return what these of its targets used. What was never told apart is of all of them."""
+        mine = [part for target, part in self.parts if target in targets]
+        if len(mine) == len(self.parts):
+            return self
+        return Used(
+            sum(part.input_tokens for part in mine),
+            sum(part.output_tokens for part in mine),
+            sum(part.cost for part in mine),
+            max((part.requests for part in mine), default=0),
+        )
 
 
 class Scope(msgspec.Struct, frozen=True):
@@ -103,6 +120,9 @@ class Permit(msgspec.Struct, gc=False):
 
     `onward` names a job that the call has started, and that goes on at a provider: when the call is settled, its bound
     stays reserved in budgets under that name, whoever dies, until `State.finish`. Limits count it at once.
+
+    `rows` names for each target that the call went to the rows that it is under there, in their order; None where it
+    went to the first alone. A row is charged what the targets used that it is of (`Used.parts`).
     """
 
     call_id: str
@@ -110,6 +130,7 @@ class Permit(msgspec.Struct, gc=False):
     bound: Bound
     token: Held | None = None
     onward: str | None = None
+    rows: dict[str, tuple[str, ...]] | None = None
 
     @property
     def allowances(self) -> Allowances:
@@ -219,7 +240,7 @@ class State(Protocol):
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none.
 
         `fresh` is what to reserve in new scopes, where that is not the same: of what was not billed, the permit's
-        scopes have something in hand.
+        scopes have something in hand. With the same step it is kept which rows are of which target (`Permit.rows`).
         """
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:

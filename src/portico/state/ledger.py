@@ -68,6 +68,7 @@ class Kept(msgspec.Struct, array_like=True):
     asks: Asks
     keys: Sequence[int]
     more: list[tuple[Slots, Asks, Sequence[int]]]
+    rows: dict[str, tuple[str, ...]] | None = None
 
 
 class Expired(msgspec.Struct, array_like=True):
@@ -330,8 +331,9 @@ class Ledger:
                 settled.append(self._replace(tx, permit, used, at))
             elif permit.onward is not None:
                 hold, job, now = books.onward(hold, permit.bound, books.counted(used))  # what is left of both
-                self._keep_job(permit.onward, permit.bound, job)
-                settled.append(books.settle(fetch, hold, now, at))
+                self._keep_job(permit.onward, permit.bound, job, permit.rows)
+                apart = books.apart(permit.rows, used, hold, permit.bound)
+                settled.append(books.settle(fetch, hold, now, at, apart))
             else:
                 plan = hold.plan
                 if (
@@ -341,7 +343,8 @@ class Ledger:
                 ):
                     settled.append(books.QUIET)  # what becomes of nearly every call
                 else:
-                    settled.append(books.settle(fetch, hold, books.counted(used), at))
+                    apart = books.apart(permit.rows, used, hold)
+                    settled.append(books.settle(fetch, hold, books.counted(used), at, apart))
         return settled
 
     def _replace(self, tx: Tx, permit: Permit, used: Used, at: Moment) -> Settled:
@@ -349,8 +352,10 @@ class Ledger:
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
             return books.QUIET
-        expired = self._restore(tx, _decode_expired(value).kept)
-        return books.replace(self._fetch, expired, books.counted(used), at)
+        kept = _decode_expired(value).kept
+        expired = self._restore(tx, kept)
+        apart = books.apart(kept.rows, used, expired)
+        return books.replace(self._fetch, expired, books.counted(used), at, apart)
 
     def _restore(self, tx: Tx, kept: Kept) -> books.Hold:
         fixed = kept.fixed
@@ -372,9 +377,11 @@ class Ledger:
 
     # Jobs, which outlive their calls and whoever made them
 
-    def _keep_job(self, job: str, bound: Bound, hold: books.Hold) -> None:
+    def _keep_job(
+        self, job: str, bound: Bound, hold: books.Hold, rows: dict[str, tuple[str, ...]] | None = None
+    ) -> None:
         assert self._tx is not None
-        kept = _kept(Permit(job, (), bound), hold)
+        kept = _kept(Permit(job, (), bound, rows=rows), hold)
         self._tx.put(job.encode(), _encode(kept), db=self._jobs)
 
     def finish(self, job: str, used: Used, at: Moment) -> Settled:
@@ -385,8 +392,8 @@ class Ledger:
             value = tx.pop(job.encode(), self._jobs)
             if value is None:
                 return books.QUIET
-            hold = self._restore(tx, _decode_kept(value))
-            return books.settle(self._fetch, hold, books.of_job(used), at)
+            kept = _decode_kept(value)
+            return books.finish(self._fetch, self._restore(tx, kept), used, at, kept.rows)
 
     def adopt(self, call_id: str, job: str, at: Moment) -> None:
         """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
@@ -398,7 +405,7 @@ class Ledger:
                 kept = _decode_expired(value).kept
                 bound = kept.fixed.bound
                 hold = books.resume(self._fetch, self._restore(tx, kept), bound, at)
-                self._keep_job(job, bound, hold)
+                self._keep_job(job, bound, hold, kept.rows)
 
     def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
         """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
@@ -614,6 +621,7 @@ def _kept(permit: Permit, hold: books.Hold) -> Kept:
         hold.asks,
         hold.keys,
         more,
+        permit.rows,
     )
 
 

@@ -53,7 +53,7 @@ class MemoryState:
         self._planner = books.Planner(lambda rules: self._known.update(rules.slots))
         self._permits: dict[str, Permit] = {}
         self._expired: dict[str, Permit] = {}
-        self._jobs: dict[str, books.Hold] = {}
+        self._jobs: dict[str, tuple[books.Hold, dict[str, tuple[str, ...]] | None]] = {}
         self._holders: dict[bytes, Holder] = {}
         self._applied: tuple[Applied, ...] = ()
         self._version = 1
@@ -109,17 +109,21 @@ class MemoryState:
             del self._permits[permit.call_id]
             hold = known.token
             assert isinstance(hold, books.Hold)
+            job = None
             if permit.onward is not None:
-                hold, self._jobs[permit.onward], now = books.onward(hold, known.bound, now)
+                hold, begun, now = books.onward(hold, known.bound, now)
+                self._jobs[permit.onward] = begun, known.rows
+                job = known.bound
             plan = hold.plan
             put = plan.put if hold.wanted is None else None
             if put is not None and put(plan.given, {}, self._fetch, hold.bound, hold.keys, used):
                 settled = books.QUIET
             else:
-                settled = books.settle(self._fetch, hold, now, at)
+                settled = books.settle(self._fetch, hold, now, at, books.apart(known.rows, used, hold, job))
         elif (expired := self._expired.pop(permit.call_id, None)) is not None:
             assert isinstance(expired.token, books.Hold)
-            settled = books.replace(self._fetch, expired.token, now, at)
+            apart = books.apart(expired.rows, used, expired.token)
+            settled = books.replace(self._fetch, expired.token, now, at, apart)
         if settled.passed and self.when_passed is not None:
             self.when_passed(settled.passed)
         if done is not None:
@@ -127,20 +131,22 @@ class MemoryState:
 
     def finish(self, job: str, used: Used, at: Moment) -> Settled:
         """Put what a job did use in the place of what is reserved under its name: once."""
-        hold = self._jobs.pop(job, None)
-        return Settled() if hold is None else books.settle(self._fetch, hold, books.of_job(used), at)
+        found = self._jobs.pop(job, None)
+        return Settled() if found is None else books.finish(self._fetch, found[0], used, at, found[1])
 
     def adopt(self, call_id: str, job: str, at: Moment) -> None:
         """Reserve for a job what its call was charged that died with its worker, after it had started the job."""
         expired = self._expired.pop(call_id, None)
         if expired is not None:
             assert isinstance(expired.token, books.Hold)
-            self._jobs[job] = books.resume(self._fetch, expired.token, expired.bound, at)
+            hold = books.resume(self._fetch, expired.token, expired.bound, at)
+            self._jobs[job] = hold, expired.rows
 
     def carry(self, job: str, scopes: tuple[Scope, ...], bound: Bound, when: int, at: Moment) -> None:
         """Reserve again for a job, whose state was lost; `when` is its start, in ns since the epoch."""
         if job not in self._jobs:
-            self._jobs[job] = books.reserve_again(self._fetch, self._planner.plan(scopes), bound, when, at)
+            hold = books.reserve_again(self._fetch, self._planner.plan(scopes), bound, when, at)
+            self._jobs[job] = hold, None
 
     def jobs(self) -> list[str]:
         """Return the names of jobs for which something is reserved."""

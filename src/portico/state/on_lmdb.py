@@ -9,7 +9,7 @@ from typing import Any
 import lmdb
 
 from portico.errors import StateFull, StateUnavailable
-from portico.rules import Applied, Bound
+from portico.rules import NO_BOUND, Applied, Bound
 from portico.state.asking import ask
 from portico.state.books import QUIET, UNUSED
 from portico.state.contract import (
@@ -149,7 +149,7 @@ class LmdbState:
             return answer
         permit.token, permit.bound = answer.token, bound
         self._flights.end(flight)
-        return None
+        return None if permit.rows is None else await self.extend(permit, NO_BOUND, at)
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
