@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.errors import ConfigError, StateUnavailable
+from portico.freed import Freed
 from portico.garbage import Garbage
 from portico.link import Kind, Message
 from portico.linked import Linked
@@ -58,6 +59,7 @@ class Worker:
         self.books: Books
         self.server: Server
         self.garbage: Garbage
+        self.freed: Freed
         self._own = sockets[slot]
         self._spare = {other: fds for other, fds in enumerate(sockets) if other != slot and fds != sockets[slot]}
 
@@ -127,6 +129,8 @@ class Worker:
         self.config = config
         self.garbage = Garbage(self.server.under_way)
         self.garbage.begin()
+        self.freed = Freed(self.server.under_way)
+        self.freed.begin()
         await self._listen(self._own, self.tls)
         if self.unix is not None:
             await self._listen([self.unix], None)
@@ -162,6 +166,7 @@ class Worker:
     async def _leave(self, seconds: float) -> None:
         self.gateway.ready = False
         self.garbage.end()
+        self.freed.end()
         if self.telling is not None:
             self.telling.close()
         # No new connection begins by now; those under way arrive, and are accepted before the sockets close.

@@ -44,6 +44,9 @@ REMEMBERED = 8 * 1024
 TRIES = 3
 """Where heads differ this often, the connection is not one caller's: `heads` has those of all."""
 
+NO_HEADERS: list[tuple[bytes, bytes]] = []
+"""What a connection has of headers while none come in; nothing is added to it."""
+
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 
 log = logging.getLogger("portico.wire")
@@ -95,11 +98,11 @@ class ServerConnection(asyncio.BufferedProtocol):
         self.secure = False
         self.write_paused = False
         self._reading: Exchange | None = None  # whose body is coming in
-        self._queue: deque[Exchange] = deque()
+        self._queue: deque[Exchange] | tuple[()] = ()  # most connections never have one
         self._refusal: PorticoError | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: httptools.HttpRequestParser | None = None  # there while heads are not known
         self._skipped = b""
-        self._headers: list[tuple[bytes, bytes]] = []
+        self._headers = NO_HEADERS
         self._target = b""
         self._head_bytes = 0
         self._before = self._after = b""  # the head of the last request, around its content length
@@ -223,6 +226,8 @@ class ServerConnection(asyncio.BufferedProtocol):
         if not head.keep_alive or head.http10 or b"expect" in head.fields or b"upgrade" in head.fields:
             return
         self._before, self._after, self._head = data[: found.start(1)], data[found.end(1) : end], head
+        # Most connections repeat it for good, and a parser is a kilobyte.
+        self._parser = None
 
     def _repeats(self, data: bytes, start: int) -> bool:
         """Take a request that begins as the last one did, if all else but its length and body is the same too."""
@@ -286,13 +291,16 @@ class ServerConnection(asyncio.BufferedProtocol):
 
         Upgrades are offers: the request is served as it is, and what follows it is read as HTTP/1.1.
         """
+        parser = self._parser
+        if parser is None:
+            parser = self._parser = httptools.HttpRequestParser(self)
         try:
-            self._parser.feed_data(data)
+            parser.feed_data(data)
         except httptools.HttpParserUpgrade as error:
-            self._parser = httptools.HttpRequestParser(self)
+            parser = self._parser = httptools.HttpRequestParser(self)
             if self._skipped:
                 # httptools ends such a request at its headers; a parser in the same state goes on with the body.
-                self._parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
+                parser.feed_data(b"POST / HTTP/1.1\r\n%b\r\n\r\n" % self._skipped)
             rest = error.args[0] if error.args else len(data)
             return rest if rest < len(data) else None
         return None
@@ -335,9 +343,9 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self.task.add_done_callback(self.server.leaving.discard)
         for exchange in self._queue:
             exchange.close_body()
-        self._queue.clear()
+        self._queue = ()
         # The parser holds this connection's methods, and a request its connection: cycles that only the collector ends.
-        del self._parser
+        self._parser = None
         self._reading = None
         if self.secure:
             self._peer = self.peer
@@ -396,7 +404,8 @@ class ServerConnection(asyncio.BufferedProtocol):
             return
         self._in_headers = False
         parser = self._parser
-        headers = self._headers
+        assert parser is not None, "it calls this"
+        headers, self._headers = self._headers, NO_HEADERS
         keep_alive = parser.should_keep_alive()
         fields = dict(headers)
         # Only HTTP/1.1 keeps a connection without a word about it, so for nearly all requests that is the version.
@@ -430,6 +439,8 @@ class ServerConnection(asyncio.BufferedProtocol):
                 self.task = self.server.loop.create_task(self._serve())
         else:
             exchange.queued = True
+            if not self._queue:
+                self._queue = deque()
             self._queue.append(exchange)
 
     def on_body(self, piece: bytes) -> None:
