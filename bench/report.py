@@ -20,6 +20,8 @@ UNSAID = """\
 - The upstream is a mock on the same machine that answers at once. A real provider takes hundreds of milliseconds,
   beside which every latency here vanishes; what stays visible there is CPU per call (your bill) and what happens
   under load and on errors.
+- The mock's replies begin alike, as those of engines that people host themselves do: Portico does not parse a head
+  again that repeats the last one. Where every reply has an id of its own, a call costs it 2 to 3 µs more.
 - nginx and the direct line check no key, read no usage and write no record; Portico does. LiteLLM ran with its
   master key and without a database, so it kept less than in production. Portkey's gateway has no keys and no
   accounts of its own. They are beside each other because they stand at the same place in front of a provider, not

@@ -11,6 +11,7 @@ from portico.cli.load import Outcome, Plan, Reply, Tally, Times, drive, outcome,
 from portico.errors import ConnectFailed
 from portico.testing import MockProvider
 from portico.wire.client import Origin
+from portico.wire.replied import ReplyHead
 
 
 @pytest.fixture
@@ -71,7 +72,7 @@ def sink(*, streamed=False, end=None):
 def test_the_first_byte_and_the_whole_are_timed_from_the_request():
     tally, reply = sink()
     headers = [(b"x-portico-overhead-us", b"150"), (b"x-portico-cost-usd", b"0.000000210")]
-    reply.whole(200, headers, dict(headers), b"{}")
+    reply.whole(ReplyHead(200, headers, dict(headers)), b"{}")
     assert (tally.first, tally.whole, tally.overhead) == ([0.25], [0.5], [0.00015])
     assert outcome(tally, 2.0).cost == "0.000000210"
 
@@ -80,7 +81,7 @@ def test_the_first_byte_and_the_whole_are_timed_from_the_request():
 @pytest.mark.parametrize(("stream", "good"), [(b"data: {}\n\ndata: [DONE]\n\n", 1), (b"data: {}\n\ndata: {}\n\n", 0)])
 def test_a_stream_without_its_end_mark_is_not_good_however_it_is_cut(stream, good, size):
     tally, reply = sink(streamed=True, end=b"[DONE]")
-    reply.head(200, [], {})
+    reply.head(ReplyHead(200, [], {}))
     reply._clock = lambda: 11.0
     for begin in range(0, len(stream), size):
         reply.feed(stream[begin : begin + size])

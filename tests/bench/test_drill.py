@@ -24,6 +24,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Line, Target
 from portico.wire.client import Client
+from portico.wire.replied import ReplyHead
 from simulated_calls import BODY, REPLY, SimulatedLoop, simulate
 
 USUAL, SLOW = 0.05, 0.5
@@ -77,11 +78,11 @@ class Wire:
         self.under_way[name].discard(arrival)
         kind = (b"content-type", b"application/json")
         if wait is None:
-            arrival.whole(200, [kind], dict([kind]), REPLY)
+            arrival.whole(ReplyHead(200, [kind], dict([kind])), REPLY)
         else:
             headers = [kind, (b"retry-after-ms", b"%d" % round(wait * 1000))]
             said = b'{"error":{"message":"Too many requests","code":"rate_limit_exceeded"}}'
-            arrival.whole(429, headers, dict(headers), said)
+            arrival.whole(ReplyHead(429, headers, dict(headers)), said)
 
     def dies(self, name: str) -> None:
         """Take a target away, with what it has under way."""

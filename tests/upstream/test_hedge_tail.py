@@ -20,6 +20,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
 from portico.wire.client import Client
+from portico.wire.replied import ReplyHead
 from simulated_calls import BODY, REPLY, SimulatedLoop, simulate
 
 CALLS = 4000
@@ -45,7 +46,7 @@ class _Wire:
 
         def reply() -> None:
             kind = (b"content-type", b"application/json")
-            arrival.whole(200, [kind], dict([kind]), REPLY)
+            arrival.whole(ReplyHead(200, [kind], dict([kind])), REPLY)
 
         timer = loop.call_later(took, reply)
         arrival.connection = _Connection(self, timer)  # type: ignore[assignment]  # it is only ever given up

@@ -18,6 +18,7 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
 from portico.wire.client import Client
+from portico.wire.replied import ReplyHead
 from simulated_calls import BODY, REPLY, SimulatedLoop, simulate
 
 WAIT = 0.8
@@ -41,9 +42,9 @@ def attempted(monkeypatch: pytest.MonkeyPatch, tries: int, *, down: bool) -> tup
         kind = (b"content-type", b"application/json")
         if name == "full" and loop.time() < began + WAIT:
             headers = [kind, (b"retry-after-ms", b"%d" % (WAIT * 1000))]
-            arrival.whole(429, headers, dict(headers), b"{}")
+            arrival.whole(ReplyHead(429, headers, dict(headers)), b"{}")
         else:
-            arrival.whole(200, [kind], dict([kind]), REPLY)
+            arrival.whole(ReplyHead(200, [kind], dict([kind])), REPLY)
 
     simulate(monkeypatch, loop, send)
     began = loop.time()

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from portico.errors import PorticoError
-from portico.wire.client import Client, Deadlines, Fields, Headers, Origin, Pool, Settings, Sink
+from portico.wire.client import Client, Deadlines, Headers, Origin, Pool, Settings, Sink
+from portico.wire.replied import ReplyHead
 
 LOOPS: Mapping[str, Callable[[], asyncio.AbstractEventLoop]] = {
     "asyncio": asyncio.new_event_loop,
@@ -52,10 +53,10 @@ class Recorder(Sink):
         assert len(self.ends) == 1
         return self.ends[0]
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
+    def head(self, head: ReplyHead) -> None:
         assert not self.ends
         self.heads += 1
-        self.status, self.headers = status, headers
+        self.status, self.headers = head.status, head.headers
         self.begun.set()
 
     def feed(self, chunk: bytes) -> None:

@@ -13,7 +13,8 @@ from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError, Upstr
 from portico.wire.connection import Connection
 from portico.wire.inflate import PIECE
 from portico.wire.origin import Deadlines, Headers
-from portico.wire.reply import HEAD_BYTES, PIECES_A_TURN, Fields, Sink
+from portico.wire.replied import LastHead, ReplyHead
+from portico.wire.reply import HEAD_BYTES, PIECES_A_TURN, Sink
 from portico.wire.wheel import Wheel
 
 
@@ -98,10 +99,10 @@ class Kept(Sink):
     def body(self) -> bytes:
         return b"".join(self.chunks)
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
+    def head(self, head: ReplyHead) -> None:
         assert not self.status
         assert not self.ends
-        self.status, self.headers = status, headers
+        self.status, self.headers = head.status, head.headers
         self.on_head()
 
     def feed(self, chunk: bytes) -> None:
@@ -113,10 +114,10 @@ class Kept(Sink):
     def end(self, error: PorticoError | None) -> None:
         self.ends.append(error)
 
-    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
-        assert fields == dict(headers)
+    def whole(self, head: ReplyHead, body: bytes) -> None:
+        assert head.fields == dict(head.headers)
         self.wholes += 1
-        super().whole(status, headers, fields, body)
+        super().whole(head, body)
 
 
 class Bench:
@@ -128,6 +129,7 @@ class Bench:
         self.released = 0
         self.discarded = 0
         self.now = 100.0
+        self.last = LastHead()
         wheel = Wheel(self.loop, lambda: self.now)  # type: ignore[arg-type]
         self.connection = Connection(self, "http://x", self.loop, lambda: self.now, wheel, self.buffer)  # type: ignore[arg-type]
         self.transport = Transport(self.loop)

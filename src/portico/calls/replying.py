@@ -251,7 +251,12 @@ def headed(call: Call, kind: bytes = b"application/json") -> list[tuple[bytes, b
 
 def give(exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
     """Give the caller a reply as its provider gave it, with our header lines."""
-    lines = returned(arrival.headers) + signature(call)
+    replied = arrival.replied
+    assert replied is not None
+    theirs = replied.memo
+    if theirs is None:
+        theirs = replied.memo = returned(replied.headers)
+    lines = theirs + signature(call)
     if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
         exchange.start(arrival.status, (), int(length), lines)
         exchange.finish()

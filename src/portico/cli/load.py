@@ -10,7 +10,8 @@ from time import perf_counter
 import msgspec
 
 from portico.errors import PorticoError
-from portico.wire.client import Client, Connection, Deadlines, Fields, Headers, Origin, Pool, Settings, Sink
+from portico.wire.client import Client, Connection, Deadlines, Origin, Pool, Settings, Sink
+from portico.wire.replied import ReplyHead
 
 EXAMPLES = 200
 """Bytes of a refusal that are kept, to show what it said."""
@@ -101,10 +102,10 @@ class Reply(Sink):
         self._tail = b""
         self._said = b""
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
+    def head(self, head: ReplyHead) -> None:
         """Take the status, and what the gateway says of itself."""
-        self._status = status
-        for name, value in headers:
+        self._status = head.status
+        for name, value in head.headers:
             if name == b"x-portico-overhead-us" and value.isdigit():
                 self._tally.overhead.append(int(value) / 1e6)
             elif name == b"x-portico-cost-usd":

@@ -11,7 +11,8 @@ from portico.types import Usage
 from portico.upstream.health import Health
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import begun
-from portico.wire.client import Connection, Fields, Headers, Sink
+from portico.wire.client import Connection, Headers, Sink
+from portico.wire.replied import ReplyHead
 
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
@@ -53,6 +54,7 @@ class Arrival(Sink):
     _paused = False
     _consume: Callable[[bytes], None] | None = None
     _over: asyncio.Future[None] | None = None
+    replied: ReplyHead | None = None
     fields: Mapping[bytes, bytes] = MappingProxyType({})
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wants_stream: bool, limit: int) -> None:
@@ -69,14 +71,15 @@ class Arrival(Sink):
 
     # the connection's side
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
+    def head(self, head: ReplyHead) -> None:
         """Take the head of the reply."""
-        self.status = status
-        self.headers = headers
-        self.fields = fields
+        self.replied = head
+        self.status = head.status
+        self.headers = head.headers
+        self.fields = head.fields
         self.head_ns = perf_counter_ns()
-        if status < 400:
-            whole = COMES_WHOLE[fields.get(b"content-type", b"")]
+        if head.status < 400:
+            whole = COMES_WHOLE[head.fields.get(b"content-type", b"")]
             if self._wants_stream:
                 self.streaming = True
                 self._may_be_whole = whole
@@ -122,16 +125,18 @@ class Arrival(Sink):
         if self._over is not None and not self._over.done():
             self._over.set_result(None)
 
-    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+    def whole(self, head: ReplyHead, body: bytes) -> None:
         """Take a whole reply: its connection is free."""
         self.connection = None
+        status, fields = head.status, head.fields
         if len(body) > self._limit or (
             status < 400 and (self._wants_stream or not COMES_WHOLE[fields.get(b"content-type", b"")])
         ):
-            super().whole(status, headers, fields, body)
+            super().whole(head, body)
             return
+        self.replied = head
         self.status = status
-        self.headers = headers
+        self.headers = head.headers
         self.fields = fields
         self.pieces.append(body)
         self.size = len(body)

@@ -21,7 +21,8 @@ from portico.wire.forwarded import ForwardedConnection
 from portico.wire.origin import Deadlines, Headers, Origin, Settings, split_url
 from portico.wire.pool import Pool, Stats
 from portico.wire.proxy import Proxy, choose_proxy
-from portico.wire.reply import Fields, Sink
+from portico.wire.replied import ReplyHead
+from portico.wire.reply import Sink
 from portico.wire.trust import client_context
 from portico.wire.wheel import Wheel
 
@@ -29,7 +30,6 @@ __all__ = [
     "Client",
     "Connection",
     "Deadlines",
-    "Fields",
     "Headers",
     "Origin",
     "Pool",
@@ -169,9 +169,9 @@ class _WholeReply(Sink):
         self._limit = limit
         self._size = 0
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
-        self.status = status
-        self.headers = headers
+    def head(self, head: ReplyHead) -> None:
+        self.status = head.status
+        self.headers = head.headers
 
     def feed(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -183,9 +183,9 @@ class _WholeReply(Sink):
             self._connection.abort()
         self.end(BadUpstreamReply(f"the reply is larger than {self._limit} bytes"))
 
-    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+    def whole(self, head: ReplyHead, body: bytes) -> None:
         self._connection = None  # it may be another's by now
-        super().whole(status, headers, fields, body)
+        super().whole(head, body)
 
     def end(self, error: PorticoError | None) -> None:
         if self.ended.done():  # the call was cancelled, or the reply is too large

@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
 from portico.wire.gone import GONE
 from portico.wire.origin import Deadlines
+from portico.wire.replied import LastHead
 from portico.wire.reply import Replies, Sink
 from portico.wire.wheel import Watched, Wheel
 
@@ -19,7 +20,9 @@ JOINED = 16 * 1024
 
 
 class Home(Protocol):
-    """The pool that a connection belongs to."""
+    """The pool that a connection belongs to; `last` is what its replies began with."""
+
+    last: LastHead
 
     def release(self, connection: "Connection") -> None:
         """Take back a connection that can be used again."""
@@ -42,7 +45,7 @@ class Connection(Replies):
         wheel: Wheel,
         buffer: memoryview,
     ) -> None:
-        super().__init__(where, loop, clock, buffer)
+        super().__init__(where, loop, clock, buffer, home.last)
         self._home = home
         self._wheel = wheel
         self._deadlines: Deadlines | None = None
@@ -92,6 +95,7 @@ class Connection(Replies):
         self._headed = self._complete = False
         self._interims = self._whole = 0
         self._head_only = method_is_head
+        self._awaited = not method_is_head
         self._waste = 0
         if deadlines is not self._deadlines:
             self._deadlines = deadlines
@@ -131,6 +135,7 @@ class Connection(Replies):
         self.send(head, (), sink, deadlines)
         if self._sink is not sink:
             return
+        self._awaited = False  # it may reply before it has read all
         stop = asyncio.timeout(None)
         try:
             async with stop:

@@ -8,6 +8,9 @@ import msgspec
 from portico.errors import ConfigError
 
 Headers = list[tuple[bytes, bytes]]
+
+Fields = dict[bytes, bytes]
+"""Header fields by name."""
 """Header fields in order, names in lower case."""
 
 

@@ -9,6 +9,7 @@ import msgspec
 from portico.errors import ConnectFailed, ShuttingDown, UpstreamTimeout
 from portico.wire.connection import Connection, Home
 from portico.wire.origin import Origin, Settings
+from portico.wire.replied import LastHead
 from portico.wire.wheel import Watched, Wheel
 
 WAITING = 16_384
@@ -50,6 +51,7 @@ class Pool:
         "_used",
         "_waiters",
         "_wheel",
+        "last",
         "loop",
         "origin",
         "settings",
@@ -69,6 +71,7 @@ class Pool:
         self.origin = origin
         self.settings = settings
         self.slot: set[Watched] = set()
+        self.last = LastHead()
         self._dial = dial
         self._in_use = in_use  # the client's pools that have connections
         self.loop = loop

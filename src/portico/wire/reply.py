@@ -16,6 +16,7 @@ import httptools
 from portico.errors import BadUpstreamReply, PorticoError, untraced
 from portico.wire.inflate import Inflater
 from portico.wire.origin import Headers
+from portico.wire.replied import LastHead, ReplyHead
 
 HEAD_BYTES = 256 * 1024
 """The head of a reply, or its trailers, or one chunk extension: beyond this the reply is refused."""
@@ -28,9 +29,6 @@ PIECES_A_TURN = 16
 _CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
-Fields = dict[bytes, bytes]
-"""Header fields by name."""
-
 
 class Sink(Protocol):
     """Where a reply goes. Called inside the socket's callback: must be quick, must not raise.
@@ -40,11 +38,8 @@ class Sink(Protocol):
 
     __slots__ = ()
 
-    def head(self, status: int, headers: Headers, fields: Fields) -> None:
-        """Take the status and the header fields, once; interim replies are left out.
-
-        `fields` are the same by name: the last of each.
-        """
+    def head(self, head: ReplyHead) -> None:
+        """Take the status and the header fields, once; interim replies are left out."""
 
     def feed(self, chunk: bytes) -> None:
         """Take a piece of the body, without chunked framing and without gzip or deflate."""
@@ -52,9 +47,9 @@ class Sink(Protocol):
     def end(self, error: PorticoError | None) -> None:
         """Take note that nothing more comes: the reply is whole, or what became of it. Called exactly once."""
 
-    def whole(self, status: int, headers: Headers, fields: Fields, body: bytes) -> None:
+    def whole(self, head: ReplyHead, body: bytes) -> None:
         """Take a whole reply. Its connection is free already."""
-        self.head(status, headers, fields)
+        self.head(head)
         self.feed(body)
         self.end(None)
 
@@ -63,6 +58,7 @@ class Replies(asyncio.BufferedProtocol):
     """The receiving half of a connection: one reply after another, each to its own sink."""
 
     __slots__ = (
+        "_awaited",
         "_buffer",
         "_clock",
         "_complete",
@@ -77,6 +73,7 @@ class Replies(asyncio.BufferedProtocol):
         "_inflater",
         "_interims",
         "_keep",
+        "_last",
         "_loop",
         "_parser",
         "_paused",
@@ -99,11 +96,13 @@ class Replies(asyncio.BufferedProtocol):
         loop: asyncio.AbstractEventLoop,
         clock: Callable[[], float],
         buffer: memoryview,
+        last: LastHead,
     ) -> None:
         self._where = where
         self._loop = loop
         self._clock = clock
         self._buffer = buffer
+        self._last = last
         self.transport = cast(asyncio.Transport, None)  # until connection_made
         self._fed: list[bytes] = []  # pieces of the body in the read at hand
         self._whole = 0  # how many of them there were when the reply was
@@ -111,8 +110,9 @@ class Replies(asyncio.BufferedProtocol):
         self.on_body = self._fed.append
         self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
         self._sink: Sink | None = None
+        self._awaited = False  # nothing came of a reply yet that may repeat the head of another
         self._headers: Headers = []
-        self._head: tuple[int, Headers, Fields] | None = None  # in the read at hand, and not passed on
+        self._head: ReplyHead | None = None  # in the read at hand, and not passed on
         self._heard_at = 0.0
         self._headed = False  # the head of the final reply is through
         self._complete = False  # the parser has seen the end of the reply
@@ -169,9 +169,9 @@ class Replies(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         """Parse what was read into the buffer."""
-        self.data_received(self._buffer[:nbytes])
+        self.data_received(bytes(self._buffer[:nbytes]))
 
-    def data_received(self, data: bytes | memoryview) -> None:
+    def data_received(self, data: bytes) -> None:
         """Parse what was read."""
         sink = self._sink
         if sink is None:
@@ -180,6 +180,15 @@ class Replies(asyncio.BufferedProtocol):
             return
         clock = self._clock  # called as what it is, no method
         self._heard_at = clock()
+        if self._awaited:
+            # The first that comes of a reply, and of most that are no stream all there is.
+            self._awaited = False
+            found = self._last.find(data)
+            if found is not None:
+                self._headed = self._complete = self._keep = True
+                self._leave()
+                self._whole_to(sink, found[0], data[found[1] :])
+                return
         fed = self._fed
         try:
             self._parser.feed_data(data)  # type: ignore[union-attr]  # gone only when closed
@@ -196,12 +205,10 @@ class Replies(asyncio.BufferedProtocol):
                 self._head = None
                 body = fed[0]
                 fed.clear()
+                if self._keep and not self._extra:
+                    self._last.learn(data, head)
                 self._leave()
-                try:
-                    sink.whole(*head, body)
-                except Exception as error:
-                    self._sink = sink  # to be told
-                    self._sink_raised(error)
+                self._whole_to(sink, head, body)
                 return
             if not self._pass_head_on(sink):
                 return
@@ -231,6 +238,13 @@ class Replies(asyncio.BufferedProtocol):
                 self._finish()
         elif self._waste > HEAD_BYTES:
             self.fail(BadUpstreamReply(f"{self._where} sent more than {HEAD_BYTES} bytes of headers"))
+
+    def _whole_to(self, sink: Sink, head: ReplyHead, body: bytes) -> None:
+        try:
+            sink.whole(head, body)
+        except Exception as error:
+            self._sink = sink  # to be told
+            self._sink_raised(error)
 
     def eof_received(self) -> None:
         """End a reply that lasts until the connection closes; anything else is cut short, and lost."""
@@ -295,7 +309,7 @@ class Replies(asyncio.BufferedProtocol):
         self._headers = []
         if self._upload is not None and status >= 400:
             self._stop_upload()
-        self._head = (status, headers, fields)
+        self._head = ReplyHead(status, headers, fields)
 
     def on_message_complete(self) -> None:
         """Note that the reply is whole; it ends when everything that was read has been looked at."""
@@ -334,7 +348,7 @@ class Replies(asyncio.BufferedProtocol):
         head, self._head = self._head, None
         assert head is not None
         try:
-            sink.head(*head)
+            sink.head(head)
         except Exception as error:
             self._fed.clear()
             self._sink_raised(error)
