@@ -7,8 +7,8 @@ The six are `chat`, `responses`, `messages`, `gemini`, `converse` and `cohere`. 
     what a call can use          asked, asked_closely, estimating, media_tokens, picture_size
     what it has used             usage, observer, tokens, openai, media, invoke, passed, allowances
     how it fails                 errors, complaint, malformed
-    it crosses to another        translate, crossing, crossing_page, direct, retold, replayed, gist
-    what is put otherwise there  names, unnamed, free_text, emulate, hosted, searching, client_tools, people, seal, toolbox
+    it crosses to another        translate, crossing, crossing_page, direct, retold, replayed, gist, seal
+    what is put otherwise there  names, unnamed, free_text, emulate, hosted, searching, client_tools, people, toolbox
     what several write alike     turns, voice, arguments, documents, pictures, claude, vertex
     no conversation              tasks, forms, embed, rerank, counting
     what goes on after a call    objects, jobs

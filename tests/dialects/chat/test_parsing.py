@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from tests.dialects.chat.given import own, parsed, rendered
 
+from portico.dialects import client_tools
 from portico.dialects.chat import parse_request
 from portico.errors import InvalidRequest
 from portico.ir import (
@@ -107,6 +108,26 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
             )
         },
     ),
+    "a tool as Responses has it": (
+        {"tools": [{"type": "function", "name": "f", "description": "d", "parameters": {}, "strict": True}]},
+        {"tools": (Tool(name="f", description="d", parameters={}, strict=True),)},
+    ),
+    "a tool as Anthropic has it": (
+        {"tools": [{"name": "f", "input_schema": {"type": "object"}, "cache_control": {"type": "ephemeral"}}]},
+        {"tools": (Tool(name="f", parameters={"type": "object"}, cache=CacheMark()),)},
+    ),
+    "a tool as Anthropic has it, with its type": (
+        {"tools": [{"type": "custom", "name": "f", "description": "d", "input_schema": {"type": "object"}}]},
+        {"tools": (Tool(name="f", description="d", parameters={"type": "object"}),)},
+    ),
+    "a search as Google has it": (
+        {"tools": [{"google_search_retrieval": {}}, {"type": "google_search"}]},
+        {"tools": (Tool(name="web_search", kind="server"),) * 2},
+    ),
+    "Anthropic's computer as LiteLLM has it": (
+        {"tools": [{"type": "computer_20250124", "function": {"name": "screen", "parameters": {"display_number": 1}}}]},
+        {"tools": (Tool(name="computer", kind="server"),)},
+    ),
     "a server's tool": (
         {"tools": [{"type": "openrouter:web_search", "parameters": {"max_uses": 1}}]},
         {"tools": (Tool(name="web_search", kind="server"),)},
@@ -149,6 +170,17 @@ def test_a_setting_is_read_and_written_as_it_was(name: str) -> None:
         assert plain(getattr(request, attribute)) == value
     body, _ = rendered(request)
     assert body == {"model": "gpt-5", "messages": HELLO} | fields
+
+
+def test_a_computer_in_a_functions_shape_is_told_elsewhere_by_its_own_settings() -> None:
+    size = {"display_width_px": 800, "display_height_px": 600}
+    request = asked(tools=[{"type": "computer_20250124", "function": {"name": "screen", "parameters": size}}])
+    found = client_tools.asked(request, "gemini")
+    assert found is not None
+    (tool,) = found[0].tools
+    assert (tool.name, tool.kind) == ("screen", "function")
+    assert tool.description is not None
+    assert "800 pixels wide and 600 high" in tool.description
 
 
 PARTS: dict[str, tuple[Any, Part]] = {

@@ -28,12 +28,17 @@ _SERVER = {
     "code_interpreter": "code_execution",
     "code_execution": "code_execution",
     "file_search": "file_search",
+    "google_search": "web_search",
+    "enterprise_search": "web_search",
 }
 # Tools of other makers, which some write here as those write them.
 _DATED = re.compile(r"_20\d{6}$")
 _GOOGLES = {
     "googleSearch": "web_search",
     "google_search": "web_search",
+    "googleSearchRetrieval": "web_search",
+    "google_search_retrieval": "web_search",
+    "enterpriseWebSearch": "web_search",
     "codeExecution": "code_execution",
     "code_execution": "code_execution",
     "urlContext": "url_context",
@@ -81,6 +86,10 @@ def _parse_tool(item: Any, at: int) -> Tool:
     kind = item.get("type", "function")
     if len(item) == 1 and (known := _GOOGLES.get(next(iter(item)))) is not None:
         return Tool(name=known, kind="server", extra=item)
+    if type(item.get("name")) is str and (
+        (kind == "function" and kind not in item) or (kind == "custom" and "input_schema" in item)
+    ):
+        return _parse_flat(item, f"tools[{at}]")
     if kind == "function":
         inner = item.get("function")
         if type(inner) is not dict:
@@ -117,7 +126,24 @@ def _parse_tool(item: Any, at: int) -> Tool:
     if type(kind) is not str:
         raise InvalidRequest(f"`tools[{at}].type` must be a string", param=f"tools[{at}].type")
     plain = _DATED.sub("", kind)
+    inner = item.get("function")
+    if plain != kind and type(inner) is dict:
+        # As LiteLLM writes Anthropic's tools.
+        settings = inner.get("parameters")
+        flat = {"type": kind, "name": inner.get("name", plain), **(settings if type(settings) is dict else NONE)}
+        item = keep(flat, {"written": item})
     return Tool(name=_SERVER.get(plain, plain), kind="server", extra=item)
+
+
+def _parse_flat(item: Table, where: str) -> Tool:
+    """Read a function without an object of its own, as Responses and Anthropic have it."""
+    hints = {"written": item.copy()}
+    item.pop("type", None)
+    schema = item.pop("input_schema", None)
+    if type(schema) is dict:
+        item["parameters"] = schema
+    cache = parse_mark(item, hints)
+    return _parse_function(item, where, hints, cache)
 
 
 def _flat(form: Any) -> Any:
@@ -178,6 +204,9 @@ def _written(tools: tuple[Tool, ...], own: bool, target: Target, notes: Notes) -
     legacy: list[Table] = []
     for tool in tools:
         inner, hints = reopened(tool, own)
+        if "written" in hints:
+            listed.append(hints["written"])
+            continue
         if tool.kind == "server":
             if own and hints.get("as") != "web_search_options":
                 listed.append(inner)
