@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep, reopened
-from portico.dialects.chat.parts import parse_mark, render_mark
+from portico.dialects.chat.marks import parse_mark, render_mark
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.seal import PREFIX, seal_call, unseal_call
 from portico.errors import InvalidRequest

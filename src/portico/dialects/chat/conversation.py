@@ -12,7 +12,8 @@ import msgspec
 from portico.dialects.chat.beside import render_audio, render_citation
 from portico.dialects.chat.calls import fitting_id, render_call
 from portico.dialects.chat.hints import HINTS, NONE, Table, reopened
-from portico.dialects.chat.parts import document_text, render_mark, render_part
+from portico.dialects.chat.marks import render_mark
+from portico.dialects.chat.parts import document_text, render_part
 from portico.dialects.chat.thoughts import render_thoughts
 from portico.dialects.crossing import Notes, Target
 from portico.ir import (

@@ -2,8 +2,8 @@
 
 Shapes: platform.openai.com/docs/api-reference/chat/create (read 2026-11-20); `video_url` and addresses of files as
 OpenRouter takes them (openrouter.ai/docs/features/multimodal), `document_url` and `thinking` as Mistral writes them
-(docs.mistral.ai/api), `cache_control` as Anthropic's models take it behind OpenRouter and others. A part that is none
-of these is kept as it is.
+(docs.mistral.ai/api). What is written as other APIs write theirs is read by `foreign.py`; a part that is none of these
+is kept as it is.
 """
 
 from base64 import b64decode
@@ -12,47 +12,25 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Any
 
-from portico.dialects.chat.hints import NONE, Table, keep, reopened
+from portico.dialects.chat import foreign
+from portico.dialects.chat.hints import HINTS, NONE, Table, keep, reopened
+from portico.dialects.chat.marks import parse_mark, render_mark
 from portico.dialects.chat.media import parse_format, parse_url, render_format, render_url
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.documents import file_name
 from portico.dialects.seal import unseal
-from portico.ir import Audio, CacheMark, File, Image, Opaque, Part, Refusal, Source, Text, Thinking, Video
+from portico.ir import Audio, File, Image, Opaque, Part, Refusal, Source, Text, Thinking, Video
 
 
 def parse_part(value: Any) -> Part:
-    """Read one part; whatever is not known, or not of its shape, is Opaque."""
+    """Read one part; whatever is not known, or of no shape that is, is Opaque."""
     if type(value) is not dict:
         return Text(text=value, extra={"$": {"bare": True}}) if type(value) is str else Opaque(value=value)
     reader = _READERS.get(value["type"]) if type(value.get("type")) is str else None
     found = reader(value) if reader is not None else None
+    if found is None:
+        found = foreign.part(value)
     return Opaque(value=value) if found is None else found
-
-
-def parse_mark(fields: Table, hints: Table) -> CacheMark | None:
-    """Take a cache mark out of an object; one that is not understood stays in it."""
-    mark = fields.get("cache_control")
-    if type(mark) is not dict or mark.get("type") != "ephemeral" or not mark.keys() <= {"type", "ttl"}:
-        return None
-    ttl = mark.get("ttl")
-    if "ttl" in mark and ttl != "5m" and ttl != "1h":
-        return None
-    del fields["cache_control"]
-    if ttl == "5m":
-        hints["ttl"] = True
-    return CacheMark(ttl="1h" if ttl == "1h" else "5m")
-
-
-def render_mark(fields: Table, mark: CacheMark | None, hints: Table, own: bool, target: Target, notes: Notes) -> None:
-    """Write a cache mark into an object, where the target knows them."""
-    if mark is None:
-        return
-    if not own and "cache_control" not in target.quirks:
-        notes.lost("cache_mark")
-        return
-    fields["cache_control"] = {"type": "ephemeral"}
-    if mark.ttl == "1h" or "ttl" in hints:
-        fields["cache_control"]["ttl"] = mark.ttl
 
 
 def _parse_text(value: Table) -> Part | None:
@@ -138,7 +116,7 @@ def _parse_file(value: Table) -> Part | None:
         else:
             source = Source(data=data)
             hints["bare"] = True
-    elif type(inner.get("file_id")) is str:
+    elif type(inner.get("file_id")) is str and not foreign.addresses(inner["file_id"]):
         source = Source(file_id=inner.pop("file_id"))
     else:
         return None
@@ -209,6 +187,8 @@ _READERS: dict[str, Callable[[Table], Part | None]] = {
 
 def render_part(part: Part, own: bool, target: Target, notes: Notes) -> Any:
     """Write one part of a content; None where it cannot be said here, which is then noted."""
+    if own and (written := part.extra.get(HINTS, NONE).get("written")) is not None:
+        return written
     match part:
         case Text():
             if not own and not part.text:

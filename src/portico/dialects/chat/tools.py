@@ -6,12 +6,12 @@ Shapes: platform.openai.com/docs/api-reference/chat/create (read 2026-11-20), th
 """
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep, reopened
-from portico.dialects.chat.parts import parse_mark, render_mark
+from portico.dialects.chat.marks import parse_mark, render_mark
 from portico.dialects.crossing import Notes, Target
 from portico.dialects.openai import fits_strict
 from portico.dialects.searching import note_lost, search_of
@@ -45,6 +45,13 @@ _GOOGLES = {
     "url_context": "url_context",
 }
 _SCHEMA_NAME = re.compile(r"[^a-zA-Z0-9_-]+")
+# As Anthropic and Responses have them.
+_FLAT: dict[str, Literal["auto", "none", "required"]] = {
+    "auto": "auto",
+    "none": "none",
+    "any": "required",
+    "required": "required",
+}
 _WORDS = frozenset(("auto", "none", "required"))
 
 
@@ -313,6 +320,11 @@ def _parse_named(choice: Table) -> ToolChoice | None:
         )
     if kind == "tool" and choice.keys() == {"type", "name"} and type(choice["name"]) is str:
         return ToolChoice(mode="tool", name=choice["name"], extra={HINTS: {"form": "tool"}})
+    flat = _FLAT.get(kind) if type(kind) is str else None
+    if flat is not None and choice.keys() == {"type"}:
+        return ToolChoice(mode=flat, extra={HINTS: {"written": choice}})
+    if kind == "function" and choice.keys() == {"type", "name"} and type(choice["name"]) is str:
+        return ToolChoice(mode="tool", name=choice["name"], extra={HINTS: {"written": choice}})
     if kind not in ("function", "custom"):
         return None
     inner = choice.get(kind)
@@ -336,7 +348,9 @@ def render_choice(fields: Table, choice: ToolChoice, tools: tuple[Tool, ...], ow
         return
     if not own and "tools" not in fields:
         return
-    if choice.mode == "tool":
+    if "written" in hints:
+        fields["tool_choice"] = hints["written"]
+    elif choice.mode == "tool":
         custom = any(tool.kind == "custom" and tool.name == choice.name for tool in tools)
         fields["tool_choice"] = _named(choice.name, hints.get("form", "custom" if custom else "function"))
     elif choice.mode == "allowed":
@@ -367,7 +381,10 @@ def parse_output(fields: Table) -> Output | None:
     if kind == "json_schema":
         inner = form.get("json_schema")
         if type(inner) is not dict or type(inner.get("schema")) is not dict:
-            return None
+            flat = _parse_flat_output(form) if inner is None else None
+            if flat is not None:
+                del fields["response_format"]
+            return flat
         del fields["response_format"], form["type"], form["json_schema"]
         return Output(
             kind="json_schema",
@@ -380,7 +397,26 @@ def parse_output(fields: Table) -> Output | None:
     if kind in ("text", "json_object") and len(form) == 1:
         del fields["response_format"]
         return Output(kind="text" if kind == "text" else "json")
+    if kind == "json_object" and (flat := _parse_flat_output(form)) is not None:
+        del fields["response_format"]
+        return flat
     return None
+
+
+def _parse_flat_output(form: Table) -> Output | None:
+    """Read a schema that stands beside the type: Together's, llama.cpp's, LiteLLM's for Gemini, and Responses'."""
+    schema = next((found for name in ("schema", "response_schema") if type(found := form.get(name)) is dict), None)
+    if schema is None:
+        return None
+    name, description, strict = form.get("name"), form.get("description"), form.get("strict")
+    return Output(
+        kind="json_schema",
+        schema=schema,
+        name=name if type(name) is str else None,
+        description=description if type(description) is str else None,
+        strict=strict if type(strict) is bool else None,
+        extra={HINTS: {"written": form}},
+    )
 
 
 def render_output(fields: Table, output: Output, own: bool, target: Target) -> None:
@@ -388,6 +424,10 @@ def render_output(fields: Table, output: Output, own: bool, target: Target) -> N
     if output.kind == "text":
         if own:
             fields["response_format"] = {"type": "text"}
+        return
+    written = output.extra.get(HINTS, NONE).get("written") if own else None
+    if written is not None:
+        fields["response_format"] = written
         return
     if output.kind == "json" or "json_object_only" in target.quirks:
         fields["response_format"] = {"type": "json_object"}

@@ -8,7 +8,8 @@ from typing import Any
 from portico.dialects.chat.beside import parse_beside
 from portico.dialects.chat.calls import brief_call, parse_calls
 from portico.dialects.chat.hints import HINTS, NONE, Table, keep
-from portico.dialects.chat.parts import parse_mark, parse_part
+from portico.dialects.chat.marks import parse_mark
+from portico.dialects.chat.parts import parse_part
 from portico.dialects.chat.thoughts import parse_thoughts
 from portico.dialects.seal import PREFIX, unseal_call
 from portico.errors import InvalidRequest
