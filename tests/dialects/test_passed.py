@@ -10,7 +10,7 @@ from tests.framing.recordings import SIZES, body_of, chunks, load
 from tests.replay.calls import APIS
 
 from portico.dialects.operations import OPERATIONS, Operation
-from portico.dialects.passed import CONVERSATIONS, SAMPLE, Passed, interrupted, produced
+from portico.dialects.passed import CLIPPED, CONVERSATIONS, FIRST, GAPS, LONGEST, Passed, interrupted, produced
 from portico.dialects.usage import observer
 from portico.framing import eventstream
 from portico.types import Usage
@@ -116,16 +116,43 @@ def test_the_elements_of_an_array_are_counted_as_events_are() -> None:
 
 
 @pytest.mark.parametrize("operation", said(""))
-def test_beyond_the_sample_what_passed_counts_by_its_size(operation: str) -> None:
+def test_beyond_the_first_bytes_what_passed_counts_by_its_size(operation: str) -> None:
     event = said(TEXT)[operation]
-    count = 8 * SAMPLE // len(event)
+    count = 32 * FIRST // len(event)
     found = produced(OPERATIONS[operation], passed(event * count, 1_000), "gpt-x")
     assert not found.whole
     assert found.shown == pytest.approx(count * WORDS, rel=0.05)
 
 
-def test_of_a_long_stream_only_the_sample_is_kept() -> None:
-    assert len(passed(b"x" * 10 * SAMPLE, 1_000).sample) < SAMPLE + 1_000
+@pytest.mark.parametrize(("event", "most"), [(b"data: {}\n\n", FIRST), (b"x" * 10, LONGEST)])
+def test_of_a_long_stream_only_its_beginning_and_some_pieces_are_kept(event: bytes, most: int) -> None:
+    noted = passed(event * 20_000, 3 * CLIPPED)
+    assert most <= len(noted.first) < most + 3 * CLIPPED
+    assert [len(piece) for piece in noted.later] == [CLIPPED] * len(GAPS)
+
+
+@pytest.mark.parametrize("size", [700, 1_000, 4_000])
+def test_a_long_event_at_the_beginning_is_no_answer(size: int) -> None:
+    """Responses begins with all that was asked for, tools included."""
+    begins = sse({"type": "response.created", "response": {"tools": [TEXT * 400]}})
+    event = said(TEXT)["responses"]
+    count = 32 * FIRST // len(event)
+    found = produced(OPERATIONS["responses"], passed(begins + event * count, size), "gpt-x")
+    assert found.shown == pytest.approx((count + len(begins) / len(event)) * WORDS, rel=0.2)
+
+
+@pytest.mark.parametrize("operation", said(""))
+def test_of_a_stream_that_changes_its_pace_the_rest_counts_by_pieces_of_the_rest(operation: str) -> None:
+    """It begins with much text in each event, and goes on with little."""
+    begins = said(TEXT * 20)[operation]
+    event = said(TEXT)[operation]
+    count = 32 * FIRST // len(event)
+    noted = Passed()
+    put = noted.through(lambda _: None)
+    for chunk in [begins] * 3 + [event] * count:
+        put(chunk)
+    found = produced(OPERATIONS[operation], noted, "gpt-x")
+    assert found.shown == pytest.approx((60 + count) * WORDS, rel=0.1)
 
 
 @pytest.mark.parametrize("operation", said(""))

@@ -1,8 +1,13 @@
 """What a stream had brought when it was cut: counted from what had passed to the caller, for a call must be charged.
 
-While a stream runs, its bytes are added up, and the first of them kept (SAMPLE): a hundredth of what an event costs.
-Only when it is cut before its usage came is anything read of them. What passed beyond the sample is taken to have as
-many tokens to its bytes; tokens are those of the estimator in `estimating.py`.
+While a stream runs, its bytes are added up, the first of them kept (FIRST), and of the rest a piece now and then: a
+hundredth of what an event costs. Only when it is cut before its usage came is anything read of them. What passed beyond
+the first is taken to have as many tokens to its bytes as those pieces; tokens are those of the estimator in
+`estimating.py`.
+
+A worker has many streams at once, and such bytes would be the most that it keeps of each. Of recorded streams of more
+than 8 KB, 2 KB and such pieces, 4.5 KB in all, tell half within 15 % of what their provider said and nine in ten within
+56 %; the first 8 KB tell half within 13 % and nine in ten within 69 %.
 """
 
 from collections.abc import Callable, Iterator
@@ -16,8 +21,14 @@ from portico.framing import eventstream, jsonarray, sse
 from portico.record import Basis
 from portico.types import Usage
 
-SAMPLE = 8 * 1024
-"""Bytes kept of a stream."""
+FIRST = 2 * 1024
+"""Bytes kept from the beginning of a stream."""
+LONGEST = 8 * 1024
+"""Bytes kept where no event has ended before: an answer of Responses begins with all that was asked for."""
+GAPS = (1024, 1536, 2304, 3456, 5184, 7776, 11664, 1 << 29)
+"""Bytes from each piece that is kept of the rest to the next, half as many again each time; the last is for good."""
+CLIPPED = 1024
+"""Bytes kept of such a piece."""
 LARGEST = 512 * 1024
 """Bytes of a request beyond which it is counted by its size alone: counting must not hold a worker up."""
 BYTES_PER_TOKEN = 4
@@ -58,11 +69,12 @@ _ASIDE = frozenset(
 class Passed:
     """Adds up what goes to a caller."""
 
-    __slots__ = ("_kept", "_size")
+    __slots__ = ("_first", "_later", "_size")
 
     def __init__(self) -> None:
         self._size: Callable[[], int] = int
-        self._kept: list[bytes] = []
+        self._first: list[bytes] = []
+        self._later: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Passed {self.size} bytes>"
@@ -74,24 +86,48 @@ class Passed:
 
     def through(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return what notes bytes and writes them."""
-        keep = self._kept.append
-        most = SAMPLE
+        note = self._note
         size = 0  # a variable of the closure is the cheapest place to count in
+        edge = 0
 
         def put(out: bytes) -> None:
-            nonlocal size
-            if size < most:
-                keep(out)
+            nonlocal size, edge
+            if size >= edge:
+                edge = note(out, size)
             size += len(out)
-            write(out)
+            return write(out)
 
         self._size = lambda: size
         return put
 
     @property
-    def sample(self) -> bytes:
-        """The first bytes, up to the end of the write that reached SAMPLE."""
-        return b"".join(self._kept)
+    def first(self) -> bytes:
+        """The first bytes, up to the end of the write that reached FIRST."""
+        return b"".join(self._first)
+
+    @property
+    def later(self) -> tuple[bytes, ...]:
+        """Pieces of the rest, as they were written, no longer than CLIPPED."""
+        return tuple(self._later)
+
+    def _note(self, out: bytes, size: int) -> int:
+        """Keep what is written at `size`; return where something is to be kept again."""
+        if size < FIRST:
+            self._first.append(out)
+            return size
+        later = self._later
+        if not later and size < LONGEST and not _has_an_event(self._first):
+            self._first.append(out)
+            return size
+        if len(later) < len(GAPS):
+            later.append(out[:CLIPPED])
+        return size + GAPS[len(later) - 1]
+
+
+def _has_an_event(pieces: list[bytes]) -> bool:
+    """Return whether an event of text ends in them."""
+    written = b"".join(pieces)
+    return b"\n\n" in written or b"\r\n\r\n" in written
 
 
 class Produced(msgspec.Struct, frozen=True):
@@ -104,9 +140,25 @@ class Produced(msgspec.Struct, frozen=True):
 
 def produced(operation: Operation, passed: Passed, model: str) -> Produced:
     """Count what passed. Does not raise, whatever the bytes."""
+    first = passed.first
+    shown, thought, read = _told(operation, first, model)
+    if read and passed.size <= len(first):
+        return Produced(shown, thought, True)
+    # What is beyond the first bytes, and the event that their end cut in two.
+    told = [_told(operation, piece, model) for piece in passed.later]
+    said, pondered, size = (sum(each) for each in zip(*told, strict=True)) if told else (0, 0, 0)
+    if not size:
+        said, pondered, size = shown, thought, read
+    if not size:
+        return Produced(passed.size // BYTES_PER_TOKEN, 0, not passed.size)
+    more = (passed.size - read) / size
+    return Produced(shown + round(said * more), thought + round(pondered * more), False)
+
+
+def _told(operation: Operation, sample: bytes, model: str) -> tuple[int, int, int]:
+    """Return the tokens of the events that are whole in a sample, shown and thought aloud, and their bytes."""
     from portico.dialects.estimating import text_tokens  # loaded at the first stream that is cut
 
-    sample = passed.sample
     shown: list[str] = []
     thought: list[str] = []
     read = 0
@@ -117,14 +169,7 @@ def produced(operation: Operation, passed: Passed, model: str) -> Produced:
                 _collect(event, shown, thought, thinking=False)
         except RecursionError:
             continue
-    said, told = text_tokens("".join(shown), model), text_tokens("".join(thought), model)
-    if not read:
-        return Produced(passed.size // BYTES_PER_TOKEN, 0, not passed.size)
-    if passed.size <= len(sample):
-        return Produced(said, told, True)
-    # What is beyond the sample, and the event that its end cut in two.
-    more = (passed.size - read) / read
-    return Produced(said + round(said * more), told + round(told * more), False)
+    return text_tokens("".join(shown), model), text_tokens("".join(thought), model), read
 
 
 def interrupted(
