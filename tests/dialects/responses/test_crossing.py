@@ -495,6 +495,14 @@ WRONG: dict[str, tuple[Any, str | None]] = {
 }
 
 
+def test_a_choice_as_chat_completions_has_it_is_that_of_the_tool_it_names() -> None:
+    choice = {"type": "function", "function": {"name": "look"}}
+    request = parsed({"input": "hi", "tools": [{"type": "function", "name": "look"}], "tool_choice": choice})
+    assert request.tool_choice is not None
+    assert (request.tool_choice.mode, request.tool_choice.name) == ("tool", "look")
+    assert rendered(request)["tool_choice"] == choice
+
+
 @pytest.mark.parametrize(("body", "param"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_request_is_told_where(body: Any, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as refused:

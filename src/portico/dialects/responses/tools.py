@@ -87,6 +87,10 @@ def read_choice(value: object) -> ToolChoice:
     kind = value.get("type")
     if kind in ("function", "custom") and type(value.get("name")) is str:
         return ToolChoice("tool", value["name"], extra={"$choice": value} if kind == "custom" or len(value) > 2 else {})
+    inner = value.get(kind) if kind in ("function", "custom") else None
+    if type(inner) is dict and type(inner.get("name")) is str:
+        # As Chat Completions has it.
+        return ToolChoice("tool", inner["name"], extra={"$choice": value})
     if kind == "allowed_tools" and type(value.get("tools")) is list:
         names = [
             tool["name"] if type(tool.get("name")) is str else server_name(str(tool.get("type")))
