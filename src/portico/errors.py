@@ -23,7 +23,7 @@ class PorticoError(Exception):
     status: int = 500
     code: str = "internal_error"
     fault: ClassVar[Fault] = "gateway"
-    another_may_help: ClassVar[bool] = False
+    another_may_help: bool = False
     request_id: str | None = None
 
     def __init__(self, message: str, *, param: str | None = None, retry_after: float | None = None) -> None:

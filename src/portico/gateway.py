@@ -244,10 +244,10 @@ class Gateway:
             if len(targets) > 1:
                 if known.counts:
                     targets = [each for each in targets if each.stands_in(call.operation.name, False)] or targets
-                targets = in_turn(targets)  # the call is admitted by the rules of the first
+                targets = in_turn(targets)  # the call is admitted by the rules of the first that has room
             waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
             if waiting is not None:
-                await waiting
+                targets = await waiting
             call.end = "failed"
 
             if known.counts and targets[0].stands_in(call.operation.name, False) is None:

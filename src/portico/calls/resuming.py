@@ -162,9 +162,9 @@ class Resuming:
                 self._reserved, self._bound = both(self._reserved, bound), bound
                 call.bound = bound
                 arrival, _ = await attempt_all((target,), outgoing, call, self._policy, self._fetch, extend)
-            except PorticoError:
+            except PorticoError as error:
                 # There is no room for another attempt, or nothing that can be sent.
-                if len(call.attempts) == before:
+                if len(call.attempts) == before and not error.another_may_help:
                     return None
                 continue
             finally:

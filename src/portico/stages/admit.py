@@ -1,8 +1,7 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
 from asyncio import CancelledError
-from collections.abc import Awaitable, Callable, Sequence, Sized
-from datetime import UTC, datetime
+from collections.abc import Awaitable, Callable, Container, Sequence, Sized
 from functools import partial, reduce
 from time import monotonic
 from typing import TYPE_CHECKING, Final
@@ -13,10 +12,10 @@ from portico.call import Call, Extend
 from portico.dialects.limits import FIELDS, limited
 from portico.dialects.operations import Operation
 from portico.dialects.request import peek
-from portico.errors import BudgetExceeded, LimitExceeded, PorticoError, StateUnavailable, UnboundedCall
+from portico.errors import LimitExceeded, StateUnavailable
 from portico.record import MILLION
+from portico.refusals import owner_of, refused, sum_of
 from portico.rules import NO_BOUND, Applied, Bound, Holder, Rule
-from portico.state import windows
 from portico.state.asking import ask, undo
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State, Under
 from portico.state.scopes import Dimensions, Ruled
@@ -131,8 +130,11 @@ class Bounds:
 
 def admit(
     call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
-) -> Awaitable[None] | None:
+) -> Awaitable[Sequence[Target]] | None:
     """Open the call's permit: at once where no rule counts the call, else return what opens it when it is awaited.
+
+    That tells the targets in the order in which they are to be asked: those whose own limits or budgets have no room
+    are behind the one that the call is admitted for.
 
     Raises LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable. A call that may wait (`call.waits`) waits
     for limits, and for no budget.
@@ -142,7 +144,7 @@ def admit(
         call.permit = state.begin(call.id, _about(call))
         if call.permit is not None:
             return None
-    return _admitted(call, outgoing, targets, under, state, now)
+    return _admitted(call, outgoing, targets, under, bounds, state, now)
 
 
 async def _admitted(
@@ -150,9 +152,10 @@ async def _admitted(
     outgoing: Outgoing,
     targets: Sequence[Target],
     found: Under,
+    bounds: Bounds,
     state: State,
     now: Callable[[], Moment],
-) -> None:
+) -> Sequence[Target]:
     under = found.scopes
     if under and not state.rebuilt:
         _require_counts(under)
@@ -160,7 +163,7 @@ async def _admitted(
     call.bound = bound
     answer: Permit | Refusal
     if under and call.waits is not None and call.waits.busy:
-        answer = await _in_turn(None, call, outgoing, targets, under, state, now)
+        answer, targets = await _in_turn(None, call, outgoing, targets, under, bounds, state, now)
     else:
         admission = Admission(call.id, under, bound, now(), _about(call), found if under else None)
         waiting = state.admit(admission)
@@ -171,13 +174,93 @@ async def _admitted(
             raise
         if isinstance(answer, Permit):
             call.permit = answer
-            return
-        answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
+            return targets
+        answer, targets = await _again(answer, call, outgoing, targets, under, bounds, state, now)
         if not isinstance(answer, Permit) and call.waits is not None:
-            answer = await _in_turn(answer, call, outgoing, targets, under, state, now)
+            answer, targets = await _in_turn(answer, call, outgoing, targets, under, bounds, state, now)
     if not isinstance(answer, Permit):
         raise refused(answer, call, call.bound.why, targets, now().wall_ns)
     call.permit = answer
+    return targets
+
+
+async def _again(
+    refusal: Refusal,
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    under: tuple[Scope, ...],
+    bounds: Bounds,
+    state: State,
+    now: Callable[[], Moment],
+) -> tuple[Permit | Refusal, Sequence[Target]]:
+    """Ask again for a call that was refused at its first target: there, and then at the others.
+
+    Returns the answer, and the targets in the order that it is for.
+    """
+    body, asked, bound = outgoing.body, outgoing.asked, call.bound
+    answer = await _looked_at(refusal, call, outgoing, targets, under, state, now)
+    if isinstance(answer, Permit) or answer.asked is None or len(targets) == 1:
+        return answer, targets
+    if outgoing.body is not body:  # it was cut for the first target, in vain
+        outgoing.body, outgoing.asked, call.bound = body, asked, bound
+    return await _passing(answer, call, outgoing, targets, bounds, state, now)
+
+
+async def _passing(
+    refusal: Refusal,
+    call: Call,
+    outgoing: Outgoing,
+    targets: Sequence[Target],
+    bounds: Bounds,
+    state: State,
+    now: Callable[[], Moment],
+) -> tuple[Permit | Refusal, Sequence[Target]]:
+    """Ask for a call at its other targets, by their own rules, where a rule has no room that is not of all of them.
+
+    Where none has room, the refusal stands, unless a rule refuses that is of all: then that one does.
+    """
+    under = [bounds.under(call, target) for target in targets]
+    rows = [{scope.row for scope in each.scopes} for each in under]
+    refusing = {refusal.row}
+    bound = call.bound
+    most = _bound(call, outgoing, targets) if any(each.measured for each in under) else NO_BOUND
+    body, asked = outgoing.body, outgoing.asked
+    for place in range(1, len(targets)):
+        found, scopes = under[place], under[place].scopes
+        if not refusing.isdisjoint(rows[place]) or _contested(call, outgoing, scopes, rows[0]):
+            continue
+        if not state.rebuilt and any(rule.kind == "budget" for scope in scopes for rule in scope.rules):
+            continue
+        call.bound = most if found.measured else NO_BOUND
+        answer: Permit | Refusal | None = None if scopes else state.begin(call.id, _about(call))
+        if answer is None:
+            answer = await ask(state, Admission(call.id, scopes, call.bound, now(), _about(call)))
+        if not isinstance(answer, Permit):
+            answer = await _looked_at(answer, call, outgoing, targets, scopes, state, now)
+        if isinstance(answer, Permit):
+            if call.why is not None:
+                aside = (f"; not {target.name}: it has no room by its own rules" for target in targets[:place])
+                call.why += "".join(aside)
+            return answer, (*targets[place:], *targets[:place])
+        outgoing.body, outgoing.asked, call.bound = body, asked, bound
+        if all(answer.row in each for each in rows):
+            return answer, targets
+        refusing.add(answer.row)
+    return refusal, targets
+
+
+def _contested(call: Call, outgoing: Outgoing, under: Sequence[Scope], others: Container[str]) -> bool:
+    """Return whether calls wait already for a limit in one of these rows, besides those of `others`."""
+    if call.waits is None or not call.waits.busy:
+        return False
+    from portico.queueing.terms import ticket_of
+
+    ticket = ticket_of(call, outgoing.body)
+    mine = [scope for scope in under if scope.row not in others]
+    return (
+        ticket is not None and ticket.busy((scope.row, rule.id) for scope in mine for rule in scope.rules) is not None
+    )
 
 
 async def _looked_at(
@@ -213,20 +296,25 @@ async def _in_turn(
     outgoing: Outgoing,
     targets: Sequence[Target],
     under: tuple[Scope, ...],
+    bounds: Bounds,
     state: State,
     now: Callable[[], Moment],
-) -> Permit:
+) -> tuple[Permit, Sequence[Target]]:
     """Wait for the limit that refused a call, None for none yet, behind those who wait for the same.
 
-    Raises the refusal where waiting does not help, the call may not wait, or it waited in vain.
+    Returns the permit, and the targets in the order that it is for. Raises the refusal where waiting does not help, the
+    call may not wait, or it waited in vain.
     """
     from portico.queueing.terms import ticket_of
     from portico.queueing.waiting import Closed
 
+    order = targets
+
     async def attempt(_: object) -> Permit | Closed:
+        nonlocal order
         answer = await ask(state, Admission(call.id, under, call.bound, now(), _about(call)))
         if not isinstance(answer, Permit):
-            answer = await _looked_at(answer, call, outgoing, targets, under, state, now)
+            answer, order = await _again(answer, call, outgoing, targets, under, bounds, state, now)
         return answer if isinstance(answer, Permit) else closed(answer)
 
     def closed(answer: Refusal) -> Closed:
@@ -246,13 +334,20 @@ async def _in_turn(
     else:
         limits = {(scope.row, rule.id): rule for scope in under for rule in scope.rules if rule.kind == "limit"}
         taken = ticket.busy(limits) if ticket is not None else None
-        answer = await attempt(None) if taken is None else _behind(call, taken, limits[taken])
+        if taken is None:
+            answer = await attempt(None)
+        else:
+            answer = _behind(call, taken, limits[taken])
+            if len(targets) > 1:
+                full = Refusal(taken[0], limits[taken], 1, 0, None)
+                found, order = await _passing(full, call, outgoing, targets, bounds, state, now)
+                answer = found if isinstance(found, Permit) else answer
     if isinstance(answer, Permit):
-        return answer
+        return answer, order
     assert ticket is not None
     before = ticket.queued_ns
     try:
-        return await ticket.wait(answer, attempt)
+        return await ticket.wait(answer, attempt), order
     finally:
         call.waited_ns += ticket.queued_ns - before
 
@@ -264,9 +359,9 @@ def _behind(call: Call, key: tuple[str, str], rule: Rule) -> "Closed":
     bound = call.bound
     asked = {"requests": 1, "in_flight": 1, "input_tokens": bound.input_tokens, "output_tokens": bound.output_tokens}
     cost = asked.get(rule.counts, bound.input_tokens + bound.output_tokens)
-    whose = _whose(key[0], call.caller)
+    whose = owner_of(key[0], call.caller)
     error = LimitExceeded(
-        f"the limit of {_amount(rule, rule.amount)} of {whose} is used up, and others wait", retry_after=1
+        f"the limit of {sum_of(rule, rule.amount)} of {whose} is used up, and others wait", retry_after=1
     )
     return Closed([(key, monotonic())], error, float(max(cost, 1)))
 
@@ -331,7 +426,12 @@ async def _extend(
     refusal = await state.extend(permit, further, now(), more, bound)
     if refusal is not None:
         permit.rows = before
-        raise refused(refusal, call, bound.why, (target,), now().wall_ns)
+        error = refused(refusal, call, bound.why, (target,), now().wall_ns)
+        mine = refusal.asked is not None and any(scope.row == refusal.row for scope in bounds.scopes(call, target))
+        error.another_may_help = mine and not all(
+            any(scope.row == refusal.row for scope in bounds.scopes(call, each)) for each in targets
+        )
+        raise error
     if more:
         permit.scopes = (*permit.scopes, *more)
     if rest is None or unmeasured:
@@ -365,64 +465,6 @@ def _about(call: Call) -> bytes:
     )
     markup = holder.markup if call.markup is None else call.markup
     return _encode(about if markup == MILLION else (*about, markup))
-
-
-def refused(refusal: Refusal, call: Call, why: str | None, targets: Sequence[Target], wall_ns: int) -> PorticoError:
-    """Return the error that tells a refusal: which scope and rule, what is left of it, and when to come back.
-
-    `why` is that of the bound it was refused with, `targets` those that it was to be admitted for. `wall_ns` is now, in
-    nanoseconds since the epoch: people are told when a budget's window ends.
-    """
-    rule, whose = refusal.rule, _whose(refusal.row, call.caller)
-    wait = refusal.retry_after
-    resets = _resets(rule, wall_ns) if rule.kind == "budget" else ""
-    when = "" if wait is None else f"; it fits again in {_duration(wait)}"
-    if refusal.closed:
-        return BudgetExceeded(
-            f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} is closed: a call used more "
-            "than it had reserved. Whoever manages it can open it again",
-            retry_after=wait,
-        )
-    if refusal.asked is None:
-        from portico.providers.bounds_advice import advice
-
-        unpriced = [target.name for target in targets if target.price is None and target.model]
-        said, param = advice(why, rule.counts, call.operation.name, unpriced)
-        holds = f"the budget of {_amount(rule, rule.amount)} {_window(rule)} of {whose} must hold"
-        return UnboundedCall(f"{holds}, and {said}", param=param)
-    if rule.counts == "in_flight":
-        return LimitExceeded(f"{whose} may have {rule.amount} calls at once, and has", retry_after=wait)
-    what = "limit" if rule.kind == "limit" else "budget"
-    if rule.counts == "requests":
-        message = f"the {what} of {_amount(rule, rule.amount)} {_window(rule)} of {whose} is used up{when}{resets}"
-    else:
-        message = (
-            f"the {what} of {_amount(rule, rule.amount)} {_window(rule)} of {whose} has "
-            f"{_amount(rule, refusal.left)} left, and this call may need {_amount(rule, refusal.asked)}{when}{resets}"
-        )
-    kind = LimitExceeded if rule.kind == "limit" else BudgetExceeded
-    return kind(message, retry_after=wait)
-
-
-def _whose(row: str, caller: Holder | None) -> str:
-    """Return a row as people name what it is of: a key by its name, which no id tells them."""
-    if row == "all":
-        return "everybody"
-    parts = []
-    for part in row.split("|"):
-        dimension, _, value = part.partition(":")
-        if dimension == "key" and caller is not None and value == caller.id:
-            value = caller.name
-        parts.append(f"{dimension} {value!r}")
-    return ", ".join(parts)
-
-
-def _resets(rule: Rule, wall_ns: int) -> str:
-    """Say when a budget's window ends, where it ends as a whole."""
-    if rule.window.rolling or rule.window.every == "forever":
-        return ""
-    end = datetime.fromtimestamp(windows.span(rule.window, wall_ns)[1] // windows.SECOND, UTC)
-    return f"; its window ends at {end:%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _require_counts(under: Sequence[Scope]) -> None:
@@ -550,29 +592,3 @@ def _clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> b
             return False
     outgoing.body, outgoing.asked = limited(operation, asked, limit)
     return True
-
-
-def _amount(rule: Rule, amount: int) -> str:
-    if rule.counts == "cost":
-        whole, rest = divmod(max(0, amount), 1_000_000_000)
-        digits = f"{rest:09d}".rstrip("0").ljust(2, "0")
-        return f"${whole:,}.{digits}"
-    return f"{amount:,} {rule.counts.replace('_', ' ')}"
-
-
-def _window(rule: Rule) -> str:
-    every = rule.window.every
-    if every == "forever":
-        return "in total"
-    return f"per {every if isinstance(every, str) else _duration(every)}"
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 1:
-        return f"{max(1, round(seconds * 1000))} ms"
-    if seconds < 120:
-        return f"{round(seconds)} s"
-    minutes = round(seconds / 60)
-    if minutes < 120:
-        return f"{minutes} min"
-    return f"{minutes // 60} h {minutes % 60} min" if minutes < 2880 else f"{minutes // 1440} days"

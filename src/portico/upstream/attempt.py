@@ -185,14 +185,20 @@ class Attempts:
             if before is not None or passed or self._moved:
                 try:
                     await self._extend(target, self._billed)
-                except PorticoError:
-                    if before is None:
+                except PorticoError as error:
+                    over = error.another_may_help and self._pass_over(target)
+                    if before is None and not over:
                         raise
-                    # There is no room for another attempt: what the last one came to stands.
+                    # There is no room for another attempt here: one elsewhere, or what the last one came to stands.
                     if gate is not None:
                         gate.give_back()
-                    return False
-                self._billed = False
+                        gate = None
+                    if not over:
+                        return False
+                else:
+                    over = self._billed = False
+                if over:
+                    return await self.another()
         except BaseException:
             if gate is not None:
                 gate.give_back()
@@ -303,7 +309,7 @@ class Attempts:
         # A key that is refused, and a request that this dialect cannot say, may do elsewhere; no other request may.
         elif not (cause in REFUSALS or isinstance(arrival.error, InvalidRequest) or arrival.status in policy.moves_on):
             return False
-        return self._move_on(cause)
+        return self._move_on(cause, target)
 
     async def _again(self, cause: Cause, retry_after: float | None, now: float) -> bool:
         """Wait to try the same target again, if that is worth it; return whether it is."""
@@ -320,10 +326,20 @@ class Attempts:
         call.waited_ns += perf_counter_ns() - began
         return True
 
-    def _move_on(self, cause: Cause) -> bool:
+    def _pass_over(self, target: Target) -> bool:
+        """Turn to the next target from one whose own limits or budgets have no room; return whether there is one."""
+        if self.arrival is not None:
+            return self._move_on("rate_limit", target)
+        self._asked, self._tried, self._moved = (*self._asked, target), (), True
+        found = following(self._targets, self._asked, self._policy)
+        if found is not None:
+            self._place = found
+        return found is not None
+
+    def _move_on(self, cause: Cause, done: Target) -> bool:
         """Turn to the next target, of these or of others that the configuration names; return whether there is one."""
         policy = self._policy
-        self._asked = (*self._asked, self.target)
+        self._asked = (*self._asked, done)
         found = following(self._targets, self._asked, policy)
         if found is None and self._elsewhere is not None and policy.may(cause):
             why = "rate_limit" if cause in ("rate_limit", "quota") else "outage"
