@@ -136,6 +136,7 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"web_search_options": {"search_context_size": "low"}},
         {"tools": (Tool(name="web_search", kind="server"),)},
     ),
+    "usage as OpenRouter is asked for it": ({"usage": {"include": True}}, {"include_usage": True}),
     "functions": (
         {"functions": [{"name": "f", "parameters": {}}], "function_call": {"name": "f"}},
         {"tools": (Tool(name="f", parameters={}),), "tool_choice": ToolChoice(mode="tool", name="f")},

@@ -138,6 +138,10 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
             found["include_usage"] = options.pop("include_usage")
             if not options:
                 del fields["stream_options"]
+    if "include_usage" not in found and fields.get("usage") == _USAGE:
+        # OpenRouter's word for it.
+        found["include_usage"] = hints["usage"] = True
+        del fields["usage"]
     stop = fields.get("stop")
     if stop is not None:
         if type(stop) is str:
@@ -164,6 +168,7 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
     return Request(dialect="chat", model=model, messages=messages, stream=stream, extra=keep(fields, hints), **found)
 
 
+_USAGE = {"include": True}
 _LISTS = frozenset(("stop", "tools", "functions", "modalities"))
 _REASONING = frozenset(("reasoning_effort", "reasoning", "thinking", "enable_thinking"))
 
@@ -187,7 +192,9 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
         fields["stream"] = True
         if not own and "usage_always" not in target.quirks:
             fields["stream_options"] = {"include_usage": True}
-    if own and request.include_usage is not None:
+    if own and "usage" in hints:
+        fields["usage"] = dict(_USAGE)
+    elif own and request.include_usage is not None:
         options = fields.get("stream_options") or NONE
         fields["stream_options"] = options | {"include_usage": request.include_usage}
     if request.tools:
