@@ -11,7 +11,7 @@ from portico.config.schema import Limits, ServerTimeouts
 from portico.wire.exchange import Exchange
 from portico.wire.head import Head
 from portico.wire.heads import LONGEST, MOST_BYTES, SEEN, Heads
-from portico.wire.incoming import TRIES
+from portico.wire.requests import TRIES
 from wire.test_server import LIMITS, serving
 
 ROUNDS = 4

@@ -1,6 +1,6 @@
 """Heads of requests that many connections share: known again by their bytes, the length of the body apart.
 
-A caller's own connection repeats its last head (`incoming`). Where a proxy stands before this server, one connection
+A caller's own connection repeats its last head (`requests`). Where a proxy stands before this server, one connection
 carries the heads of many callers in turn; those that come again are found here, and not parsed again.
 """
 

@@ -16,8 +16,9 @@ from portico.errors import PorticoError
 from portico.wire.body import Budget
 from portico.wire.exchange import Exchange
 from portico.wire.heads import Heads
-from portico.wire.incoming import READ_SIZE, SWEEP, PlainServerConnection, ServerConnection
+from portico.wire.incoming import SWEEP, PlainServerConnection, ServerConnection
 from portico.wire.refusal import plain_refusal
+from portico.wire.requests import READ_SIZE
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
