@@ -27,6 +27,12 @@ DECLARED: dict[str, Any] = {
     "teams": {"red": {"budgets": [{"usd": 5}, {"requests": 1000, "per": "month"}]}},
     "budgets": [{"usd": 3, "each": ["customer"]}],
 }
+OF_TARGETS: dict[str, Any] = {
+    "keys": {name: {"key": key, "team": "red"} for name, key in KEYS.items()},
+    "teams": {"red": {"budgets": [{"usd": 5}]}},
+    "budgets": [{"usd": 5, "requests": 1000, "each": ["provider"]}, {"requests": 1000, "for": {"model": ["flaky"]}}],
+}
+"""Budgets of targets. None counts tokens: what a try that was lost had reserved of them is on no record."""
 ROWS = ("key:daily", "key:rolls", "team:red", "customer:ann", "customer:bob")
 
 
@@ -74,6 +80,30 @@ async def test_after_another_boot_budgets_stand_where_they_stood(tmp_path: Path)
         assert before["team:red/budget/cost/forever"] == sum(map(charged, home.records())) > 0
         await spend(home, 100)
         assert counted(home)["team:red/budget/cost/forever"] == sum(map(charged, home.records()))
+
+
+async def test_after_another_boot_budgets_of_targets_stand_at_what_was_used_there(tmp_path: Path) -> None:
+    rows = ("team:red", "provider:first", "provider:second", "model:flaky")
+
+    async with house(tmp_path, workers=2, **OF_TARGETS) as home:
+
+        def used() -> dict[tuple[str, str], tuple[int, int]]:
+            found = [counter for row in rows for counter in home.counters([row]).values()]
+            return {(counter.row, counter.rule_id): (counter.used, counter.reserved) for counter in found}
+
+        home.mock.script.sometimes("status=503", 3, "flaky")
+        home.mock.script.sometimes("fault=cut-before-head", 4, "flaky")
+        await spend(home, 0, 24)
+        before = used()
+        costs = [amount for (row, rule), (amount, _) in before.items() if "/cost/" in rule and row != "team:red"]
+        assert len(costs) == 2
+        assert min(costs) > 0
+        assert (sum(costs), 0) == before["team:red", "team:red/budget/cost/forever"], "each counts what is its own"
+        await home.stop()
+        lose_by_boot(home)
+        await home.start()
+        await until(lambda: ready(home) == (200, "ok"), lambda: f"readiness: {ready(home)}")
+        assert used() == before
 
 
 async def test_until_then_calls_under_a_budget_wait_and_others_go_on(tmp_path: Path) -> None:
