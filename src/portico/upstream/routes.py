@@ -21,6 +21,7 @@ from portico.plan.makers import makers
 from portico.plan.wish import SUFFIXES, Wish, merged
 from portico.providers.row import CATALOG
 from portico.upstream.caches import Caches, Kept
+from portico.upstream.nameless import nameless
 from portico.upstream.rulebook import compiled, scorers
 from portico.upstream.target import Target, Upstream
 
@@ -37,13 +38,6 @@ RolloutOf = Callable[[str, schema.Canary], "Rollout"]
 MEMO_BOUND = 4096
 ALWAYS: Final = float("inf")
 ENDLESS: Final = 1 << 62
-USUAL: Mapping[tuple[str, str], str] = {
-    ("openai", "moderations"): "omni-moderation-latest",
-    ("mistral", "moderations"): "mistral-moderation-latest",
-}
-"""What a provider's own API takes for a call that names no model, by the provider's row and the operation."""
-OPTIONAL = frozenset(("moderations", "images_generations", "images_edits", "images_variations"))
-"""Operations whose model OpenAI's API leaves open."""
 
 
 class Known(msgspec.Struct, frozen=True):
@@ -414,26 +408,12 @@ class Routes:
         return match.pattern if match is not None else None
 
     def unnamed(self, operation: str, draw: Draw) -> Sequence[Target]:
-        """Return where a call that names no model may go.
-
-        An alias or a pattern for the model that OpenAI's API takes by itself comes first; then the one provider that
-        has the operation, or of several the one that is OpenAI, or where the lone star goes. Its own choice is left to
-        it where it needs no name.
-        Raises InvalidRequest where a model must be named.
-        """
-        usual = USUAL.get(("openai", operation), "")
-        if operation in OPTIONAL:
-            match = self._patterns.find(usual) if usual else None
-            if usual in self._aliases or (match is not None and match.pattern != "*"):
-                return self.targets(usual, operation, draw)
-            able = [each for each in self._upstreams.values() if each.closed is None and _leaves_open(each, operation)]
-            own = [upstream for upstream in able if upstream.provider.like == "openai"]
-            if len(able) == 1 or len(own) == 1:
-                upstream = able[0] if len(able) == 1 else own[0]
-                return [upstream.target(USUAL.get((upstream.provider.like, operation), ""), self._timeouts)]
-            if match is not None:
-                return self.targets(usual, operation, draw)
-        raise InvalidRequest("the request names no model; set `model`", param="model")
+        """Return where a call that names no model may go. Raises InvalidRequest where a model must be named."""
+        found = nameless(operation, self._aliases, self._patterns, self._upstreams)
+        if isinstance(found, str):
+            return self.targets(found, operation, draw)
+        upstream, model = found
+        return [upstream.target(model, self._timeouts)]
 
     def _found(self, name: str, operation: str) -> Kid:
         alias = self._aliases.get(name)
@@ -591,11 +571,6 @@ class Routes:
             f"providers {', '.join(sorted(self._upstreams)) or '(none is configured)'}",
             param="model",
         )
-
-
-def _leaves_open(upstream: Upstream, operation: str) -> bool:
-    """Return whether a provider has an operation at a path that does not need the model."""
-    return operation in upstream.provider.operations and "{model}" not in upstream.provider.row.path(operation)
 
 
 def _no_endpoint(name: str, targets: Sequence[str], operation: str) -> InvalidRequest:
