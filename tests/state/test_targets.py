@@ -1,8 +1,11 @@
 """Of a call that went to several targets, each row is charged what those used that it is of."""
 
+import random
+
 import pytest
 from tests.state.desk import Desk, budget, cost, limit, row, tokens
 
+from portico.rules import Bound
 from portico.state.contract import Permit, Scope, Used
 
 LONG = "model:" + "long" * 100
@@ -178,3 +181,62 @@ async def test_an_extension_of_a_later_window_charges_a_target_there(desk: Desk)
     await desk.settle(permit, used(100, 150))
     assert counted(desk, "provider:two") == {"budget": 100}
     assert counted(desk, "provider:one")["budget"] == 100
+
+
+SHARED = ("key:web", "provider:one", "provider:two", "model:m")
+AT = {"one/m": SHARED[:2] + SHARED[3:], "one/n": SHARED[:2], "two/m": (SHARED[0], *SHARED[2:]), "three/n": SHARED[:1]}
+
+
+@pytest.mark.parametrize("dies", [False, True])
+@pytest.mark.parametrize("seed", range(12))
+async def test_whatever_targets_calls_go_to_each_row_holds_what_is_its_own(desk: Desk, seed: int, dies: bool) -> None:
+    draw = random.Random(seed)
+    rules = (
+        limit(10**6),
+        limit(10**9, "tokens"),
+        limit(99, "in_flight"),
+        budget(10**9),
+        budget(10**6, counts="requests", id="calls"),
+    )
+    scopes = {name: row(*rules, name=name) for name in SHARED}
+    expected = {name: [0, 0, 0] for name in SHARED}
+    for number in range(12):
+        bound = Bound(draw.randrange(100), draw.randrange(100), draw.randrange(1_000))
+        route = draw.choices(list(AT), k=draw.randrange(1, 6))
+        permit = await desk.admitted(*(scopes[name] for name in AT[route[0]]), bound=bound, call=str(number))
+        known = set(AT[route[0]])
+        spent: dict[str, list[Used]] = {}
+        for place, target in enumerate(route):
+            if place and (permit.rows or target != route[0]):
+                permit.rows = {**(permit.rows or {route[0]: AT[route[0]]}), target: AT[target]}
+            if place:
+                new = tuple(scopes[name] for name in AT[target] if name not in known)
+                known.update(AT[target])
+                assert await desk.state.extend(permit, bound, desk.clock.now, new) is None
+            part = [draw.randrange(most + 1) for most in (bound.input_tokens, bound.output_tokens, bound.cost or 0)]
+            spent.setdefault(target, []).append(Used(part[0], part[1], part[2]))
+        parts = tuple((target, total(each)) for target, each in spent.items())
+        whole = total([part for _, part in parts])
+        used = Used(whole.input_tokens, whole.output_tokens, whole.cost, parts=parts if len(parts) > 1 else ())
+        if dies:
+            desk.state.expire(desk.state.owner, desk.clock.now)
+            permit = Permit(str(number), (), bound)
+        assert not (await desk.settle(permit, used)).over_bound
+        for name in SHARED:
+            mine = [part for target, part in parts if name in AT[target]]
+            if mine:
+                sums = total(mine)
+                expected[name][0] += 1
+                expected[name][1] += sums.input_tokens + sums.output_tokens
+                expected[name][2] += sums.cost
+    for name, (calls, tokens_, cost_) in expected.items():
+        found = counted(desk, name) or dict.fromkeys(("requests", "tokens", "in_flight", "budget", "calls"), 0)
+        assert found == {"requests": calls, "tokens": tokens_, "in_flight": 0, "budget": cost_, "calls": calls}, name
+
+
+def total(parts: list[Used]) -> Used:
+    return Used(
+        sum(part.input_tokens for part in parts),
+        sum(part.output_tokens for part in parts),
+        sum(part.cost for part in parts),
+    )
