@@ -43,7 +43,8 @@ async def test_a_batch_is_made_where_its_file_is_and_its_output_is_its_owners(
             with pytest.raises(openai.NotFoundError):
                 await bob.files.content(done.output_file_id)
         assert [one.id async for one in alice.batches.list(limit=2)] == [one.id for one in reversed(batches)]
-        assert (await alice.batches.cancel(batches[0].id)).status == "canceling"
+        cancelled = await alice.batches.cancel(batches[0].id)
+        assert (cancelled.status, cancelled.cancelling_at) == ("cancelling", cancelled.created_at)
         assert [one.id async for one in bob.batches.list()] == []
 
 
@@ -56,7 +57,7 @@ async def test_fine_tuning_is_where_its_file_is(portico: Portico, mock: MockProv
             assert (await alice.fine_tuning.jobs.retrieve(job.id)).training_file == file.id
             assert (await alice.fine_tuning.jobs.list_events(job.id)).data == []
             assert (await alice.fine_tuning.jobs.checkpoints.list(job.id)).data == []
-            assert (await alice.fine_tuning.jobs.cancel(job.id)).status == "canceling"
+            assert (await alice.fine_tuning.jobs.cancel(job.id)).status == "cancelled"
         assert len((await alice.fine_tuning.jobs.list()).data) == 2
 
 

@@ -54,7 +54,7 @@ def batch_of_openai(stored: Stored, lines: bytes, put: Callable[[str, bytes], No
             written.append(told | {"response": response})
         stored["request_counts"] = {"total": len(requests), "completed": done - failed, "failed": failed}
         stored["status"] = ends
-        stored["completed_at"] = CREATED
+        stored[f"{ends}_at"] = CREATED
         if done > failed:
             stored["output_file_id"] = f"file-out-{stored['id']}"
             put(stored["output_file_id"], b"".join(msgspec.json.encode(line) + b"\n" for line in written))

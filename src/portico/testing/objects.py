@@ -36,6 +36,13 @@ Reply = tuple[list[tuple[bytes, bytes]], bytes]
 
 _JSON = (b"content-type", b"application/json")
 _WHEN = "2026-10-09T10:40:00Z"
+_CANCELLED: dict[str, Stored] = {
+    "batches": {"status": "cancelling", "cancelling_at": CREATED},
+    "fine_tuning": {"status": "cancelled", "finished_at": CREATED},
+    "responses": {"status": "cancelled"},
+    "message_batches": {"processing_status": "canceling", "cancel_initiated_at": _WHEN},
+}
+"""What each API says of a job that is asked to end."""
 _FILENAME = re.compile(rb'filename="([^"]*)"')
 _PAGE = 20
 
@@ -153,8 +160,7 @@ class ObjectStore:
             del mine[name]
             return [_JSON], msgspec.json.encode(_deleted(thing, name))
         if call.endswith("_cancel"):
-            if thing.family != "gemini_batches":
-                stored["processing_status" if thing.family == "message_batches" else "status"] = "canceling"
+            stored.update(_CANCELLED.get(thing.family, {}))
             pending = self._pending.get((key or "", thing.family, name))
             if pending is not None and (pending.at is not None or say.job is not None):
                 pending.at, pending.ends = self._now() + (say.job or 0.0), "cancelled"
