@@ -69,6 +69,28 @@ FIELDS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         {"thinking": {"type": "enabled"}, "reasoning_effort": "high"},
         {"reasoning": Reasoning(enabled=True, effort="high")},
     ),
+    "LiteLLM's word for no effort": (
+        {"reasoning_effort": "disable"},
+        {"reasoning": Reasoning(effort="disable", enabled=False)},
+    ),
+    "thinking as Claude sees fit": ({"thinking": {"type": "adaptive"}}, {"reasoning": Reasoning(enabled=True)}),
+    "Gemini's thinking": (
+        {"extra_body": {"google": {"thinking_config": {"thinking_budget": 800, "include_thoughts": True}}}},
+        {"reasoning": Reasoning(enabled=True, budget=800, show=True)},
+    ),
+    "Gemini's thinking by a level": (
+        {"google": {"thinkingConfig": {"thinkingLevel": "LOW"}}},
+        {"reasoning": Reasoning(effort="low")},
+    ),
+    "Gemini's thinking as it sees fit": (
+        {"google": {"thinking_config": {"thinking_budget": -1}}},
+        {"reasoning": Reasoning(enabled=True)},
+    ),
+    "Google's other settings": ({"google": {"cached_content": "c"}}, {"reasoning": None}),
+    "Google's safety": (
+        {"safety_settings": [{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}]},
+        {"safety": [{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}]},
+    ),
     "Qwen's thinking": (
         {"enable_thinking": True, "thinking_budget": 9},
         {"reasoning": Reasoning(enabled=True, budget=9)},

@@ -304,6 +304,12 @@ FIELDS: list[tuple[dict[str, Any], str, Any, list[str]]] = [
 ]
 
 
+def test_safety_in_googles_own_words_is_said_as_it_is() -> None:
+    safety = [{"category": "HARM_CATEGORY_HATE_SPEECH", "threshold": "BLOCK_NONE"}]
+    body, dropped = rendered(foreign(safety=safety), MODEL)
+    assert (body["safetySettings"], dropped) == (safety, [])
+
+
 @pytest.mark.parametrize(("fields", "model", "expected", "lost"), FIELDS, ids=range(len(FIELDS)))
 def test_a_setting_is_said(fields, model, expected, lost):
     body, dropped = rendered(foreign(**fields), model)

@@ -1,9 +1,10 @@
-"""How much to think, read and written: five ways in which providers of this dialect are asked.
+"""How much to think, read and written: six ways in which providers of this dialect are asked.
 
 - `reasoning_effort`: OpenAI (platform.openai.com/docs/guides/reasoning) and most others;
 - `reasoning: {effort, max_tokens, enabled, exclude}`: OpenRouter (openrouter.ai/docs/use-cases/reasoning-tokens);
 - `thinking: {type, budget_tokens}`: DeepSeek, Z.ai, Moonshot (docs.z.ai/guides/capabilities/thinking-mode);
 - `enable_thinking`, `thinking_budget`: Qwen (alibabacloud.com/help/en/model-studio/deep-thinking);
+- `google: {thinking_config}`, in `extra_body` or not: Gemini's own, read alone (ai.google.dev/gemini-api/docs/openai);
 all read 2026-11-20.
 """
 
@@ -15,6 +16,9 @@ from portico.ir import Reasoning
 
 T = TypeVar("T")
 
+_NONE = frozenset(("none", "disable"))
+"""Words for no thought at all: OpenAI's and LiteLLM's."""
+_TYPES = frozenset(("enabled", "disabled", "adaptive"))
 _LOW = 2048
 _MEDIUM = 8192
 # OpenAI's own words; a stronger one of another maker is the strongest that all its reasoning models take.
@@ -32,7 +36,7 @@ def parse_reasoning(fields: Table) -> Reasoning | None:
     if type(fields.get("reasoning_effort")) is str:
         effort = fields.pop("reasoning_effort")
         forms.append("reasoning_effort")
-        enabled = False if effort == "none" else None
+        enabled = False if effort in _NONE else None
     inner = fields.get("reasoning")
     if type(inner) is dict and not forms:
         del fields["reasoning"]
@@ -48,22 +52,53 @@ def parse_reasoning(fields: Table) -> Reasoning | None:
         show = None if exclude is None else not exclude
         rest |= inner
     inner = fields.get("thinking")
-    if type(inner) is dict and inner.get("type") in ("enabled", "disabled") and enabled is None and budget is None:
+    if type(inner) is dict and inner.get("type") in _TYPES and enabled is None and budget is None:
         del fields["thinking"]
         forms.append("thinking")
-        enabled = inner.pop("type") == "enabled"
+        kind = inner.pop("type")
+        enabled = kind != "disabled"
+        if kind == "adaptive":
+            rest["type"] = kind
         budget = _taken(inner, "budget_tokens", int)
         rest |= inner
     if type(fields.get("enable_thinking")) is bool and enabled is None and budget is None:
         enabled = fields.pop("enable_thinking")
         forms.append("enable_thinking")
         budget = _taken(fields, "thinking_budget", int)
+    hints: Table = {"as": forms}
+    if not forms and (google := _google(fields)) is not None:
+        name, config = google
+        hints["written"] = fields.pop(name)
+        forms.append(name)
+        budget = _seen(config, int, "thinking_budget", "thinkingBudget")
+        enabled = None if budget is None else budget != 0
+        if budget is not None and budget < 0:
+            budget = None
+        level = _seen(config, str, "thinking_level", "thinkingLevel")
+        effort = level.lower() if level is not None else None
+        show = _seen(config, bool, "include_thoughts", "includeThoughts")
     if not forms:
         return None
-    hints: Table = {"as": forms}
     if rest:
         hints["rest"] = rest
     return Reasoning(enabled=enabled, effort=effort, budget=budget, show=show, extra={HINTS: hints})
+
+
+def _google(fields: Table) -> tuple[str, Table] | None:
+    """Return the field that holds Gemini's own configuration of thought and nothing else, and that."""
+    for name in ("google", "extra_body"):
+        found = fields.get(name)
+        if name == "extra_body" and type(found) is dict and len(found) == 1:
+            found = found.get("google")
+        if type(found) is dict and len(found) == 1:
+            config = found.get("thinking_config", found.get("thinkingConfig"))
+            if type(config) is dict:
+                return name, config
+    return None
+
+
+def _seen(config: Table, kind: type[T], *names: str) -> T | None:
+    return next((found for name in names if type(found := config.get(name)) is kind), None)
 
 
 def _taken(fields: Table, name: str, kind: type[T]) -> T | None:
@@ -88,7 +123,7 @@ def render_reasoning(fields: Table, wish: Reasoning, own: bool, target: Target, 
         if wish.budget is not None and wish.budget > 0:
             fields["thinking_budget"] = wish.budget
     elif not _wanted(wish):
-        if "effort_none" in target.quirks or wish.effort == "none":
+        if "effort_none" in target.quirks or wish.effort in _NONE:
             fields["reasoning_effort"] = "none"
         else:
             notes.lost("reasoning_off")
@@ -144,6 +179,8 @@ def _as_written(fields: Table, wish: Reasoning, hints: Table) -> None:
         elif form == "thinking":
             asked = {"type": "enabled" if wish.enabled else "disabled", "budget_tokens": wish.budget}
             fields[form] = {name: value for name, value in asked.items() if value is not None} | rest
+        elif form != "enable_thinking":
+            fields[form] = hints["written"]
         else:
             fields[form] = wish.enabled
             if wish.budget is not None:

@@ -163,6 +163,11 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
         found["tool_choice"] = parse_choice(fields)
     if "response_format" in fields:
         found["output"] = parse_output(fields)
+    for name in _SAFETY:
+        if type(fields.get(name)) is list and fields[name] and "safety" not in found:
+            # Google's, for its models: as LiteLLM takes it.
+            found["safety"] = fields.pop(name)
+            hints["safety"] = name
     if fields.keys() & _REASONING:
         found["reasoning"] = parse_reasoning(fields)
     return Request(dialect="chat", model=model, messages=messages, stream=stream, extra=keep(fields, hints), **found)
@@ -170,7 +175,8 @@ def parse_fields(fields: Table, *, model: str, stream: bool, messages: tuple[Any
 
 _USAGE = {"include": True}
 _LISTS = frozenset(("stop", "tools", "functions", "modalities"))
-_REASONING = frozenset(("reasoning_effort", "reasoning", "thinking", "enable_thinking"))
+_REASONING = frozenset(("reasoning_effort", "reasoning", "thinking", "enable_thinking", "google", "extra_body"))
+_SAFETY = ("safety_settings", "safetySettings")
 
 
 def render_request(request: Request, target: Target, notes: Notes) -> bytes:
@@ -192,6 +198,8 @@ def render_request(request: Request, target: Target, notes: Notes) -> bytes:
         fields["stream"] = True
         if not own and "usage_always" not in target.quirks:
             fields["stream_options"] = {"include_usage": True}
+    if own and "safety" in hints:
+        fields[hints["safety"]] = request.safety
     if own and "usage" in hints:
         fields["usage"] = dict(_USAGE)
     elif own and request.include_usage is not None:

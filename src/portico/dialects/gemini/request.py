@@ -236,7 +236,9 @@ def _told(request: Request, out: Object, target: Target, notes: Notes) -> None:
         notes.lost("field", ", ".join(unknown))
     if request.parallel_tools is False and request.tools:
         notes.lost("parallel_tools")
-    if request.safety is not None:
+    if type(request.safety) is list and request.dialect == "chat":
+        out["safetySettings"] = request.safety  # in Google's own words
+    elif request.safety is not None:
         notes.lost("safety")
     if request.metadata:
         if "labels" in target.quirks:
