@@ -503,6 +503,39 @@ def test_a_choice_as_chat_completions_has_it_is_that_of_the_tool_it_names() -> N
     assert rendered(request)["tool_choice"] == choice
 
 
+@pytest.mark.parametrize(
+    ("wire", "expected"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBO", "detail": "low"}},
+            (Source(data="iVBO", media_type="image/png"), "low"),
+        ),
+        ({"type": "image_url", "image_url": "https://x/i"}, (Source(url="https://x/i"), None)),
+        (
+            {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBE"}},
+            (Source(data="JVBE", media_type="application/pdf"), "a.pdf"),
+        ),
+        ({"type": "file", "file": {"file_id": "file-1"}}, (Source(file_id="file-1"), None)),
+    ],
+)
+def test_what_is_written_as_in_chat_completions_is_read_and_written_as_it_was(
+    wire: dict[str, Any], expected: tuple[Source, str | None]
+) -> None:
+    request = parsed({"input": [{"role": "user", "content": [wire]}]})
+    (part,) = request.messages[0].parts
+    assert isinstance(part, Image | File)
+    assert (part.source, part.detail if isinstance(part, Image) else part.name) == expected
+    assert rendered(request)["input"] == [{"role": "user", "content": [wire]}]
+
+
+@pytest.mark.parametrize(
+    "wire", [{"type": "image_url"}, {"type": "image_url", "image_url": {}}, {"type": "file", "file": {}}]
+)
+def test_what_is_of_neither_shape_is_kept_as_it_is(wire: dict[str, Any]) -> None:
+    request = parsed({"input": [{"role": "user", "content": [wire]}]})
+    assert request.messages[0].parts == (Opaque(wire),)
+
+
 @pytest.mark.parametrize(("body", "param"), WRONG.values(), ids=WRONG.keys())
 def test_a_wrong_request_is_told_where(body: Any, param: str | None) -> None:
     with pytest.raises(InvalidRequest) as refused:

@@ -155,6 +155,26 @@ def _read_audio(value: Object, _: str) -> Part:
     return Audio(Source(data=audio["data"], media_type=media_type), extra=remainder(value))
 
 
+def _read_chats(value: Object, _: str) -> Part:
+    """Read an image or a file as Chat Completions has it."""
+    inner = value.get(value["type"])
+    if type(inner) is str:
+        inner = {"url": inner}
+    if type(inner) is dict:
+        url, data, file_id = inner.get("url"), inner.get("file_data"), inner.get("file_id")
+        extra: Extra = {"$written": value}
+        if value["type"] == "image_url" and type(url) is str:
+            detail = inner.get("detail")
+            return Image(read_url(url), detail if type(detail) is str else None, extra=extra)
+        name = inner.get("filename")
+        name = name if type(name) is str else None
+        if type(data) is str:
+            return File(read_url(data), name, extra=extra)
+        if type(file_id) is str:
+            return File(Source(file_id=file_id), name, extra=extra)
+    return Opaque(value)
+
+
 def read_url(url: str) -> Source:
     """Read an address; a data URL in base64 becomes data with its media type."""
     if url.startswith("data:"):
@@ -172,6 +192,8 @@ _READERS: dict[str, Callable[[Object, str], Part]] = {
     "input_image": _read_image,
     "input_file": _read_file,
     "input_audio": _read_audio,
+    "image_url": _read_chats,
+    "file": _read_chats,
 }
 
 
@@ -191,6 +213,8 @@ def write_own(part: Part, plain: str) -> Object | None:
             value["annotations"] = [write_annotation(cited, own=True) for cited in part.citations]
     elif type(part) is Refusal:
         return {**written(part.extra), "type": "refusal", "refusal": part.text}
+    elif "$written" in part.extra:
+        return dict(part.extra["$written"])
     elif type(part) is Opaque:
         return part.value if type(part.value) is dict else None
     elif type(part) is Image:
