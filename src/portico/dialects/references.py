@@ -12,12 +12,13 @@ import msgspec
 
 from portico.dialects.operation import Operation
 from portico.dialects.tokens import UNREADABLE
+from portico.marks import BACKSLASH, holds
 
 Reference = tuple[str, str]
 """A family (see objects.py) and an id."""
 
-_ESCAPED = re.compile(rb"\\(?=u00[4-7][0-9a-fA-F])")
-"""The backslash of an escaped letter: one byte by itself, which is looked for as fast as memory is read."""
+_ESCAPED = re.compile(rb"\\u00[4-7][0-9a-fA-F]")
+"""A letter that is escaped."""
 _GOOGLE = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
 _LOCAL = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
 _NAMING = frozenset(("previous_response_id", "conversation", "cachedContent", "cached_content"))
@@ -35,10 +36,15 @@ def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: b
     if dialect not in _FILES:
         return found
     mark = b'"file_id' if dialect != "gemini" else b'ri"'  # of `fileUri` and `file_uri`
-    if not body.rpartition(mark)[1] and _ESCAPED.search(body) is None:  # see `marks.holds`
+    if not body.rpartition(mark)[1] and not (BACKSLASH in body and _escapes(body)):  # see `marks.holds`
         return found
     found += _FILES[dialect](_value(body))
     return list(dict.fromkeys(found))
+
+
+def _escapes(body: bytes) -> bool:
+    """Return whether letters may be escaped; line ends and quotes, which are in most requests, are not meant."""
+    return holds(body, b"\\u00") and _ESCAPED.search(body) is not None
 
 
 def _by_members(dialect: str, members: Mapping[str, msgspec.Raw]) -> Iterator[Reference]:

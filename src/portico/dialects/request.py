@@ -15,7 +15,7 @@ from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
 from portico.framing.sse import BOM
-from portico.marks import holds
+from portico.marks import BACKSLASH, holds
 
 Members = dict[str, msgspec.Raw]
 
@@ -165,7 +165,7 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
 def _with_model(body: bytes, members: Members, _inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:
     """Return the body with another model, if its key stands just once in it, in whatever place."""
     before, key, after = body.partition(_MODEL)
-    if not key or holds(after, _MODEL) or holds(body, _ESCAPED):
+    if not key or holds(after, _MODEL) or (BACKSLASH in body and holds(body, _ESCAPED)):
         return None
     between, value, rest = after.partition(members["model"])
     if not value or between.strip(b" \t\r\n") != b":":
@@ -178,7 +178,9 @@ def _alone(body: bytes, members: Members) -> bool:
     if len(body) > _SCANNED and _pieces(body, members) is not None:
         return True
     _, key, after = body.partition(_MODEL)
-    return bool(key) and not after.rpartition(_MODEL)[1] and not body.rpartition(_ESCAPED)[1]  # see `marks.holds`
+    if not key or after.rpartition(_MODEL)[1]:  # see `marks.holds`
+        return False
+    return BACKSLASH not in body or not holds(body, _ESCAPED)
 
 
 def _decode(body: bytes) -> Members:
