@@ -98,6 +98,29 @@ def test_what_came_before_an_api_that_is_served_names_it(path, where, instead):
     assert instead in told
 
 
+@pytest.mark.parametrize(
+    ("path", "where"),
+    [
+        ("/v1/messages/nothing", ("error", "message")),
+        ("/v1/messages", ("error", "message")),
+        ("/model/a%2Fb/converse", ("message",)),
+        ("/model/a/invoke-async", ("message",)),
+        ("/v2/chat", ("message",)),
+        ("/v1/chat/nothing", ("error", "message")),
+        ("/model/new", ("error", "message")),  # LiteLLM's
+    ],
+)
+def test_what_is_not_there_is_told_in_the_words_of_whom_the_path_belongs_to(path, where):
+    with TestClient(make_app()) as client:
+        reply = client.put(path)
+    told = reply.json()
+    assert ("type" in told) is path.startswith("/v1/messages"), "Anthropic's errors say that they are"
+    for name in where:
+        told = told[name]
+    assert reply.status_code == 404
+    assert "does not exist here" in told
+
+
 @pytest.mark.parametrize("method", ["POST", "DELETE", "PATCH"])
 async def test_a_method_that_a_route_does_not_take_is_named(method):
     status, headers, body = await answer(method, "/api/v1/health")

@@ -18,11 +18,19 @@ Named = Sequence[tuple[str, str]]
 """Names of models, each with who owns it."""
 
 
+_BEDROCKS = ("converse", "invoke", "count-tokens")
+_COHERES = ("/v2/chat", "/v2/embed", "/v2/rerank")
+
+
 def style(path: str, fields: Mapping[bytes, bytes]) -> Dialect:
-    """Return whose shape the asker reads: `messages`, `gemini`, or `chat` for OpenAI's."""
+    """Return whose shape the asker reads, by its path and what its SDK sends along; OpenAI's is `chat`."""
     if path.startswith("/v1beta") or b"x-goog-api-key" in fields or b"x-goog-api-client" in fields:
         return "gemini"
-    return "messages" if b"anthropic-version" in fields else "chat"
+    if path.startswith("/v1/messages") or b"anthropic-version" in fields:
+        return "messages"
+    if path.startswith("/model/") and path.rpartition("/")[2].startswith(_BEDROCKS):
+        return "converse"
+    return "cohere" if path.startswith(_COHERES) else "chat"
 
 
 def render_models(dialect: Dialect, named: Named, query: str = "") -> bytes:
