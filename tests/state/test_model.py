@@ -48,6 +48,7 @@ KEYS = (
     Scope("key:c", rules_of("soft")),
 )
 TEAMS = (Scope("team:x", rules_of("week", "tokens", "rph")), Scope("team:y", rules_of("month", "short", "calls")))
+TAGS = (Scope("tag:u", rules_of("tpm", "minute", "short")), Scope("tag:v", rules_of("tpm", "minute", "short")))
 CUSTOMERS = (Scope("customer:1", rules_of("ever", "flight")), Scope("customer:2", rules_of("day", "rolling")))
 
 SCOPES = [
@@ -55,7 +56,7 @@ SCOPES = [
     for key in KEYS
     for team in ((), *((one,) for one in TEAMS))
     for customer in ((), *((one,) for one in CUSTOMERS))
-]
+] + [(KEYS[2], *TAGS), (*TAGS,), (TAGS[1],)]
 BOUNDS = st.builds(
     Bound,
     st.integers(0, 900),
@@ -83,7 +84,7 @@ class Callers(RuleBasedStateMachine):
         for permit, charges in self.open:
             self.end(permit, charges, Used(requests=0))
         self.loop.run_until_complete(asyncio.sleep(0))
-        rows = [scope.row for scope in (*KEYS, *TEAMS, *CUSTOMERS)]
+        rows = [scope.row for scope in (*KEYS, *TEAMS, *TAGS, *CUSTOMERS)]
         for counter in self.state.counters(rows, self.clock.now):
             assert counter.reserved == 0, counter
             assert counter.rule_id != "flight" or counter.used == 0, counter
@@ -186,7 +187,7 @@ class Callers(RuleBasedStateMachine):
     @invariant()
     def counters_say_what_is_used(self) -> None:
         at = self.clock.now
-        found = self.state.counters([scope.row for scope in (*KEYS, *TEAMS, *CUSTOMERS)], at)
+        found = self.state.counters([scope.row for scope in (*KEYS, *TEAMS, *TAGS, *CUSTOMERS)], at)
         for shown in found:
             counter = self.naive.counters.get((shown.row, shown.rule_id))
             if counter is None or counter.rule.kind == "limit":

@@ -6,6 +6,7 @@ import pytest
 from tests.state.desk import Desk, budget, cost, limit, row, tokens
 
 from portico.errors import StateUnavailable
+from portico.rules import Bound, Rule
 from portico.state.asking import ask
 from portico.state.contract import Admission, Orphan, Permit, Refusal, Settled, Used
 
@@ -94,6 +95,19 @@ async def test_an_extension_that_is_refused_anywhere_reserves_nothing(desk: Desk
     assert desk.counts("team:core") == {"requests": (0, 0), "in_flight": (0, 0), "budget": (0, 0)}
     await desk.settle(permit, Used(cost=100))
     assert desk.counts("key:web")["budget"] == (100, 0)
+
+
+@pytest.mark.parametrize(
+    "rule", [budget(100), budget(100, "hour", rolling=True), limit(10, "tokens"), limit(1, "in_flight")]
+)
+async def test_a_rule_that_counts_by_tags_reserves_for_none_of_them_where_one_refuses(desk: Desk, rule: Rule) -> None:
+    free, full = row(rule, name="tag:a"), row(rule, name="tag:b")
+    held = await desk.admitted(full, bound=Bound(5, 4, 90))
+    refusal = await desk.refused(free, full, bound=Bound(5, 4, 50))
+    assert refusal.row == "tag:b"
+    await desk.admitted(free, bound=Bound(5, 5, 100))
+    await desk.release(held)
+    await desk.admitted(full, bound=Bound(5, 5, 100))
 
 
 async def test_an_extension_in_a_later_window_is_reserved_and_charged_there(desk: Desk) -> None:

@@ -366,7 +366,7 @@ def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Res
                     cells[at + 1] = level = 0
                 room = amount - level - asked
                 if room < 0 and firm and asked:
-                    give_back(plan, wanted, rule)
+                    give_back(plan, wanted, (row, rule))
                     return _bucket_full(name, rule, asked, amount, level, cells[at], cells[at + 1], length, boot)
                 cells[at + 1] += asked
             elif kind == 2:  # BUDGET
@@ -376,11 +376,11 @@ def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Res
                 if asked is None:
                     asked = 0
                     if firm:
-                        give_back(plan, wanted, rule)
+                        give_back(plan, wanted, (row, rule))
                         return Refusal(name, rule, None, max(amount - taken, 0), None, cells[at + 5] >= CLOSED)
                 room = amount - taken - asked
                 if firm and (room < 0 or cells[at + 5] >= CLOSED) and asked:
-                    give_back(plan, wanted, rule)
+                    give_back(plan, wanted, (row, rule))
                     return _window_full(name, rule, asked, amount, cells, at, boot, wall)
                 cells[at + 4] += asked
                 keys.append(cells[at])
@@ -388,7 +388,7 @@ def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Res
                 assert asked is not None
                 room = amount - cells[at] - asked
                 if room < 0 and firm and asked:
-                    give_back(plan, wanted, rule)
+                    give_back(plan, wanted, (row, rule))
                     return Refusal(name, rule, asked, max(amount - cells[at], 0), SOON if asked <= amount else None)
                 cells[at] += asked
             else:  # ROLLING
@@ -397,11 +397,11 @@ def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Res
                 if asked is None:
                     asked = 0
                     if firm:
-                        give_back(plan, wanted, rule)
+                        give_back(plan, wanted, (row, rule))
                         return Refusal(name, rule, None, max(amount - taken, 0), None, cells[at + 3] >= CLOSED)
                 room = amount - taken - asked
                 if firm and (room < 0 or cells[at + 3] >= CLOSED) and asked:
-                    give_back(plan, wanted, rule)
+                    give_back(plan, wanted, (row, rule))
                     return _rolling_full(name, rule, asked, amount, cells, at, boot, length)
                 cells[at + 2] += asked
                 keys.append(cells[at])
@@ -409,12 +409,13 @@ def reserve(fetch: Fetch, plan: Plan, wanted: Asks, boot: int, wall: int) -> Res
     return tuple(keys), tuple(left)
 
 
-def give_back(plan: Plan, wanted: Asks, until: Rule | None = None) -> None:
-    """Take back what has just been reserved, up to the rule that refused."""
+def give_back(plan: Plan, wanted: Asks, until: tuple[Row, Rule] | None = None) -> None:
+    """Take back what has just been reserved, up to the rule that refused, in the row where it did."""
+    last, refusing = until or (None, None)
     for row, _, rules in plan.rows:
         cells = row.changing()
         for kind, at, place, _, _, _, _, rule in rules.on(row):
-            if rule is until:
+            if rule is refusing and row is last:  # one rule counts in the rows of all tags of a call
                 return
             asked = wanted[place] or 0
             if kind == BUCKET:
