@@ -37,6 +37,7 @@ from portico.ir import (
     File,
     Image,
     Message,
+    Opaque,
     Refusal,
     Reply,
     Request,
@@ -261,6 +262,32 @@ def test_messages_are_written_as_anthropic_takes_them(messages: tuple[Message, .
     body, dropped = rendered(foreign(messages=messages))
     assert body["messages"] == wire
     assert dropped == []
+
+
+@pytest.mark.parametrize(
+    ("inner", "source"),
+    [
+        ({"url": "data:image/png;base64,iVBO"}, Source(data="iVBO", media_type="image/png")),
+        ("https://x/i", Source(url="https://x/i")),
+        ({"url": "data:image/svg+xml,a"}, Source(url="data:image/svg+xml,a")),
+    ],
+)
+def test_an_image_as_chat_completions_has_it_is_read_and_written_as_it_was(inner: Any, source: Source) -> None:
+    block = {"type": "image_url", "image_url": inner}
+    body = {"model": NEW, "max_tokens": 9, "messages": [{"role": "user", "content": [block]}]}
+    request = parse_request(json.dumps(body).encode(), model=NEW, stream=False)
+    (part,) = request.messages[0].parts
+    assert isinstance(part, Image)
+    assert part.source == source
+    assert rendered(request)[0]["messages"][0]["content"] == [block]
+
+
+@pytest.mark.parametrize("inner", [None, 7, {}, {"url": 7}])
+def test_an_image_without_an_address_is_kept_as_it_is(inner: Any) -> None:
+    block = {"type": "image_url", "image_url": inner}
+    body = {"model": NEW, "max_tokens": 9, "messages": [{"role": "user", "content": [block]}]}
+    request = parse_request(json.dumps(body).encode(), model=NEW, stream=False)
+    assert request.messages[0].parts == (Opaque(value=block),)
 
 
 def test_leading_instructions_stand_apart() -> None:

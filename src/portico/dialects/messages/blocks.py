@@ -364,8 +364,23 @@ def _reference(block: Block) -> Part:
     return Text(text=f"The tool {_string(block, 'tool_name')} can be called now.", extra={"$block": block})
 
 
+def _chats_image(block: Block) -> Part:
+    """Read an image as Chat Completions has it: for models of other providers it is one all the same."""
+    inner = block.get("image_url")
+    url = inner.get("url") if type(inner) is dict else inner
+    if type(url) is not str:
+        return Opaque(value=block)
+    head, comma, data = url.partition(",")
+    if head.startswith("data:") and comma and head.endswith(";base64") and ";" not in (media_type := head[5:-7]):
+        source = Source(data=data, media_type=media_type or None)
+    else:
+        source = Source(url=url)
+    return Image(source=source, extra={"$block": block})
+
+
 _READERS = {
     "text": _text,
+    "image_url": _chats_image,
     "tool_reference": _reference,
     "image": _image,
     "thinking": _thinking,
