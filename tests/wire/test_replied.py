@@ -93,6 +93,23 @@ def test_heads_that_say_more_than_a_length_are_not_remembered(raw: bytes) -> Non
     assert not bench.remembered
 
 
+EARLY = b"HTTP/1.1 103 Early Hints\r\nContent-Length: %d\r\n\r\n" % len(reply(b"[1]"))
+IN_PIECES = {
+    "within its head": (reply(b"[1]")[:40], reply(b"[1]")[40:]),
+    "within its first line": (reply(b"[1]")[:9], reply(b"[1]")[9:]),
+    "behind an interim reply": (b"HTTP/1.1 103 Early Hints\r\n\r\n", reply(b"[1]")),
+    "with an interim reply": (EARLY + reply(b"[1]"),),
+}
+
+
+@pytest.mark.parametrize("pieces", IN_PIECES.values(), ids=IN_PIECES)
+def test_only_a_reply_that_came_in_one_read_and_alone_is_remembered(pieces: tuple[bytes, ...]) -> None:
+    bench, other = Asked(), Asked()
+    assert bench.answer(*pieces).body == b"[1]"
+    assert not bench.remembered
+    assert told(bench.answer(pieces[-1])) == told(other.answer(pieces[-1]))
+
+
 def test_an_answer_to_head_is_parsed() -> None:
     bench = Asked()
     bench.answer(reply(b"[1]"))

@@ -180,7 +180,8 @@ class Replies(asyncio.BufferedProtocol):
             return
         clock = self._clock  # called as what it is, no method
         self._heard_at = clock()
-        if self._awaited:
+        first = self._awaited
+        if first:
             # The first that comes of a reply, and of most that are no stream all there is.
             self._awaited = False
             found = self._last.find(data)
@@ -205,7 +206,7 @@ class Replies(asyncio.BufferedProtocol):
                 self._head = None
                 body = fed[0]
                 fed.clear()
-                if self._keep and not self._extra:
+                if first and self._keep and not self._extra and not self._interims:
                     self._last.learn(data, head)
                 self._leave()
                 self._whole_to(sink, head, body)
