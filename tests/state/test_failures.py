@@ -18,9 +18,9 @@ from portico.errors import StateFull, StateUnavailable
 from portico.rules import Rule
 from portico.state import environment
 from portico.state.clock import moment
-from portico.state.contract import Permit, Scope, Settled, Used
+from portico.state.contract import Permit, Refusal, Scope, Settled, Used
 from portico.state.environment import open_environment
-from portico.state.ledger import Ending, Ledger
+from portico.state.ledger import Asked, Ending, Ledger
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
 
@@ -254,6 +254,29 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     assert len(told) == 3
     assert [context["message"] for context in reported] == ["call 'call-2' could not be settled"]
     assert desk.counts("key:web") == {"budget": (4, 15)}
+    close(desk.state)
+
+
+async def test_a_call_extended_twice_by_what_could_not_be_booked_at_first_holds_each_once(
+    tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = Desk(make_lmdb(tmp_path), clock)
+    permit = await desk.admitted(row(budget(100)), bound=cost(10))
+    admit = Ledger.admit
+
+    def fails(ledger: Ledger, asked: Sequence[Asked[object]]) -> list[Refusal | Permit]:
+        if any(admission.call_id == "bad" for _, admission, *_ in asked):
+            raise OverflowError
+        return admit(ledger, asked)
+
+    monkeypatch.setattr(Ledger, "admit", fails)
+    twice = [asyncio.ensure_future(desk.state.extend(permit, cost(more), clock.now)) for more in (5, 7)]
+    with pytest.raises(OverflowError):
+        await desk.admit(row(budget(100)), bound=cost(1), call="bad")
+    assert [await one for one in twice] == [None, None]
+    assert desk.counts("key:web") == {"budget": (0, 22)}
+    await desk.settle(permit, Used(cost=22))
+    assert desk.counts("key:web") == {"budget": (22, 0)}
     close(desk.state)
 
 

@@ -218,7 +218,7 @@ class Ledger:
         assert tx is not None
         tx.abort()
         self._forget()
-        for hold, wanted, more in self._grown:
+        for hold, wanted, more in reversed(self._grown):  # one that was extended twice is as it was before both
             hold.wanted, hold.more = wanted, more
         self._grown.clear()
 
