@@ -86,6 +86,25 @@ async def test_a_call_without_a_bound_goes_on_where_a_budget_is_soft(desk: Desk)
     assert not settled.over_bound
 
 
+@pytest.mark.parametrize("further", [False, True])
+@pytest.mark.parametrize("every", ["minute", "day", "forever"])
+@pytest.mark.parametrize("rolling", [False, True])
+async def test_what_reserved_nothing_is_counted_though_its_row_seemed_empty_meanwhile(
+    desk: Desk, every: str, rolling: bool, further: bool
+) -> None:
+    soft, free = budget(100, every, mode="soft", rolling=rolling), Bound(9, 9, None, "no max_tokens")
+    permit = await desk.admitted(row(soft), bound=free)
+    if further:
+        assert await desk.state.extend(permit, free, desk.clock.now, (row(limit(9), name="team:core"),)) is None
+    desk.clock.pass_by(2)
+    desk.state.tidy(desk.clock.now)
+    other = await desk.admitted(row(limit(10)))
+    await desk.settle(permit, Used(cost=50))
+    await desk.settle(other, Used())
+    await desk.settle(await desk.admitted(row(soft), bound=cost(20)), Used(cost=20))
+    assert desk.counts("key:web")["budget"] == (70, 0)
+
+
 async def test_what_is_passed_is_told_before_who_waits_for_the_settlement(desk: Desk) -> None:
     web = row(budget(100, alerts=(50, 80)))
     story: list[object] = []

@@ -23,6 +23,7 @@ from portico.state.counting import (
     Rules,
     Spent,
     asks,
+    begin_again,
     correct,
     exceeds,
     give_back,
@@ -272,7 +273,7 @@ def settle(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart | None
         if apart is not None and row.key in apart:
             charged = apart[row.key]
             closes = exceeds(charged, wanted)
-        first, events = correct(row, name, ops, wanted, keys, first, charged, closes, at.boot_ns)
+        first, events = correct(row, name, ops, wanted, keys, first, charged, closes, at.boot_ns, at.wall_ns)
         if events is not None:
             passed = events if passed is None else [*passed, *events]
     if passed is not None:
@@ -309,6 +310,8 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) 
         ops = rules.fit(row, at.boot_ns, at.wall_ns)
         op = ops[[known for known, _ in rules.slots].index(slot)]
         kind, place, window = op[0], op[1], max(part[2] for part in parts)
+        if kind >= BUDGET and not (row.cells[place] or any(part[1] for part in parts)):
+            begin_again(row.changing(), op, window, at.boot_ns, at.wall_ns)
         here = [p for p in parts if kind != BUDGET or p[2] == row.cells[place]]
         reserved = sum(asked or 0 for _, asked, _ in here)
         mine = apart.get(row.key)
@@ -317,7 +320,7 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) 
         unbounded = any(asked is None for _, asked, _ in here)
         charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in mine or now)
         asked = None if unbounded and not reserved else reserved
-        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, closes, at.boot_ns)  # type: ignore[arg-type]  # nine of them
+        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, closes, at.boot_ns, at.wall_ns)  # type: ignore[arg-type]  # nine of them
         passed.extend(events or ())
     return Settled(over, tuple(passed))
 
@@ -477,4 +480,6 @@ def _walk(
     for row, name, rules in plan.rows:
         fetch(row, rules)
         quiet: list[Op] = [(*op[:6], (), op[7]) for op in rules.fit(row, at.boot_ns, at.wall_ns)]
-        first, _ = correct(row, name, quiet, reserved, keys, first, apart.get(row.key, used), False, at.boot_ns)
+        first, _ = correct(
+            row, name, quiet, reserved, keys, first, apart.get(row.key, used), False, at.boot_ns, at.wall_ns
+        )

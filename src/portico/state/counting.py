@@ -438,6 +438,7 @@ def correct(
     used: Spent,
     over: bool,
     boot: int,
+    wall: int,
 ) -> tuple[int, list[Passed] | None]:
     """Put what was used in the place of what was reserved, in one row; `keys` counts from `first` on.
 
@@ -445,7 +446,8 @@ def correct(
     """
     cells = row.changing()
     passed: list[Passed] | None = None
-    for kind, at, place, amount, length, firm, alerts, rule in ops:
+    for op in ops:
+        kind, at, place, amount, length, firm, alerts, rule = op
         asked = reserved[place]
         now = used[place]
         if kind == 0:  # BUCKET
@@ -456,6 +458,8 @@ def correct(
         elif kind == 2:  # BUDGET
             key = keys[first]
             first += 1
+            if not (cells[at] or asked):
+                begin_again(cells, op, key, boot, wall)
             if cells[at] == key:
                 cells[at + 3] += now
                 cells[at + 4] -= asked or 0
@@ -470,6 +474,8 @@ def correct(
         else:  # ROLLING
             key = keys[first]
             first += 1
+            if not (cells[at] or asked):
+                begin_again(cells, op, key, boot, wall)
             cells[at + 2] -= asked or 0
             if key > cells[at] - rule_parts(rule):
                 cells[at + 5 + key % rule_parts(rule)] += now
@@ -480,6 +486,14 @@ def correct(
                     if closes:
                         cells[at + 4] = key + rule_parts(rule)
     return first, passed
+
+
+def begin_again(cells: list[int], op: Op, key: int, boot: int, wall: int) -> None:
+    """Begin the window of a budget that was forgotten while a call was under way that had reserved nothing there."""
+    if op[0] == BUDGET:
+        _begin(cells, op[1], op[7], boot, wall)
+    else:
+        _roll(cells, op[1], op[7], max(key, boot // op[4]))
 
 
 def put_past(cells: list[int], op: Op, used: Spent, when: int, boot: int, wall: int) -> None:
