@@ -1,5 +1,6 @@
 """Jobs that outlive the calls that started them: what one reserves stays so, whoever dies, and is settled once."""
 
+import pytest
 from tests.state.desk import Desk, budget, cost, limit, row, tokens
 
 from portico.rules import Bound
@@ -44,6 +45,22 @@ async def test_a_job_keeps_what_its_call_had_reserved_in_budgets_and_limits_coun
         "rolling": (90, 0),
     }
     assert desk.state.jobs() == []
+
+
+@pytest.mark.parametrize(("bound", "elsewhere"), [(None, 100), (100, None), (None, None), (100, 40)])
+async def test_a_job_of_a_call_that_fell_back_gives_everything_back(
+    desk: Desk, bound: int | None, elsewhere: int | None
+) -> None:
+    here, there = (row(budget(1_000, mode="soft"), name=f"provider:{name}") for name in "ab")
+    permit = await desk.admitted(here, bound=cost(bound))
+    assert await desk.state.extend(permit, cost(0), desk.clock.now, (there,), cost(elsewhere)) is None
+    permit.onward = "job"
+    await desk.settle(permit, Used())
+    assert desk.state.finish("job", Used(cost=30, requests=0), desk.clock.now) == Settled()
+    assert {row: desk.counts(row)["budget"][1] for row in ("provider:a", "provider:b")} == {
+        "provider:a": 0,
+        "provider:b": 0,
+    }
 
 
 async def test_a_job_is_settled_once(desk: Desk) -> None:

@@ -110,6 +110,19 @@ async def test_a_rule_that_counts_by_tags_reserves_for_none_of_them_where_one_re
     await desk.admitted(full, bound=Bound(5, 5, 100))
 
 
+@pytest.mark.parametrize(("first", "second"), [(100, None), (None, 100)])
+@pytest.mark.parametrize("rolling", [False, True])
+async def test_of_two_attempts_one_without_a_bound_the_others_is_given_back(
+    desk: Desk, first: int | None, second: int | None, rolling: bool
+) -> None:
+    soft = row(budget(1_000, mode="soft", rolling=rolling))
+    permit = await desk.admitted(soft, bound=cost(first))
+    assert await desk.state.extend(permit, cost(second), desk.clock.now) is None
+    assert desk.counts("key:web") == {"budget": (0, 100)}
+    assert await desk.settle(permit, Used(cost=150)) == Settled()
+    assert desk.counts("key:web") == {"budget": (150, 0)}
+
+
 async def test_an_extension_in_a_later_window_is_reserved_and_charged_there(desk: Desk) -> None:
     permit = await desk.admitted(WEB, bound=cost(1_000))
     desk.clock.pass_by(86_400)

@@ -225,9 +225,9 @@ def extend(
         keys, _ = answer
         # What earlier extensions reserved elsewhere is asked for again there as well.
         tries += [(other, again) for other in {id(other): other for other, _, _ in more if other is not plan}.values()]
-        if keys == hold.keys:
+        if keys == hold.keys and not any((a is None) is not (b is None) for a, b in zip(wanted, again, strict=True)):
             wanted = _sum(wanted, again)
-        else:
+        else:  # also where one of both has no bound: what the other has reserved is to be given back
             more.append((plan, again, keys))
         reserved.append((plan, again))
     if fresh:
@@ -332,15 +332,17 @@ def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
     """
     wanted: Asks = (0, 0, 0, 0, 0, *asks(bound)[5:])
     call = Hold(hold.plan, hold.bound, hold.keys, hold.room, hold.at)
-    call.wanted = _less(hold.asks, wanted)
-    job = Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=wanted)
+    kept = _of_both(hold.asks, wanted)
+    call.wanted = _less(hold.asks, kept)
+    job = Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=kept)
     seen = {_names(hold.plan)}
     for plan, amounts, keys in hold.more or ():
         mine: Further = (plan, amounts, keys)
         if _names(plan) not in seen:  # what an extension reserved first elsewhere
             seen.add(_names(plan))
-            mine = (plan, _less(amounts, wanted), keys)
-            job.more = [*(job.more or ()), (plan, wanted, keys)]
+            kept = _of_both(amounts, wanted)
+            mine = (plan, _less(amounts, kept), keys)
+            job.more = [*(job.more or ()), (plan, kept, keys)]
         call.more = [*(call.more or ()), mine]
     return call, job, started(used, bound)
 
@@ -353,6 +355,11 @@ def started(used: Spent, bound: Bound) -> Spent:
 
 def _less(amounts: Asks, others: Asks) -> Asks:
     return tuple(0 if a is None or b is None else a - b for a, b in zip(amounts, others, strict=True))  # type: ignore[return-value]  # as long as they are
+
+
+def _of_both(held: Asks, wanted: Asks) -> Asks:
+    """Return what is kept of what is held: what is wanted, and all of it where either has no bound."""
+    return tuple(a if a is None or b is None else b for a, b in zip(held, wanted, strict=True))  # type: ignore[return-value]  # as long as they are
 
 
 def _names(plan: Plan) -> tuple[bytes, ...]:
