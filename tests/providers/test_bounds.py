@@ -240,6 +240,33 @@ def test_a_picture_has_the_most_tokens_that_its_provider_makes_of_one() -> None:
     assert closely(body, "messages", of).input_tokens > 2 * 5_000
 
 
+@pytest.mark.parametrize(
+    ("part", "why"),
+    [
+        ({"type": "image_url", "image_url": {"url": "data:application/pdf;base64,JVBERi0="}}, "file"),
+        ({"type": "image_url", "image_url": "data:video/mp4;base64,AAAA"}, "video"),
+        ({"type": "image_url", "image_url": {"url": "https://x.com/a/film.mp4?size=1"}}, "video"),
+        ({"type": "image_url", "image_url": {"url": "gs://x/y.pdf", "format": "image/png", "detail": "low"}}, "file"),
+        ({"type": "image_url", "image_url": {"url": "gs://x/y", "format": "application/pdf"}}, "file"),
+        ({"type": "image", "source": {"type": "base64", "media_type": "Audio/mp3", "data": "AAAA"}}, "audio"),
+        ({"type": "image", "data": "JVBERi0xLjQ="}, "file"),
+        ({"type": "input_image", "image_url": "https://x.com/y.PDF#page=1"}, "file"),
+    ],
+)
+def test_what_is_called_a_picture_and_is_none_is_bounded_as_what_it_is(part: dict[str, Any], why: str) -> None:
+    of = ceiling("gemini", "gemini-x", price({"input": 1_000_000, "output": 0}, max_output=10))
+    assert closely(user(part), of=of).why == why
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["https://x.com", "https://x.com/a", "https://x.com/v1.2/a?b=c.pdf", "https://x.com/a.php", "data:;base64,AA"],
+)
+def test_what_may_be_a_picture_is_one(url: str) -> None:
+    of = ceiling("gemini", "gemini-x", price({"input": 1_000_000, "output": 0}, max_output=10))
+    assert closely(user({"type": "image_url", "image_url": {"url": url, "format": "png"}}), of=of).finite
+
+
 def test_a_file_may_fill_the_whole_context_and_no_more() -> None:
     of = price({"input": 1_000_000, "output": 0}, max_output=10, context_window=50_000)
     file = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}

@@ -61,6 +61,13 @@ _LIMITS = (
 )
 _OF_MAKERS = frozenset(("reasoning_config", "reasoningConfig", "inferenceConfig"))
 _COPIES = ("n", "best_of", "num_generations", "numGenerations", "candidateCount", "candidate_count")
+_TYPED = frozenset(("media_type", "mime_type", "mimeType", "mediaType", "format"))
+_PDF = "JVBERi0"
+"""What a PDF begins with, in base64."""
+_DOCUMENTS = frozenset(("application/pdf", "application/json", "application/rtf", "application/xml"))
+_DEEP = 8
+_LONGEST = 4096
+"""Characters of an address that are looked at."""
 _SILENT = frozenset(
     ("embeddings", "moderations", "rerank", "cohere_rerank", "cohere_embed", "embed_content", "batch_embed_contents")
 )
@@ -146,7 +153,7 @@ class _Reader:
         if mark == "image":
             inside = value.get("image_url")
             detail = value.get("detail") or (inside.get("detail") if isinstance(inside, dict) else None)
-            mark = "image_low" if detail == "low" else "image"
+            mark = _no_picture(value) or ("image_low" if detail == "low" else "image")
         elif mark == "file":
             # A document may be given as text, and has a title and a context besides.
             written = msgspec.json.encode(value)
@@ -254,6 +261,37 @@ class _Reader:
             if name in table:
                 self.asked.tools = True
                 self.whole(table[name])
+
+
+def _no_picture(said: object, depth: int = 0) -> str | None:
+    """Return what is called a picture and says itself that it is none: some providers read it as what it is."""
+    if isinstance(said, dict):
+        if depth > _DEEP:
+            return "nested_too_deeply"
+        told = (_family(inner) if name in _TYPED else _no_picture(inner, depth + 1) for name, inner in said.items())
+        return next(filter(None, told), None)
+    if not isinstance(said, str):
+        return None
+    if said.startswith("data:"):
+        return _family(said[5:_LONGEST].partition(",")[0].partition(";")[0])
+    if said.startswith(_PDF):
+        return "file"
+    path = said[:_LONGEST].partition("?")[0].partition("#")[0].partition("://")[2].partition("/")[2]
+    if "." not in path.rpartition("/")[2]:
+        return None
+    from mimetypes import guess_type  # reads the system's tables
+
+    guessed = guess_type(path, strict=False)[0] or ""
+    # A program's address may well be that of a picture.
+    return None if guessed.startswith("application/") and guessed not in _DOCUMENTS else _family(guessed)
+
+
+def _family(media_type: object) -> str | None:
+    """Return what something of a media type is, None for a picture or where that says nothing."""
+    if not isinstance(media_type, str) or "/" not in media_type:
+        return None
+    family = media_type.partition("/")[0].strip().lower()
+    return None if family == "image" else family if family in ("audio", "video") else "file"
 
 
 def _table(value: object) -> dict[str, Any]:
