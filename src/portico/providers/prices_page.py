@@ -76,9 +76,9 @@ stay. [Every field](configuration.md#prices).
 A stream that ends before its usage came, because its caller left or its provider did, is charged for what it had
 brought. The record says how that is known: `counted` where all that passed to the caller was counted, and the input
 was said by the provider (Anthropic's first event has it) or counted from the request; `estimated` where a part of it is
-by size alone (more than 16 KB had passed, or the request cannot be read here). What the provider had said by then
-stands where it is more. Thoughts that nobody shows cannot be counted: of models that hide theirs, a cut stream is
-charged for what was shown. Half of recorded streams are counted within a sixth of what their provider said.
+by size (more than 2 KB had passed, of which pieces are read, or the request cannot be read here). What the provider had
+said by then stands where it is more. Thoughts that nobody shows cannot be counted: of models that hide theirs, a cut
+stream is charged for what was shown. Half of recorded streams are counted within a fifth of what their provider said.
 
 ## Where the prices are from
 
