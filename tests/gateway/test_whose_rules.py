@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from gateway_in_loop import MASTER, Running, chat, provider
+from portico import jobs
 from portico.state.clock import moment
 from portico.testing.clock import FakeClock
 from portico.testing.mock import MockProvider
@@ -92,8 +93,6 @@ async def test_each_piece_of_an_answer_is_charged_where_it_was_made(
 async def test_a_job_is_paid_for_by_the_budget_of_where_it_runs(
     portico: Portico, mock: MockProvider, other: MockProvider
 ) -> None:
-    from portico import jobs
-
     mock.script.always({"status": 500})
     other.defaults = {"job": "1000"}
     async with portico(both(mock, other)) as running:
@@ -110,6 +109,26 @@ async def test_a_job_is_paid_for_by_the_budget_of_where_it_runs(
         assert counted(running, "provider:one") == {"cost": 0, "requests": 1}
         assert counted(running, "provider:two") == {"cost": 1_001, "requests": 1}
         assert counted(running, "model:smart") == {"cost": 1_001}
+
+
+@pytest.mark.parametrize("limits", [[], [{"requests": 100, "for": {"model": ["smart"]}}]])
+async def test_a_job_holds_its_bound_in_the_only_budget_which_is_that_of_where_it_runs(
+    portico: Portico, mock: MockProvider, other: MockProvider, limits: list[dict[str, Any]]
+) -> None:
+    mock.script.always({"status": 500})
+    other.defaults = {"job": "1000"}
+    config = both(mock, other, limits=limits, budgets=[{"usd": 1, "for": {"provider": ["two"]}}])
+    async with portico(config) as running:
+        body = {"model": "smart", "input": "Hi", "background": True, "max_output_tokens": 50}
+        status, _, _ = await running.call("/v1/responses", body, key=MASTER)
+        assert status == 200
+        state = running.gateway.state
+        job = jobs.read(state.owned_by("", "job")[0])
+        (budget,) = state.counters(["provider:two"], moment())
+        assert budget.reserved == job.bound.cost > 0
+        record = jobs.record_of(job, "completed", jobs.Cost(None, 1_001, "reported"), 0)
+        state.finish(job.call_id, jobs.used_by(job, record), moment())
+        assert counted(running, "provider:two") == {"cost": 1_001}
 
 
 FULL: dict[str, dict[str, Any]] = {

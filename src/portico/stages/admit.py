@@ -422,10 +422,13 @@ async def _extend(
         return
     if more and not state.rebuilt:
         _require_counts(more)
+    was = permit.bound
     permit.rows = rows
+    if rest is None or unmeasured:
+        permit.bound = bound  # what a job keeps that starts there, and what is charged where nobody knows better
     refusal = await state.extend(permit, further, now(), more, bound)
     if refusal is not None:
-        permit.rows = before
+        permit.rows, permit.bound = before, was
         error = refused(refusal, call, bound.why, (target,), now().wall_ns)
         mine = refusal.asked is not None and any(scope.row == refusal.row for scope in bounds.scopes(call, target))
         error.another_may_help = mine and not all(
