@@ -63,6 +63,21 @@ async def test_a_job_of_a_call_that_fell_back_gives_everything_back(
     }
 
 
+async def test_who_lost_a_race_to_where_a_job_runs_is_charged_its_bound_and_not_closed(desk: Desk) -> None:
+    here, there = (row(budget(1_000), name=f"provider:{name}") for name in "ab")
+    permit = await desk.admitted(here, bound=cost(100))
+    permit.rows = {"a": ("provider:a",), "b": ("provider:b",)}
+    assert await desk.state.extend(permit, cost(100), desk.clock.now, (there,), cost(100)) is None
+    permit.onward = "job"
+    lost = Used(cost=100, parts=(("b", Used(cost=100)), ("a", Used())))
+    assert await desk.settle(permit, lost) == Settled()
+    assert [desk.counts(name)["budget"] for name in ("provider:a", "provider:b")] == [(0, 100), (100, 0)]
+    ran = Used(cost=30, requests=0, parts=(("a", Used(cost=30, requests=0)),))
+    assert desk.state.finish("job", ran, desk.clock.now) == Settled()
+    assert [desk.counts(name)["budget"] for name in ("provider:a", "provider:b")] == [(30, 0), (100, 0)]
+    await desk.admitted(there, bound=cost(900))
+
+
 async def test_a_job_is_settled_once(desk: Desk) -> None:
     await started(desk, cost(400))
     for _ in range(3):

@@ -325,9 +325,10 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) 
     return Settled(over, tuple(passed))
 
 
-def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
+def onward(hold: Hold, bound: Bound, used: Spent, rows: Sequence[str] | None = None) -> tuple[Hold, Hold, Spent]:
     """Part a hold into that of a call and that of the job it has started, which keeps what budgets hold for its bound.
 
+    `rows` are those that the job is under; what an extension reserved where none of them is, is the call's alone.
     Returns both, and what the call is settled at, which used so much itself: limits count the job's bound, now.
     """
     wanted: Asks = (0, 0, 0, 0, 0, *asks(bound)[5:])
@@ -336,15 +337,22 @@ def onward(hold: Hold, bound: Bound, used: Spent) -> tuple[Hold, Hold, Spent]:
     call.wanted = _less(hold.asks, kept)
     job = Hold(hold.plan, bound, hold.keys, (), hold.at, wanted=kept)
     seen = {_names(hold.plan)}
+    theirs = None if rows is None else {row_key(name) for name in rows}
     for plan, amounts, keys in hold.more or ():
         mine: Further = (plan, amounts, keys)
-        if _names(plan) not in seen:  # what an extension reserved first elsewhere
+        if _names(plan) not in seen and (theirs is None or not theirs.isdisjoint(_names(plan))):
+            # What an extension reserved first elsewhere.
             seen.add(_names(plan))
             kept = _of_both(amounts, wanted)
             mine = (plan, _less(amounts, kept), keys)
             job.more = [*(job.more or ()), (plan, kept, keys)]
         call.more = [*(call.more or ()), mine]
     return call, job, started(used, bound)
+
+
+def rows_of_job(rows: Mapping[str, Sequence[str]] | None, used: Used) -> Sequence[str] | None:
+    """Return the rows of the target that has answered, which runs the job; None where it is not told apart."""
+    return None if rows is None or not used.parts else rows.get(used.parts[-1][0])
 
 
 def started(used: Spent, bound: Bound) -> Spent:

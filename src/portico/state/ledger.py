@@ -330,7 +330,8 @@ class Ledger:
             if not tx.delete(hold.id, b"", permits):
                 settled.append(self._replace(tx, permit, used, at))
             elif permit.onward is not None:
-                hold, job, now = books.onward(hold, permit.bound, books.counted(used))  # what is left of both
+                rows = books.rows_of_job(permit.rows, used)
+                hold, job, now = books.onward(hold, permit.bound, books.counted(used), rows)  # what is left of both
                 self._keep_job(permit.onward, permit.bound, job, permit.rows)
                 apart = books.apart(permit.rows, used, hold, permit.bound)
                 settled.append(books.settle(fetch, hold, now, at, apart))

@@ -111,7 +111,8 @@ class MemoryState:
             assert isinstance(hold, books.Hold)
             job = None
             if permit.onward is not None:
-                hold, begun, now = books.onward(hold, known.bound, now)
+                rows = books.rows_of_job(known.rows, used)
+                hold, begun, now = books.onward(hold, known.bound, now, rows)
                 self._jobs[permit.onward] = begun, known.rows
                 job = known.bound
             plan = hold.plan
