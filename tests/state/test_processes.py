@@ -14,9 +14,9 @@ import msgspec
 import pytest
 from tests.state import crowd
 
-from portico.state.ledger import Expired
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
+from portico.state.permits import Expired
 
 PROCESSES = 4
 

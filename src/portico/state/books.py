@@ -11,15 +11,11 @@ from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Admission, Allowances, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
-    BUCKET,
-    BUDGET,
-    IN_FLIGHT,
     Asks,
     Fetch,
     Op,
     Plan,
     Reserved,
-    Row,
     Rules,
     Spent,
     asks,
@@ -33,6 +29,7 @@ from portico.state.counting import (
     reserve,
     spent,
 )
+from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
 from portico.state.straight import straight
 
 SECOND = windows.SECOND

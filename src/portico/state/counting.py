@@ -14,23 +14,16 @@ All is integers below 2^63. Times are nanoseconds: of the boot clock for limits,
 a day; of the wall clock for days, weeks and months.
 """
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from struct import Struct, calcsize
 from typing import Final, TypeVar
 
 import msgspec
 
-from portico.hashing import blake2b
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Passed, Refusal, Used
-
-BUCKET: Final = 0
-IN_FLIGHT: Final = 1
-BUDGET: Final = 2
-ROLLING: Final = 3
+from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, ROLLING, Layout, Row, cells_of, layout_of, packing, slot_of
 
 # Where a rule looks in `Asks`. Limits take a guess where tokens have no bound; budgets do not.
 _LIMITED = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "in_flight": 4, "cost": 5}
@@ -54,17 +47,12 @@ CLOSED: Final = 1 << 32  # in a slot's state, beside the number of alerts that w
 _ALERTS: Final = CLOSED - 1
 SOON: Final = 1.0  # seconds until it is worth asking again, where what is in the way are calls under way
 
-_OWN: Final = calcsize("l") == 8 and sys.byteorder == "little"
-
-SLOT_BYTES: Final = 10
 _SLOTS: Final = 100  # in a row; as many that calls under way count in are kept beyond, up to 255
 _DAY: Final = 86_400 * windows.SECOND
 
 Op = tuple[int, int, int, int, int, bool, tuple[int, ...], Rule]
 """A rule at its place in a row: kind, position, place in `Asks`, amount, length in ns (of a granule, where it rolls),
 whether it refuses, amounts at which it raises alerts, and the rule."""
-
-_CELLS = {BUCKET: 2, IN_FLIGHT: 1, BUDGET: 6}
 
 
 def asks(bound: Bound, requests: int = 1, in_flight: int = 1) -> Asks:
@@ -103,116 +91,6 @@ def exceeds(used: Spent, reserved: Asks) -> bool:
     )
 
 
-def slot_of(rule: Rule) -> bytes:
-    """Name a rule's counter: the same for as long as what it counted still means the same under the rule.
-
-    A budget whose amount or mode changes goes on with what it has counted; a bucket of another size, or a window of
-    another length, begins anew.
-    """
-    window = rule.window
-    if rule.counts == "in_flight":
-        kind, parts, means = IN_FLIGHT, 0, ""
-    elif rule.kind == "limit":
-        kind, parts, means = BUCKET, 0, f"{rule.counts}|{window.every}|{rule.amount}"
-    elif window.rolling and window.every != "forever":
-        kind, parts, means = ROLLING, windows.granules(window), f"{rule.counts}|{window.every}"
-    else:
-        kind, parts, means = BUDGET, 0, f"{rule.counts}|{window.every}|{window.zone}"
-    named = blake2b(f"{rule.id}|{kind}|{means}".encode(), digest_size=SLOT_BYTES - 2).digest()
-    return named + bytes((kind, parts))
-
-
-def cells_of(slot: bytes) -> int:
-    """Return how many integers a slot takes."""
-    kind = slot[-2]
-    return 5 + slot[-1] + 1 if kind == ROLLING else _CELLS[kind]
-
-
-class Layout:
-    """Which slots a row has, and where.
-
-    A row is kept as the layout's `signature`, and its integers behind that: `unpack` reads them from both, and `pack`
-    writes them alone.
-    """
-
-    __slots__ = ("pack", "places", "signature", "size", "slots", "unpack")
-
-    def __init__(self, slots: Sequence[bytes]) -> None:
-        self.slots = tuple(slots)
-        self.signature = bytes((len(slots),)) + b"".join(slots)
-        self.places: dict[bytes, int] = {}
-        self.size = 0
-        for slot in slots:
-            self.places[slot] = self.size
-            self.size += cells_of(slot)
-        self.pack = packing(self.size)[0]
-        self.unpack = _behind(len(self.signature), self.size)
-
-
-@lru_cache(256)
-def _behind(signature: int, size: int) -> Callable[[bytes], tuple[int, ...]]:
-    """How so many integers are read behind so many bytes."""
-    return Struct(f"<{signature}x{size}q").unpack
-
-
-@lru_cache(4_096)
-def _layout(slots: tuple[bytes, ...]) -> Layout:
-    """The layout of these slots: the same object wherever they are the same, which is how rows are told at a glance."""
-    return Layout(slots)
-
-
-@lru_cache(256)
-def packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tuple[int, ...]]]:
-    """How so many integers are written and read: eight bytes each, the lowest first."""
-    # The machine's own integers are written in half the time, where they are just that.
-    return (Struct(f"{size}l") if _OWN else Struct(f"<{size}q")).pack, Struct(f"<{size}q").unpack_from
-
-
-ABSENT: Final = Layout(())
-"""The layout of a row whose counters are not at hand: they are read before they are used."""
-
-
-class Row:
-    """The counters of one scope: whoever counts by its `key` has the same row, and looks for it once.
-
-    `given` are rules that were given slots since it was read.
-    """
-
-    __slots__ = ("__weakref__", "cells", "given", "key", "layout")
-
-    def __init__(self, key: bytes) -> None:
-        self.key = key
-        self.layout = ABSENT
-        self.cells: Sequence[int] = ()
-        self.given: tuple[Rules, ...] = ()
-
-    def __repr__(self) -> str:
-        return f"<Row {self.key!r}, {len(self.layout.slots)} slots>"
-
-    def read(self, value: bytes) -> "Row":
-        """Take the counters as they were kept."""
-        end = 1 + value[0] * SLOT_BYTES
-        self.lay(_layout(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES))), ())
-        self.cells = self.layout.unpack(value)
-        return self
-
-    def begin(self, rules: "Rules") -> None:
-        """Begin with nothing counted by any of these rules."""
-        self.lay(rules.layout, (0,) * rules.layout.size)
-
-    def lay(self, layout: Layout, cells: Sequence[int], rules: "Rules | None" = None) -> None:
-        """Put other counters in the place of these; `rules` are those that had no slots here."""
-        self.layout, self.cells = layout, cells
-        self.given = () if rules is None else self.given if rules in self.given else (*self.given, rules)
-
-    def changing(self) -> list[int]:
-        """Return the counters, to be changed in their places."""
-        cells = self.cells
-        if not isinstance(cells, list):
-            cells = self.cells = list(cells)
-        return cells
-
-
 class Rules:
     """The rules of a scope, ready to be applied to its row."""
 
@@ -221,7 +99,7 @@ class Rules:
     def __init__(self, rules: Sequence[Rule]) -> None:
         by_slot = {slot_of(rule): rule for rule in rules}  # a rule named twice counts once
         self.slots = tuple(by_slot.items())
-        self.layout = _layout(tuple(by_slot))
+        self.layout = layout_of(tuple(by_slot))
         self.ops = self._place(self.layout)
         self._fitted: tuple[Layout, tuple[Op, ...]] = (self.layout, self.ops)
 
@@ -251,7 +129,7 @@ class Rules:
             ]
             if len(kept) + len(mine) > _SLOTS:  # rules that changed a hundred times over
                 kept = [slot for slot in kept if slot in mine or _holds(slot, row.cells, places[slot])]
-            layout = _layout((*kept, *(slot for slot, _ in self.slots if slot not in places)))
+            layout = layout_of((*kept, *(slot for slot, _ in self.slots if slot not in places)))
             cells = [0] * layout.size
             for slot in kept:
                 size, at, now_at = cells_of(slot), places[slot], layout.places[slot]

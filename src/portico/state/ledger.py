@@ -14,24 +14,33 @@ from portico.rules import Bound, Rule
 from portico.state import books, windows
 from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, Refusal, Scope, Settled, Used
 from portico.state.counting import (
-    ABSENT,
-    BUDGET,
     CAP,
-    ROLLING,
     Asks,
     Changed,
     Plan,
-    Row,
     Rules,
     asks,
-    cells_of,
-    packing,
     plain,
     reserve,
     vacant,
 )
 from portico.state.environment import StateAbsent, open_environment
+from portico.state.permits import (
+    EXTENDED,
+    SIMPLE,
+    Expired,
+    Kept,
+    Slots,
+    begin_simple,
+    decode_expired,
+    decode_kept,
+    kept_as,
+    read_permit,
+    reserved_by,
+    within_reason,
+)
 from portico.state.reading import read_counter, reopen_slot
+from portico.state.rows import ABSENT, BUDGET, ROLLING, Row, cells_of
 
 TOMBSTONES_NS = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
 _SLICE = 100  # permits expired, or rows looked at, while the one lock is held
@@ -39,49 +48,11 @@ _AT_HAND = 8_192  # rows kept decoded
 _TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
 
 _number = Struct(">Q").pack
-_simple = Struct("<cI").pack
-_read_length = Struct("<I").unpack_from
-_SIMPLE, _EXTENDED = b"\0", b"\1"  # how a permit is written
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
 _encode = msgspec.msgpack.Encoder().encode
 
 W = TypeVar("W")
 
-Slots = list[tuple[bytes, list[bytes]]]
-
-
-class Fixed(msgspec.Struct, array_like=True):
-    """What is known of a permit before it is booked."""
-
-    call_id: str
-    bound: Bound
-    about: bytes
-    plan: Slots
-    boot_ns: int
-    wall_ns: int
-
-
-class Kept(msgspec.Struct, array_like=True):
-    """A permit as it is kept: enough to settle it by somebody who never saw it."""
-
-    fixed: Fixed
-    asks: Asks
-    keys: Sequence[int]
-    more: list[tuple[Slots, Asks, Sequence[int]]]
-    rows: dict[str, tuple[str, ...]] | None = None
-
-
-class Expired(msgspec.Struct, array_like=True):
-    """A permit that was settled at its bound, until `until` on the boot clock in case somebody knows better."""
-
-    until: int
-    owner: bytes
-    kept: Kept
-
-
-_decode_fixed = msgspec.msgpack.Decoder(Fixed).decode
-_decode_kept = msgspec.msgpack.Decoder(Kept).decode
-_decode_expired = msgspec.msgpack.Decoder(Expired).decode
 _decode_rule = msgspec.msgpack.Decoder(Rule).decode
 
 
@@ -262,9 +233,9 @@ class Ledger:
         at, bound = admission.at, admission.bound
         cost, short = bound.cost, True
         if bound.why is not None or cost is None or bound.input_tokens + bound.output_tokens + cost > CAP:
-            short, bound = plain(bound), _within_reason(bound)
+            short, bound = plain(bound), within_reason(bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
-        return waiting, admission, plan, short, _simple(_SIMPLE, len(fixed)) + fixed
+        return waiting, admission, plan, short, begin_simple(SIMPLE, len(fixed)) + fixed
 
     def admit(self, asked: Iterable[Asked[object]]) -> list[Refusal | Permit]:
         """Reserve for these calls, each in all of its scopes or in none. Permits are good once this is committed."""
@@ -311,7 +282,7 @@ class Ledger:
             return answer
         self._grown.append((hold, hold.wanted, hold.more))
         books.grow(hold, *answer)
-        tx.put(hold.id, _EXTENDED + _encode(_kept(permit, hold)), db=self._permits)
+        tx.put(hold.id, EXTENDED + _encode(kept_as(permit, hold)), db=self._permits)
         return None
 
     def end(self, ending: Iterable[Ending]) -> list[Settled]:
@@ -353,7 +324,7 @@ class Ledger:
         value = tx.pop(permit.call_id.encode(), self._expired)
         if value is None:
             return books.QUIET
-        kept = _decode_expired(value).kept
+        kept = decode_expired(value).kept
         expired = self._restore(tx, kept)
         apart = books.apart(kept.rows, used, expired)
         return books.replace(self._fetch, expired, books.counted(used), at, apart)
@@ -382,7 +353,7 @@ class Ledger:
         self, job: str, bound: Bound, hold: books.Hold, rows: dict[str, tuple[str, ...]] | None = None
     ) -> None:
         assert self._tx is not None
-        kept = _kept(Permit(job, (), bound, rows=rows), hold)
+        kept = kept_as(Permit(job, (), bound, rows=rows), hold)
         self._tx.put(job.encode(), _encode(kept), db=self._jobs)
 
     def finish(self, job: str, used: Used, at: Moment) -> Settled:
@@ -393,7 +364,7 @@ class Ledger:
             value = tx.pop(job.encode(), self._jobs)
             if value is None:
                 return books.QUIET
-            kept = _decode_kept(value)
+            kept = decode_kept(value)
             return books.finish(self._fetch, self._restore(tx, kept), used, at, kept.rows)
 
     def adopt(self, call_id: str, job: str, at: Moment) -> None:
@@ -403,7 +374,7 @@ class Ledger:
             assert tx is not None
             value = tx.pop(call_id.encode(), self._expired)
             if value is not None:
-                kept = _decode_expired(value).kept
+                kept = decode_expired(value).kept
                 bound = kept.fixed.bound
                 hold = books.resume(self._fetch, self._restore(tx, kept), bound, at)
                 self._keep_job(job, bound, hold, kept.rows)
@@ -437,9 +408,9 @@ class Ledger:
             if expired < _SLICE:
                 break
         with self._env.begin(self._expired) as tx:
-            known = [_decode_expired(value) for value in tx.cursor().iternext(keys=False)]
+            known = [decode_expired(value) for value in tx.cursor().iternext(keys=False)]
         return [
-            Orphan(one.kept.fixed.call_id, one.kept.fixed.bound, one.kept.fixed.about, _reserved(one.kept))
+            Orphan(one.kept.fixed.call_id, one.kept.fixed.bound, one.kept.fixed.about, reserved_by(one.kept))
             for one in known
             if one.owner == prefix
         ]
@@ -451,7 +422,7 @@ class Ledger:
         expired = 0
         here = cursor.set_range(prefix)
         while here and cursor.key().startswith(prefix) and expired < _SLICE:
-            kept = _read_permit(cursor.value())
+            kept = read_permit(cursor.value())
             books.assume(self._fetch, self._restore(tx, kept), at)
             stone = _encode(Expired(at.boot_ns + TOMBSTONES_NS, prefix, kept))
             tx.put(kept.fixed.call_id.encode(), stone, db=self._expired)
@@ -554,7 +525,7 @@ class Ledger:
             for seen, (key, value) in enumerate(tx.cursor(self._expired)):
                 if seen == _SLICE:
                     break
-                if _decode_expired(value).until <= at.boot_ns:
+                if decode_expired(value).until <= at.boot_ns:
                     over.append(key)
         pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
         self.tight = pages * stats[0]["psize"] > info["map_size"] * _TIGHT
@@ -606,53 +577,6 @@ class Writing:
         except BaseException:
             self._abort()
             raise
-
-
-def _kept(permit: Permit, hold: books.Hold) -> Kept:
-    more = [(_slots(plan), amounts, keys) for plan, amounts, keys in hold.more or ()]
-    return Kept(
-        Fixed(
-            permit.call_id,
-            _within_reason(permit.bound),
-            hold.about,
-            _slots(hold.plan),
-            hold.at.boot_ns,
-            hold.at.wall_ns,
-        ),
-        hold.asks,
-        hold.keys,
-        more,
-        permit.rows,
-    )
-
-
-def _slots(plan: Plan) -> Slots:
-    return [(row.key, [slot for slot, _ in rules.slots]) for row, _, rules in plan.rows]
-
-
-def _read_permit(value: bytes) -> Kept:
-    """Read a permit as `prepare` and `admit` wrote it together, or as an extension did."""
-    if value[:1] == _EXTENDED:
-        return _decode_kept(value[1:])
-    end = 5 + _read_length(value, 1)[0]
-    keys = packing((len(value) - end) // 8)[1](value, end)
-    fixed = _decode_fixed(value[5:end])
-    return Kept(fixed, asks(fixed.bound), keys, [])
-
-
-def _reserved(kept: Kept) -> int | None:
-    """Return the cost that a call has reserved where it was admitted, extensions and all."""
-    costs = [kept.asks[5], *(amounts[5] for plan, amounts, _ in kept.more if plan == kept.fixed.plan)]
-    return None if None in costs else sum(filter(None, costs))
-
-
-def _within_reason(bound: Bound) -> Bound:
-    """A bound that fits into 64 bits, and means the same: what is beyond all measure stays beyond it."""
-    if bound.input_tokens <= CAP and bound.output_tokens <= CAP and (bound.cost or 0) <= CAP:
-        return bound
-    most = CAP + 1
-    cost = None if bound.cost is None else min(bound.cost, most)
-    return Bound(min(bound.input_tokens, most), min(bound.output_tokens, most), cost, bound.why)
 
 
 def _name(key: bytes) -> str:

@@ -20,8 +20,9 @@ from portico.state.contract import (
     Settled,
     Used,
 )
-from portico.state.counting import ABSENT, Row, Rules, vacant
+from portico.state.counting import Rules, vacant
 from portico.state.reading import read_counter, reopen_slot
+from portico.state.rows import ABSENT, Row
 from portico.state.supplies import NOTHING, Supplies
 
 T = TypeVar("T")

@@ -3,7 +3,8 @@
 from portico.rules import Rule
 from portico.state import windows
 from portico.state.contract import Counter, Moment
-from portico.state.counting import BUCKET, BUDGET, CLOSED, IN_FLIGHT, Row, rule_parts
+from portico.state.counting import CLOSED, rule_parts
+from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
 
 
 def read_counter(name: str, rule: Rule, row: Row, slot: bytes, at: Moment) -> Counter:

@@ -1,0 +1,138 @@
+"""One scope's counters: a list of integers, in which every rule has a slot; and how they are kept. No I/O, no clock.
+
+What the integers of a slot mean, and how calls change them, is `counting`'s to say.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from struct import Struct, calcsize
+from typing import TYPE_CHECKING, Final
+
+from portico.hashing import blake2b
+from portico.rules import Rule
+from portico.state import windows
+
+if TYPE_CHECKING:
+    from portico.state.counting import Rules
+
+BUCKET: Final = 0
+IN_FLIGHT: Final = 1
+BUDGET: Final = 2
+ROLLING: Final = 3
+"""Kinds of slots."""
+
+_OWN: Final = calcsize("l") == 8 and sys.byteorder == "little"
+
+SLOT_BYTES: Final = 10
+_CELLS = {BUCKET: 2, IN_FLIGHT: 1, BUDGET: 6}
+
+
+def slot_of(rule: Rule) -> bytes:
+    """Name a rule's counter: the same for as long as what it counted still means the same under the rule.
+
+    A budget whose amount or mode changes goes on with what it has counted; a bucket of another size, or a window of
+    another length, begins anew.
+    """
+    window = rule.window
+    if rule.counts == "in_flight":
+        kind, parts, means = IN_FLIGHT, 0, ""
+    elif rule.kind == "limit":
+        kind, parts, means = BUCKET, 0, f"{rule.counts}|{window.every}|{rule.amount}"
+    elif window.rolling and window.every != "forever":
+        kind, parts, means = ROLLING, windows.granules(window), f"{rule.counts}|{window.every}"
+    else:
+        kind, parts, means = BUDGET, 0, f"{rule.counts}|{window.every}|{window.zone}"
+    named = blake2b(f"{rule.id}|{kind}|{means}".encode(), digest_size=SLOT_BYTES - 2).digest()
+    return named + bytes((kind, parts))
+
+
+def cells_of(slot: bytes) -> int:
+    """Return how many integers a slot takes."""
+    kind = slot[-2]
+    return 5 + slot[-1] + 1 if kind == ROLLING else _CELLS[kind]
+
+
+class Layout:
+    """Which slots a row has, and where.
+
+    A row is kept as the layout's `signature`, and its integers behind that: `unpack` reads them from both, and `pack`
+    writes them alone.
+    """
+
+    __slots__ = ("pack", "places", "signature", "size", "slots", "unpack")
+
+    def __init__(self, slots: Sequence[bytes]) -> None:
+        self.slots = tuple(slots)
+        self.signature = bytes((len(slots),)) + b"".join(slots)
+        self.places: dict[bytes, int] = {}
+        self.size = 0
+        for slot in slots:
+            self.places[slot] = self.size
+            self.size += cells_of(slot)
+        self.pack = packing(self.size)[0]
+        self.unpack = _behind(len(self.signature), self.size)
+
+
+@lru_cache(256)
+def _behind(signature: int, size: int) -> Callable[[bytes], tuple[int, ...]]:
+    """How so many integers are read behind so many bytes."""
+    return Struct(f"<{signature}x{size}q").unpack
+
+
+@lru_cache(4_096)
+def layout_of(slots: tuple[bytes, ...]) -> Layout:
+    """The layout of these slots: the same object wherever they are the same, which is how rows are told at a glance."""
+    return Layout(slots)
+
+
+@lru_cache(256)
+def packing(size: int) -> tuple[Callable[..., bytes], Callable[[bytes, int], tuple[int, ...]]]:
+    """How so many integers are written and read: eight bytes each, the lowest first."""
+    # The machine's own integers are written in half the time, where they are just that.
+    return (Struct(f"{size}l") if _OWN else Struct(f"<{size}q")).pack, Struct(f"<{size}q").unpack_from
+
+
+ABSENT: Final = Layout(())
+"""The layout of a row whose counters are not at hand: they are read before they are used."""
+
+
+class Row:
+    """The counters of one scope: whoever counts by its `key` has the same row, and looks for it once.
+
+    `given` are rules that were given slots since it was read.
+    """
+
+    __slots__ = ("__weakref__", "cells", "given", "key", "layout")
+
+    def __init__(self, key: bytes) -> None:
+        self.key = key
+        self.layout = ABSENT
+        self.cells: Sequence[int] = ()
+        self.given: tuple[Rules, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"<Row {self.key!r}, {len(self.layout.slots)} slots>"
+
+    def read(self, value: bytes) -> "Row":
+        """Take the counters as they were kept."""
+        end = 1 + value[0] * SLOT_BYTES
+        self.lay(layout_of(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES))), ())
+        self.cells = self.layout.unpack(value)
+        return self
+
+    def begin(self, rules: "Rules") -> None:
+        """Begin with nothing counted by any of these rules."""
+        self.lay(rules.layout, (0,) * rules.layout.size)
+
+    def lay(self, layout: Layout, cells: Sequence[int], rules: "Rules | None" = None) -> None:
+        """Put other counters in the place of these; `rules` are those that had no slots here."""
+        self.layout, self.cells = layout, cells
+        self.given = () if rules is None else self.given if rules in self.given else (*self.given, rules)
+
+    def changing(self) -> list[int]:
+        """Return the counters, to be changed in their places."""
+        cells = self.cells
+        if not isinstance(cells, list):
+            cells = self.cells = list(cells)
+        return cells
