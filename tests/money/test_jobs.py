@@ -98,8 +98,8 @@ def open_jobs(home: House) -> list[str]:
 
 def budget(home: House) -> tuple[int, int]:
     """Return what the key's budget has counted and reserved, in nano-dollars."""
-    counter = home.counters(["key:jobs"])[BUDGET]
-    return counter.used, counter.reserved
+    counter = home.counters(["key:jobs"]).get(BUDGET)
+    return (counter.used, counter.reserved) if counter is not None else (0, 0)  # a row with nothing in it is cleared away
 
 
 def price(usage: Usage, times: float = 0.5) -> int:
