@@ -99,7 +99,9 @@ def open_jobs(home: House) -> list[str]:
 def budget(home: House) -> tuple[int, int]:
     """Return what the key's budget has counted and reserved, in nano-dollars."""
     counter = home.counters(["key:jobs"]).get(BUDGET)
-    return (counter.used, counter.reserved) if counter is not None else (0, 0)  # a row with nothing in it is cleared away
+    if counter is None:
+        return 0, 0  # a row with nothing in it is cleared away
+    return counter.used, counter.reserved
 
 
 def price(usage: Usage, times: float = 0.5) -> int:
