@@ -17,7 +17,7 @@ from typing import Any, Final
 
 import msgspec
 
-from portico.call import begun
+from portico.call import Call
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
@@ -118,7 +118,7 @@ def _figure(routes: Routes, kind: str, said: Mapping[str, Any], rounds: int, rep
     body = msgspec.json.encode({"model": kind, **said})
     asked = peek(found.operation, body, b"application/json")
     outgoing = Outgoing(found.operation, [], "", body, asked, 0)
-    call = begun(found)
+    call = Call(found)
     call.caller, call.model = Holder("a key", "a key", team="a team"), kind
     draw, members = random.Random(2).random, asked.members
 

@@ -7,9 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
 from typing import Any, Literal
 
-import msgspec
-
-from portico.assigned import assigned
 from portico.dialects.operations import Operation, Route
 from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing, Record
 from portico.rules import NO_BOUND, Bound, Holder
@@ -31,9 +28,8 @@ def new_id() -> str:
     return f"{_prefix}{next(_ids):08x}"
 
 
-@assigned
-class Call(msgspec.Struct, eq=False):
-    """A call under way; `begun` makes one.
+class Call:
+    """A call under way, from when it is made.
 
     Times are perf_counter nanoseconds; `waited_ns` is what was spent waiting for providers.
 
@@ -55,63 +51,73 @@ class Call(msgspec.Struct, eq=False):
     has the headers that callers of LiteLLM read, where they are asked for.
     """
 
-    route: Route
-    id: str
-    arrived_ms: int
-    began_ns: int
-    operation: Operation
-    model: str | None
-    attempts: list[AttemptRecord] = []
-    received_ns: int = 0
-    caller: Holder | None = None
-    stream: bool = False
-    user: str | None = None
-    customer: str | None = None
-    tags: tuple[str, ...] = ()
-    alias: str | None = None
-    arm: str | None = None
-    session: str | None = None
-    wish: Any = None
-    kept: Any = None
-    traits: tuple[int, ...] | None = None
-    why: str | None = None
-    named_by_list: bool = False
-    permit: Permit | None = None
-    background: bool = False
-    job: Any = None
-    markup: int | None = None
-    bound: Bound = NO_BOUND
-    lost: dict[str, Bound] | None = None
-    over_bound: bool = False
-    ended: bool = False
-    end: End = "refused"
-    message: str | None = None
-    bodies: Literal["all", "errors", "none"] = "none"
-    request_body: bytes | None = None
-    reply_body: bytes | None = None
-    characters: int = 0
-    target: str | None = None
-    usage: Usage | None = None
-    cost: int | None = None
-    basis: Basis = "none"
-    pricing: Pricing | None = None
-    price: str | None = None
-    status: int = 0
-    error: str | None = None
-    delivered: bool = False
-    waits: Any = None
-    ticket: Any = None
-    litellm: Any = None
-    estimate: bool = False
-    dropped: Sequence[str] = ()
-    refers: Sequence[tuple[str, str]] = ()
-    stores: bool = False
-    trial: Any = None
-    shadow: Any = None
-    shadow_of: str | None = None
-    compared: Compared | None = None
-    first_byte_ns: int = 0
-    waited_ns: int = 0
+    __slots__ = (
+        "alias", "arm", "arrived_ms", "attempts", "background", "basis", "began_ns", "bodies", "bound", "caller",
+        "characters", "compared", "cost", "customer", "delivered", "dropped", "end", "ended", "error", "estimate",
+        "first_byte_ns", "id", "job", "kept", "litellm", "lost", "markup", "message", "model", "named_by_list",
+        "operation", "over_bound", "permit", "price", "pricing", "received_ns", "refers", "reply_body", "request_body",
+        "route", "session", "shadow", "shadow_of", "status", "stores", "stream", "tags", "target", "ticket", "traits",
+        "trial", "usage", "user", "waited_ns", "waits", "why", "wish",
+    )  # fmt: skip
+
+    def __init__(self, route: Route) -> None:
+        self.began_ns = perf_counter_ns()
+        self.arrived_ms = time.time_ns() // 1_000_000
+        self.id = new_id()
+        self.route = route
+        self.operation: Operation = route.operation
+        self.model: str | None = route.model
+        self.attempts: list[AttemptRecord] = []
+        self.received_ns = 0
+        self.caller: Holder | None = None
+        self.stream = False
+        self.user: str | None = None
+        self.customer: str | None = None
+        self.tags: tuple[str, ...] = ()
+        self.alias: str | None = None
+        self.arm: str | None = None
+        self.session: str | None = None
+        self.wish: Any = None
+        self.kept: Any = None
+        self.traits: tuple[int, ...] | None = None
+        self.why: str | None = None
+        self.named_by_list = False
+        self.permit: Permit | None = None
+        self.background = False
+        self.job: Any = None
+        self.markup: int | None = None
+        self.bound: Bound = NO_BOUND
+        self.lost: dict[str, Bound] | None = None
+        self.over_bound = False
+        self.ended = False
+        self.end: End = "refused"
+        self.message: str | None = None
+        self.bodies: Literal["all", "errors", "none"] = "none"
+        self.request_body: bytes | None = None
+        self.reply_body: bytes | None = None
+        self.characters = 0
+        self.target: str | None = None
+        self.usage: Usage | None = None
+        self.cost: int | None = None
+        self.basis: Basis = "none"
+        self.pricing: Pricing | None = None
+        self.price: str | None = None
+        self.status = 0
+        self.error: str | None = None
+        self.delivered = False
+        self.waits: Any = None
+        self.ticket: Any = None
+        self.litellm: Any = None
+        self.estimate = False
+        self.dropped: Sequence[str] = ()
+        self.refers: Sequence[tuple[str, str]] = ()
+        self.stores = False
+        self.trial: Any = None
+        self.shadow: Any = None
+        self.shadow_of: str | None = None
+        self.compared: Compared | None = None
+        self.first_byte_ns = 0
+        self.waited_ns = 0
 
     def __repr__(self) -> str:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"
@@ -186,8 +192,3 @@ class Call(msgspec.Struct, eq=False):
         if self.message is not None:
             record.message = self.message
         return record
-
-
-def begun(route: Route) -> Call:
-    """Return a call that begins now."""
-    return Call(route, new_id(), time.time_ns() // 1_000_000, perf_counter_ns(), route.operation, route.model)

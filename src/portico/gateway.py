@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from portico.call import Call, Extend, begun
+from portico.call import Call, Extend
 from portico.calls.known import Known
 from portico.calls.planning import arrived, elsewhere, planned
 from portico.calls.replying import Replies, signature
@@ -218,7 +218,7 @@ class Gateway:
             if known is None:
                 return
         route = known.route
-        call = begun(route)
+        call = Call(route)
         try:
             if known.settled == self._seen:
                 call.caller = known.holder

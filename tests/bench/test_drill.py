@@ -9,7 +9,7 @@ import pytest
 from bench.drilled import Drill, Heard, Tried
 
 from bench import drilled, plots
-from portico.call import begun
+from portico.call import Call
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
@@ -127,7 +127,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, drill: Drill, seed: int) -> drill
         async def one() -> None:
             assert found is not None
             at = loop.time()
-            call = begun(found)
+            call = Call(found)
             targets = snapshot.routes.targets("smart", "chat", draw.random)
             outgoing = Outgoing(found.operation, [], "", BODY, asked, 1 << 20)
             arrival, _ = await attempt_all(targets, outgoing, call, policy, client.fetch, extend)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from gateway_in_loop import chat, provider
-from portico.call import begun
+from portico.call import Call
 from portico.calls.shadow import payer
 from portico.dialects.operations import route
 from portico.journal.entries import Event
@@ -353,6 +353,6 @@ def _two(running: Any) -> Any:
 
 
 def _copy(running: Any) -> Any:
-    call = begun(route("POST", "/v1/chat/completions", {}))
+    call = Call(route("POST", "/v1/chat/completions", {}))
     call.caller, call.model = payer(None, running.gateway.snapshot.config, None), "two/m"
     return call

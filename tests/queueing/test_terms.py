@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from portico.call import begun
+from portico.call import Call
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.queueing.terms import Terms
@@ -32,7 +32,7 @@ def test_a_call_waits_as_its_team_says(
 ) -> None:
     found = route("POST", "/v1/chat/completions", {})
     assert found is not None
-    call = begun(found)
+    call = Call(found)
     call.began_ns = time.perf_counter_ns()
     call.caller = Holder("a", "a", **own, **stored)
     ticket = Terms(load_plain({"queue": {}, **config}, {}).config, Waiting()).ticket(call, None, 1000.0, b"")

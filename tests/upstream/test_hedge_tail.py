@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from portico.call import begun
+from portico.call import Call
 from portico.config import schema
 from portico.config.load import load_plain
 from portico.dialects.operations import route
@@ -86,7 +86,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, hedge: schema.Hedge | None, seed:
             return
 
         for _ in range(CALLS):
-            call = begun(found)
+            call = Call(found)
             outgoing = Outgoing(found.operation, [], "", BODY, asked, 1 << 20)
             began = loop.time()
             arrival, _ = await attempt_all(targets, outgoing, call, policy, client.fetch, extend, None, hedging)

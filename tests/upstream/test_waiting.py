@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from portico.call import begun
+from portico.call import Call
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
@@ -72,7 +72,7 @@ def attempted(monkeypatch: pytest.MonkeyPatch, tries: int, *, down: bool) -> tup
             return
 
         policy = Policy(config.retries, draw=lambda: 0.5, clock=loop.time)
-        arrival, _ = await attempt_all(targets, outgoing, begun(found), policy, client.fetch, extend)
+        arrival, _ = await attempt_all(targets, outgoing, Call(found), policy, client.fetch, extend)
         await client.close()
         return arrival.status
 

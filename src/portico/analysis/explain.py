@@ -13,7 +13,7 @@ from pathlib import Path
 
 import msgspec
 
-from portico.call import begun
+from portico.call import Call
 from portico.config.schema import Config
 from portico.config.wildcard import matches
 from portico.dialects.operations import route
@@ -105,7 +105,7 @@ def _explained(
     if found is None or found.provider is not None or found.operation.local:
         raise InvalidRequest(f"no call is planned that is sent to {path!r}", param="path")
     fields = _fields(question.headers)
-    call = begun(found)
+    call = Call(found)
     call.arrived_ms = round(moment * 1000)
     call.caller = holder
     operation = found.operation

@@ -10,7 +10,6 @@ Lists are not asked of providers, who would tell of everybody's objects: they ar
 """
 
 import asyncio
-import copy
 import mmap
 import random
 import time
@@ -217,7 +216,7 @@ class ObjectCalls:
         elif target is None:
             target = own.keeper(thing, named, snapshot.upstreams).target(call.model or "", timeouts)
         what = (thing.operation, exchange.headers, query, body, asked, snapshot.limits.reply, known.ways)
-        outgoing = Outgoing(*what) if gap is None else Trimmed(*what, gap=gap)
+        outgoing = Outgoing(*what) if gap is None else Trimmed(gap, *what)
         outgoing.call_id = call.id
         outgoing.bound = jobs.UNKNOWN if thing.bills else NO_BOUND
         if found.model and target.model:
@@ -450,7 +449,7 @@ class ObjectCalls:
                 target = own.place(owned, snapshot.upstreams).target("", snapshot.config.timeouts)
             except NotFound:
                 return None  # its key is not here any more
-            outgoing = copy.copy(asking)
+            outgoing = asking.copy()
             outgoing.passed = ("GET", own.address(target.upstream, Found(get, (own.id_of(owned),)), ""))
             async with gate:
                 arrival, _ = await attempt_all((target,), outgoing, call, snapshot.policy, self._fetch, extend)

@@ -9,7 +9,7 @@ these: they do not go on.
 import mmap
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from portico.dialects.limits import spared
 from portico.dialects.operation import Operation
@@ -45,7 +45,11 @@ class Placing(NamedTuple):
 class Trimmed(Outgoing):
     """A request whose body is in a spool file, a part of which does not go on."""
 
-    gap: Gap = (0, 0, b"")
+    __slots__ = ("gap",)
+
+    def __init__(self, gap: Gap, *what: Any) -> None:
+        super().__init__(*what)
+        self.gap = gap
 
     def body_for(self, target: object, auth: object, way: object) -> Body:
         """Return the body that every target gets."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from portico.call import Call, begun
+from portico.call import Call
 from portico.config import schema
 from portico.config.declared import holder
 from portico.config.meaning import SHADOW
@@ -217,7 +217,7 @@ class Shadows:
         copy.dialects += crossed if call.stream else []
         if any(attempt.usage is not None for attempt in call.attempts):
             copy.dialects = []  # it was gone on with elsewhere: what came is in two pieces
-        own = begun(call.route)
+        own = Call(call.route)
         own.id = f"{call.id}{COPY}"
         own.shadow_of = call.id
         own.caller, own.tags = copy.payer, copy.payer.tags

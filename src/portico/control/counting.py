@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from portico.call import begun
+from portico.call import Call
 from portico.config.schema import Config
 from portico.dialects.jobs import Outcome, Results, Sum, Told, Used, getter, read, readable, summed_up
 from portico.dialects.objects import Found
@@ -123,7 +123,7 @@ class Asking:
         largest = LARGEST_INLINED if found.thing.family == "gemini_batches" else LARGEST
         outgoing = Outgoing(operation, (), "", b"", None, largest)
         outgoing.passed = ("GET", address(target.upstream, found, ""))
-        call = begun(Route(operation, None))
+        call = Call(Route(operation, None))
         arrival, _ = await attempt_all((target,), outgoing, call, ONE_TRY, self._client.fetch, _nothing_more)
         if arrival.error is not None:
             raise arrival.error

@@ -159,7 +159,8 @@ class Settling:
         call.ended = True
         if call.bodies == "errors" and call.status < 400 and call.error is None:
             call.request_body = call.reply_body = None
-        permit, used = call.permit, None
+        permit: Permit | None = call.permit
+        used: Used | None = None
         if permit is not None and permit.scopes:
             used = charged(call)
         record = call.record()

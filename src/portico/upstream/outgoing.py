@@ -1,6 +1,5 @@
 """A request on its way out: the same for every target but for what a target changes in it."""
 
-import copy
 import itertools
 import mmap
 import time
@@ -9,9 +8,6 @@ from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from portico.assigned import assigned
 from portico.dialects import vertex
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek, rewrite
@@ -40,6 +36,12 @@ MOST_WAYS = 64
 """Ways that are remembered for requests with one head."""
 
 
+def _ids(call_id: str) -> Callable[[str], str]:
+    """Return what makes the ids of a translation, and knows no more of its call than the id."""
+    count = itertools.count(1)
+    return lambda prefix: f"{prefix}{call_id}{next(count):x}"
+
+
 @cache
 def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
     """Load what translates: most calls pass as they are, and a worker is a tenth smaller until one crosses."""
@@ -49,7 +51,7 @@ def _translating() -> "tuple[ModuleType, type[Question], type[Translation]]":
     return crossing, Question, Translation
 
 
-class Way(msgspec.Struct, eq=False):
+class Way:
     """How requests with one head go to a target with a key.
 
     `alike` says that they are conversations in one dialect at both ends, and name their model in the body: they go as
@@ -58,15 +60,17 @@ class Way(msgspec.Struct, eq=False):
     caller's; None until it is known to be the same for all.
     """
 
-    line: Line
-    alike: bool = False
-    foreign: bool = False
-    head: bytes | None = None
-    crossed: bytes | None = None
+    __slots__ = ("alike", "crossed", "foreign", "head", "line")
+
+    def __init__(self, line: Line, alike: bool = False, foreign: bool = False) -> None:
+        self.line = line
+        self.alike = alike
+        self.foreign = foreign
+        self.head: bytes | None = None
+        self.crossed: bytes | None = None
 
 
-@assigned
-class Outgoing(msgspec.Struct, eq=False):
+class Outgoing:
     """What a caller asked for, as its targets are to get it: as it is, or in the dialect that a target speaks.
 
     `asked` is None for a request that passes through as it is; `passed` is then its method and address. `asks_usage`
@@ -76,24 +80,48 @@ class Outgoing(msgspec.Struct, eq=False):
     such requests go, by target, key, and whether they stream: requests with the same head share it.
     """
 
-    operation: Operation
-    headers: Sequence[tuple[bytes, bytes]]
-    query: str
-    body: bytes | mmap.mmap
-    asked: Peek | None
-    limit: int
-    ways: dict[tuple[Target, Credential, bool], Way] = {}
-    stream: bool = False
-    call_id: str = ""
-    model: str = ""
-    strict: bool = False
-    asks_usage: bool = False
-    passed: tuple[str, Endpoint] | None = None
-    resumes: bool = False
-    stores: bool = False
-    bound: Bound | None = None
-    translations: dict[Target, "Translation | Errand"] = {}
-    _question: "Question | Task | None" = None
+    __slots__ = (
+        "_question", "asked", "asks_usage", "body", "bound", "call_id", "headers", "limit", "model", "operation",
+        "passed", "query", "resumes", "stores", "stream", "strict", "translations", "ways",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        operation: Operation,
+        headers: Sequence[tuple[bytes, bytes]],
+        query: str,
+        body: bytes | mmap.mmap,
+        asked: Peek | None,
+        limit: int,
+        ways: dict[tuple[Target, Credential, bool], Way] | None = None,
+        stream: bool = False,
+        call_id: str = "",
+        model: str = "",
+        strict: bool = False,
+        asks_usage: bool = False,
+        passed: tuple[str, Endpoint] | None = None,
+        resumes: bool = False,
+        stores: bool = False,
+        bound: Bound | None = None,
+    ) -> None:
+        self.operation = operation
+        self.headers = headers
+        self.query = query
+        self.body = body
+        self.asked = asked
+        self.limit = limit
+        self.ways: dict[tuple[Target, Credential, bool], Way] = {} if ways is None else ways
+        self.stream = stream
+        self.call_id = call_id
+        self.model = model
+        self.strict = strict
+        self.asks_usage = asks_usage
+        self.passed = passed
+        self.resumes = resumes
+        self.stores = stores
+        self.bound = bound
+        self.translations: dict[Target, Translation | Errand] = {}
+        self._question: Question | Task | None = None
 
     def way_to(self, target: Target, credential: Credential) -> Way:
         """Return the way to a target with a key."""
@@ -164,19 +192,39 @@ class Outgoing(msgspec.Struct, eq=False):
         native = self.stores and target.stands_in("responses", True) == "responses"
         return not (native and "responses" in target.upstream.provider.objects)
 
+    def copy(self, translations: dict[Target, "Translation | Errand"] | None = None) -> "Outgoing":
+        """Return the same request once more, with other `translations` if they are given."""
+        other = Outgoing(
+            self.operation,
+            self.headers,
+            self.query,
+            self.body,
+            self.asked,
+            self.limit,
+            self.ways,
+            self.stream,
+            self.call_id,
+            self.model,
+            self.strict,
+            self.asks_usage,
+            self.passed,
+            self.resumes,
+            self.stores,
+            self.bound,
+        )
+        other.translations = self.translations if translations is None else translations
+        other._question = self._question
+        return other
+
     def part(self, target: Target, body: bytes) -> "Outgoing":
         """Return this with another body for a target: one of several that a translation needs."""
-        other = copy.copy(self)
-        other.translations = {target: self.translations[target].part(body)}  # type: ignore[union-attr]  # an Errand
-        return other
+        return self.copy({target: self.translations[target].part(body)})  # type: ignore[union-attr]  # an Errand
 
     def rest(self, answer: "Answer", target: Target) -> "Outgoing":
         """Return the request for the rest of an answer, for a target. Raises InvalidRequest where it cannot be made."""
         name = target.stands_in(self.operation.name, True)
         assert name is not None
-        other = copy.copy(self)
-        other.translations = {target: answer.rest(name, target.told(name))}
-        return other
+        return self.copy({target: answer.rest(name, target.told(name))})
 
     def translation(self, target: Target) -> "Translation | Errand":
         """Return the request in the words of a target. Raises InvalidRequest where they lack what it takes."""
@@ -193,12 +241,7 @@ class Outgoing(msgspec.Struct, eq=False):
         assert name is not None
         told = target.told(name)
         # The translation is held here: what it holds must not hold this, or only the collector could free a call.
-        call_id, count = self.call_id, itertools.count(1)
-        given = crossing.Given(
-            request_id=call_id,
-            created=int(time.time()),
-            new_id=lambda prefix: f"{prefix}{call_id}{next(count):x}",
-        )
+        given = crossing.Given(request_id=self.call_id, created=int(time.time()), new_id=_ids(self.call_id))
         if own.name in TASKS:
             from portico.dialects.tasks import Errand, Task
 

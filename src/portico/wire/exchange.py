@@ -6,9 +6,6 @@ from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
-import msgspec
-
-from portico.assigned import assigned
 from portico.wire.body import Body
 from portico.wire.head import Head
 
@@ -35,38 +32,49 @@ def status_line(status: int) -> bytes:
     return STATUS_LINES.get(status) or b"HTTP/1.1 %d \r\n" % status  # type: ignore[call-overload]  # keyed by int
 
 
-@assigned
-class Exchange(msgspec.Struct, eq=False):
+class Exchange:
     """A request whose headers are in, and the reply to it.
 
     `headers` and `fields` are those of its `head`. `declared` is the length of its body, None where only its end will
     tell. `received_ns` is when the last byte of the request came (perf_counter, nanoseconds; 0 before that).
     `on_pause` and `on_resume` are called when the caller reads too slowly, and when it has caught up. `queued` is true
-    where it came while another was answered.
+    where it came while another was answered. Made with its `received_ns`, it is complete, and its body is `piece`.
     """
 
-    _connection: "ServerConnection"
-    head: Head
-    declared: int | None
-    method: str
-    target: bytes
-    headers: list[tuple[bytes, bytes]]
-    fields: dict[bytes, bytes]
-    keep_alive: bool
-    http10: bool
-    complete: bool = False
-    received_ns: int = 0
-    started: bool = False
-    finished: bool = False
-    chunked: bool = False
-    queued: bool = False
-    deferred: bool = False
-    bodiless: bool = False
-    piece: bytes | None = None
-    on_pause: Callable[[], None] | None = None
-    on_resume: Callable[[], None] | None = None
-    _body: Body | None = None
-    _length_left: int | None = None
+    __slots__ = (
+        "_body", "_connection", "_length_left", "bodiless", "chunked", "complete", "declared", "deferred", "fields",
+        "finished", "head", "headers", "http10", "keep_alive", "method", "on_pause", "on_resume", "piece", "queued",
+        "received_ns", "started", "target",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        connection: "ServerConnection",
+        head: Head,
+        declared: int | None,
+        keep_alive: bool,
+        piece: bytes | None = None,
+        received_ns: int = 0,
+    ) -> None:
+        self._connection = connection
+        self.head = head
+        self.declared = declared
+        self.method = head.method
+        self.target = head.target
+        self.headers = head.headers
+        self.fields = head.fields
+        self.keep_alive = keep_alive
+        self.http10 = head.http10
+        self.complete = received_ns != 0
+        self.received_ns = received_ns
+        self.started = self.finished = False
+        self.chunked = self.bodiless = False
+        self.queued = self.deferred = False
+        self.piece = piece
+        self.on_pause: Callable[[], None] | None = None
+        self.on_resume: Callable[[], None] | None = None
+        self._body: Body | None = None
+        self._length_left: int | None = None
 
     def __repr__(self) -> str:
         state = "finished" if self.finished else "started" if self.started else "waiting"

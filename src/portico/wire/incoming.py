@@ -223,7 +223,8 @@ class ServerConnection(Requests):
 
     def over(self, exchange: Exchange) -> None:
         """Go on after a reply that came when its handler had returned."""
-        if not exchange.deferred or exchange is not self.current or self._idle is None:
+        current = self.current
+        if not exchange.deferred or exchange is not current or self._idle is None:
             return  # its handler has not returned yet, or the caller is gone
         self._over(exchange)
         if self.current is not None:

@@ -217,15 +217,9 @@ class Requests(asyncio.BufferedProtocol):
             self,  # type: ignore[arg-type]  # every such half is a ServerConnection's
             head,
             size,
-            head.method,
-            head.target,
-            head.headers,
-            head.fields,
             head.keep_alive,
-            head.http10,
-            complete=True,
-            received_ns=perf_counter_ns(),
-            piece=data[begin:] if size else None,
+            data[begin:] if size else None,
+            perf_counter_ns(),
         )
         budget.used = used
         self._since = server.now
@@ -322,12 +316,7 @@ class Requests(asyncio.BufferedProtocol):
             self,  # type: ignore[arg-type]  # every such half is a ServerConnection's
             head,
             declared,
-            head.method,
-            head.target,
-            head.headers,
-            head.fields,
             keep_alive,
-            head.http10,
         )
         self._reading = exchange
         self._enter(exchange)
