@@ -3,7 +3,7 @@
 The six are `chat`, `responses`, `messages`, `gemini`, `converse` and `cohere`. Beside them, by what is asked:
 
     which call it is             operation, operations, spoken, registry, later, callable, models, stand_ins
-    what a body says, as bytes   request, multipart, limits, batch, references, sealed
+    what a body says, as bytes   request, members, multipart, limits, batch, references, sealed
     what a call can use          asked, asked_closely, estimating, media_tokens, picture_size
     what it has used             usage, observer, tokens, openai, media, invoke, passed, allowances
     how it fails                 errors, complaint, malformed

@@ -4,8 +4,9 @@ from collections.abc import Collection, Mapping
 
 import msgspec
 
+from portico.dialects.members import Members
 from portico.dialects.operation import Operation
-from portico.dialects.request import Members, Peek, peek
+from portico.dialects.request import Peek, peek
 
 FIELDS: Mapping[str, tuple[str, ...]] = {
     "chat": ("max_completion_tokens", "max_tokens"),

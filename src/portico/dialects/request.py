@@ -9,19 +9,16 @@ from collections.abc import Callable
 
 import msgspec
 
-from portico.assigned import assigned
 from portico.dialects import multipart
+from portico.dialects.members import CountedName, Members
 from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
 from portico.errors import InvalidRequest
 from portico.framing.sse import BOM
 from portico.marks import BACKSLASH, holds
 
-Members = dict[str, msgspec.Raw]
 
-
-@assigned
-class Peek(msgspec.Struct, kw_only=True):
+class Peek:
     """What a request says of itself.
 
     `include_usage` is true where the caller asked a stream for its usage. `user` is the end user that the caller
@@ -29,13 +26,27 @@ class Peek(msgspec.Struct, kw_only=True):
     `members` and `form` are for `rewrite`: the top level of a JSON body, or the parts of a form.
     """
 
-    model: str | None = None
-    stream: bool = False
-    include_usage: bool = False
-    user: str | None = None
-    characters: int = 0
-    members: Members | None = None
-    form: multipart.Form | None = None
+    __slots__ = ("characters", "form", "include_usage", "members", "model", "stream", "user")
+
+    def __init__(
+        self,
+        *,
+        model: str | None = None,
+        stream: bool = False,
+        user: str | None = None,
+        members: Members | None = None,
+        form: multipart.Form | None = None,
+    ) -> None:
+        self.model = model
+        self.stream = stream
+        self.include_usage = False
+        self.user = user
+        self.characters = 0
+        self.members = members
+        self.form = form
+
+    def __repr__(self) -> str:
+        return f"<Peek at a request for {self.model!r}>"
 
 
 LARGE = 64 * 1024
@@ -45,12 +56,6 @@ TABLES_LIMIT = 20_000
 """The same for the members of all objects in a list."""
 BRACES_LIMIT = 500_000
 """Objects in such a list, empty ones included, at any depth."""
-
-
-class _Name(str):
-    """A key that is counted."""
-
-    __slots__ = ()
 
 
 _members = msgspec.json.Decoder(Members)
@@ -206,7 +211,7 @@ def _read(raw: bytes | msgspec.Raw) -> Members:
     """Decode the top level of an object."""
     if (len(raw) if isinstance(raw, bytes) else memoryview(raw).nbytes) <= LARGE:
         return _members.decode(raw)
-    found = msgspec.json.Decoder(dict[_Name, msgspec.Raw], dec_hook=_counter(MEMBERS_LIMIT)).decode(raw)
+    found = msgspec.json.Decoder(dict[CountedName, msgspec.Raw], dec_hook=_counter(MEMBERS_LIMIT)).decode(raw)
     return {str(name): value for name, value in found.items()}
 
 
@@ -216,20 +221,20 @@ def _read_list(raw: msgspec.Raw) -> list[Members]:
         return _requests.decode(raw)
     if bytes(raw).count(b"{") > BRACES_LIMIT:
         raise InvalidRequest(f"a list of the body has more than {BRACES_LIMIT} objects")
-    found = msgspec.json.Decoder(list[dict[_Name, msgspec.Raw]], dec_hook=_counter(TABLES_LIMIT)).decode(raw)
+    found = msgspec.json.Decoder(list[dict[CountedName, msgspec.Raw]], dec_hook=_counter(TABLES_LIMIT)).decode(raw)
     return [{str(name): value for name, value in table.items()} for table in found]
 
 
-def _counter(limit: int) -> Callable[[type, str], _Name]:
+def _counter(limit: int) -> Callable[[type, str], CountedName]:
     """Return what is called for each key that is decoded, and raises InvalidRequest at one too many."""
     count = 0
 
-    def name(_: type, written: str) -> _Name:
+    def name(_: type, written: str) -> CountedName:
         nonlocal count
         count += 1
         if count > limit:
             raise InvalidRequest(f"an object of the body has more than {limit} members")
-        return _Name(written)
+        return CountedName(written)
 
     return name
 
