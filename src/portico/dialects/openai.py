@@ -16,6 +16,7 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.plain_usage import Plain
 from portico.dialects.tokens import UNREADABLE, Table, count, first_count, inner, nano_dollars, split, tier
 from portico.errors import PorticoError
 from portico.types import Usage
@@ -24,28 +25,6 @@ _TICKS_IN_NANO = 10
 _CACHED = ("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
 _TOTALS = ("total_tokens", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
 _string: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
-
-
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    cached_tokens: int = 0
-    audio_tokens: int = 0
-
-
-class _Given(msgspec.Struct, forbid_unknown_fields=True):
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    accepted_prediction_tokens: int = 0
-    rejected_prediction_tokens: int = 0
-
-
-class Plain(msgspec.Struct, forbid_unknown_fields=True):
-    """The commonest `usage` object; anything more in it is another."""
-
-    prompt_tokens: int
-    total_tokens: int
-    completion_tokens: int = 0
-    prompt_tokens_details: _Asked | None = None
-    completion_tokens_details: _Given | None = None
 
 
 _plain = msgspec.json.Decoder(Plain)

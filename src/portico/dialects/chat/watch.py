@@ -12,6 +12,7 @@ import msgspec
 from portico.dialects import openai
 from portico.dialects.observer import EventObserver, failure, told
 from portico.dialects.operation import Operation
+from portico.dialects.plain_usage import Plain
 from portico.dialects.tokens import NOTHING, UNREADABLE, inner, table
 from portico.errors import PorticoError
 from portico.framing import sse
@@ -33,7 +34,7 @@ class _Choice(msgspec.Struct):
 
 
 class _Common(msgspec.Struct):
-    usage: openai.Plain
+    usage: Plain
     service_tier: str | None = None
 
 
