@@ -7,9 +7,8 @@ Anthropic's, Gemini's and Vertex AI's, Bedrock's, Cohere's; and `/{provider}/…
 import contextlib
 import re
 from collections.abc import Container, Mapping
+from typing import Final
 from urllib.parse import unquote
-
-import msgspec
 
 from portico.dialects.objects import Found, find
 from portico.dialects.operation import Operation
@@ -19,18 +18,35 @@ from portico.errors import InvalidRequest, MethodNotAllowed
 __all__ = ["OPERATIONS", "Operation", "Route", "route"]
 
 
-class Route(msgspec.Struct, frozen=True):
+class Route:
     """What a request is.
 
     `model` is the path's, percent-decoded. `provider` and `rest` (the path after the provider, `/…`, without the
     query) are set for pass-through and nothing else. `found` says which call about objects it is, where it is one.
     """
 
-    operation: Operation
-    model: str | None = None
-    provider: str | None = None
-    rest: str = ""
-    found: Found | None = None
+    __slots__ = ("found", "model", "operation", "provider", "rest")
+
+    def __init__(
+        self,
+        operation: Operation,
+        model: str | None = None,
+        provider: str | None = None,
+        rest: str = "",
+        found: Found | None = None,
+    ) -> None:
+        self.operation: Final = operation
+        self.model: Final = model
+        self.provider: Final = provider
+        self.rest: Final = rest
+        self.found: Final = found
+
+    def __repr__(self) -> str:
+        return f"<Route to {self.operation.name} {self.model!r}>"
+
+    def to(self, found: Found) -> "Route":
+        """Return the same route, to another call about objects."""
+        return Route(found.thing.operation, self.model, self.provider, self.rest, found)
 
     @property
     def modelled(self) -> bool:
@@ -79,7 +95,7 @@ _FIXED: dict[str, tuple[str, Route]] = {
 }
 # The same operations where the path names the model, as a deployment or an engine.
 _DEPLOYED = {
-    path: msgspec.structs.replace(OPERATIONS[name], model_in="path")
+    path: OPERATIONS[name].in_path()
     for path, name in _OPENAI.items()
     if name not in ("rerank", "responses", "responses_input_tokens", "responses_compact")
 }

@@ -46,7 +46,7 @@ def kept(route: Route, upstreams: Mapping[str, Upstream]) -> Route:
     for dialect in DIALECTS:
         twin = heard(route.found, dialect)
         if twin.thing.family in objects:
-            return msgspec.structs.replace(route, operation=twin.thing.operation, found=twin)
+            return route.to(twin)
     return Route(OPERATIONS["passthrough"], None, route.provider, route.rest)
 
 
@@ -56,7 +56,7 @@ def addressed(route: Route, path: str, fields: Mapping[bytes, bytes]) -> Route:
     found = heard(route.found, style(path, fields)) if route.provider is None else route.found
     if found is route.found:
         return route
-    return msgspec.structs.replace(route, operation=found.thing.operation, found=found)
+    return route.to(found)
 
 
 def tenant_of(holder: Holder) -> str:
