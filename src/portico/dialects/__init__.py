@@ -4,7 +4,7 @@ The six are `chat`, `responses`, `messages`, `gemini`, `converse` and `cohere`. 
 
     which call it is             operation, operations, spoken, registry, later, callable, models, stand_ins
     what a body says, as bytes   request, members, multipart, limits, batch, references, sealed
-    what a call can use          asked, asked_closely, estimating, media_tokens, picture_size
+    what a call can use          asked, plain_requests, asked_closely, estimating, media_tokens, picture_size
     what it has used             usage, observer, tokens, openai, plain_usage, media, invoke, passed, allowances
     how it fails                 errors, complaint, malformed
     it crosses to another        translate, crossing, crossing_page, direct, retold, replayed, gist, seal

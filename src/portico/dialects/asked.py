@@ -8,18 +8,18 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 from portico.dialects.operation import Operation
+from portico.dialects.plain_requests import READ, ConverseConfig, GeminiConfig
 from portico.dialects.request import Peek
 
-_Raw = msgspec.Raw
 _NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
-class Asked(msgspec.Struct, gc=False):
+class Asked:
     """What a request asks for.
 
     `size` is the bytes of text that the model may read; no text has more tokens than bytes. `limit` is the most
@@ -31,234 +31,23 @@ class Asked(msgspec.Struct, gc=False):
     No copies are no answer: an embedding.
     """
 
-    size: int
-    limit: int | None = None
-    copies: int = 1
-    tools: bool = False
-    marks: Mapping[str, int] = _NOTHING
-    tiers: tuple[str, ...] = ()
-    searches: int = 0
-    images: int = 0
-    characters: int = 0
+    __slots__ = ("characters", "copies", "images", "limit", "marks", "searches", "size", "tiers", "tools")
+
+    def __init__(self, size: int, copies: int = 1, marks: Mapping[str, int] = _NOTHING) -> None:
+        self.size = size
+        self.limit: int | None = None
+        self.copies = copies
+        self.tools = False
+        self.marks = marks
+        self.tiers: tuple[str, ...] = ()
+        self.searches = 0
+        self.images = 0
+        self.characters = 0
+
+    def __repr__(self) -> str:
+        return f"<Asked for {self.copies} of {self.limit} tokens by {self.size} bytes and {dict(self.marks)}>"
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """Only fields that are text, or say nothing about size; another one fails the decoding."""
-
-
-class _Text(_Plain):
-    type: Literal["text", "input_text", "output_text", "refusal", "summary_text", "reasoning_text"] = "text"
-    text: str | None = None
-    refusal: str | None = None
-    cache_control: _Raw | None = None
-    annotations: list[None] | None = None
-    logprobs: list[None] | None = None
-    prompt_cache_breakpoint: _Raw | None = None
-
-
-class _Function(_Plain):
-    name: str = ""
-    arguments: str | None = None
-
-
-class _ToolCall(_Plain):
-    type: Literal["function"] = "function"
-    id: str | None = None
-    function: _Function | None = None
-    index: int | None = None
-
-
-class _ChatMessage(_Plain):
-    role: Literal["system", "developer", "user", "assistant", "tool", "function"] = "user"
-    content: str | list[_Text] | None = None
-    name: str | None = None
-    refusal: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    tool_call_id: str | None = None
-    function_call: _Function | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    annotations: list[None] | None = None
-    audio: None = None
-
-
-class _Tool(msgspec.Struct):
-    type: Literal["function"]
-
-
-class _MessagesBlock(_Plain):
-    type: Literal["text", "thinking", "redacted_thinking", "tool_use", "tool_result"]
-    text: str | None = None
-    thinking: str | None = None
-    signature: str | None = None
-    data: str | None = None
-    id: str | None = None
-    name: str | None = None
-    input: _Raw | None = None
-    tool_use_id: str | None = None
-    content: str | list[_Text] | None = None
-    is_error: bool | None = None
-    cache_control: _Raw | None = None
-
-
-class _MessagesMessage(_Plain):
-    role: str
-    content: str | list[_MessagesBlock]
-
-
-class _MessagesTool(_Plain):
-    name: str
-    input_schema: _Raw
-    description: str | None = None
-    type: Literal["custom"] | None = None
-    cache_control: _Raw | None = None
-    strict: bool | None = None
-    input_examples: _Raw | None = None
-    eager_input_streaming: bool | None = None
-
-
-class _ResponsesItem(_Plain):
-    type: Literal["message", "function_call", "function_call_output", "reasoning"] = "message"
-    role: Literal["system", "developer", "user", "assistant"] | None = None
-    content: str | list[_Text] | None = None
-    summary: list[_Text] | None = None
-    encrypted_content: str | None = None
-    id: str | None = None
-    call_id: str | None = None
-    name: str | None = None
-    namespace: str | None = None
-    arguments: str | None = None
-    output: str | list[_Text] | None = None
-    status: str | None = None
-    phase: str | None = None
-
-
-class _GeminiCall(_Plain):
-    name: str = ""
-    id: str | None = None
-    args: _Raw | None = None
-    response: _Raw | None = None
-
-
-class _GeminiPart(_Plain):
-    text: str | None = None
-    thought: bool | None = None
-    thoughtSignature: str | None = None  # noqa: N815  # Gemini's own spelling, here and below
-    thought_signature: str | None = None
-    functionCall: _GeminiCall | None = None  # noqa: N815
-    function_call: _GeminiCall | None = None
-    functionResponse: _GeminiCall | None = None  # noqa: N815
-    function_response: _GeminiCall | None = None
-
-
-class _GeminiContent(_Plain):
-    parts: list[_GeminiPart] | None = None
-    role: str | None = None
-
-
-class _GeminiTool(_Plain):
-    functionDeclarations: list[_Raw] | None = None  # noqa: N815
-    function_declarations: list[_Raw] | None = None
-
-
-class _GeminiConfig(msgspec.Struct):
-    maxOutputTokens: int | None = None  # noqa: N815
-    max_output_tokens: int | None = None
-    candidateCount: int | None = None  # noqa: N815
-    candidate_count: int | None = None
-    responseModalities: list[Literal["TEXT", "text"]] | None = None  # noqa: N815
-    response_modalities: list[Literal["TEXT", "text"]] | None = None
-    speechConfig: None = None  # noqa: N815
-    speech_config: None = None
-
-
-class _ToolUse(_Plain):
-    toolUseId: str = ""  # noqa: N815
-    name: str = ""
-    input: _Raw | None = None
-    type: None = None
-
-
-class _ResultBlock(_Plain):
-    text: str | None = None
-    json: _Raw | None = None
-
-
-class _ToolResult(_Plain):
-    toolUseId: str = ""  # noqa: N815
-    content: list[_ResultBlock] | None = None
-    status: str | None = None
-    type: None = None
-
-
-class _CachePoint(_Plain):
-    type: str = ""
-    ttl: str | None = None
-
-
-class _ConverseBlock(_Plain):
-    text: str | None = None
-    toolUse: _ToolUse | None = None  # noqa: N815
-    toolResult: _ToolResult | None = None  # noqa: N815
-    reasoningContent: _Raw | None = None  # noqa: N815
-    cachePoint: _CachePoint | None = None  # noqa: N815
-
-
-class _ConverseMessage(_Plain):
-    role: str = ""
-    content: list[_ConverseBlock] = []
-
-
-class _ConverseTool(_Plain):
-    toolSpec: _Raw | None = None  # noqa: N815
-    cachePoint: _CachePoint | None = None  # noqa: N815
-
-
-class _ConverseTools(_Plain):
-    tools: list[_ConverseTool] = []
-    toolChoice: _Raw | None = None  # noqa: N815
-
-
-class _ConverseConfig(_Plain):
-    maxTokens: int | None = None  # noqa: N815
-    temperature: float | None = None
-    topP: float | None = None  # noqa: N815
-    stopSequences: list[str] | None = None  # noqa: N815
-
-
-class _CohereMessage(_Plain):
-    role: str = ""
-    content: str | list[_Text] | None = None
-    tool_calls: list[_ToolCall] | None = None
-    tool_call_id: str | None = None
-    tool_plan: str | None = None
-
-
-# Members that hold the conversation, or what else must be looked into: each with what it is read as.
-_READ: dict[str, dict[str, Any]] = {
-    "chat": {"messages": list[_ChatMessage], "tools": list[_Tool]},
-    "completions": {"prompt": str},
-    "embeddings": {"input": str | list[str | int | list[int]]},
-    "moderations": {"input": str | list[str]},
-    "messages": {
-        "messages": list[_MessagesMessage],
-        "system": str | list[_Text],
-        "tools": list[_MessagesTool],
-    },
-    "responses": {"input": str | list[_ResponsesItem], "tools": list[_Tool]},
-    "gemini": {
-        "contents": (list[_GeminiContent] | _GeminiContent),
-        "systemInstruction": _GeminiContent,
-        "system_instruction": _GeminiContent,
-        "tools": list[_GeminiTool],
-    },
-    "converse": {
-        "messages": list[_ConverseMessage],
-        "system": list[_ConverseBlock],
-        "toolConfig": _ConverseTools,
-    },
-    "cohere_chat": {"messages": list[_CohereMessage], "tools": list[_Tool]},
-}
 _SAID = tomllib.loads(Path(__file__).with_name("asked.toml").read_text(encoding="utf-8"))
 _OPENAI = ("chat", "completions", "responses")
 _STRUCTURED = ("tools", "toolConfig", "functions", "response_format", "output_format", "output_config", "text")
@@ -272,8 +61,8 @@ _SILENT = ("embeddings", "moderations")
 _UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
 _number = msgspec.json.Decoder(int | None).decode
 _word = msgspec.json.Decoder(str | None).decode
-_config = msgspec.json.Decoder(_GeminiConfig).decode
-_inference = msgspec.json.Decoder(_ConverseConfig).decode
+_config = msgspec.json.Decoder(GeminiConfig).decode
+_inference = msgspec.json.Decoder(ConverseConfig).decode
 _Take = Callable[[Asked, msgspec.Raw], None]
 _Decode = Callable[[msgspec.Raw], object]
 
@@ -339,7 +128,7 @@ def _structured(kind: Any) -> _Take:
 def _takes(kind: str) -> _Takes:
     """Return what to do with each member of a request of this kind."""
     names = {*_SAID["harmless"][kind], *(_SAID["harmless"]["openai"] if kind in _OPENAI else ())}
-    read = _READ[kind]
+    read = READ[kind]
     others: dict[str, _Take] = dict.fromkeys(("max_completion_tokens", "max_tokens", "max_output_tokens"), _limit)
     others |= {"n": _copies, "best_of": _copies, "service_tier": _tier, "speed": _tier, "reasoning": _reasoning}
     if kind == "gemini":
@@ -376,7 +165,7 @@ def _way_of(names: tuple[str, ...]) -> _Way | None:
     """Return the way of an operation and members of these names; None where one needs a closer look."""
     operation, *members = names
     kind = "messages" if "anthropic_version" in members else _KIND.get(operation, operation)  # at Bedrock's invoke too
-    if kind not in _READ:
+    if kind not in READ:
         return None
     takes = _TAKES.get(kind)
     if takes is None:
@@ -425,7 +214,7 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     if way is None:
         return None
     copies, texts, others, _ = way
-    asked = Asked(size, None, copies)
+    asked = Asked(size, copies)
     try:
         for name, decode in texts:
             decode(members[name])

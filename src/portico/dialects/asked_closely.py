@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -74,7 +74,7 @@ _SILENT = frozenset(
 """Operations whose replies hold no tokens."""
 
 
-class _Said(msgspec.Struct, frozen=True):
+class _Said(NamedTuple):
     harmless: frozenset[str]
     members: Mapping[str, str]
     parts: Mapping[str, str]
