@@ -30,6 +30,7 @@ from portico.state.counting import (
     spent,
 )
 from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
+from portico.state.shared_row import SharedRow
 from portico.state.straight import straight
 
 SECOND = windows.SECOND
@@ -119,7 +120,7 @@ class Planner:
     def __init__(self, learn: Callable[[Rules], None] | None = None) -> None:
         self._learn = learn
         self._plans: dict[int, Plan] = {}
-        self._rows: WeakValueDictionary[bytes, Row] = WeakValueDictionary()
+        self._rows: WeakValueDictionary[bytes, SharedRow] = WeakValueDictionary()
         self._scopes: dict[int, tuple[Scope, tuple[Row, str, Rules]]] = {}
         self._rules: dict[tuple[Rule, ...], Rules] = {}
 
@@ -144,7 +145,7 @@ class Planner:
         """Return the row that is kept under this key: the same one for as long as anybody has it."""
         row = self._rows.get(key)
         if row is None:
-            row = self._rows[key] = Row(key)
+            row = self._rows[key] = SharedRow(key)
         return row
 
     def _placed(self, scope: Scope) -> tuple[Row, str, Rules]:

@@ -9,6 +9,7 @@ from functools import lru_cache
 from struct import Struct, calcsize
 from typing import TYPE_CHECKING, Final
 
+from portico.compiled import mypyc_attr
 from portico.hashing import blake2b
 from portico.rules import Rule
 from portico.state import windows
@@ -97,13 +98,14 @@ ABSENT: Final = Layout(())
 """The layout of a row whose counters are not at hand: they are read before they are used."""
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Row:
     """The counters of one scope: whoever counts by its `key` has the same row, and looks for it once.
 
     `given` are rules that were given slots since it was read.
     """
 
-    __slots__ = ("__weakref__", "cells", "given", "key", "layout")
+    __slots__ = ("cells", "given", "key", "layout")
 
     def __init__(self, key: bytes) -> None:
         self.key = key

@@ -23,6 +23,7 @@ from portico.wire.pool import Pool, Stats
 from portico.wire.proxy import Proxy, choose_proxy
 from portico.wire.replied import ReplyHead
 from portico.wire.reply import Sink
+from portico.wire.shared_pool import SharedPool
 from portico.wire.trust import client_context
 from portico.wire.wheel import Wheel
 
@@ -60,7 +61,7 @@ class Client:
         self._environ = environ if environ is not None else os.environ
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._resolver = Resolver(self._loop, self._clock)
-        self._pools: WeakValueDictionary[tuple[Origin, Settings], Pool] = WeakValueDictionary()
+        self._pools: WeakValueDictionary[tuple[Origin, Settings], SharedPool] = WeakValueDictionary()
         self._in_use: set[Pool] = set()
         self._closed = False
         self._contexts: dict[tuple[str | None, str | None, str | None], ssl.SSLContext] = {}
@@ -79,7 +80,7 @@ class Client:
             proxy = choose_proxy(origin, settings.proxy, self._environ)
             tls = "https" in (origin.scheme, proxy.scheme if proxy is not None else None)
             dial = self._dialer(origin, proxy, self._trust(settings) if tls else None)
-            pool = Pool(origin, settings, dial, self._in_use, self._loop, self._clock, self.wheel)
+            pool = SharedPool(origin, settings, dial, self._in_use, self._loop, self._clock, self.wheel)
             self._pools[key] = pool
         return pool
 

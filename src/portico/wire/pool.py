@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import msgspec
 
+from portico.compiled import mypyc_attr
 from portico.errors import ConnectFailed, ShuttingDown, UpstreamTimeout
 from portico.wire.connection import Connection, Home
 from portico.wire.origin import Origin, Settings
@@ -33,6 +34,7 @@ class Stats(msgspec.Struct, frozen=True):
         )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Pool:
     """Connections to `origin`, made by `dial`. Callers `take` or `acquire` one and send on it; it comes back by itself.
 
@@ -40,7 +42,6 @@ class Pool:
     """
 
     __slots__ = (
-        "__weakref__",
         "_clock",
         "_closing",
         "_dial",
