@@ -9,7 +9,7 @@ The six are `chat`, `responses`, `messages`, `gemini`, `converse` and `cohere`. 
     how it fails                 errors, complaint, malformed
     it crosses to another        translate, crossing, crossing_page, direct, retold, replayed, gist, seal
     what is put otherwise there  names, unnamed, free_text, emulate, hosted, searching, client_tools, people, toolbox
-    what several write alike     turns, voice, arguments, documents, pictures, claude, vertex
+    what several write alike     turns, voice, arguments, documents, pictures, claude, vertex, wrapped
     no conversation              tasks, forms, embed, rerank, counting
     what goes on after a call    objects, jobs
     an answer gone on with       resume

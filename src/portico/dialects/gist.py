@@ -1,6 +1,6 @@
 """What an answer comes to, to be set beside another one: why it ended, how long its text is, which tools it calls."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -19,7 +19,7 @@ from portico.ir import (
 )
 
 
-class Gist(msgspec.Struct, frozen=True):
+class Gist(NamedTuple):
     """An answer in short: of several the first. `calls` are names of tools and their arguments, in order.
 
     Arguments are what their JSON says, or their text where that is none.

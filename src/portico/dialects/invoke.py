@@ -15,6 +15,7 @@ from portico.dialects import converse, messages, openai
 from portico.dialects.observer import failure
 from portico.dialects.operation import Operation
 from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table
+from portico.dialects.wrapped import CHUNK
 from portico.framing import eventstream
 from portico.types import Usage
 
@@ -24,10 +25,6 @@ _COUNTS = {
     b"x-amzn-bedrock-cache-read-input-token-count": "cacheReadInputTokenCount",
     b"x-amzn-bedrock-cache-write-input-token-count": "cacheWriteInputTokenCount",
 }
-
-
-class _Chunk(msgspec.Struct):
-    bytes: bytes
 
 
 class _Reply(msgspec.Struct):
@@ -47,7 +44,6 @@ class _Event(msgspec.Struct):
     metrics: msgspec.Raw = msgspec.field(name="amazon-bedrock-invocationMetrics", default=NOTHING)
 
 
-_chunk = msgspec.json.Decoder(_Chunk)
 _reply = msgspec.json.Decoder(_Reply)
 _event = msgspec.json.Decoder(_Event)
 _numbers = msgspec.json.Decoder(int | None)
@@ -122,7 +118,7 @@ class InvokeObserver(converse.MessageObserver):
     def see(self, message: eventstream.Message) -> None:
         """Look for usage, the metrics and errors of the maker's own."""
         try:
-            data = _chunk.decode(message.payload).bytes
+            data = CHUNK.decode(message.payload).bytes
         except UNREADABLE:
             return
         if not (b'"usage"' in data or b"invocationMetrics" in data or b'"error"' in data):

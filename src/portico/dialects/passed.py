@@ -11,11 +11,12 @@ than 8 KB, 2 KB and such pieces, 4.5 KB in all, tell half within 15 % of what th
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from portico.dialects.operation import Operation
+from portico.dialects.wrapped import CHUNK
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import eventstream, jsonarray, sse
 from portico.record import Basis
@@ -130,7 +131,7 @@ def _has_an_event(pieces: list[bytes]) -> bool:
     return b"\n\n" in written or b"\r\n\r\n" in written
 
 
-class Produced(msgspec.Struct, frozen=True):
+class Produced(NamedTuple):
     """What an answer holds, in tokens: shown, and thought aloud. `whole` says that all that passed was read."""
 
     shown: int
@@ -209,20 +210,11 @@ def asked(operation: Operation, body: bytes, model: str) -> tuple[int, bool]:
     return max(1, len(body) // BYTES_PER_TOKEN), False
 
 
-class _Chunk(msgspec.Struct):
-    """What Bedrock wraps a maker's own event in."""
-
-    bytes: bytes
-
-
-_chunk = msgspec.json.Decoder(_Chunk)
-
-
 def _events(operation: Operation, sample: bytes) -> Iterator[tuple[int, Any]]:
     """Yield the events of a sample that are whole and can be read, each with its size."""
     for size, data in _framed(operation, sample):
         try:
-            yield size, msgspec.json.decode(_chunk.decode(data).bytes if operation.name == "invoke_stream" else data)
+            yield size, msgspec.json.decode(CHUNK.decode(data).bytes if operation.name == "invoke_stream" else data)
         except _UNREADABLE:
             continue
 
