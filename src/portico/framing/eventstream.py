@@ -7,9 +7,8 @@ the Smithy specification "Event Stream Encoding" (smithy.io, read 2026-11-20).
 
 import struct
 from collections.abc import Mapping
+from typing import Final
 from zlib import crc32
-
-import msgspec
 
 from portico.errors import BadUpstreamReply
 
@@ -30,11 +29,17 @@ _OVERHEAD = 16
 _NUMBERS = {2: struct.Struct("!b"), 3: struct.Struct("!h"), 4: _INT, 5: _LONG, 8: _LONG}
 
 
-class Message(msgspec.Struct, frozen=True):
+class Message:
     """One message: its headers still encoded, and its payload."""
 
-    encoded: bytes
-    payload: bytes
+    __slots__ = ("encoded", "payload")
+
+    def __init__(self, encoded: bytes, payload: bytes) -> None:
+        self.encoded: Final = encoded
+        self.payload: Final = payload
+
+    def __repr__(self) -> str:
+        return f"<Message of {len(self.payload)} bytes>"
 
     def headers(self) -> dict[str, Value]:
         """Decode the headers. Raises BadUpstreamReply when they are malformed or name one twice."""

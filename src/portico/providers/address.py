@@ -2,10 +2,8 @@
 
 import re
 from functools import lru_cache
-from typing import Literal
+from typing import Final, Literal
 from urllib.parse import quote, urlsplit
-
-import msgspec
 
 from portico.errors import InvalidRequest
 
@@ -17,15 +15,23 @@ _QUERY = re.compile(r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?\[\]|{}^`\"<>]|%[0-9A-Fa-
 _DISGUISED = re.compile(r"%(?:25)*(?:2[eEfF]|5[cC]|[01][0-9A-Fa-f]|7[fF])")
 
 
-class Endpoint(msgspec.Struct, frozen=True):
+class Endpoint:
     """A place to send a request to. `path` and `query` are as they go on the wire."""
 
-    scheme: Literal["http", "https"]
-    host: str
-    port: int
-    path: str
-    query: str = ""
-    operation: str = ""
+    __slots__ = ("host", "operation", "path", "port", "query", "scheme")
+
+    def __init__(
+        self, scheme: Literal["http", "https"], host: str, port: int, path: str, query: str = "", operation: str = ""
+    ) -> None:
+        self.scheme: Final = scheme
+        self.host: Final = host
+        self.port: Final = port
+        self.path: Final = path
+        self.query: Final = query
+        self.operation: Final = operation
+
+    def __repr__(self) -> str:
+        return f"<Endpoint {self.url}>"
 
     @property
     def authority(self) -> str:
