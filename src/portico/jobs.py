@@ -253,7 +253,7 @@ def used_by(job: Job, record: Record) -> Used:
         used = Used(bound.input_tokens, bound.output_tokens, spent, 0)
     else:
         used = Used(usage.input_total, usage.output_total, spent, 0)
-    return msgspec.structs.replace(used, parts=((job.target, used),))
+    return used.of(((job.target, used),))
 
 
 def unknown(job: Job) -> Cost:

@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from typing import Final, cast
 
-import msgspec
 from sqlalchemy import Connection
 
 from portico.config.declared import declared, rules_of
@@ -143,4 +142,6 @@ def used_for(record: Record) -> Used:
     if record.basis == "assumed":
         return Used(0, 0, record.cost_nano_usd or 0, int(record.job is None))
     used = used_by(record, Bound(0, 0, record.bound_nano_usd))
-    return used if record.job is None else msgspec.structs.replace(used, requests=0)
+    if record.job is None:
+        return used
+    return Used(used.input_tokens, used.output_tokens, used.cost, 0, used.parts)

@@ -4,9 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
-import msgspec
-
-from portico.assigned import assigned
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Admission, Allowances, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
@@ -52,22 +49,37 @@ Apart = Mapping[bytes, Spent]
 NONE_APART: Final[Apart] = {}
 
 
-@assigned
-class Hold(msgspec.Struct, eq=False, gc=False):
+class Hold:
     """What a permit reserved, where, and in which windows. `more` is what extensions did.
 
     `wanted` is what it holds, None where that is just what a call with its bound asks for, and the bound is `plain`.
     """
 
-    plan: Plan
-    bound: Bound
-    keys: Sequence[int]
-    room: Sequence[int]
-    at: Moment
-    id: bytes = b""
-    about: bytes = b""
-    more: list[Further] | None = None
-    wanted: Asks | None = None
+    __slots__ = ("about", "at", "bound", "id", "keys", "more", "plan", "room", "wanted")
+
+    def __init__(
+        self,
+        plan: Plan,
+        bound: Bound,
+        keys: Sequence[int],
+        room: Sequence[int],
+        at: Moment,
+        id: bytes = b"",  # noqa: A002  # what the books know it by
+        about: bytes = b"",
+        wanted: Asks | None = None,
+    ) -> None:
+        self.plan = plan
+        self.bound = bound
+        self.keys = keys
+        self.room = room
+        self.at = at
+        self.id = id
+        self.about = about
+        self.more: list[Further] | None = None
+        self.wanted = wanted
+
+    def __repr__(self) -> str:
+        return f"<Hold of {self.bound} in {len(self.plan.rows)} rows>"
 
     @property
     def asks(self) -> Asks:
@@ -388,7 +400,7 @@ def apart(
         for key in _names(plan):
             mine = [target for target, _ in parts if target not in known or key in known[target]]
             if key not in found and not all(key in names for names in known.values()):
-                charged = counted(msgspec.structs.replace(used, parts=parts).at(mine))
+                charged = counted(used.of(parts).at(mine))
                 found[key] = charged if job is None or parts[-1][0] not in mine else started(charged, job)
     return found
 

@@ -3,33 +3,64 @@
 from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, Protocol
 
-import msgspec
-
-from portico.assigned import assigned
-from portico.rules import Applied, Holder, Rule
+from portico.rules import Applied, Holder
 from portico.rules import Bound as Bound
+from portico.state.answers import Counter as Counter
+from portico.state.answers import Left as Left
+from portico.state.answers import Orphan as Orphan
+from portico.state.answers import Owned as Owned
+from portico.state.answers import Passed as Passed
+from portico.state.answers import Refusal as Refusal
+from portico.state.answers import Scope as Scope
+from portico.state.answers import Settled as Settled
 from portico.state.supplies import Supplies
 
 
-class Moment(msgspec.Struct, frozen=True, gc=False):
+class Moment:
     """Now, by two clocks: `boot_ns` never goes back and runs limits and leases; `wall_ns` decides calendar windows."""
 
-    boot_ns: int
-    wall_ns: int
+    __slots__ = ("boot_ns", "wall_ns")
+
+    def __init__(self, boot_ns: int, wall_ns: int) -> None:
+        self.boot_ns = boot_ns
+        self.wall_ns = wall_ns
+
+    def __repr__(self) -> str:
+        return f"<Moment {self.boot_ns}, {self.wall_ns}>"
 
 
-class Used(msgspec.Struct, frozen=True, gc=False):
+class Used:
     """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider.
 
     `parts` is what each of its targets used, that which has answered last; empty where all of it is of one, the first
     that it went to.
     """
 
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int = 0
-    requests: int = 1
-    parts: "tuple[tuple[str, Used], ...]" = ()
+    __slots__ = ("cost", "input_tokens", "output_tokens", "parts", "requests")
+
+    def __init__(
+        self,
+        input_tokens: int = 0,
+        output_tokens: int = 0,
+        cost: int = 0,
+        requests: int = 1,
+        parts: "tuple[tuple[str, Used], ...]" = (),
+    ) -> None:
+        self.input_tokens = input_tokens
+        self.output_tokens = output_tokens
+        self.cost = cost
+        self.requests = requests
+        self.parts = parts
+
+    def __repr__(self) -> str:
+        return f"<Used {self.input_tokens}, {self.output_tokens}, {self.cost}, {self.requests}, {self.parts}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Used) and self._all() == other._all()
+
+    def of(self, parts: "tuple[tuple[str, Used], ...]") -> "Used":
+        """Return the same, told apart so."""
+        return Used(self.input_tokens, self.output_tokens, self.cost, self.requests, parts)
 
     def at(self, targets: Container[str]) -> "Used":
         """Return what these of its targets used. What was never told apart is of all of them."""
@@ -43,12 +74,8 @@ class Used(msgspec.Struct, frozen=True, gc=False):
             max((part.requests for part in mine), default=0),
         )
 
-
-class Scope(msgspec.Struct, frozen=True):
-    """Rules whose counters share one row. `row` names it (`key:web`, `team:core|customer:42`); people read it too."""
-
-    row: str
-    rules: tuple[Rule, ...]
+    def _all(self) -> "tuple[int, int, int, int, tuple[tuple[str, Used], ...]]":
+        return self.input_tokens, self.output_tokens, self.cost, self.requests, self.parts
 
 
 class Under:
@@ -70,27 +97,32 @@ class Under:
         return f"<Under {', '.join(scope.row for scope in self.scopes)}>"
 
 
-class Admission(msgspec.Struct, frozen=True, gc=False):
+class Admission:
     """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded.
 
     `under` is what the scopes are from, where the caller keeps that.
     """
 
-    call_id: str
-    scopes: tuple[Scope, ...]
-    bound: Bound
-    at: Moment
-    about: bytes = b""
-    under: Under | None = None
+    __slots__ = ("about", "at", "bound", "call_id", "scopes", "under")
 
+    def __init__(
+        self,
+        call_id: str,
+        scopes: tuple[Scope, ...],
+        bound: Bound,
+        at: Moment,
+        about: bytes = b"",
+        under: Under | None = None,
+    ) -> None:
+        self.call_id = call_id
+        self.scopes = scopes
+        self.bound = bound
+        self.at = at
+        self.about = about
+        self.under = under
 
-class Left(msgspec.Struct, frozen=True):
-    """What a rule has left after an admission, and when (in seconds from now) all of it is back; None for never."""
-
-    row: str
-    rule: Rule
-    left: int
-    resets: float | None
+    def __repr__(self) -> str:
+        return f"<Admission {self.call_id}, {self.bound}>"
 
 
 Allowances = tuple[tuple[tuple[int, str, int, int], ...], Sequence[int]]
@@ -112,8 +144,7 @@ ANY_TIME = Moment(0, 0)
 """What is said where no rule looks at the clock."""
 
 
-@assigned
-class Permit(msgspec.Struct, gc=False):
+class Permit:
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 
     One without a token is found by the id of its call: that is how a call is settled whose worker died.
@@ -125,12 +156,25 @@ class Permit(msgspec.Struct, gc=False):
     went to the first alone. A row is charged what the targets used that it is of (`Used.parts`).
     """
 
-    call_id: str
-    scopes: tuple[Scope, ...]
-    bound: Bound
-    token: Held | None = None
-    onward: str | None = None
-    rows: dict[str, tuple[str, ...]] | None = None
+    __slots__ = ("bound", "call_id", "onward", "rows", "scopes", "token")
+
+    def __init__(
+        self,
+        call_id: str,
+        scopes: tuple[Scope, ...],
+        bound: Bound,
+        token: Held | None = None,
+        rows: dict[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self.call_id = call_id
+        self.scopes = scopes
+        self.bound = bound
+        self.token = token
+        self.onward: str | None = None
+        self.rows = rows
+
+    def __repr__(self) -> str:
+        return f"<Permit {self.call_id}, {self.bound}>"
 
     @property
     def allowances(self) -> Allowances:
@@ -141,72 +185,6 @@ class Permit(msgspec.Struct, gc=False):
     def left(self) -> tuple[Left, ...]:
         """What every rule of its scopes has left. Worked out when it is asked for."""
         return () if self.token is None else self.token.left()
-
-
-class Refusal(msgspec.Struct, frozen=True):
-    """Why a call may not go on: the row and rule that it does not fit, what is left of that, and when to come back.
-
-    `asked` is what the call would have reserved; None where it has no finite bound. `retry_after` is in seconds; None
-    when waiting does not help. `closed` says that the scope was closed because a call used more than its bound.
-    """
-
-    row: str
-    rule: Rule
-    asked: int | None
-    left: int
-    retry_after: float | None
-    closed: bool = False
-
-
-class Passed(msgspec.Struct, frozen=True):
-    """An event of a settlement: a rule has passed `percent` of its amount (its alerts), or was closed (`closed`)."""
-
-    row: str
-    rule: Rule
-    percent: int
-    used: int
-    closed: bool = False
-
-
-class Settled(msgspec.Struct, frozen=True):
-    """A settlement that is in the books. `over_bound` says that the call used more than it had reserved."""
-
-    over_bound: bool = False
-    passed: tuple[Passed, ...] = ()
-
-
-class Orphan(msgspec.Struct, frozen=True):
-    """A call whose worker died: settled at its whole bound, until somebody knows better.
-
-    `reserved` is the cost that it stands at: with what it was extended by, so many times its bound.
-    """
-
-    call_id: str
-    bound: Bound
-    about: bytes
-    reserved: int | None = None
-
-
-class Owned(msgspec.Struct, frozen=True):
-    """An object that lives at a provider: whose it is, and where to ask for it."""
-
-    id: str
-    kind: str
-    tenant: str
-    target: str
-    credential: str
-    created: float
-    about: bytes = b""
-
-
-class Counter(msgspec.Struct, frozen=True):
-    """What a rule has counted in its current window. `resets` is in seconds since the epoch, None for never."""
-
-    row: str
-    rule_id: str
-    used: int
-    reserved: int
-    resets: float | None
 
 
 class State(Protocol):
