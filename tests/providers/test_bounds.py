@@ -13,7 +13,8 @@ from portico.dialects.asked import glance
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.request import peek
 from portico.errors import InvalidRequest
-from portico.providers.bounds import Ceiling, ceiling, table
+from portico.providers.bounds import Ceiling, ceiling
+from portico.providers.bounds_table import table
 from portico.providers.prices import cost
 from portico.providers.prices_schedule import TOKEN_RATES, Price, price
 from portico.rules import Bound

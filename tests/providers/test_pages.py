@@ -9,7 +9,7 @@ from tests.providers.test_prices_by_hand import CASES
 from portico.config.rates import TOKEN_RATES, UNIT_RATES
 from portico.dialects.asked_closely import known_marks
 from portico.providers import bounds_page, prices_page
-from portico.providers.bounds import table
+from portico.providers.bounds_table import table
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -4,18 +4,14 @@
 no finite bound says so, and why. docs/explanation/bounds.md has the reasons.
 """
 
-import re
-import tomllib
 from collections.abc import Mapping
-from functools import cache
-from pathlib import Path
-
-import msgspec
+from typing import Final
 
 from portico.dialects.asked import Asked, glance, limit_of
 from portico.dialects.operations import Operation
 from portico.dialects.request import Peek
 from portico.marks import holds
+from portico.providers.bounds_table import table
 from portico.providers.prices_schedule import Price, Rates, Schedule, costless
 from portico.providers.prices_terms import PER_MILLE
 from portico.rules import Bound
@@ -36,79 +32,23 @@ CHARGED_BESIDES = frozenset(("another_model", "any_model", "guardrail"))
 """What may be charged by another price than that of the model which was named."""
 
 
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a provider's or a model's calls add; see the table."""
-
-    match: str = ".*"
-    call: int | None = None
-    tools: int | None = None
-    over: int | None = None
-    least: int | None = None
-    limited: bool | None = None
-    most: int | None = None
-    cached: str | None = None
-    times: int | None = None
-    unbounded: str | None = None
-
-
-class Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The whole file."""
-
-    default: Row
-    rows: tuple[Row, ...]
-    parts: dict[str, dict[str, int | str]]
-
-    def row(self, name: str) -> Row:
-        """Return what holds for `provider/model`."""
-        return self.merged(
-            next((row for row in self.rows if re.fullmatch(row.match, name, re.IGNORECASE)), self.default)
-        )
-
-    def merged(self, row: Row) -> Row:
-        """Return a row with the default's values where it has none."""
-        said = {field: value for field, value in msgspec.structs.asdict(row).items() if value is not None}
-        return msgspec.structs.replace(self.default, **said)
-
-    def part(self, name: str, of: str) -> int | str | None:
-        """Return the most tokens of one part, `window` for a whole context, None where nothing is known."""
-        for pattern, most in self.parts.get(name, {}).items():
-            if re.fullmatch(pattern, of, re.IGNORECASE):
-                return most
-        return None
-
-
-@cache
-def table() -> Table:
-    """Read the shipped table."""
-    text = Path(__file__).with_name("bounds.toml").read_text(encoding="utf-8")
-    return msgspec.convert(tomllib.loads(text), Table)
-
-
-class _Sheet(msgspec.Struct, frozen=True):
+class _Sheet:
     """The dearest rates of one schedule, from a size of the input on.
 
     `inputs` are those of text that is written to no cache, to one for five minutes, and to one for any time.
     """
 
-    above: int
-    inputs: tuple[int, int, int]
-    image: int
-    audio: int
-    output: int
-    call: int
+    __slots__ = ("above", "audio", "call", "image", "inputs", "output")
 
-    @classmethod
-    def of(cls, above: int, rates: Rates) -> "_Sheet":
+    def __init__(self, above: int, rates: Rates) -> None:
         text = max(rates.input, rates.cache_read)
         written = max(text, rates.cache_write_5m)
-        return cls(
-            above=above,
-            inputs=(text, written, max(written, rates.cache_write_1h)),
-            image=rates.input_image,
-            audio=rates.input_audio,
-            output=max(rates.output, rates.reasoning, rates.output_audio, rates.output_image),
-            call=rates.call,
-        )
+        self.above: Final = above
+        self.inputs: Final = (text, written, max(written, rates.cache_write_1h))
+        self.image: Final = rates.input_image
+        self.audio: Final = rates.input_audio
+        self.output: Final = max(rates.output, rates.reasoning, rates.output_audio, rates.output_image)
+        self.call: Final = rates.call
 
 
 class Ceiling:
@@ -312,7 +252,7 @@ class Ceiling:
 
 
 def _sheets(schedule: Price | Schedule) -> tuple[_Sheet, ...]:
-    return (_Sheet.of(-1, schedule.rates), *(_Sheet.of(tier.above, tier.rates) for tier in schedule.tiers))
+    return (_Sheet(-1, schedule.rates), *(_Sheet(tier.above, tier.rates) for tier in schedule.tiers))
 
 
 def ceiling(provider: str, model: str, price: Price | None) -> Ceiling:

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from portico.providers.bounds import Row, table
+from portico.providers.bounds_table import Row, table
 
 _INTRODUCTION: Final = """\
 # What a call can cost at most

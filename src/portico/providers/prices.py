@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 import msgspec
 
@@ -72,7 +73,7 @@ USED = {
 """Which field of `Usage` a rate is for. `call` is for none: it is charged once a call."""
 
 
-class Charge(msgspec.Struct, frozen=True, gc=False):
+class Charge(NamedTuple):
     """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing».
 
     `row` names the price that it was charged by.
