@@ -16,7 +16,7 @@ from portico.providers.prices_schedule import Price, Rates, Schedule, costless
 from portico.providers.prices_terms import PER_MILLE
 from portico.rules import Bound
 
-__all__ = ["Ceiling", "ceiling"]
+__all__ = ["Ceiling", "ceiling", "table"]
 
 FREE = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_count_tokens"))
 """Operations that providers do not bill."""
