@@ -6,16 +6,16 @@ these shapes do not know does not fit them, and is read with care: so nothing is
 conversation comes to (`tests/dialects/direct` holds that to the letter). A pair need not be here.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from msgspec.json import Decoder
+import msgspec
 
 from portico.dialects.chat.brief import Brief
 from portico.dialects.crossing import Given, Target
-from portico.dialects.direct import messages_to_chat, responses_to_chat
+from portico.dialects.direct import messages, messages_to_chat, responses, responses_to_chat
 from portico.dialects.direct.to_chat import CARE
 from portico.dialects.tokens import UNREADABLE
 from portico.dialects.toolbox import Members
@@ -35,12 +35,27 @@ class Asked(Protocol):
         """
 
 
-_SHAPES: Mapping[tuple[str, Dialect], type[Asked]] = MappingProxyType(
-    {("messages", "chat"): messages_to_chat.Asked, ("responses", "chat"): responses_to_chat.Asked}
+class _Pair(NamedTuple):
+    """How what one dialect asks for is put in another."""
+
+    names: frozenset[str]
+    """What such a request may hold."""
+    read: Callable[[bytes], Any]
+    asked: Callable[[Any], Asked]
+    """Takes what was read."""
+
+
+def _pair(shape: type[msgspec.Struct], asked: Callable[[Any], Asked]) -> _Pair:
+    return _Pair(frozenset(get_annotations(shape)), msgspec.json.Decoder(shape).decode, asked)
+
+
+_PAIRS: Mapping[tuple[str, Dialect], _Pair] = MappingProxyType(
+    {
+        ("messages", "chat"): _pair(messages.Request, messages_to_chat.Asked),
+        ("responses", "chat"): _pair(responses.Request, responses_to_chat.Asked),
+    }
 )
-"""By the caller's operation and the provider's dialect: what requests fit into, a msgspec struct."""
-_READERS = {pair: (frozenset(get_annotations(shape)), Decoder(shape).decode) for pair, shape in _SHAPES.items()}
-"""What such a request may hold, and what reads it."""
+"""By the caller's operation and the provider's dialect."""
 
 
 def put(operation: str, body: bytes, members: Members | None, target: Target) -> tuple[bytes, Asked] | None:
@@ -48,14 +63,14 @@ def put(operation: str, body: bytes, members: Members | None, target: Target) ->
 
     `members` are those of the body, where they have been read.
     """
-    known = _READERS.get((operation, target.dialect))
-    if known is None or not target.quirks.isdisjoint(CARE):
+    pair = _PAIRS.get((operation, target.dialect))
+    if pair is None or not target.quirks.isdisjoint(CARE):
         return None
-    names, read = known
+    names, read, fitting = pair
     if members is not None and not members.keys() <= names:
         return None
     try:
-        asked = read(body)
+        asked = fitting(read(body))
     except UNREADABLE:
         return None
     sent = asked.body(target)
