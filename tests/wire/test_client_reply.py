@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from portico.errors import BadUpstreamReply, ConnectionLost, PorticoError, UpstreamTimeout
 from portico.wire.connection import Connection
+from portico.wire.deadlines import Deadlines
 from portico.wire.inflate import PIECE
-from portico.wire.origin import Deadlines, Headers
+from portico.wire.origin import Headers
 from portico.wire.replied import LastHead, ReplyHead
 from portico.wire.reply import HEAD_BYTES, PIECES_A_TURN, Sink
 from portico.wire.wheel import Wheel

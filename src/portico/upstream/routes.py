@@ -61,8 +61,7 @@ def hurried(candidate: Candidate, seconds: float) -> Candidate:
     """Return a candidate whose reply must have begun in so many seconds; it is the same target in all else."""
     made = copy.copy(candidate)
     made.target = target = copy.copy(candidate.target)
-    deadlines = target.deadlines
-    target.deadlines = msgspec.structs.replace(deadlines, first_byte=min(deadlines.first_byte, seconds))
+    target.deadlines = target.deadlines.hurried(seconds)
     target.hurried = True
     return made
 

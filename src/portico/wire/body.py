@@ -7,13 +7,13 @@ its headers alone. A body can be read again for another attempt until it is clos
 import asyncio
 import logging
 import mmap
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import IO
 
 from portico.errors import Overloaded, PorticoError, TooLarge
 
 PIECE = 256 * 1024
-"""Bytes handed on at once when a body is streamed from its spool."""
+"""Bytes that are written to a spool at once."""
 PIECE_COST = 64
 """Bytes of memory that a piece takes beside its own; a caller may cut its body into very many."""
 
@@ -178,20 +178,6 @@ class Body:
         if self._map is None:
             self._map = mmap.mmap(self._spool.fileno(), self.size, access=mmap.ACCESS_READ)
         return self._map
-
-    async def pieces(self, limit: int) -> AsyncIterator[bytes]:
-        """Yield the whole body piece by piece, from its start, once it is all here; errors as in `read`."""
-        await self.arrived(limit)
-        if self._spool is None:
-            for piece in self._pieces:
-                yield piece
-            return
-        at = 0
-        while at < self.size:
-            self._spool.seek(at)
-            piece = self._spool.read(PIECE)
-            at += len(piece)
-            yield piece
 
     def _demand(self, limit: int) -> None:
         if self.declared is not None and self.declared > limit:

@@ -17,13 +17,15 @@ from weakref import WeakValueDictionary
 from portico.errors import BadUpstreamReply, ConfigError, PorticoError, ShuttingDown
 from portico.wire.connect import Resolver, open_connection
 from portico.wire.connection import Connection, Home, PlainConnection
+from portico.wire.deadlines import Deadlines
 from portico.wire.forwarded import ForwardedConnection
-from portico.wire.origin import Deadlines, Headers, Origin, Settings, split_url
-from portico.wire.pool import Pool, Stats
+from portico.wire.origin import Headers, Origin, Settings, split_url
+from portico.wire.pool import Pool
 from portico.wire.proxy import Proxy, choose_proxy
 from portico.wire.replied import ReplyHead
 from portico.wire.reply import Sink
 from portico.wire.shared_pool import SharedPool
+from portico.wire.stats import Stats
 from portico.wire.trust import client_context
 from portico.wire.wheel import Wheel
 

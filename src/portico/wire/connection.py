@@ -9,8 +9,8 @@ from math import inf
 from typing import Protocol, cast
 
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
+from portico.wire.deadlines import Deadlines
 from portico.wire.gone import GONE
-from portico.wire.origin import Deadlines
 from portico.wire.replied import LastHead
 from portico.wire.reply import Replies, Sink
 from portico.wire.wheel import Watched, Wheel

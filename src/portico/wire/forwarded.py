@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from portico.wire.connection import Connection
-from portico.wire.origin import Deadlines, Origin
+from portico.wire.deadlines import Deadlines
+from portico.wire.origin import Origin
 from portico.wire.proxy import Proxy
 from portico.wire.reply import Sink
 

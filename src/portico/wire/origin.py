@@ -1,4 +1,4 @@
-"""Origins: the places a client connects to, how it connects to them, and how long it waits."""
+"""Origins: the places a client connects to, and how it connects to them."""
 
 from typing import Literal
 from urllib.parse import urlsplit
@@ -8,10 +8,10 @@ import msgspec
 from portico.errors import ConfigError
 
 Headers = list[tuple[bytes, bytes]]
+"""Header fields in order, names in lower case."""
 
 Fields = dict[bytes, bytes]
 """Header fields by name."""
-"""Header fields in order, names in lower case."""
 
 
 class Origin(msgspec.Struct, frozen=True):
@@ -45,20 +45,6 @@ class Settings(msgspec.Struct, frozen=True):
     client_cert: str | None = None
     client_key: str | None = None
     proxy: str | None = None
-
-
-class Deadlines(msgspec.Struct, frozen=True):
-    """How long one request may take, in seconds.
-
-    `connect` includes TLS. `first_byte` runs from the request sent to the end of the reply's head. `between_chunks`
-    runs between two reads of the reply (not while the reader has paused it), and while the origin takes nothing of an
-    upload. `total` runs from the moment of sending to the end of the reply.
-    """
-
-    connect: float = 5.0
-    first_byte: float = 300.0
-    between_chunks: float = 120.0
-    total: float = 1800.0
 
 
 def split_url(url: str) -> tuple[Origin, str]:

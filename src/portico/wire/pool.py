@@ -4,34 +4,16 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
-import msgspec
-
 from portico.compiled import mypyc_attr
 from portico.errors import ConnectFailed, ShuttingDown, UpstreamTimeout
 from portico.wire.connection import Connection, Home
 from portico.wire.origin import Origin, Settings
 from portico.wire.replied import LastHead
+from portico.wire.stats import Stats
 from portico.wire.wheel import Watched, Wheel
 
 WAITING = 16_384
 """Callers that may wait for a connection of one pool."""
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """How many connections there are: `open`, of which `idle` and `in_flight`; and callers `waiting` for one."""
-
-    open: int = 0
-    idle: int = 0
-    in_flight: int = 0
-    waiting: int = 0
-
-    def __add__(self, other: "Stats") -> "Stats":
-        return Stats(
-            self.open + other.open,
-            self.idle + other.idle,
-            self.in_flight + other.in_flight,
-            self.waiting + other.waiting,
-        )
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)
