@@ -172,7 +172,7 @@ def _with_model(body: bytes, members: Members, _inserts: list[bytes], changes: d
     before, key, after = body.partition(_MODEL)
     if not key or holds(after, _MODEL) or (BACKSLASH in body and holds(body, _ESCAPED)):
         return None
-    between, value, rest = after.partition(members["model"])
+    between, value, rest = after.partition(bytes(members["model"]))  # what it finds is the very object that it gets
     if not value or between.strip(b" \t\r\n") != b":":
         return None
     return b"".join((before, key, between, changes["model"], rest))
