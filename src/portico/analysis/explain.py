@@ -135,7 +135,7 @@ def _explained(
     may(call.model)
     kid = routes.known(call.model, operation.name).kid
     facts = Facts(call.model, operation.name, body=body, members=asked.members, stream=call.stream)
-    plan, refused = Plan([]), None
+    plan, refused = Plan([], None, {}, [], None, None, None), None
     try:
         plan, facts = planned(
             call, outgoing, routes, said_of(fields, routes.headers), path, lambda: question.draw, may,

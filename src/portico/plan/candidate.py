@@ -110,6 +110,16 @@ class Candidate:
     def __repr__(self) -> str:
         return f"<Candidate {self.name}>"
 
+    def at(self, target: Any) -> "Candidate":
+        """Return the same for something else that is handed on."""
+        made = Candidate(target, self.name, self.price, self.health, kind=self.kind)
+        made.until, made.named = self.until, self.named
+        made.sent, made.passed, made.awaited = self.sent, self.passed, self.awaited
+        made.region, made.residency, made.retention = self.region, self.residency, self.retention
+        made.declared_window, made.declared_capabilities = self.declared_window, self.declared_capabilities
+        made.capabilities, made.context_window = self.capabilities, self.context_window
+        return made
+
     def cost(self, facts: Facts) -> int:
         """Return what a call would cost here, in pico-dollars, by its estimated tokens and what of them is cached."""
         price = self.price

@@ -3,8 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-import msgspec
-
 from portico.config import schema
 from portico.errors import NoTarget
 from portico.plan.branch import Kid, Way, ordered, resting_last, under
@@ -19,7 +17,7 @@ PICO_PER_DOLLAR_A_MILLION: Final = 1_000_000
 NOTHING: Final[Mapping[str, Any]] = {}
 
 
-class Plan(msgspec.Struct):
+class Plan:
     """Where a call goes, best first, and why.
 
     `aside` are the targets that it does not go to, with the reason. `held` are the rules that held. `enforced` are
@@ -27,14 +25,29 @@ class Plan(msgspec.Struct):
     and `trial` are those of `Way`.
     """
 
-    candidates: list[Candidate]
-    arm: str | None = None
-    aside: dict[str, str] = {}
-    held: list[str] = []
-    enforced: Mapping[str, Any] = NOTHING
-    wish: Wish | None = None
-    kept: Literal["warm", "home"] | None = None
-    trial: "Trial | None" = None
+    __slots__ = ("arm", "aside", "candidates", "enforced", "held", "kept", "trial", "wish")
+
+    def __init__(
+        self,
+        candidates: list[Candidate],
+        arm: str | None,
+        aside: dict[str, str],
+        held: list[str],
+        wish: Wish | None,
+        kept: Literal["warm", "home"] | None,
+        trial: "Trial | None",
+    ) -> None:
+        self.candidates = candidates
+        self.arm = arm
+        self.aside = aside
+        self.held = held
+        self.enforced: Mapping[str, Any] = NOTHING
+        self.wish = wish
+        self.kept = kept
+        self.trial = trial
+
+    def __repr__(self) -> str:
+        return f"<Plan {', '.join(candidate.name for candidate in self.candidates)}>"
 
     @property
     def targets(self) -> list[Any]:
@@ -72,7 +85,7 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
         raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
-    return Plan(resting_last(found), way.arm, aside, way.held or [], NOTHING, wish, way.kept, way.trial)
+    return Plan(resting_last(found), way.arm, aside, way.held or [], wish, way.kept, way.trial)
 
 
 def unfit(

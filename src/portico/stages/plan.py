@@ -24,18 +24,26 @@ LONGEST_ROUTE: Final = 2000
 SESSIONS: Final = (b"x-portico-session", b"x-session-id", b"x-litellm-session-id", b"x-litellm-trace-id")
 
 
-class Said(msgspec.Struct, frozen=True):
+class Said:
     """What the headers of a request say of where it is to go, besides its model.
 
     `wish` and `config` are None where they say nothing. `headers` are those that rules may read. With `why`, the reply
     is to say why it went where it did.
     """
 
-    wish: Wish | None = None
-    config: portkey.Config | None = None
-    session: str = ""
-    headers: Mapping[str, str] = {}
-    why: bool = False
+    __slots__ = ("config", "headers", "session", "why", "wish")
+
+    def __init__(
+        self, wish: Wish | None, config: portkey.Config | None, session: str, headers: Mapping[str, str], why: bool
+    ) -> None:
+        self.wish = wish
+        self.config = config
+        self.session = session
+        self.headers = headers
+        self.why = why
+
+    def __repr__(self) -> str:
+        return f"<Said {self.wish!r}, {self.config!r}, {self.session!r}>"
 
 
 def said_of(fields: Mapping[bytes, bytes], readable: Sequence[bytes]) -> Said | None:

@@ -1,6 +1,5 @@
 """All names for a model that a call may use, and the targets that they lead to. Nothing here waits."""
 
-import copy
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -14,7 +13,7 @@ from portico.errors import Forbidden, InvalidRequest, ModelNotFound
 from portico.plan import portkey
 from portico.plan.branch import Branch, Kid, Way, ordered, resting_last, walked
 from portico.plan.candidate import Candidate
-from portico.plan.choose import NOTHING, Plan, choose
+from portico.plan.choose import Plan, choose
 from portico.plan.facts import BYTES_PER_TOKEN, CACHEABLE, Facts
 from portico.plan.health import HealthOf
 from portico.plan.makers import makers
@@ -40,7 +39,7 @@ ALWAYS: Final = float("inf")
 ENDLESS: Final = 1 << 62
 
 
-class Known(msgspec.Struct, frozen=True):
+class Known:
     """What a name leads to, for one operation, and which calls need no closer look.
 
     A request of up to `roomy` bytes fits every target. `fussy` is true where some target is known to lack a capability
@@ -49,21 +48,33 @@ class Known(msgspec.Struct, frozen=True):
     something else from then on.
     """
 
-    kid: Kid
-    roomy: int
-    fussy: bool
-    fixed: Sequence[Target] | None
-    recalls: bool = False
-    until: float = ALWAYS
+    __slots__ = ("fixed", "fussy", "kid", "recalls", "roomy", "until")
+
+    def __init__(
+        self,
+        kid: Kid,
+        roomy: int,
+        fussy: bool,
+        fixed: Sequence[Target] | None,
+        recalls: bool = False,
+        until: float = ALWAYS,
+    ) -> None:
+        self.kid = kid
+        self.roomy = roomy
+        self.fussy = fussy
+        self.fixed = fixed
+        self.recalls = recalls
+        self.until = until
+
+    def __repr__(self) -> str:
+        return f"<Known {self.kid!r}>"
 
 
 def hurried(candidate: Candidate, seconds: float) -> Candidate:
     """Return a candidate whose reply must have begun in so many seconds; it is the same target in all else."""
-    made = copy.copy(candidate)
-    made.target = target = copy.copy(candidate.target)
-    target.deadlines = target.deadlines.hurried(seconds)
-    target.hurried = True
-    return made
+    target = candidate.target
+    assert isinstance(target, Target)
+    return candidate.at(target.hurried_to(seconds))
 
 
 class Finders(dict[str, Callable[[str], Kid]]):
@@ -91,8 +102,6 @@ class Routes:
     budgets. Raises ConfigError for rules that are none.
     """
 
-    _bound = MEMO_BOUND
-
     def __init__(
         self,
         aliases: Mapping[str, schema.Model],
@@ -107,6 +116,7 @@ class Routes:
         caches: Caches | None = None,
         wall: Callable[[], float] = time.time,
     ) -> None:
+        self._bound = MEMO_BOUND
         self._aliases = aliases
         self._rollouts = rollouts
         self._patterns = Patterns(aliases)
@@ -146,10 +156,14 @@ class Routes:
 
     def with_own(self, upstreams: Mapping[str, Upstream], bound: int) -> "Routes":
         """Return the same names over providers that have other keys, with up to `bound` of them remembered."""
-        made = copy.copy(self)
-        made._upstreams, made._health, made._bound = upstreams, None, bound
-        made._known = {}
-        made._find = Finders(made)
+        made = Routes({}, {}, self._timeouts, secret=self._secret, now=self._now, wall=self._wall)
+        made._upstreams, made._bound = upstreams, bound
+        made._aliases, made._rollouts, made._patterns = self._aliases, self._rollouts, self._patterns
+        made._resuming, made._caches = self._resuming, self._caches
+        made._kinds, made._owners = self._kinds, self._owners
+        made.headers, made.reads_budgets = self.headers, self.reads_budgets
+        made._scorers, made._likely, made._asks_scorers = self._scorers, self._likely, self._asks_scorers
+        made._rules, made._rules_of = self._rules, self._rules_of
         return made
 
     @property
@@ -271,7 +285,7 @@ class Routes:
                 found = ordered(remembered.kid, facts, way, None)
                 if found:
                     found = resting_last(found) if found[0].health.resting else found
-                    return Plan(found, way.arm, {}, [], NOTHING, None, way.kept, way.trial)
+                    return Plan(found, way.arm, {}, [], None, way.kept, way.trial)
         held: list[str] = []
         way = Way(draw, self._now(), self._secret, self._find[operation])
         way.advance, way.held = not explain, held
@@ -284,7 +298,7 @@ class Routes:
             if not requires and self._serves_all(known, facts):
                 found = ordered(known.kid, facts, way, None)
                 if found:
-                    return Plan(resting_last(found), way.arm, {}, held, NOTHING, None, way.kept, way.trial)
+                    return Plan(resting_last(found), way.arm, {}, held, None, way.kept, way.trial)
         enforced: Mapping[str, object] = {}
         if used is not None:
             kids = [self.known(used, operation).kid]

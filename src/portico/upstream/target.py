@@ -1,13 +1,10 @@
 """A place where a call may go: one model at one provider, with its keys, connections, deadlines and price."""
 
-import copy
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING
-
-import msgspec
 
 from portico import __version__
 from portico.config import schema
@@ -43,7 +40,7 @@ _DATED = re.compile(r"api-version=\d")
 OWN_LINES = b"user-agent: portico/%b\r\naccept-encoding: identity\r\n" % __version__.encode()
 
 
-class Line(msgspec.Struct, frozen=True):
+class Line:
     """How one operation of one model is reached with one key.
 
     `prefix` is the request's head up to the caller's own headers, complete where the key's headers never change;
@@ -51,14 +48,30 @@ class Line(msgspec.Struct, frozen=True):
     is in `fixed` does not go on; `defaults` go out where the caller sent no header of that name.
     """
 
-    pool: Pool
-    prefix: bytes
-    method: str
-    host: str
-    path: str
-    query: str
-    fixed: frozenset[bytes]
-    defaults: tuple[tuple[bytes, bytes], ...]
+    __slots__ = ("defaults", "fixed", "host", "method", "path", "pool", "prefix", "query")
+
+    def __init__(
+        self,
+        pool: Pool,
+        prefix: bytes,
+        method: str,
+        host: str,
+        path: str,
+        query: str,
+        fixed: frozenset[bytes],
+        defaults: tuple[tuple[bytes, bytes], ...],
+    ) -> None:
+        self.pool = pool
+        self.prefix = prefix
+        self.method = method
+        self.host = host
+        self.path = path
+        self.query = query
+        self.fixed = fixed
+        self.defaults = defaults
+
+    def __repr__(self) -> str:
+        return f"<Line {self.method} {self.host}{self.path}>"
 
 
 class Upstream:
@@ -68,12 +81,6 @@ class Upstream:
     its last keys, which are of the store. `closed` says why no call goes here, None where calls do.
     `gating` is what bounds the calls that are here at once, `whose` the team whose own keys are used.
     """
-
-    closed: str | None = None
-    gating: "Gating | None" = None
-    whose = ""
-    _bound = MEMO_BOUND
-    _shared: "Upstream | None" = None
 
     def __init__(
         self,
@@ -85,6 +92,11 @@ class Upstream:
         stored_keys: Sequence[str] = (),
     ) -> None:
         declared = provider.declared
+        self.closed: str | None = None
+        self.gating: Gating | None = None
+        self.whose = ""
+        self._bound = MEMO_BOUND
+        self._shared: Upstream | None = None
         self.healths = healths if healths is not None else Healths()
         self.provider = provider
         self.name = provider.name
@@ -141,14 +153,14 @@ class Upstream:
             credential = next((one for one in self.keyring.credentials if one.id == credential_id), None)
             if credential is None:
                 return self._shared.pinned(credential_id) if self._shared is not None else None
-            pinned = self._pinned[credential_id] = copy.copy(self)
+            pinned = self._pinned[credential_id] = self._again()
             pinned.keyring = Keyring([credential])
             pinned._targets = {}
         return pinned
 
     def closing(self, why: str) -> "Upstream":
         """Return this provider as one where no call goes."""
-        made = copy.copy(self)
+        made = self._again()
         made.closed, made._targets, made._pinned = why, {}, {}
         return made
 
@@ -157,10 +169,21 @@ class Upstream:
 
         What the shared keys hold stays within reach of `pinned`. Up to `bound` names of models are remembered.
         """
-        made = copy.copy(self)
+        made = self._again()
         made.provider, made.healths, made.closed = provider, healths, None
         made.keyring = healths.keyring(self.name, provider.credentials, stored_keys)
         made._targets, made._pinned, made._shared, made._bound = {}, {}, self, bound
+        return made
+
+    def _again(self) -> "Upstream":
+        """Return the same once more, to be changed. It has all of this one's, down to what is remembered."""
+        made = Upstream(self.provider, self._client, {})
+        made.closed, made.gating, made.whose = self.closed, self.gating, self.whose
+        made.healths, made.timeouts, made.keyring = self.healths, self.timeouts, self.keyring
+        made._settings, made._defaults = self._settings, self._defaults
+        made._said_of, made._stored = self._said_of, self._stored
+        made._targets, made._pinned = self._targets, self._pinned
+        made._bound, made._shared = self._bound, self._shared
         return made
 
     def line(self, method: str, credential: Credential, endpoint: Endpoint, query: str) -> Line:
@@ -257,6 +280,17 @@ class Target:
         """What the model is, by the names of the catalog: `provider/model`."""
         provider = self.upstream.provider
         return f"{provider.like}/{provider.known_as(self.model)}"
+
+    def hurried_to(self, seconds: float) -> "Target":
+        """Return this target for a reply that must have begun in so many seconds."""
+        made = Target(self.upstream, self.model, self.timeouts)
+        made.hurried = True
+        made.deadlines = self.deadlines.hurried(seconds)
+        made.health, made.gate, made.price, made.quirks = self.health, self.gate, self.price, self.quirks
+        made.asks_usage, made.body_version = self.asks_usage, self.body_version
+        made._ceiling, made._lines = self._ceiling, self._lines
+        made._stand_ins, made._told = self._stand_ins, self._told
+        return made
 
     def serves(self, operation: str) -> bool:
         """Return whether the provider has this operation, or one of another dialect that can stand for it.
