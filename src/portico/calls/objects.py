@@ -51,7 +51,7 @@ from portico.stages import own
 from portico.stages.admit import admit, extender
 from portico.stages.attribute import tags_of
 from portico.stages.settle import Settling, settle
-from portico.stages.weigh import Weight, noted, weigh, weight_of
+from portico.stages.weigh import noted, weigh, weight_of
 from portico.state.contract import Moment, Owned, State
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -59,6 +59,7 @@ from portico.upstream.headers import reply_headers
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
+from portico.weight import Weight
 from portico.wire.exchange import Exchange
 
 AT_ONCE = 8

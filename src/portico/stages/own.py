@@ -22,6 +22,7 @@ from portico.errors import BadUpstreamReply, Forbidden, InvalidRequest, NotFound
 from portico.providers.address import Endpoint, checked_query, parse
 from portico.rules import Holder
 from portico.state.contract import Owned, State
+from portico.told import Opening, Told, Upload
 from portico.upstream.target import Target, Upstream, joined_query
 
 SERVED_BY: Final[Mapping[str, str]] = {
@@ -257,14 +258,6 @@ def getter(thing: Thing) -> Thing:
 # Gemini's uploads
 
 
-class Upload(msgspec.Struct, frozen=True, array_like=True):
-    """An upload that has begun: the hash of the key that began it, and where its bytes go at the provider."""
-
-    key: bytes
-    path: str
-    query: str
-
-
 Begun = tuple[Owned, Upload]
 UPLOAD_URLS: Final = frozenset((b"x-goog-upload-url", b"x-goog-upload-control-url"))
 
@@ -348,17 +341,9 @@ def continued(
     return targets
 
 
-class _Told(msgspec.Struct):
-    id: str
-
-
-class _Begun(msgspec.Struct):
-    response: _Told
-
-
 _EVENTS = re.compile(rb"\r?\n\r?\n")
-_told = msgspec.json.Decoder(_Told)
-_begun = msgspec.json.Decoder(_Begun)
+_told = msgspec.json.Decoder(Told)
+_begun = msgspec.json.Decoder(Opening)
 LONGEST_OPENING: Final = 8 * 1024 * 1024
 """Bytes of a stream in which its id must have come."""
 

@@ -13,28 +13,13 @@ from portico.dialects.batch import Batched
 from portico.providers.prices import at_tier
 from portico.rules import Bound
 from portico.upstream.target import Target
+from portico.weight import Weight
 
 if TYPE_CHECKING:
     from portico.providers.bounds import Ceiling
 
 SLICE: Final = 16
 """Requests of a batch that are looked at before others have a turn."""
-
-
-class Weight(msgspec.Struct, frozen=True, array_like=True):
-    """What a batch file holds: how many requests, of which models, and the most that all of them can use."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cost: int | None = 0
-    why: str | None = None
-    models: tuple[str, ...] = ()
-
-    @property
-    def bound(self) -> Bound:
-        """The most that all of it can use."""
-        return Bound(self.input_tokens, self.output_tokens, self.cost, self.why)
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -25,12 +25,10 @@ from portico.state.counting import (
     vacant,
 )
 from portico.state.environment import StateAbsent, open_environment
+from portico.state.kept_permits import Expired, Kept, Slots
 from portico.state.permits import (
     EXTENDED,
     SIMPLE,
-    Expired,
-    Kept,
-    Slots,
     begin_simple,
     decode_expired,
     decode_kept,

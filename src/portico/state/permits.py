@@ -1,6 +1,5 @@
-"""Permits as they are kept in the books: enough to settle one by somebody who never saw it. No I/O."""
+"""Permits written to the books and read from there: enough to settle one by somebody who never saw it. No I/O."""
 
-from collections.abc import Sequence
 from struct import Struct
 from typing import Final
 
@@ -9,7 +8,8 @@ import msgspec
 from portico.rules import Bound
 from portico.state import books
 from portico.state.contract import Permit
-from portico.state.counting import CAP, Asks, Plan, asks
+from portico.state.counting import CAP, Plan, asks
+from portico.state.kept_permits import Expired, Fixed, Kept, Slots
 from portico.state.rows import packing
 
 SIMPLE: Final = b"\0"
@@ -19,37 +19,6 @@ EXTENDED: Final = b"\1"
 
 begin_simple: Final = Struct("<cI").pack
 _read_length = Struct("<I").unpack_from
-
-Slots = list[tuple[bytes, list[bytes]]]
-
-
-class Fixed(msgspec.Struct, array_like=True):
-    """What is known of a permit before it is booked."""
-
-    call_id: str
-    bound: Bound
-    about: bytes
-    plan: Slots
-    boot_ns: int
-    wall_ns: int
-
-
-class Kept(msgspec.Struct, array_like=True):
-    """A permit as it is kept: enough to settle it by somebody who never saw it."""
-
-    fixed: Fixed
-    asks: Asks
-    keys: Sequence[int]
-    more: list[tuple[Slots, Asks, Sequence[int]]]
-    rows: dict[str, tuple[str, ...]] | None = None
-
-
-class Expired(msgspec.Struct, array_like=True):
-    """A permit that was settled at its bound, until `until` on the boot clock in case somebody knows better."""
-
-    until: int
-    owner: bytes
-    kept: Kept
 
 
 _decode_fixed = msgspec.msgpack.Decoder(Fixed).decode

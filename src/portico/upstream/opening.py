@@ -15,6 +15,7 @@ from portico.dialects.tokens import UNREADABLE
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import sse
 from portico.upstream import causes
+from portico.upstream.document import Document
 
 if TYPE_CHECKING:
     from portico.upstream.arrival import Arrival
@@ -32,20 +33,10 @@ _EVENT_STREAM: Final = b"application/vnd.amazon.eventstream"
 _NAMES_ERROR: Final = frozenset((b"error", b"response.failed"))
 
 
-_ABSENT: Final = msgspec.Raw(b"")
 _NOTHING: Final = (b"", b"null", b"{}", b'""')
 
 
-class _Document(msgspec.Struct):
-    """What tells an error from an answer, in every dialect."""
-
-    error: msgspec.Raw = _ABSENT
-    type: msgspec.Raw = _ABSENT
-    message: msgspec.Raw = _ABSENT
-    delta: msgspec.Raw = _ABSENT
-
-
-_document = msgspec.json.Decoder(_Document)
+_document = msgspec.json.Decoder(Document)
 _anything = msgspec.json.Decoder(msgspec.Raw)
 
 
@@ -87,7 +78,7 @@ def flaw(arrival: "Arrival", operation: Operation, theirs: str, name: str) -> Po
         found = _document.decode(body) if body.lstrip()[:1] == b"{" else _anything.decode(body)
     except UNREADABLE:
         return _unreadable(arrival, name)
-    if isinstance(found, _Document):
+    if isinstance(found, Document):
         if _tells_error(found, theirs):
             return causes.refused(theirs, body, name)
     elif body.lstrip()[:1] != b"[":
@@ -187,7 +178,7 @@ def _object(data: bytes) -> bool:
     return True
 
 
-def _tells_error(found: _Document, theirs: str) -> bool:
+def _tells_error(found: Document, theirs: str) -> bool:
     if bytes(found.error) not in _NOTHING or bytes(found.type) == b'"error"':
         return True
     if bytes(found.message)[:1] == b'"':

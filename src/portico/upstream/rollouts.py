@@ -12,13 +12,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from time import monotonic
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
 from portico.config import schema
 from portico.hashing import blake2b
 from portico.plan.rollout import BUCKETS, Arm, Decision, bucket, decide
+from portico.upstream.progress import Progress
 from portico.upstream.shared import BOOT, hashed
 
 LANES: Final = 16
@@ -34,18 +35,6 @@ _WORDS: Final = _HEAD + LANES * _LANE
 Lock = Callable[[], contextlib.AbstractContextManager[None]]
 Note = Callable[[str, dict[str, str | int | float | bool | None]], None]
 """Told the name of an event, and what it is about."""
-
-
-class Progress(msgspec.Struct, frozen=True):
-    """How far a canary is: `rising`, held at its last step (`done`), or taken `back`. `since` is in seconds ago."""
-
-    state: Literal["rising", "done", "back"]
-    step: int
-    share: float
-    since: float
-    canary: Arm
-    others: Arm
-    why: str
 
 
 class Rollout:
