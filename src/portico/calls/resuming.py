@@ -5,7 +5,6 @@ it is asked. Whatever cannot be gone on with ends with an error event, as it doe
 """
 
 import asyncio
-import weakref
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -120,7 +119,6 @@ class Resuming:
     def watched(self, consume: Write, arrival: Arrival) -> Write:
         """Return what takes a stream's pieces until it reports itself that it failed; then nothing more is read."""
         answer = self._answer
-        whence = weakref.ref(arrival)  # which has what is returned here
 
         def put(chunk: bytes) -> None:
             if answer.died is None:
@@ -128,10 +126,9 @@ class Resuming:
                 stop()
 
         def stop() -> None:
-            found = whence()
-            if answer.died is not None and found is not None:
-                found.abandon()
-                found.end(answer.died)
+            if answer.died is not None:
+                arrival.abandon()
+                arrival.end(answer.died)
 
         return put
 
@@ -154,6 +151,7 @@ class Resuming:
             extend = self._extending(bound)
             before = len(call.attempts)
             whole = call.bound
+            arrival: Arrival | None = None
             call.target = None  # the attempts are the targets' own
             try:
                 await extend(target, True)
@@ -166,10 +164,11 @@ class Resuming:
                 # There is no room for another attempt, or nothing that can be sent.
                 if len(call.attempts) == before and not error.another_may_help:
                     return None
-                continue
             finally:
                 call.target, call.bound = first, whole
                 self._lose(bound, before)
+            if arrival is None:
+                continue
             if arrival.error is None and arrival.status < 400:
                 return arrival, target, rest
             arrival.abandon()

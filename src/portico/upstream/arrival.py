@@ -199,6 +199,8 @@ class Arrival(Sink):
         pieces, self.pieces = self.pieces, []
         for piece in pieces:
             consume(piece)
+        if self.ended and self._consume is not None:
+            self._let_go()
         # Unless the consumer has had enough of it already.
         if self.connection is not None and not self._paused:
             self.connection.resume()
