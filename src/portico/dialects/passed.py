@@ -70,35 +70,29 @@ _ASIDE = frozenset(
 class Passed:
     """Adds up what goes to a caller."""
 
-    __slots__ = ("_first", "_later", "_size")
+    __slots__ = ("_edge", "_first", "_later", "size")
 
     def __init__(self) -> None:
-        self._size: Callable[[], int] = int
+        self.size = 0
+        """Bytes that went to the caller."""
+        self._edge = 0
         self._first: list[bytes] = []
         self._later: list[bytes] = []
 
     def __repr__(self) -> str:
         return f"<Passed {self.size} bytes>"
 
-    @property
-    def size(self) -> int:
-        """Bytes that went to the caller."""
-        return self._size()
-
     def through(self, write: Callable[[bytes], None]) -> Callable[[bytes], None]:
         """Return what notes bytes and writes them."""
-        note = self._note
-        size = 0  # a variable of the closure is the cheapest place to count in
-        edge = 0
 
+        # This is held by `put` and does not hold it: a ring of both, and of what writes, would be the collector's.
         def put(out: bytes) -> None:
-            nonlocal size, edge
-            if size >= edge:
-                edge = note(out, size)
-            size += len(out)
+            size = self.size
+            if size >= self._edge:
+                self._edge = self._note(out, size)
+            self.size = size + len(out)
             return write(out)
 
-        self._size = lambda: size
         return put
 
     @property
