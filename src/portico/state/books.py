@@ -326,7 +326,8 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) 
         reserved = sum(asked or 0 for _, asked, _ in here)
         mine = apart.get(row.key)
         closes = over if mine is None else True  # as far as it is more than what is reserved here
-        whole = bool(here) and (here[0] is parts[0] if mine is not None else over or here[0][0] == 0)
+        # By its number: a tuple that was taken apart and made anew is not the same one.
+        whole = bool(here) and (here[0][0] == parts[0][0] if mine is not None else over or here[0][0] == 0)
         unbounded = any(asked is None for _, asked, _ in here)
         charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in mine or now)
         asked = None if unbounded and not reserved else reserved
