@@ -45,12 +45,14 @@ class Records:
         self._refused = 0
         self._lost = 0
         self._said = 0
-        self._thread: threading.Thread | None = None
+        self._at_once = FILE_BATCH
+        self._writer: threading.Thread | None = None
         if descriptor is not None:
             mode = os.fstat(descriptor).st_mode
-            self._at_once = PIPE_ATOMIC if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) else FILE_BATCH
-            self._thread = threading.Thread(target=self._write, name="records", daemon=True)
-            self._thread.start()
+            if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+                self._at_once = PIPE_ATOMIC
+            self._writer = threading.Thread(target=self._write, name="records", daemon=True)
+            self._writer.start()
 
     def __repr__(self) -> str:
         return f"<Records {self._queued - self._written} bytes waiting, {self.dropped} lines dropped>"
@@ -62,7 +64,7 @@ class Records:
 
     def append(self, record: Record) -> None:
         """Queue a record."""
-        if self._thread is None:
+        if self._writer is None:
             return
         line = self._encode(record)
         size = len(line) + 1
@@ -75,12 +77,12 @@ class Records:
 
     def close(self) -> None:
         """Write what is queued and stop."""
-        if self._thread is None:
+        if self._writer is None:
             return
         self._flush()
         self._queue.put(None)
-        self._thread.join(timeout=5)
-        self._thread = None
+        self._writer.join(timeout=5)
+        self._writer = None
 
     def _flush(self) -> None:
         if self._flushing is not None:

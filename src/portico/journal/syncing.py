@@ -27,8 +27,8 @@ class Syncing:
         self._current: int | None = None
         self._leaving: list[int] = []
         self._stopped = False
-        self._thread = threading.Thread(target=self._run, name="journal-sync", daemon=True)
-        self._thread.start()
+        self._syncer = threading.Thread(target=self._run, name="journal-sync", daemon=True)
+        self._syncer.start()
 
     def write_to(self, descriptor: int | None, directory: str) -> None:
         """From now on what is written goes to this file; the one before is synced and closed."""
@@ -57,7 +57,7 @@ class Syncing:
                 self._current = None
             self._stopped = True
             self._changed.notify()
-        self._thread.join()
+        self._syncer.join()
 
     def _run(self) -> None:
         while True:
