@@ -40,7 +40,7 @@ from portico.probes import READY, probe, without_control
 from portico.queues import Queues
 from portico.records import Records
 from portico.rules import Bound
-from portico.snapshot import Snapshot
+from portico.snapshot import Snapshot, made_ready
 from portico.stages import own
 from portico.stages.admit import admit, extender
 from portico.stages.authenticate import authenticate, unconditional
@@ -154,11 +154,11 @@ class Gateway:
         rollouts = self._rolling() if any(model.canary for model in config.models.values()) else None
         given = (self.client, self.state, self._secret, version, self.healths)
         try:
-            made = Snapshot(config, *given, supplies, self._queues, rollouts)
+            made = made_ready(config, *given, supplies, self._queues, rollouts)
         except StateUnavailable as error:
             log.error("%s; they are not used", error)
             known = Supplies(supplies.prices)
-            made = Snapshot(config, *given, known, self._queues, rollouts)
+            made = made_ready(config, *given, known, self._queues, rollouts)
             made.supplies = supplies
         self._seen = seen
         return made

@@ -1,10 +1,9 @@
 """One version of the configuration, made ready for calls."""
 
-import copy
 import itertools
 import os
 from collections.abc import Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from portico.config.declared import declared, markups
 from portico.config.schema import Config, Price
@@ -33,6 +32,9 @@ from portico.upstream.routes import RolloutOf, Routes
 from portico.upstream.target import NO_TEAM_KEY, Upstream
 from portico.wire.client import Client
 
+if TYPE_CHECKING:
+    from portico.queueing.terms import Terms
+
 MEMO_BOUND: Final = 4096
 _editions: Final = itertools.count(1)
 
@@ -49,45 +51,35 @@ class Snapshot:
     def __init__(
         self,
         config: Config,
-        client: Client,
-        state: State,
-        secret: bytes,
         version: int,
-        healths: Healths | None = None,
-        supplies: Supplies = NOTHING,
-        queues: Queues | None = None,
-        rollouts: RolloutOf | None = None,
+        edition: int,
+        supplies: Supplies,
+        policy: Policy,
+        keys: Keys,
+        bounds: Bounds,
+        upstreams: dict[str, Upstream],
+        routes: Routes,
+        detours: Detours | None,
+        markups: dict[str, int] | None,
+        terms: "Terms | None",
+        teams: TeamKeys | None,
+        known: dict[tuple[str, bytes], Route],
     ) -> None:
         self.config = config
         self.version = version
+        self.edition = edition
         self.supplies = supplies
-        self.edition = next(_editions)
         self.limits = config.server.limits
-        self.policy = Policy(config.retries, config.timeouts.call)
-        healths = healths if healths is not None else Healths()
-        said = declared(config)
-        self.keys = Keys(said.holders, secret, state.holder, lambda: state.rebuilt)
-        self.bounds = Bounds(said.rules, state)
-        self.upstreams, teams = upstreams(config, client, supplies, secret, healths)
-        self.markups = {**parse_markups(supplies.markups), **markups(config)} or None
-        self.terms = queues.terms(config) if queues is not None else None
-        gating = queues.gating(config, self.edition) if queues is not None else None
-        for upstream in self.upstreams.values():
-            upstream.gating = gating
-        self.routes = Routes(
-            config.models,
-            self.upstreams,
-            config.timeouts,
-            config.routing,
-            health=healths,
-            secret=secret,
-            rollouts=rollouts,
-            caches=healths.caches if any(model.recalls for model in config.models.values()) else None,
-        )
-        detours = Detours(config.models)
-        self.detours = detours if detours.any else None
-        self._known: dict[tuple[str, bytes], Route] = {}
-        self.teams = teams if len(teams) else None
+        self.policy = policy
+        self.keys = keys
+        self.bounds = bounds
+        self.upstreams = upstreams
+        self.routes = routes
+        self.detours = detours
+        self.markups = markups
+        self.terms = terms
+        self.teams = teams
+        self._known = known
         self._of_teams: dict[str, Snapshot] = {}
 
     def of(self, team: str | None) -> "Snapshot":
@@ -98,11 +90,23 @@ class Snapshot:
         if found is None:
             if len(self._of_teams) >= TEAMS:
                 self._of_teams.pop(next(iter(self._of_teams)))
-            found = copy.copy(self)
-            found.upstreams = self.teams.upstreams(team, self.upstreams)
-            found.routes = self.routes.with_own(found.upstreams, NAMES)
-            found.teams, found._of_teams = None, {}
-            self._of_teams[team] = found
+            upstreams = self.teams.upstreams(team, self.upstreams)
+            found = self._of_teams[team] = Snapshot(
+                self.config,
+                self.version,
+                self.edition,
+                self.supplies,
+                self.policy,
+                self.keys,
+                self.bounds,
+                upstreams,
+                self.routes.with_own(upstreams, NAMES),
+                self.detours,
+                self.markups,
+                self.terms,
+                None,
+                self._known,
+            )
         return found
 
     def route(self, method: str, target: bytes) -> Route | None:
@@ -117,6 +121,55 @@ class Snapshot:
                     self._known.clear()
                 self._known[(method, target)] = known
         return known
+
+
+def made_ready(
+    config: Config,
+    client: Client,
+    state: State,
+    secret: bytes,
+    version: int,
+    healths: Healths | None = None,
+    supplies: Supplies = NOTHING,
+    queues: Queues | None = None,
+    rollouts: RolloutOf | None = None,
+) -> Snapshot:
+    """Return a configuration made ready for calls."""
+    edition = next(_editions)
+    healths = healths if healths is not None else Healths()
+    said = declared(config)
+    found, teams = upstreams(config, client, supplies, secret, healths)
+    terms = queues.terms(config) if queues is not None else None
+    gating = queues.gating(config, edition) if queues is not None else None
+    for upstream in found.values():
+        upstream.gating = gating
+    routes = Routes(
+        config.models,
+        found,
+        config.timeouts,
+        config.routing,
+        health=healths,
+        secret=secret,
+        rollouts=rollouts,
+        caches=healths.caches if any(model.recalls for model in config.models.values()) else None,
+    )
+    detours = Detours(config.models)
+    return Snapshot(
+        config,
+        version,
+        edition,
+        supplies,
+        Policy(config.retries, config.timeouts.call),
+        Keys(said.holders, secret, state.holder, lambda: state.rebuilt),
+        Bounds(said.rules, state),
+        found,
+        routes,
+        detours if detours.any else None,
+        {**parse_markups(supplies.markups), **markups(config)} or None,
+        terms,
+        teams if len(teams) else None,
+        {},
+    )
 
 
 def upstreams(

@@ -14,7 +14,7 @@ from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
 from portico.errors import ConnectFailed
-from portico.snapshot import Snapshot
+from portico.snapshot import made_ready
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -121,7 +121,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, drill: Drill, seed: int) -> drill
         began = loop.time()
         client = Client()
         healths = Healths(loop.time)
-        snapshot = Snapshot(config, client, MemoryState(), b"x" * 32, 1, healths)
+        snapshot = made_ready(config, client, MemoryState(), b"x" * 32, 1, healths)
         policy = Policy(config.retries, draw=draw.random, clock=loop.time)
 
         async def one() -> None:

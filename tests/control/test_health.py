@@ -13,7 +13,7 @@ from portico.config.schema import Config
 from portico.control.admin import Admin
 from portico.control.app import make_app
 from portico.control.supplies import stored_keys
-from portico.snapshot import Snapshot
+from portico.snapshot import Snapshot, made_ready
 from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies, render_keys
 from portico.store.engine import make_engine
@@ -64,7 +64,7 @@ def worker(admin: Admin, tmp_path: Path) -> Callable[[], Snapshot]:
             keys = stored_keys(db, admin.sealer)
         healths = Healths(shared=SharedRests(tmp_path / "rests"))
         supplies = Supplies(b"", render_keys(keys, SECRET))
-        return Snapshot(admin.config, Client(), MemoryState(), SECRET, 1, healths, supplies)
+        return made_ready(admin.config, Client(), MemoryState(), SECRET, 1, healths, supplies)
 
     return make
 

@@ -11,7 +11,7 @@ from portico.config import schema
 from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
-from portico.snapshot import Snapshot
+from portico.snapshot import made_ready
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -73,7 +73,7 @@ def simulated(monkeypatch: pytest.MonkeyPatch, hedge: schema.Hedge | None, seed:
 
     async def run() -> tuple[list[float], int]:
         client = Client()
-        snapshot = Snapshot(config, client, MemoryState(), b"x" * 32, 1)
+        snapshot = made_ready(config, client, MemoryState(), b"x" * 32, 1)
         targets: list[Target] = [snapshot.upstreams[name].target("m", config.timeouts) for name in ("a", "b")]
         hedging = Hedging(hedge, loop.time) if hedge is not None else None
         found = route("POST", "/v1/chat/completions", {})

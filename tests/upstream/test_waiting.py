@@ -9,7 +9,7 @@ from portico.config.load import load_plain
 from portico.dialects.operations import route
 from portico.dialects.request import peek
 from portico.errors import ConnectFailed
-from portico.snapshot import Snapshot
+from portico.snapshot import made_ready
 from portico.state.memory import MemoryState
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
@@ -60,7 +60,7 @@ def attempted(monkeypatch: pytest.MonkeyPatch, tries: int, *, down: bool) -> tup
 
     async def run() -> int:
         client = Client()
-        snapshot = Snapshot(config, client, MemoryState(), b"x" * 32, 1, Healths(loop.time))
+        snapshot = made_ready(config, client, MemoryState(), b"x" * 32, 1, Healths(loop.time))
         targets = [snapshot.upstreams[name].target("m", config.timeouts) for name in ("full", "other")]
         if down:
             targets[1].health.limited(loop.time() + 10)
