@@ -41,15 +41,17 @@ def upstream(config: Config) -> Iterator[Upstream]:
 
 def held(thing: Any) -> dict[str, Any]:
     """Return all attributes of a thing."""
-    names = vars(thing) if hasattr(thing, "__dict__") else type(thing).__slots__
+    names = getattr(type(thing), "__mypyc_attrs__", None)  # where it is compiled
+    if names is None:
+        names = vars(thing) if hasattr(thing, "__dict__") else type(thing).__slots__
     return {name: getattr(thing, name) for name in names}
 
 
 def differing(one: object, other: object) -> set[str]:
-    """Return which attributes are not the very same; of words and numbers, equal."""
+    """Return which attributes are not the very same; of words, numbers and tuples, equal."""
     mine, theirs = held(one), held(other)
     assert mine.keys() == theirs.keys()
-    simple = str | int | float
+    simple = str | int | float | tuple
     return {
         name
         for name, value in mine.items()

@@ -1,5 +1,7 @@
 """What crosses the gateway, and what never does."""
 
+import asyncio
+
 import pytest
 
 from portico.dialects.operations import OPERATIONS
@@ -7,14 +9,17 @@ from portico.providers.auth.none import Anonymous
 from portico.upstream.headers import FORWARDS, MEMO_BOUND, RETURNS, reply_headers
 from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.target import Line
+from portico.wire.client import Client, Origin, Settings
 
 Headers = list[tuple[bytes, bytes]]
 
 
 def sent(headers: Headers, fixed: frozenset[bytes], defaults: tuple[tuple[bytes, bytes], ...]) -> bytes:
     """The head of a request with a body of three bytes."""
+    loop = asyncio.new_event_loop()
+    loop.close()
     line = Line(
-        pool=None,  # type: ignore[arg-type]  # nothing is sent
+        pool=Client(loop=loop).pool(Origin("http", "x", 80), Settings()),  # nothing is sent
         prefix=b"POST / HTTP/1.1\r\n",
         method="POST",
         host="x",

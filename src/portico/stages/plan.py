@@ -105,7 +105,7 @@ def planned(
     wish = said.wish if said is not None else None
     config = said.config if said is not None else None
     if members is not None and not FIELDS.isdisjoint(members):
-        named = set(FIELDS & members.keys())
+        named = set(FIELDS.intersection(members))
         if operation.dialect == "messages":
             named.discard("fallbacks")  # Anthropic has a field of this name
         if config is None and routes.passes_on(model, operation.name):
