@@ -120,8 +120,8 @@ class Race:
                 # Where both are here, the one that was asked first is taken.
                 for task, entry in runs.items():
                     if task in done and self._stands(entry):
-                        return entry, [each for each in runs.values() if each is not entry]
-            return first, [each for each in runs.values() if each is not first]
+                        return entry, [each for each in runs.values() if each[0] is not entry[0]]
+            return first, [each for each in runs.values() if each[0] is not first[0]]
         except BaseException:
             for entry in runs.values():
                 entry[0].abandon()

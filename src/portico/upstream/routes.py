@@ -237,7 +237,7 @@ class Routes:
         Raises ModelNotFound for a name that nobody answers to, InvalidRequest when those who do cannot do this.
         """
         known = self._known.get((name, operation))
-        if known is None or (known.until is not ALWAYS and known.until <= self._wall()):
+        if known is None or (known.until != ALWAYS and known.until <= self._wall()):
             kid = self._found(name, operation)
             leaves = (kid,) if isinstance(kid, Candidate) else kid.leaves
             judged = [leaf for leaf in leaves if not leaf.named]
