@@ -8,7 +8,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +16,7 @@ from portico.dialects.operation import Operation
 from portico.dialects.plain_requests import READ, ConverseConfig, GeminiConfig
 from portico.dialects.request import Peek
 
-_NOTHING: Mapping[str, int] = MappingProxyType({})
+_NOTHING: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 class Asked:
@@ -48,21 +48,29 @@ class Asked:
         return f"<Asked for {self.copies} of {self.limit} tokens by {self.size} bytes and {dict(self.marks)}>"
 
 
-_SAID = tomllib.loads(Path(__file__).with_name("asked.toml").read_text(encoding="utf-8"))
-_OPENAI = ("chat", "completions", "responses")
-_STRUCTURED = ("tools", "toolConfig", "functions", "response_format", "output_format", "output_config", "text")
-_KIND = {
+_SAID: Final = tomllib.loads(Path(__file__).with_name("asked.toml").read_text(encoding="utf-8"))
+_OPENAI: Final[tuple[str, ...]] = ("chat", "completions", "responses")
+_STRUCTURED: Final[tuple[str, ...]] = (
+    "tools",
+    "toolConfig",
+    "functions",
+    "response_format",
+    "output_format",
+    "output_config",
+    "text",
+)
+_KIND: Final = {
     "generate_content": "gemini",
     "stream_generate_content": "gemini",
     "converse_stream": "converse",
     "responses_compact": "responses",
 }
-_SILENT = ("embeddings", "moderations")
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
-_number = msgspec.json.Decoder(int | None).decode
-_word = msgspec.json.Decoder(str | None).decode
-_config = msgspec.json.Decoder(GeminiConfig).decode
-_inference = msgspec.json.Decoder(ConverseConfig).decode
+_SILENT: Final[tuple[str, ...]] = ("embeddings", "moderations")
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ValueError)
+_number: Final = msgspec.json.Decoder(int | None).decode
+_word: Final = msgspec.json.Decoder(str | None).decode
+_config: Final = msgspec.json.Decoder(GeminiConfig).decode
+_inference: Final = msgspec.json.Decoder(ConverseConfig).decode
 _Take = Callable[[Asked, msgspec.Raw], None]
 _Decode = Callable[[msgspec.Raw], object]
 
@@ -142,7 +150,7 @@ def _takes(kind: str) -> _Takes:
     return _Takes(frozenset(names - others.keys() - texts.keys()), texts, others)
 
 
-_TAKES: dict[str, _Takes] = {}
+_TAKES: Final[dict[str, _Takes]] = {}
 """Made when a request of the kind first comes: decoders take memory that a worker at rest does without."""
 
 
@@ -156,9 +164,9 @@ class _Way(NamedTuple):
     """Of a request for one answer that has one member to look into and at most one limit: those two. Else None."""
 
 
-_WAYS: dict[tuple[str, ...], _Way] = {}
+_WAYS: Final[dict[tuple[str, ...], _Way]] = {}
 """By the name of the operation and those of the members, in their order: an application's requests are much alike."""
-_WAYS_MOST = 1_024
+_WAYS_MOST: Final = 1_024
 
 
 def _way_of(names: tuple[str, ...]) -> _Way | None:

@@ -10,7 +10,7 @@ import tomllib
 from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -18,15 +18,15 @@ from portico.dialects.asked import Asked
 from portico.dialects.operation import Operation
 from portico.dialects.request import Peek
 
-ITEM = 8
+ITEM: Final = 8
 """Tokens that a message, a part or a tool has beside its text: its role and the marks around it."""
-DEEPEST = 64
-_ENDLESS = 1 << 62
-CROWDED = 50_000
+DEEPEST: Final = 64
+_ENDLESS: Final = 1 << 62
+CROWDED: Final = 50_000
 """Objects that a body may have to be walked: a worker must not be held up."""
 
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-_TEXTS = frozenset(
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_TEXTS: Final = frozenset(
     (
         "messages",
         "input",
@@ -47,8 +47,16 @@ _TEXTS = frozenset(
     )
 )
 """Members at the top that the model reads."""
-_SCHEMAS = ("response_format", "text", "output_format", "output_config", "outputConfig", "reasoning_effort", "grammar")
-_LIMITS = (
+_SCHEMAS: Final[tuple[str, ...]] = (
+    "response_format",
+    "text",
+    "output_format",
+    "output_config",
+    "outputConfig",
+    "reasoning_effort",
+    "grammar",
+)
+_LIMITS: Final[tuple[str, ...]] = (
     "maxOutputTokens",
     "max_new_tokens",
     "maxTokenCount",
@@ -59,16 +67,23 @@ _LIMITS = (
     "max_gen_len",
     "max_tokens_to_sample",
 )
-_OF_MAKERS = frozenset(("reasoning_config", "reasoningConfig", "inferenceConfig"))
-_COPIES = ("n", "best_of", "num_generations", "numGenerations", "candidateCount", "candidate_count")
-_TYPED = frozenset(("media_type", "mime_type", "mimeType", "mediaType", "format"))
-_PDF = "JVBERi0"
+_OF_MAKERS: Final = frozenset(("reasoning_config", "reasoningConfig", "inferenceConfig"))
+_COPIES: Final[tuple[str, ...]] = (
+    "n",
+    "best_of",
+    "num_generations",
+    "numGenerations",
+    "candidateCount",
+    "candidate_count",
+)
+_TYPED: Final = frozenset(("media_type", "mime_type", "mimeType", "mediaType", "format"))
+_PDF: Final = "JVBERi0"
 """What a PDF begins with, in base64."""
-_DOCUMENTS = frozenset(("application/pdf", "application/json", "application/rtf", "application/xml"))
-_DEEP = 8
-_LONGEST = 4096
+_DOCUMENTS: Final = frozenset(("application/pdf", "application/json", "application/rtf", "application/xml"))
+_DEEP: Final = 8
+_LONGEST: Final = 4096
 """Characters of an address that are looked at."""
-_SILENT = frozenset(
+_SILENT: Final = frozenset(
     ("embeddings", "moderations", "rerank", "cohere_rerank", "cohere_embed", "embed_content", "batch_embed_contents")
 )
 """Operations whose replies hold no tokens."""
@@ -395,7 +410,7 @@ def _embedding(reader: _Reader, table: dict[str, Any]) -> None:
         reader.mark("image", len(images))
 
 
-_SPECIAL: Mapping[str, Callable[[_Reader, dict[str, Any]], None]] = {
+_SPECIAL: Final[Mapping[str, Callable[[_Reader, dict[str, Any]], None]]] = {
     "rerank": _rerank,
     "cohere_rerank": _rerank,
     "images_generations": _images,

@@ -18,7 +18,7 @@ provider adds from elsewhere (stored conversations, its own tools) is not in it.
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -39,12 +39,12 @@ from portico.ir import (
     Video,
 )
 
-SAMPLED = 32 * 1024
+SAMPLED: Final = 32 * 1024
 """Characters beyond which a text is counted by samples: counting must not hold a worker up."""
-_SAMPLES = 16
-_WORD = re.compile(r"[^\W\d_]+")
-_DIGITS = re.compile(r"\d{1,3}")
-_MARK = re.compile(r"[^\w\s]|_")
+_SAMPLES: Final = 16
+_WORD: Final = re.compile(r"[^\W\d_]+")
+_DIGITS: Final = re.compile(r"\d{1,3}")
+_MARK: Final = re.compile(r"[^\w\s]|_")
 
 
 class Family(NamedTuple):
@@ -64,7 +64,7 @@ class Family(NamedTuple):
     form: float = 1.0
 
 
-_FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
+_FAMILIES: Final[tuple[tuple[re.Pattern[str], Family], ...]] = tuple(
     (re.compile(pattern), Family(*numbers))
     for pattern, numbers in (
         (r"claude.*-4[.-][5-9]|claude-(opus|sonnet|haiku)-[5-9]", (1.13, 1.32, 1.3, 4.5, 504, 6, 10)),
@@ -80,7 +80,7 @@ _FAMILIES: tuple[tuple[re.Pattern[str], Family], ...] = tuple(
         (r"grok", (1.0, 1.0, 5, 10, 150, 8, 11)),
     )
 )
-_OTHERS = Family(1.0, 0.7, 4.5, 8, 30, 3, 4)
+_OTHERS: Final = Family(1.0, 0.7, 4.5, 8, 30, 3, 4)
 
 
 def estimate(request: Request, model: str | None = None) -> int:

@@ -12,7 +12,7 @@ audio and images. Others differ, and are read too:
   Databricks, Venice and Vercel Anthropic's names for cached tokens, here part of the prompt.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,13 +21,24 @@ from portico.dialects.tokens import UNREADABLE, Table, count, first_count, inner
 from portico.errors import PorticoError
 from portico.types import Usage
 
-_TICKS_IN_NANO = 10
-_CACHED = ("cache_read_input_tokens", "prompt_cache_hit_tokens", "cached_tokens", "num_cached_tokens")
-_TOTALS = ("total_tokens", "prompt_tokens", "completion_tokens", "input_tokens", "output_tokens")
-_string: msgspec.json.Decoder[str | None] = msgspec.json.Decoder(str | None)
+_TICKS_IN_NANO: Final = 10
+_CACHED: Final[tuple[str, ...]] = (
+    "cache_read_input_tokens",
+    "prompt_cache_hit_tokens",
+    "cached_tokens",
+    "num_cached_tokens",
+)
+_TOTALS: Final[tuple[str, ...]] = (
+    "total_tokens",
+    "prompt_tokens",
+    "completion_tokens",
+    "input_tokens",
+    "output_tokens",
+)
+_string: Final[msgspec.json.Decoder[str | None]] = msgspec.json.Decoder(str | None)
 
 
-_plain = msgspec.json.Decoder(Plain)
+_plain: Final = msgspec.json.Decoder(Plain)
 
 
 def plain_usage(raw: msgspec.Raw) -> Usage | None:
@@ -120,8 +131,8 @@ def served(raw: msgspec.Raw) -> str | None:
         return None
 
 
-_TIERS = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
-_STANDARD = {"standard": "default", "standard_only": "default", "on_demand": "default"}
+_TIERS: Final = frozenset(("auto", "default", "flex", "scale", "priority", "fast"))
+_STANDARD: Final = {"standard": "default", "standard_only": "default", "on_demand": "default"}
 
 
 def served_tier(tier: str | None) -> str | None:
@@ -130,10 +141,10 @@ def served_tier(tier: str | None) -> str | None:
     return tier if tier in _TIERS else None
 
 
-_UNSTRICT = frozenset(
+_UNSTRICT: Final = frozenset(
     ("allOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties", "oneOf")
 )
-_DEEPEST = 32
+_DEEPEST: Final = 32
 
 
 def fits_strict(schema: Any, depth: int = 0) -> bool:
@@ -168,7 +179,7 @@ def fits_strict(schema: Any, depth: int = 0) -> bool:
     return all(fits_strict(each, depth + 1) for each in inner)
 
 
-_TYPES = {429: "rate_limit_error"}
+_TYPES: Final = {429: "rate_limit_error"}
 
 
 def error_body(error: PorticoError) -> bytes:

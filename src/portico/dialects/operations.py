@@ -6,7 +6,7 @@ Anthropic's, Gemini's and Vertex AI's, Bedrock's, Cohere's; and `/{provider}/…
 
 import contextlib
 import re
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from typing import Final
 from urllib.parse import unquote
 
@@ -54,19 +54,19 @@ class Route:
         return self.provider is None and self.found is None and not self.operation.local
 
 
-_GENERAL = (
+_GENERAL: Final = (
     Operation(name="models", dialect="chat", body="none", model_in="none", local=True),
     Operation(name="model", dialect="chat", body="none", model_in="path", local=True),
     Operation(name="passthrough", dialect="chat", body="binary", model_in="none"),
 )
 
-OPERATIONS: Mapping[str, Operation] = {
+OPERATIONS: Final[Mapping[str, Operation]] = {
     operation.name: operation
     for operation in (*(one for spoken in SPOKEN.values() for one in spoken.operations), *_GENERAL)
 }
 """Every operation by its name: those of each dialect, and those of the gateway itself."""
 
-_OPENAI = {
+_OPENAI: Final = {
     "chat/completions": "chat",
     "completions": "completions",
     "embeddings": "embeddings",
@@ -82,7 +82,7 @@ _OPENAI = {
     "responses/compact": "responses_compact",
     "rerank": "rerank",
 }
-_FIXED: dict[str, tuple[str, Route]] = {
+_FIXED: Final[dict[str, tuple[str, Route]]] = {
     **{f"/v1/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
     **{f"/{path}": ("POST", Route(OPERATIONS[name])) for path, name in _OPENAI.items()},
     # Azure's client sends these without a deployment.
@@ -94,12 +94,12 @@ _FIXED: dict[str, tuple[str, Route]] = {
     "/v1beta/models": ("GET", Route(OPERATIONS["models"])),
 }
 # The same operations where the path names the model, as a deployment or an engine.
-_DEPLOYED = {
+_DEPLOYED: Final = {
     path: OPERATIONS[name].in_path()
     for path, name in _OPENAI.items()
     if name not in ("rerank", "responses", "responses_input_tokens", "responses_compact")
 }
-_GEMINI = {
+_GEMINI: Final = {
     "generateContent": OPERATIONS["generate_content"],
     "streamGenerateContent": OPERATIONS["stream_generate_content"],
     "countTokens": OPERATIONS["gemini_count_tokens"],
@@ -107,7 +107,7 @@ _GEMINI = {
     "batchEmbedContents": OPERATIONS["batch_embed_contents"],
     "predict": OPERATIONS["predict"],
 }
-_BEDROCK = {
+_BEDROCK: Final = {
     "converse": OPERATIONS["converse"],
     "converse-stream": OPERATIONS["converse_stream"],
     "count-tokens": OPERATIONS["converse_count_tokens"],
@@ -116,8 +116,8 @@ _BEDROCK = {
 }
 
 
-_SLASHES = re.compile("/+")
-_ESCAPED = re.compile("%[2-7][0-9A-Fa-f]")
+_SLASHES: Final = re.compile("/+")
+_ESCAPED: Final = re.compile("%[2-7][0-9A-Fa-f]")
 
 
 def _unescaped(found: re.Match[str]) -> str:
@@ -212,7 +212,7 @@ def _vertex(method: str, path: str, rest: str) -> Route | None:
     return _named(method, "POST", path, operation, model if publisher == "google" else f"{publisher}/{model}")
 
 
-_PREFIXES = (
+_PREFIXES: Final[tuple[tuple[str, Callable[[str, str, str], Route | None]], ...]] = (
     ("/openai/deployments/", _deployment),
     ("/model/", _bedrock),
     ("/v1/models/", _models),

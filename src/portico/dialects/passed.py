@@ -11,7 +11,7 @@ than 8 KB, 2 KB and such pieces, 4.5 KB in all, tell half within 15 % of what th
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -22,19 +22,19 @@ from portico.framing import eventstream, jsonarray, sse
 from portico.record import Basis
 from portico.types import Usage
 
-FIRST = 2 * 1024
+FIRST: Final = 2 * 1024
 """Bytes kept from the beginning of a stream."""
-LONGEST = 8 * 1024
+LONGEST: Final = 8 * 1024
 """Bytes kept where no event has ended before: an answer of Responses begins with all that was asked for."""
-GAPS = (1024, 1536, 2304, 3456, 5184, 7776, 11664, 1 << 29)
+GAPS: Final[tuple[int, ...]] = (1024, 1536, 2304, 3456, 5184, 7776, 11664, 1 << 29)
 """Bytes from each piece that is kept of the rest to the next, half as many again each time; the last is for good."""
-CLIPPED = 1024
+CLIPPED: Final = 1024
 """Bytes kept of such a piece."""
-LARGEST = 512 * 1024
+LARGEST: Final = 512 * 1024
 """Bytes of a request beyond which it is counted by its size alone: counting must not hold a worker up."""
-BYTES_PER_TOKEN = 4
+BYTES_PER_TOKEN: Final = 4
 
-CONVERSATIONS = frozenset(
+CONVERSATIONS: Final = frozenset(
     (
         "chat",
         "completions",
@@ -51,18 +51,18 @@ CONVERSATIONS = frozenset(
 )
 """Operations whose replies are text."""
 
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, PorticoError)
-_SHOWN = frozenset(
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, PorticoError)
+_SHOWN: Final = frozenset(
     ("content", "text", "refusal", "arguments", "partial_json", "completion", "generation", "outputText", "tool_plan")
 )
 """Members of an event that hold text."""
-_THOUGHT = frozenset(("thinking", "reasoning", "reasoning_content", "reasoningContent"))
-_TEXT = _SHOWN | _THOUGHT | {"delta"}
-_CALL = frozenset(("tool_use", "server_tool_use", "function_call", "args", "arguments", "toolUseId"))
+_THOUGHT: Final = frozenset(("thinking", "reasoning", "reasoning_content", "reasoningContent"))
+_TEXT: Final = _SHOWN | _THOUGHT | {"delta"}
+_CALL: Final = frozenset(("tool_use", "server_tool_use", "function_call", "args", "arguments", "toolUseId"))
 """What tells that a name beside it is that of a tool."""
-_CALLING = "\n<call><tool name=x>\n<parameter>\n</parameter>\n</call>\n"
+_CALLING: Final = "\n<call><tool name=x>\n<parameter>\n</parameter>\n</call>\n"
 """Stands for what a model writes around a call, which nobody shows."""
-_ASIDE = frozenset(
+_ASIDE: Final = frozenset(
     ("usage", "usageMetadata", "error", "logprobs", "annotations", "citations", "groundingMetadata", "executed_tools")
 )
 

@@ -6,6 +6,7 @@ member stands is found by comparing the body with these values, never by searchi
 
 import re
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -49,31 +50,31 @@ class Peek:
         return f"<Peek at a request for {self.model!r}>"
 
 
-LARGE = 64 * 1024
-MEMBERS_LIMIT = 1000
+LARGE: Final = 64 * 1024
+MEMBERS_LIMIT: Final = 1000
 """Members that an object over LARGE bytes may have: a body of nothing but members would take seconds and gigabytes."""
-TABLES_LIMIT = 20_000
+TABLES_LIMIT: Final = 20_000
 """The same for the members of all objects in a list."""
-BRACES_LIMIT = 500_000
+BRACES_LIMIT: Final = 500_000
 """Objects in such a list, empty ones included, at any depth."""
 
 
-_members = msgspec.json.Decoder(Members)
-_string = msgspec.json.Decoder(str)
-_requests = msgspec.json.Decoder(list[Members])
-_ASK = b'{"include_usage":true}'
-_MODEL = b'"model"'
-_SCANNED = 2048
+_members: Final = msgspec.json.Decoder(Members)
+_string: Final = msgspec.json.Decoder(str)
+_requests: Final = msgspec.json.Decoder(list[Members])
+_ASK: Final = b'{"include_usage":true}'
+_MODEL: Final = b'"model"'
+_SCANNED: Final = 2048
 """Bytes of a body that are looked through for marks. It is faster to write a longer one anew and compare."""
-_ESCAPED = b"\\u006"
+_ESCAPED: Final = b"\\u006"
 """What every letter of `model` begins with where a key is written in escapes."""
-_NULL = msgspec.Raw(b"null")
-_NAMED = frozenset(name for name in SPOKEN if name not in ("gemini", "converse"))
-_MODEL_IN_PATH = frozenset(name for name, spoken in SPOKEN.items() if not spoken.model_in_body)
-_SAYS = frozenset(("stream", "stream_format", "input", "user", "metadata"))
+_NULL: Final = msgspec.Raw(b"null")
+_NAMED: Final = frozenset(name for name in SPOKEN if name not in ("gemini", "converse"))
+_MODEL_IN_PATH: Final = frozenset(name for name, spoken in SPOKEN.items() if not spoken.model_in_body)
+_SAYS: Final = frozenset(("stream", "stream_format", "input", "user", "metadata"))
 """Members that say more of a request than its model."""
-_BOOLEANS = {b"true": True, b"false": False, b"null": False}
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_BOOLEANS: Final = {b"true": True, b"false": False, b"null": False}
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def peek(operation: Operation, body: bytes, content_type: bytes) -> Peek:
@@ -364,12 +365,12 @@ def _spliced(body: bytes, members: Members, inserts: list[bytes], changes: dict[
     return b"".join(pieces)
 
 
-_WRITTEN_LIMIT = 256 * 1024
-_SPACED = b'": '
+_WRITTEN_LIMIT: Final = 256 * 1024
+_SPACED: Final = b'": '
 # Possessive, so that a string of megabytes leaves nothing to go back to.
-_KEY = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+')
-_TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]')
-_END = re.compile(rb"\s*}\s*")
+_KEY: Final = re.compile(rb'[\s,]*+"([^"\\]*+(?:\\.[^"\\]*+)*+)"\s*+:\s*+')
+_TOKEN: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},]')
+_END: Final = re.compile(rb"\s*}\s*")
 
 
 def _spans(body: bytes, members: Members, wanted: dict[str, bytes]) -> list[tuple[str, int, int]]:

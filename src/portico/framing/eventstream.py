@@ -12,21 +12,21 @@ from zlib import crc32
 
 from portico.errors import BadUpstreamReply
 
-MESSAGE_LIMIT = 24 * 1024 * 1024
+MESSAGE_LIMIT: Final = 24 * 1024 * 1024
 """Bytes of payload that one message may have: the specification's bound."""
-HEADERS_LIMIT = 128 * 1024
+HEADERS_LIMIT: Final = 128 * 1024
 """Bytes of headers that one message may have: the specification's bound."""
 
 Value = bool | int | bytes | str
 """A header's value. Timestamps are integers (milliseconds since 1970), UUIDs their 16 bytes."""
 
-_PRELUDE = struct.Struct("!III")
-_WORD = struct.Struct("!I")
-_HALF = struct.Struct("!H")
-_INT = struct.Struct("!i")
-_LONG = struct.Struct("!q")
-_OVERHEAD = 16
-_NUMBERS = {2: struct.Struct("!b"), 3: struct.Struct("!h"), 4: _INT, 5: _LONG, 8: _LONG}
+_PRELUDE: Final = struct.Struct("!III")
+_WORD: Final = struct.Struct("!I")
+_HALF: Final = struct.Struct("!H")
+_INT: Final = struct.Struct("!i")
+_LONG: Final = struct.Struct("!q")
+_OVERHEAD: Final = 16
+_NUMBERS: Final = {2: struct.Struct("!b"), 3: struct.Struct("!h"), 4: _INT, 5: _LONG, 8: _LONG}
 
 
 class Message:

@@ -18,17 +18,17 @@ from portico.rules import Bound
 
 __all__ = ["Ceiling", "ceiling", "table"]
 
-FREE = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_count_tokens"))
+FREE: Final = frozenset(("messages_count_tokens", "responses_input_tokens", "gemini_count_tokens"))
 """Operations that providers do not bill."""
 
-SILENT = frozenset(("embedding", "rerank", "moderation"))
+SILENT: Final = frozenset(("embedding", "rerank", "moderation"))
 """What a model does whose replies hold no tokens."""
 
 
-MOST = 1 << 46
+MOST: Final = 1 << 46
 """Tokens, and nano-dollars, beyond which a bound is none: nobody has so many, and sums of them stay in 64 bits."""
 
-CHARGED_BESIDES = frozenset(("another_model", "any_model", "guardrail"))
+CHARGED_BESIDES: Final = frozenset(("another_model", "any_model", "guardrail"))
 """What may be charged by another price than that of the model which was named."""
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -55,12 +55,12 @@ __all__ = [
 PriceOf = Callable[[str, str], Price | None]
 """From a provider's name and a model's to its price; None when nobody has said what it costs."""
 
-CONFIGURED = "configuration"
+CONFIGURED: Final = "configuration"
 """Stands for the day of a price that the configuration states without one."""
-LONGEST_NAME = 256
+LONGEST_NAME: Final = 256
 """A longer model name is in no table, and not worth keeping in the memo."""
 
-USED = {
+USED: Final = {
     **{rate: rate for rate in TOKEN_RATES},
     "image": "images",
     "character": "characters",

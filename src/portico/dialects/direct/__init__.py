@@ -9,7 +9,7 @@ conversation comes to (`tests/dialects/direct` holds that to the letter). A pair
 from collections.abc import Callable, Mapping
 from inspect import get_annotations
 from types import MappingProxyType
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -49,7 +49,7 @@ def _pair(shape: type[msgspec.Struct], asked: Callable[[Any], Asked]) -> _Pair:
     return _Pair(frozenset(get_annotations(shape)), msgspec.json.Decoder(shape).decode, asked)
 
 
-_PAIRS: Mapping[tuple[str, Dialect], _Pair] = MappingProxyType(
+_PAIRS: Final[Mapping[tuple[str, Dialect], _Pair]] = MappingProxyType(
     {
         ("messages", "chat"): _pair(messages.Request, messages_to_chat.Asked),
         ("responses", "chat"): _pair(responses.Request, responses_to_chat.Asked),
