@@ -118,19 +118,7 @@ class Resuming:
 
     def watched(self, consume: Write, arrival: Arrival) -> Write:
         """Return what takes a stream's pieces until it reports itself that it failed; then nothing more is read."""
-        answer = self._answer
-
-        def put(chunk: bytes) -> None:
-            if answer.died is None:
-                consume(chunk)
-                stop()
-
-        def stop() -> None:
-            if answer.died is not None:
-                arrival.abandon()
-                arrival.end(answer.died)
-
-        return put
+        return Watched(self._answer, consume, arrival).put
 
     async def _ask(self, dead: Target) -> tuple[Arrival, Target, Rest] | None:
         """Ask the other targets for the rest of the answer, the one that died last; None where none gives it."""
@@ -250,6 +238,29 @@ class Resuming:
         if "unpriced" in (pricing, call.pricing):
             call.pricing = "unpriced"
         self._tries += 1
+
+
+class Watched:
+    """A stream whose pieces are taken until it reports itself that it failed."""
+
+    __slots__ = ("_answer", "_arrival", "_consume")
+
+    def __init__(self, answer: Answer, consume: Write, arrival: Arrival) -> None:
+        self._answer = answer
+        self._consume = consume
+        self._arrival = arrival
+
+    def put(self, chunk: bytes) -> None:
+        """Take a piece."""
+        if self._answer.died is None:
+            self._consume(chunk)
+            self._stop()
+
+    def _stop(self) -> None:
+        died = self._answer.died
+        if died is not None:
+            self._arrival.abandon()
+            self._arrival.end(died)
 
 
 def counted(rest: Rest, model: str) -> Usage:

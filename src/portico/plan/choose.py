@@ -60,32 +60,49 @@ def choose(kids: Sequence[Kid], facts: Facts, way: Way, requires: Sequence[schem
 
     Raises NoTarget, which says of each target why it is none.
     """
-    several = len(kids) > 1
     aside: dict[str, str] = {}
     way.aside = aside
-
-    def kept(surely: bool) -> Callable[[Candidate], bool]:
-        def keep(candidate: Candidate) -> bool:
-            judged = several or not candidate.named
-            why = unfit(candidate, facts, requires, wish, judged=judged, surely=surely)
-            if why is None:
-                return True
-            aside.setdefault(candidate.name, why)
-            return False
-
-        return keep
-
-    def tried(keep: Callable[[Candidate], bool]) -> list[Candidate]:
-        return ordered(kids[0], facts, way, keep) if wish is None else _wanted(kids, facts, way, keep, wish)
-
-    found = tried(kept(surely=False))
+    fitting = _Fitting(facts, requires, wish, len(kids) > 1, aside)
+    found = _tried(kids, facts, way, fitting.keep, wish)
     if not found:
         # Where the price table would leave nobody, its providers say themselves what they cannot do.
-        found = tried(kept(surely=True))
+        fitting.surely = True
+        found = _tried(kids, facts, way, fitting.keep, wish)
     if not found:
         whys = "; ".join(f"{name}: {why}" for name, why in aside.items())
         raise NoTarget(f"no target of {facts.model!r} can serve this call: {whys or 'there is none'}", aside)
     return Plan(resting_last(found), way.arm, aside, way.held or [], wish, way.kept, way.trial)
+
+
+class _Fitting:
+    """What a call may go to: whatever is not unfit for it. What is goes into `aside`, with the first reason."""
+
+    __slots__ = ("_aside", "_facts", "_requires", "_several", "_wish", "surely")
+
+    def __init__(
+        self, facts: Facts, requires: Sequence[schema.Require], wish: Wish | None, several: bool, aside: dict[str, str]
+    ) -> None:
+        self._facts = facts
+        self._requires = requires
+        self._wish = wish
+        self._several = several
+        self._aside = aside
+        self.surely = False
+
+    def keep(self, candidate: Candidate) -> bool:
+        """Return whether a call may go to a candidate."""
+        judged = self._several or not candidate.named
+        why = unfit(candidate, self._facts, self._requires, self._wish, judged=judged, surely=self.surely)
+        if why is None:
+            return True
+        self._aside.setdefault(candidate.name, why)
+        return False
+
+
+def _tried(
+    kids: Sequence[Kid], facts: Facts, way: Way, keep: Callable[[Candidate], bool], wish: Wish | None
+) -> list[Candidate]:
+    return ordered(kids[0], facts, way, keep) if wish is None else _wanted(kids, facts, way, keep, wish)
 
 
 def unfit(
