@@ -116,7 +116,8 @@ class Records:
         tries = 0
         while view:
             try:
-                view = view[os.write(self._descriptor, view) :]
+                written = os.write(self._descriptor, view)  # not within the slice: compiled, it would be done twice
+                view = view[written:]
                 tries = 0
             except BlockingIOError:
                 # Somebody made our standard output non-blocking; its reader gets ten seconds.
