@@ -7,17 +7,18 @@ these: they do not go on.
 """
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from portico.dialects.limits import spared
 from portico.dialects.operation import Operation
 from portico.dialects.request import Peek, peek_form
 from portico.errors import InvalidRequest
-from portico.upstream.outgoing import Body, Outgoing
+from portico.upstream.keyring import Credential
+from portico.upstream.outgoing import Body, Outgoing, Way
 from portico.upstream.spooled import spliced
-from portico.upstream.target import Upstream
+from portico.upstream.target import Target, Upstream
 
 HEADER: Final = b"custom-llm-provider"
 FIELDS: Final = ("custom_llm_provider", "target_model_names")
@@ -47,8 +48,18 @@ class Trimmed(Outgoing):
 
     __slots__ = ("gap",)
 
-    def __init__(self, gap: Gap, *what: Any) -> None:
-        super().__init__(*what)
+    def __init__(
+        self,
+        gap: Gap,
+        operation: Operation,
+        headers: Sequence[tuple[bytes, bytes]],
+        query: str,
+        body: bytes | mmap.mmap,
+        asked: Peek | None,
+        limit: int,
+        ways: dict[tuple[Target, Credential, bool], Way],
+    ) -> None:
+        super().__init__(operation, headers, query, body, asked, limit, ways)
         self.gap = gap
 
     def body_for(self, target: object, auth: object, way: object) -> Body:
