@@ -134,7 +134,7 @@ class _Meaning:
             self._error(path, f"{message}; for an endpoint of your own say what it is like: `like: openai`")
 
     def _credentials(self, provider: Data, path: Path) -> None:
-        several: list[str] = provider.get("api_keys") or []
+        several: list[str | None] = provider.get("api_keys") or []
         if provider.get("api_key") is not None and several:
             self._error((*path, "api_keys"), "`api_key` and `api_keys` exclude each other; list all in `api_keys`")
         for index, key in enumerate(several):

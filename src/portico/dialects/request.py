@@ -210,7 +210,7 @@ def _decode(body: bytes) -> Members:
 
 def _read(raw: bytes | msgspec.Raw) -> Members:
     """Decode the top level of an object."""
-    if (len(raw) if isinstance(raw, bytes) else memoryview(raw).nbytes) <= LARGE:
+    if memoryview(raw).nbytes <= LARGE:
         return _members.decode(raw)
     found = msgspec.json.Decoder(dict[CountedName, msgspec.Raw], dec_hook=_counter(MEMBERS_LIMIT)).decode(raw)
     return {str(name): value for name, value in found.items()}
@@ -426,6 +426,5 @@ def _spans_by_token(body: bytes, wanted: dict[str, bytes]) -> list[tuple[str, in
             raise AssertionError("an object that was decoded has an end")
         name = _text(msgspec.Raw(b'"' + key[1] + b'"'))
         if name in names:
-            assert name is not None
             spans.append((name, start, start + len(body[start:at].rstrip())))
     return spans

@@ -571,7 +571,6 @@ def _clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> b
         return False  # its output has no limit to cut
 
     def need(limit: int) -> int:
-        assert asked is not None
         text, seen = limited(operation, asked, limit)
         most = 0
         for target in targets:

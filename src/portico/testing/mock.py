@@ -403,7 +403,8 @@ def _read(shape: Shape, request: Request, model: str | None) -> Ask:
         raise InvalidRequest(f"The request body is not what this operation takes: {error}") from None
     if not 0 <= ask.n <= MOST_CHOICES:
         raise InvalidRequest(f"n must be between 1 and {MOST_CHOICES}", param="n")
-    if ask.max_tokens is not None and (not isinstance(ask.max_tokens, int) or ask.max_tokens < 0):
+    most: object = ask.max_tokens
+    if most is not None and not (isinstance(most, int) and most >= 0):
         raise InvalidRequest("the most tokens to answer with must be a whole number, not negative", param="max_tokens")
     return ask
 

@@ -117,8 +117,7 @@ class Arrival(Sink):
         self.ended = True
         self.error = error
         self.connection = None
-        if self._consume is not None:
-            self._let_go()
+        self._consume = None  # it knows the arrival: only the collector could free them both
         self._leave()
         if not self.here_ns:
             self._wake()
@@ -157,11 +156,6 @@ class Arrival(Sink):
             if self.gate is not None:
                 self.gate.give_back()
 
-    def _let_go(self) -> None:
-        """Forget the consumer, which most often knows the arrival: only the collector could free them both."""
-        self._consume = None
-        del self.feed
-
     def _wake(self) -> None:
         self.here_ns = perf_counter_ns()
         if not self.here.done():
@@ -195,12 +189,11 @@ class Arrival(Sink):
     def forward(self, consume: Callable[[bytes], None]) -> None:
         """Give a stream's pieces to a consumer: those already here at once, the others as they come."""
         self._consume = consume
-        self.feed = consume  # type: ignore[method-assign, assignment]  # one step less for each piece of a stream
         pieces, self.pieces = self.pieces, []
         for piece in pieces:
             consume(piece)
-        if self.ended and self._consume is not None:
-            self._let_go()
+        if self.ended:
+            self._consume = None
         # Unless the consumer has had enough of it already.
         if self.connection is not None and not self._paused:
             self.connection.resume()
@@ -227,8 +220,7 @@ class Arrival(Sink):
         """Give the reply up: nobody wants the rest of it."""
         connection, self.connection = self.connection, None
         self.ended = True
-        if self._consume is not None:
-            self._let_go()
+        self._consume = None
         self._leave()
         if connection is not None:
             connection.abort()

@@ -121,7 +121,7 @@ class Policy:
     def attempts(self, cause: Cause) -> int:
         """Return how often one target is tried in all, where it fails so."""
         kind = KINDS.get(cause)
-        return self._attempts[kind] if kind in self._kinds and kind is not None else 1
+        return self._attempts[kind] if kind in self._kinds else 1
 
     def pause(self, cause: Cause, failed: int, retry_after: float | None) -> float | None:
         """Return the seconds to wait before a target is tried again that failed so often, None for no more tries.

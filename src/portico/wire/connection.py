@@ -62,7 +62,7 @@ class Connection(Replies):
     @property
     def closed(self) -> bool:
         """Whether it is closed, or about to be."""
-        return self.transport is None or self.transport.is_closing()
+        return self.transport.is_closing()
 
     @property
     def idle_since(self) -> float:
@@ -189,8 +189,7 @@ class Connection(Replies):
         """Close at once: nobody is interested any more. The sink hears nothing after this."""
         self._sink = self._head = None
         self._stop_upload()
-        if self.transport is not None:
-            self.transport.abort()
+        self.transport.abort()
 
     def close(self) -> None:
         """Close an idle connection in order."""

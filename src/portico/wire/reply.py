@@ -9,11 +9,12 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import Callable
-from typing import Protocol, cast
 
 import httptools
 
+from portico.compiled import mypyc_attr
 from portico.errors import BadUpstreamReply, PorticoError, untraced
+from portico.wire.gone import GONE
 from portico.wire.inflate import Inflater
 from portico.wire.origin import Headers
 from portico.wire.replied import LastHead, ReplyHead
@@ -30,7 +31,8 @@ _CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
 _INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
 
-class Sink(Protocol):
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Sink:
     """Where a reply goes. Called inside the socket's callback: must be quick, must not raise.
 
     Either `head`, then `feed` for each piece, and `end`, or for a reply that came in one read `whole` alone.
@@ -103,7 +105,7 @@ class Replies(asyncio.BufferedProtocol):
         self._clock = clock
         self._buffer = buffer
         self._last = last
-        self.transport = cast(asyncio.Transport, None)  # until connection_made
+        self.transport: asyncio.Transport = GONE  # until connection_made
         self._fed: list[bytes] = []  # pieces of the body in the read at hand
         self._whole = 0  # how many of them there were when the reply was
         # The parser's callback for a piece of the body is the list's own method: no step of ours for each.
@@ -445,8 +447,12 @@ class Replies(asyncio.BufferedProtocol):
         except zlib.error as error:
             self.fail(BadUpstreamReply(f"{self._where} sent what is not in its content coding: {error}"))
             return
-        if self._complete and self._inflater is not None and not self._inflater.backlog:
+        if self._inflated():
             self._finish()
+
+    def _inflated(self) -> bool:
+        inflater = self._inflater
+        return self._complete and inflater is not None and not inflater.backlog
 
 
 def _ended_properly(transport: asyncio.Transport) -> bool:

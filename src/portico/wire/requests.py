@@ -146,6 +146,7 @@ class Requests(asyncio.BufferedProtocol):
         except httptools.HttpParserError as error:
             self._refuse(InvalidRequest(f"the request is not valid HTTP/1.1: {_plain(error)}"))
         else:
+            current = self.current
             if self._in_headers:
                 self._head_bytes += len(data)
                 if self._head_bytes > self.server.limits.header_bytes + self.server.limits.url_bytes:
@@ -155,17 +156,17 @@ class Requests(asyncio.BufferedProtocol):
                 self._waste += len(data)
                 if self._waste > self.server.limits.header_bytes + READ_SIZE:
                     self._refuse(self._headers_too_large())
-            elif between and self.current is not None:
-                if self.current.complete:
-                    if self._tries < TRIES:
-                        self._remember(whole, self.current)
-                    else:
-                        self.server.heads.learn(whole, self.current.head)
-            elif self.current is None and self._refusal is None and not self.lost and data.strip(b"\r\n"):
-                # The first bytes of a request, up to its target at most: its time runs from here. Line ends before it
-                # are none of it (RFC 9112, 2.2).
-                self._begin()
-                self._head_bytes = len(data)
+            elif current is None:
+                if data.strip(b"\r\n") and self._open():
+                    # The first bytes of a request, up to its target at most: its time runs from here. Line ends before
+                    # it are none of it (RFC 9112, 2.2).
+                    self._begin()
+                    self._head_bytes = len(data)
+            elif between and current.complete:
+                if self._tries < TRIES:
+                    self._remember(whole, current)
+                else:
+                    self.server.heads.learn(whole, current.head)
 
     def _remember(self, data: bytes, exchange: Exchange) -> None:
         """Keep the head of a request that came in one piece, with nothing before or behind it."""
@@ -180,6 +181,10 @@ class Requests(asyncio.BufferedProtocol):
         self._before, self._after, self._head = data[: found.start(1)], data[found.end(1) : end], head
         # Most connections repeat it for good, and a parser is a kilobyte.
         self._parser = None
+
+    def _open(self) -> bool:
+        """Return whether a request may begin here."""
+        return self._refusal is None and not self.lost
 
     def _repeats(self, data: bytes, start: int) -> bool:
         """Take a request that begins as the last one did, if all else but its length and body is the same too."""
