@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable
 
-from portico.state.contract import Admission, Permit, Refusal, State
+from portico.rules import NO_BOUND, Bound
+from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
+from portico.state.flights import Flight, Flights
 
 
 async def ask(state: State, admission: Admission) -> Permit | Refusal:
@@ -14,6 +16,20 @@ async def ask(state: State, admission: Admission) -> Permit | Refusal:
     except asyncio.CancelledError:
         undo(state, waiting, admission)
         raise
+
+
+async def bring_in(
+    state: State, flights: Flights, permit: Permit, flight: Flight, scopes: tuple[Scope, ...], bound: Bound, at: Moment
+) -> Refusal | None:
+    """Bring a call under rules that counted nothing of it before: from now on it is in the books."""
+    if not scopes:
+        return None
+    answer = await ask(state, Admission(permit.call_id, scopes, bound, at, flights.about(flight)))
+    if isinstance(answer, Refusal):
+        return answer
+    permit.token, permit.bound = answer.token, bound
+    flights.end(flight)
+    return None if permit.rows is None else await state.extend(permit, NO_BOUND, at)
 
 
 def undo(state: State, waiting: Awaitable[Permit | Refusal], admission: Admission) -> None:

@@ -77,9 +77,9 @@ class MemoryState:
             self._permits[admission.call_id] = answer
         return Now(answer)
 
-    async def extend(
+    def extend(
         self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = (), fresh: Bound | None = None
-    ) -> Refusal | None:
+    ) -> Awaitable[Refusal | None]:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
         hold = permit.token
         assert isinstance(hold, books.Hold)
@@ -87,9 +87,9 @@ class MemoryState:
             raise StateUnavailable(f"call {permit.call_id!r} has no permit any more")
         answer = books.extend(self._fetch, self._planner, hold, bound, at, scopes, fresh or bound)
         if isinstance(answer, Refusal):
-            return answer
+            return Now(answer)
         books.grow(hold, *answer)
-        return None
+        return Now(None)
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Callable[[Settled], None] | None = None) -> None:
         """Put true usage in the place of what was reserved."""

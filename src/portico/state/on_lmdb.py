@@ -9,8 +9,8 @@ from typing import Any
 import lmdb
 
 from portico.errors import StateFull, StateUnavailable
-from portico.rules import NO_BOUND, Applied, Bound
-from portico.state.asking import ask
+from portico.rules import Applied, Bound
+from portico.state.asking import bring_in
 from portico.state.books import QUIET, UNUSED
 from portico.state.contract import (
     ANY_TIME,
@@ -127,7 +127,8 @@ class LmdbState:
     ) -> Awaitable[Refusal | None]:
         """Reserve more for what may be billed again, in the permit's scopes and in new ones; all of it or none."""
         if isinstance(permit.token, Flight):
-            return self._counted(permit, permit.token, fresh or bound, at, scopes)
+            assert self._flights is not None
+            return bring_in(self, self._flights, permit, permit.token, scopes, fresh or bound, at)
         loop = self._loop or self._running()
         answer: asyncio.Future[Refusal | None] = loop.create_future()
         self._extending.append((permit, bound, at, scopes, fresh or bound, answer))
@@ -135,21 +136,6 @@ class LmdbState:
             self._due = True
             loop.call_soon(self._flush)
         return answer
-
-    async def _counted(
-        self, permit: Permit, flight: Flight, bound: Bound, at: Moment, scopes: tuple[Scope, ...]
-    ) -> Refusal | None:
-        """Bring a call under rules that counted nothing of it before: from now on it is in the books."""
-        if not scopes:
-            return None
-        assert self._flights is not None
-        about = self._flights.about(flight)
-        answer = await ask(self, Admission(permit.call_id, scopes, bound, at, about))
-        if isinstance(answer, Refusal):
-            return answer
-        permit.token, permit.bound = answer.token, bound
-        self._flights.end(flight)
-        return None if permit.rows is None else await self.extend(permit, NO_BOUND, at)
 
     def settle(self, permit: Permit, used: Used, at: Moment, done: Done | None = None) -> None:
         """Put true usage in the place of what was reserved; `done` is called once that is in the books."""
