@@ -1,6 +1,6 @@
 """One request and its reply, as a handler sees it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter_ns
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from portico.wire.body import Body
 from portico.wire.head import Head
+from portico.wire.ready import READY
 
 if TYPE_CHECKING:
     from portico.wire.incoming import ServerConnection
@@ -249,10 +250,9 @@ class Exchange:
         self.finished = True
         self._connection.abort()
 
-    async def drained(self) -> None:
-        """Wait until the caller has read most of what was written."""
-        if self._connection.write_paused:
-            await self._connection.drained()
+    def drained(self) -> Awaitable[None]:
+        """Return what waits until the caller has read most of what was written."""
+        return self._connection.drained() if self._connection.write_paused else READY
 
     def _begin(self, status: int, headers: Headers, length: int | None, body: bytes, own: bytes) -> None:
         assert not self.started, "a reply was already started"
