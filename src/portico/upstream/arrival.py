@@ -1,7 +1,7 @@
 """A reply as it arrives from a provider: held until it can be judged, then pushed on piece by piece."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -12,6 +12,7 @@ from portico.upstream.health import Health
 from portico.upstream.keyring import Credential
 from portico.upstream.opening import begun
 from portico.wire.client import Connection, Headers, Sink
+from portico.wire.ready import READY
 from portico.wire.replied import ReplyHead
 
 if TYPE_CHECKING:
@@ -198,11 +199,12 @@ class Arrival(Sink):
         if self.connection is not None and not self._paused:
             self.connection.resume()
 
-    async def over(self) -> None:
-        """Wait for the end of the reply."""
-        if not self.ended:
-            self._over = self._loop.create_future()
-            await self._over
+    def over(self) -> Awaitable[None]:
+        """Return what waits for the end of the reply."""
+        if self.ended:
+            return READY
+        over = self._over = self._loop.create_future()
+        return over
 
     def pause(self) -> None:
         """Stop reading from the provider."""
