@@ -24,8 +24,8 @@ from portico.wire.pool import Pool
 from portico.wire.proxy import Proxy, choose_proxy
 from portico.wire.replied import ReplyHead
 from portico.wire.reply import Sink
-from portico.wire.shared_pool import SharedPool
 from portico.wire.stats import Stats
+from portico.wire.stock import Stock
 from portico.wire.trust import client_context
 from portico.wire.wheel import Wheel
 
@@ -63,8 +63,8 @@ class Client:
         self._environ = environ if environ is not None else os.environ
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._resolver = Resolver(self._loop, self._clock)
-        self._pools: WeakValueDictionary[tuple[Origin, Settings], SharedPool] = WeakValueDictionary()
-        self._in_use: set[Pool] = set()
+        self._pools: WeakValueDictionary[tuple[Origin, Settings], Pool] = WeakValueDictionary()
+        self._in_use: set[Stock] = set()
         self._closed = False
         self._contexts: dict[tuple[str | None, str | None, str | None], ssl.SSLContext] = {}
         self.wheel = Wheel(self._loop, self._clock)
@@ -82,7 +82,7 @@ class Client:
             proxy = choose_proxy(origin, settings.proxy, self._environ)
             tls = "https" in (origin.scheme, proxy.scheme if proxy is not None else None)
             dial = self._dialer(origin, proxy, self._trust(settings) if tls else None)
-            pool = SharedPool(origin, settings, dial, self._in_use, self._loop, self._clock, self.wheel)
+            pool = Pool(origin, settings, dial, self._in_use, self._loop, self._clock, self.wheel)
             self._pools[key] = pool
         return pool
 
