@@ -39,10 +39,11 @@ from portico.plan.canary import judge
 from portico.probes import READY, probe, without_control
 from portico.queues import Queues
 from portico.records import Records
+from portico.room import extender
 from portico.rules import Bound
 from portico.snapshot import Snapshot, made_ready
 from portico.stages import own
-from portico.stages.admit import admit, extender
+from portico.stages.admit import admit
 from portico.stages.authenticate import authenticate, unconditional
 from portico.stages.plan import retries_of
 from portico.stages.settle import Settling

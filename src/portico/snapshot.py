@@ -5,12 +5,12 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
+from portico.bounds import Bounds
 from portico.config.declared import declared, markups
 from portico.config.schema import Config, Price
 from portico.dialects.operations import Route, route
 from portico.providers.resolve import resolve
 from portico.queues import Queues
-from portico.stages.admit import Bounds
 from portico.stages.authenticate import Keys
 from portico.stages.own import kept
 from portico.state.contract import State

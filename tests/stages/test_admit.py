@@ -6,9 +6,9 @@ from typing import Any, cast
 import msgspec
 from tests.state.desk import budget
 
+from portico.bounds import Bounds
 from portico.call import Call
 from portico.rules import Applied, Holder
-from portico.stages.admit import Bounds
 from portico.state.memory import MemoryState
 from portico.upstream.target import Target
 

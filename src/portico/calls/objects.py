@@ -45,10 +45,11 @@ from portico.dialects.references import references
 from portico.dialects.request import Peek, peek, peek_form
 from portico.errors import BadUpstreamReply, Conflict, InvalidRequest, NotFound, PorticoError
 from portico.providers.auth.scheme import Fetch
+from portico.room import extender
 from portico.rules import NO_BOUND
 from portico.snapshot import Snapshot
 from portico.stages import own
-from portico.stages.admit import admit, extender
+from portico.stages.admit import admit
 from portico.stages.attribute import tags_of
 from portico.stages.settle import Settling, settle
 from portico.stages.weigh import noted, weigh, weight_of

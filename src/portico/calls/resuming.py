@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from portico.at_most import bound_of, dearer_of
 from portico.call import Call, Extend
 from portico.dialects.estimating import estimate, text_tokens
 from portico.dialects.operations import OPERATIONS
@@ -17,7 +18,6 @@ from portico.errors import ConnectionLost, InvalidRequest, PorticoError
 from portico.providers.auth.scheme import Fetch
 from portico.record import Basis
 from portico.rules import NO_BOUND, Bound
-from portico.stages.admit import bound_of, dearer_of
 from portico.stages.settle import on_its_way, settle, settle_stream
 from portico.types import Usage
 from portico.upstream.arrival import Arrival

@@ -31,9 +31,10 @@ from portico.errors import BadUpstreamReply, BudgetExceeded, LimitExceeded, Port
 from portico.journal.entries import Event
 from portico.providers.auth.scheme import Fetch
 from portico.record import COPY, Compared, Side
+from portico.room import extender
 from portico.rules import Holder
 from portico.snapshot import Snapshot
-from portico.stages.admit import admit, extender
+from portico.stages.admit import admit
 from portico.stages.plan import Said, plan_elsewhere
 from portico.stages.settle import Settling, settle, settle_stream
 from portico.state.contract import Moment, State
