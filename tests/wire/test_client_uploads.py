@@ -9,6 +9,7 @@ from tests.wire.sockets import OK, later, reset
 
 from portico.errors import ConnectionLost, UpstreamTimeout
 from portico.wire.client import Client, Deadlines, Origin, Settings
+from portico.wire.upload import send_streaming
 
 Serve = Callable[..., Any]
 
@@ -24,7 +25,7 @@ async def upload(
     connection = await client.pool(origin, Settings()).acquire(later())
     framing = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
     head = b"POST /up HTTP/1.1\r\nhost: x\r\n%b\r\n\r\n" % framing
-    await connection.send_streaming(head, chunks, sink, deadlines, chunked=length is None)
+    await send_streaming(connection, head, chunks, sink, deadlines, chunked=length is None)
 
 
 @pytest.mark.parametrize("length", [None, 11])

@@ -19,6 +19,7 @@ from portico.upstream.keyring import Credential
 from portico.upstream.opening import flaw
 from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.target import Target
+from portico.wire.upload import send_streaming
 
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
@@ -268,7 +269,7 @@ async def send(
         parts = (body,) if body else ()
         connection.send(head, parts, arrival, target.deadlines, method_is_head=way.line.method == "HEAD")
     else:
-        await connection.send_streaming(head, pieces, arrival, target.deadlines, chunked=False)
+        await send_streaming(connection, head, pieces, arrival, target.deadlines, chunked=False)
 
 
 def give_up(arrival: Arrival, note: AttemptRecord, target: Target, call: Call, error: BaseException) -> None:

@@ -4,7 +4,7 @@ All of it happens in the socket's callbacks: no task, no future and no timer per
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from typing import Protocol, cast
 
@@ -115,73 +115,34 @@ class Connection(Replies):
         else:
             transport.writelines((head, *body))
 
-    async def send_streaming(
-        self,
-        head: bytes,
-        chunks: AsyncIterator[bytes],
-        sink: Sink,
-        deadlines: Deadlines,
-        *,
-        chunked: bool,
-    ) -> None:
-        """Write a request whose body comes in pieces, as fast as the origin takes them.
+    # A body that comes in pieces (`upload.send_streaming`)
 
-        `head` says `transfer-encoding: chunked` when `chunked`, else `content-length`. Returns when the body is
-        written, or is no longer wanted: an error reply stops it at once, any other at its end. What `chunks` raises
-        closes the connection and is raised again; the sink is not ended then. Raises ValueError when the pieces do
-        not add up to the content length.
-        """
-        left = None if chunked else _content_length(head)
-        self.send(head, (), sink, deadlines)
+    def begin_upload(self, sink: Sink, stop: asyncio.Timeout) -> bool:
+        """Let a body follow the head that was sent, until `stop` ends it; return whether anybody takes it."""
         if self._sink is not sink:
-            return
+            return False
         self._awaited = False  # it may reply before it has read all
-        stop = asyncio.timeout(None)
-        try:
-            async with stop:
-                self._upload = stop
-                try:
-                    await self._write_all(chunks, left)
-                finally:
-                    self._upload = None
-        except TimeoutError:
-            if not stop.expired():  # it is the source's own
-                self.abort()
-                raise
-        except BaseException:
-            self.abort()
-            raise
-        else:
-            self._sent_at = self._heard_at = self._clock()
-        finally:
-            del stop  # it knows the task, which keeps what it was cancelled with, and that this frame
+        self._upload = stop
+        return True
 
-    async def _write_all(self, chunks: AsyncIterator[bytes], left: int | None) -> None:
-        async for chunk in chunks:
-            if left is None:
-                data = b"%x\r\n%b\r\n" % (len(chunk), chunk) if chunk else b""
-            else:
-                left -= len(chunk)
-                data = chunk
-                if left < 0:
-                    raise ValueError("the body is longer than its content length")
-            if data:
-                await self._write(data)
-        if left:
-            raise ValueError(f"the body ended {left} bytes before its content length")
-        if left is None:
-            await self._write(b"0\r\n\r\n")
+    def end_upload(self) -> None:
+        """Note that nothing more is written of a body, be it whole or not."""
+        self._upload = None
 
-    async def _write(self, data: bytes) -> None:
-        # A turn of the loop first: an origin that refuses an upload replies and closes, and writing to it before its
-        # reply was read would lose the reply.
-        await asyncio.sleep(0)
+    def write(self, data: bytes) -> asyncio.Future[None] | None:
+        """Write some of a body; return what is to be waited for before the next, None for nothing."""
         if not self.transport.is_closing():
             self.transport.write(data)
         self._heard_at = self._clock()
-        if self._writable is not None:
-            await self._writable
-            self._heard_at = self._clock()
+        return self._writable
+
+    def went_on(self) -> None:
+        """Note that the origin took what was written."""
+        self._heard_at = self._clock()
+
+    def uploaded(self) -> None:
+        """Note that a body is written, or no longer wanted: from here on, it is the reply that is waited for."""
+        self._sent_at = self._heard_at = self._clock()
 
     # The end of it
 
@@ -295,11 +256,3 @@ class PlainConnection(Connection, asyncio.Protocol):
     """A connection without TLS. Loops give a Protocol its reads as bytes, which costs less than lending a buffer."""
 
     __slots__ = ()
-
-
-def _content_length(head: bytes) -> int:
-    for line in head.split(b"\r\n")[1:]:
-        name, _, value = line.partition(b":")
-        if name.lower() == b"content-length":
-            return int(value)
-    raise ValueError("a body that is not chunked needs a content-length")
