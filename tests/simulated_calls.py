@@ -46,5 +46,5 @@ def simulate(monkeypatch: pytest.MonkeyPatch, loop: SimulatedLoop, send: Any) ->
         monkeypatch.setattr(f"portico.{module}.perf_counter_ns", loop.nanoseconds)
     monkeypatch.setattr("portico.upstream.attempt.time", SimpleNamespace(monotonic=loop.time))
     monkeypatch.setattr("portico.upstream.hedge.monotonic", loop.time)
-    for module in ("attempt", "hedge", "trial"):
+    for module in ("attempt", "hedge", "sending"):
         monkeypatch.setattr(f"portico.upstream.{module}.send", send)

@@ -17,6 +17,7 @@ from portico.upstream.keyring import Credential
 from portico.upstream.opening import ANY_BODY
 from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.retry import PATIENCE, Policy
+from portico.upstream.sending import send, within
 from portico.upstream.target import Target
 from portico.upstream.trial import (
     bear,
@@ -27,10 +28,8 @@ from portico.upstream.trial import (
     judge,
     may_be_billed,
     out_of_time,
-    send,
     stands,
     was_stale,
-    within,
 )
 
 if TYPE_CHECKING:

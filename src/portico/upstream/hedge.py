@@ -17,8 +17,9 @@ from portico.upstream.arrival import Arrival
 from portico.upstream.keyring import Credential
 from portico.upstream.outgoing import Outgoing, Way
 from portico.upstream.retry import Budget
+from portico.upstream.sending import send
 from portico.upstream.target import Target
-from portico.upstream.trial import begin, send, unfit
+from portico.upstream.trial import begin, unfit
 
 if TYPE_CHECKING:
     from portico.upstream.health import Health
