@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import httptools
 
+from portico.compiled import mypyc_attr
 from portico.errors import HeadersTooLarge, InvalidRequest, NotImplementedHere, PorticoError, UrlTooLong
 from portico.wire.exchange import HELD_BACK, Exchange
 from portico.wire.head import Head, checked
@@ -34,6 +35,7 @@ NO_HEADERS: list[tuple[bytes, bytes]] = []
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Requests(asyncio.BufferedProtocol):
     """The receiving half of a caller's connection: one request after another, each an exchange to be answered."""
 
