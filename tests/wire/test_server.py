@@ -20,7 +20,8 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 
 async def echo(exchange: Exchange) -> None:
-    body = await exchange.body.read(LIMITS.body)
+    await exchange.body.arrived(LIMITS.body)
+    body = exchange.body.whole()
     exchange.reply(200, [(b"x-method", exchange.method.encode()), (b"x-path", exchange.path.encode())], body)
 
 
@@ -93,7 +94,7 @@ async def test_a_trailer_never_becomes_a_header() -> None:
     seen: list[tuple[bytes, bytes]] = []
 
     async def handle(exchange: Exchange) -> None:
-        await exchange.body.read(100)
+        await exchange.body.arrived(100)
         seen.extend(exchange.headers)
         exchange.reply(200, [], b"")
 
@@ -106,7 +107,8 @@ async def test_a_trailer_never_becomes_a_header() -> None:
 
 async def test_pipelined_requests_are_answered_in_order() -> None:
     async def handle(exchange: Exchange) -> None:
-        body = await exchange.body.read(100)
+        await exchange.body.arrived(100)
+        body = exchange.body.whole()
         if body == b"0":
             await asyncio.sleep(0.01)
         exchange.reply(200, [], b"<%b>" % body)
@@ -123,7 +125,8 @@ async def test_a_body_beyond_memory_is_spooled_and_arrives_whole() -> None:
     spooled: list[bool] = []
 
     async def handle(exchange: Exchange) -> None:
-        whole = await exchange.body.read(10_000)
+        await exchange.body.arrived(10_000)
+        whole = exchange.body.whole()
         spooled.append(exchange.body.spooled)
         again = bytes(exchange.body.mapped())
         exchange.reply(200, [], b"same" if whole == again == body else b"different")
@@ -139,7 +142,8 @@ async def test_100_continue_is_sent_only_when_the_body_is_wanted() -> None:
         if exchange.path == "/refused":
             exchange.reply(401, [], b"no")
             return
-        exchange.reply(200, [], await exchange.body.read(100))
+        await exchange.body.arrived(100)
+        exchange.reply(200, [], exchange.body.whole())
 
     head = b"POST %b HTTP/1.1\r\nHost: g\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n"
     async with serving(handle) as (_, port):
@@ -352,7 +356,8 @@ async def test_a_half_closed_request_ends_without_a_handler() -> None:
 
     async def handle(exchange: Exchange) -> None:
         handled.append(exchange.path)
-        exchange.reply(200, [], await exchange.body.read(100))
+        await exchange.body.arrived(100)
+        exchange.reply(200, [], exchange.body.whole())
 
     async with serving(handle) as (server, port):
         assert await talk(port, b"POST / HTTP/1.1\r\nHo", eof=True) == b""
@@ -405,7 +410,7 @@ async def test_draining_finishes_what_runs_and_takes_nothing_new() -> None:
 
 async def test_a_reply_that_is_broken_off_keeps_what_was_written_and_has_no_end() -> None:
     async def handle(exchange: Exchange) -> None:
-        await exchange.body.read(100)
+        await exchange.body.arrived(100)
         exchange.start(200, [])
         exchange.write(b"some")
         exchange.break_off()

@@ -27,7 +27,8 @@ Handler = Callable[[Exchange], Awaitable[None]]
 
 
 async def echo(exchange: Exchange) -> None:
-    exchange.reply(200, [], await exchange.body.read(LIMITS.body))
+    await exchange.body.arrived(LIMITS.body)
+    exchange.reply(200, [], exchange.body.whole())
 
 
 @asynccontextmanager
@@ -237,7 +238,8 @@ async def test_tiny_chunks_cost_the_budget_what_they_cost_the_memory() -> None:
 
 async def test_tiny_chunks_go_to_the_spool_file_when_they_fill_the_memory() -> None:
     async def handle(exchange: Exchange) -> None:
-        body = await exchange.body.read(LIMITS.body)
+        await exchange.body.arrived(LIMITS.body)
+        body = exchange.body.whole()
         exchange.reply(200, [], b"%d %d" % (len(body), exchange.body.spooled))
 
     async with serving(handle) as (server, port):
@@ -458,7 +460,8 @@ def reset(sock: socket.socket) -> None:
 @pytest.mark.parametrize("how", [socket.socket.close, reset], ids=["in order", "by a reset"])
 async def test_a_caller_who_goes_at_any_point_leaves_nothing(how: Callable[[socket.socket], None]) -> None:
     async def handle(exchange: Exchange) -> None:
-        body = await exchange.body.read(LIMITS.body)
+        await exchange.body.arrived(LIMITS.body)
+        body = exchange.body.whole()
         exchange.start(200, [])
         exchange.write(body)
         await asyncio.sleep(0)

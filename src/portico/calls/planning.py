@@ -64,7 +64,7 @@ async def arrived(exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes |
     await exchange.body.arrived(limit)
     if large and exchange.body.spooled and (opaque or form):
         return exchange.body.mapped()
-    return await exchange.body.read(limit)
+    return exchange.body.whole()
 
 
 def planned(

@@ -123,11 +123,11 @@ class MockProvider:
         """Answer one request."""
         path = exchange.path
         try:
-            body = await exchange.body.read(LIMITS.body)
+            await exchange.body.arrived(LIMITS.body)
         except PorticoError as error:
             exchange.reply(*refuse("chat", Refusal(error.status, error.message), "req_mock"))
             return
-        request = Request(exchange.method, path, exchange.query, exchange.headers, body)
+        request = Request(exchange.method, path, exchange.query, exchange.headers, exchange.body.whole())
         if path.startswith("/_mock"):
             exchange.reply(*self._control(request))
             return
@@ -139,7 +139,7 @@ class MockProvider:
                 path=path,
                 query=request.query,
                 headers=exchange.headers,
-                body=body,
+                body=request.body,
                 key=credential(request),
             )
         )

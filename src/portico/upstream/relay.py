@@ -30,7 +30,8 @@ class Relay:
         """Pass one request on and its reply back; raises Overloaded while control is away."""
         # A body that is not here yet is passed on once it is whole: control's requests are small.
         exchange.body.charge(self._budget)
-        body = await exchange.body.read(UPLOAD)
+        await exchange.body.arrived(UPLOAD)
+        body = exchange.body.whole()
         lines = [f"{exchange.method} ".encode(), exchange.target, b" HTTP/1.1\r\n"]
         for name, value in exchange.headers:
             if name not in OF_ONE_CONNECTION and name != b"content-length" and not name.startswith(b"x-forwarded-"):

@@ -7,10 +7,11 @@ its headers alone. A body can be read again for another attempt until it is clos
 import asyncio
 import logging
 import mmap
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import IO
 
 from portico.errors import Overloaded, PorticoError, TooLarge
+from portico.wire.ready import READY
 
 PIECE = 256 * 1024
 """Bytes that are written to a spool at once."""
@@ -145,22 +146,24 @@ class Body:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
         return None
 
-    async def arrived(self, limit: int) -> None:
-        """Wait until the whole body is here, in memory or spooled; errors as in `read`."""
+    def arrived(self, limit: int) -> Awaitable[None]:
+        """Return what waits until the whole body is here, in memory or spooled.
+
+        It, or this, raises TooLarge beyond `limit` bytes, Overloaded beyond the worker's budget, RequestTimeout when
+        the caller stalls, InvalidRequest for a body that breaks its own framing.
+        """
         if self.wanted is not None:
             self._demand(limit)
-        while not self.complete:
-            await self._more()
         if self._error is not None:
             raise self._error
+        if self.complete:
+            return READY
+        waiter = self._waiter = asyncio.get_running_loop().create_future()
+        return waiter
 
-    async def read(self, limit: int) -> bytes:
-        """Return the whole body.
-
-        Raises TooLarge beyond `limit` bytes, Overloaded beyond the worker's budget, RequestTimeout when the caller
-        stalls, InvalidRequest for a body that breaks its own framing.
-        """
-        await self.arrived(limit)
+    def whole(self) -> bytes:
+        """Return a body that has arrived."""
+        assert self.complete, "the body is not here yet"
         if self._spool is not None:
             self._spool.seek(0)
             return self._spool.read()
@@ -190,18 +193,14 @@ class Body:
         if not self.complete and self._error is None:
             wanted()
 
-    async def _more(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter, self._waiter = self._waiter, None
+        if waiter is None or waiter.done():
+            return
+        if self._error is not None:
+            waiter.set_exception(self._error)
+        else:
+            waiter.set_result(None)
 
     def _unspoolable(self, error: OSError) -> None:
         log.error("a request body of %d bytes cannot be spooled: %s", self.size, error)
