@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING
 from portico.call import Call, Extend
 from portico.calls.known import Known
 from portico.calls.planning import arrived, elsewhere, planned
-from portico.calls.replying import Replies, signature
+from portico.calls.replying import Replies
 from portico.calls.streaming import stream
+from portico.calls.whole import answer, signature
 from portico.config.schema import Config
 from portico.dialects.errors import render_error
 from portico.dialects.models import render_model, render_models, style
@@ -302,8 +303,8 @@ class Gateway:
                     extend = self._extender(call, outgoing, targets, snapshot)
                     more = await self._replies.others(call, outgoing, target, translation, policy, extend)
                 await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
-            elif (storing := self._replies.answer(exchange, call, arrival, target)) is not None:
-                await storing
+            elif (kept := answer(self.settling, exchange, call, arrival, target)) is not None:
+                await self._replies.answer_stored(exchange, call, arrival, target, kept)
         except PorticoError as error:
             await self._replies.refuse(exchange, call, untraced(error))
         except asyncio.CancelledError:

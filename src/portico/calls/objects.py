@@ -22,7 +22,8 @@ from portico.call import Call
 from portico.calls.known import Known
 from portico.calls.placing import Trimmed, meant, placing
 from portico.calls.planning import arrived
-from portico.calls.replying import Replies, keep, signature
+from portico.calls.replying import Replies
+from portico.calls.whole import keep, signature
 from portico.dialects.batch import MESSAGES, Batched, batched, lines, of_gemini, renamed
 from portico.dialects.jobs import read as read_job
 from portico.dialects.objects import (

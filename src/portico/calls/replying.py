@@ -1,32 +1,28 @@
-"""How a caller gets its reply: whole, in its own dialect, and only once the call is in the books."""
+"""How a caller gets its reply, where that takes waiting: in its own dialect, and once the call is in the books."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
 from portico import jobs
 from portico.call import Call, Extend
-from portico.dialects.allowances import render_allowances
+from portico.calls.whole import answer_plainly, give_later, headed, keep, signature
 from portico.dialects.errors import render_error
 from portico.dialects.jobs import runs_on
-from portico.dialects.registry import SPOKEN
 from portico.dialects.stand_ins import TASKS
 from portico.dialects.tokens import summed
 from portico.dialects.usage import read_usage
-from portico.errors import BadUpstreamReply, PorticoError
+from portico.errors import PorticoError
 from portico.providers.auth.scheme import Fetch
 from portico.stages import own
-from portico.stages.settle import Settling, dollars, settle
+from portico.stages.settle import Settling, settle
 from portico.state.contract import Settled, State
 from portico.upstream.arrival import Arrival
 from portico.upstream.attempt import attempt_all
-from portico.upstream.headers import returned
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.retry import Policy
 from portico.upstream.target import Target
-from portico.upstream.trial import spoke
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
@@ -60,37 +56,13 @@ class Replies:
         if not booked.done():
             await booked
 
-    def answer(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target) -> Awaitable[None] | None:
-        """Account for a whole reply, and give it to the caller once that is in the books.
-
-        Returns what has to be awaited for that where the provider keeps the reply, else None.
-        """
-        pieces = arrival.pieces
-        body = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if arrival.status < 400:
-            usage = arrival.usage
-            if usage is None:
-                usage = read_usage(call.operation, body, arrival.headers)
-            settle(call, usage, target.price)
-            call.end = "served"
-            if arrival.here_ns > target.health.paced_ns:
-                spoke(arrival, target, usage)
-        else:
-            call.error = "upstream_status"
-        if call.stores and arrival.status < 400 and (name := own.response_id(body)) is not None:
-            return self._answer_stored(exchange, call, arrival, target, body, name)
-        keep(call, body)
-        self._settling.end(call, exchange.reply_later(partial(give, exchange, call, arrival, body)))
-        return None
-
-    async def _answer_stored(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, body: bytes, name: str
-    ) -> None:
+    async def answer_stored(self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, name: str) -> None:
+        """Give the caller a whole reply that its provider keeps under a name, once it is remembered whose it is."""
         await self.own(call, target, name)
+        body = arrival.body
         if call.background and runs_on(body):
             await jobs.start(self._state, call, self._job(call, target, name))
-        keep(call, body)
-        self._settling.end(call, exchange.reply_later(partial(give, exchange, call, arrival, body)))
+        give_later(self._settling, exchange, call, arrival, body)
 
     def own(self, call: Call, target: Target, name: str) -> Awaitable[None]:
         """Remember whose a stored reply is, before its caller hears of it."""
@@ -164,7 +136,7 @@ class Replies:
         """Give the caller, in its own dialect, a whole reply or an error that came in another one."""
         conversation = cast("Translation", translation) if call.operation.name not in TASKS else None
         if conversation is not None and not call.stream and arrival.error is None and arrival.status < 400:
-            self._plainly(exchange, call, arrival, target, conversation)
+            answer_plainly(self._settling, exchange, call, arrival, target, conversation)
             return
 
         arrivals = (arrival, *others)
@@ -194,25 +166,6 @@ class Replies:
         await self.settled(call)
         exchange.reply(arrival.status, headed(call, kind), told, signature(call))
 
-    def _plainly(
-        self, exchange: Exchange, call: Call, arrival: Arrival, target: Target, translation: "Translation"
-    ) -> None:
-        """Give the caller the one whole reply that a conversation has; what was used is read once, with the reply."""
-        body = arrival.body
-        try:
-            told = translation.reply(body)
-        except BadUpstreamReply:
-            settle(call, read_usage(translation.upstream, body, arrival.headers), target.price)
-            raise
-        usage = translation.usage
-        settle(call, usage, target.price)
-        if arrival.here_ns > target.health.paced_ns:
-            spoke(arrival, target, usage)
-        call.end = "served"
-        keep(call, told)
-
-        self._settling.end(call, exchange.reply_later(partial(tell, exchange, call, arrival.status, told)))
-
     async def estimate(self, exchange: Exchange, call: Call, outgoing: Outgoing, target: Target) -> None:
         """Answer how many tokens a request is where the provider has no counter: an estimate, and declared as one."""
         from portico.dialects import counting
@@ -237,59 +190,3 @@ class Replies:
             return
         status, headers, body = render_error(call.operation.dialect, error, call.id)
         exchange.reply(status, headers, body, signature(call))
-
-
-def tell(exchange: Exchange, call: Call, status: int, told: bytes) -> None:
-    """Give the caller a reply that was written here, with our header lines."""
-    exchange.reply(status, headed(call), told, signature(call))
-
-
-def headed(call: Call, kind: bytes = b"application/json") -> list[tuple[bytes, bytes]]:
-    """Return the headers of a reply that is written here: its type, and the call's id where the caller looks for it."""
-    return [(b"content-type", kind), *SPOKEN[call.operation.dialect].named(call.id)]
-
-
-def give(exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
-    """Give the caller a reply as its provider gave it, with our header lines."""
-    replied = arrival.replied
-    assert replied is not None
-    theirs = replied.memo
-    if theirs is None:
-        theirs = replied.memo = returned(replied.headers)
-    lines = theirs + signature(call)
-    if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
-        exchange.start(arrival.status, (), int(length), lines)
-        exchange.finish()
-    else:
-        exchange.reply(arrival.status, (), body, lines)
-
-
-def keep(call: Call, body: bytes) -> None:
-    """Keep the body of a reply for the record of its call, where bodies are kept, and for a copy of it."""
-    if call.bodies != "none":
-        call.reply_body = body
-    if call.shadow is not None:
-        call.shadow.reply = body
-
-
-def signature(call: Call) -> bytes:
-    """Return the header lines in which the gateway says what became of the call."""
-    overhead = call.overhead_us(perf_counter_ns())
-    lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
-    if call.target is not None:
-        cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
-        lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
-        if call.why is not None:
-            lines = f"x-portico-route: {call.why}\r\n{lines}"
-        if call.dropped:
-            lines = f"x-portico-dropped: {', '.join(call.dropped)}\r\n{lines}"
-        if call.estimate:
-            lines = f"x-portico-estimate: true\r\n{lines}"
-    permit = call.permit
-    if permit is not None and permit.scopes:
-        limits, left = permit.allowances
-        if limits:
-            lines += render_allowances(call.operation.dialect, limits, left, call.arrived_ms / 1000)
-    if call.litellm is not None:
-        lines += call.litellm.lines(call, overhead)
-    return lines.encode("ascii", "backslashreplace")

@@ -8,7 +8,8 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, cast
 
 from portico.call import Call
-from portico.calls.replying import Replies, headed, keep, signature
+from portico.calls.replying import Replies
+from portico.calls.whole import headed, keep, signature
 from portico.dialects.errors import render_stream_error
 from portico.dialects.observer import Observer
 from portico.dialects.passed import Passed
