@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.call import Call, Extend
+from portico.calls.arriving import arrived
 from portico.calls.known import Known
-from portico.calls.planning import arrived, elsewhere, planned
+from portico.calls.planning import elsewhere, planned
 from portico.calls.replying import Replies
 from portico.calls.streaming import stream
 from portico.calls.whole import answer, signature

@@ -19,9 +19,9 @@ import msgspec
 
 from portico import jobs
 from portico.call import Call
+from portico.calls.arriving import arrived
 from portico.calls.known import Known
 from portico.calls.placing import Trimmed, meant, placing
-from portico.calls.planning import arrived
 from portico.calls.replying import Replies
 from portico.calls.whole import keep, signature
 from portico.dialects.batch import MESSAGES, Batched, batched, lines, of_gemini, renamed

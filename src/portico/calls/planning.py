@@ -55,18 +55,6 @@ Now = Callable[[], Moment]
 """The clock."""
 
 
-async def arrived(exchange: Exchange, call: Call, snapshot: Snapshot) -> bytes | mmap.mmap:
-    """Wait for the body. What is only passed on, a form or what no dialect knows, stays in its spool file."""
-    opaque = call.operation.name == "passthrough"
-    form = exchange.fields.get(b"content-type", b"")[:10].lower() == b"multipart/"
-    large = call.operation.upload or opaque
-    limit = snapshot.limits.file_body if large else snapshot.limits.body
-    await exchange.body.arrived(limit)
-    if large and exchange.body.spooled and (opaque or form):
-        return exchange.body.mapped()
-    return exchange.body.whole()
-
-
 def planned(
     exchange: Exchange, call: Call, snapshot: Snapshot, known: Known, body: bytes | mmap.mmap, draw: Draw, now: Now
 ) -> tuple[Outgoing, Sequence[Target]]:
