@@ -44,7 +44,8 @@ def simulate(monkeypatch: pytest.MonkeyPatch, loop: SimulatedLoop, send: Any) ->
     """Let attempts go by the time of this loop, and be sent by `send` in place of a connection."""
     for module in ("upstream.arrival", "upstream.attempt", "upstream.hedge", "upstream.trial", "call"):
         monkeypatch.setattr(f"portico.{module}.perf_counter_ns", loop.nanoseconds)
-    monkeypatch.setattr("portico.upstream.attempt.time", SimpleNamespace(monotonic=loop.time))
+    for module in ("attempt", "turns"):
+        monkeypatch.setattr(f"portico.upstream.{module}.time", SimpleNamespace(monotonic=loop.time))
     monkeypatch.setattr("portico.upstream.hedge.monotonic", loop.time)
     for module in ("attempt", "hedge", "sending"):
         monkeypatch.setattr(f"portico.upstream.{module}.send", send)

@@ -54,7 +54,7 @@ from portico.state.contract import Moment, State
 from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies
 from portico.upstream.arrival import Arrival
-from portico.upstream.attempt import Elsewhere, attempt_all, in_turn
+from portico.upstream.attempt import Elsewhere, attempt_all
 from portico.upstream.caches import Caches
 from portico.upstream.first import at_once
 from portico.upstream.health import Healths
@@ -65,6 +65,7 @@ from portico.upstream.retry import Policy
 from portico.upstream.shared import SharedRests
 from portico.upstream.target import Target
 from portico.upstream.trial import give_up, stands
+from portico.upstream.turns import in_turn
 from portico.wire.client import Client
 from portico.wire.cors import preflight
 from portico.wire.exchange import Exchange
