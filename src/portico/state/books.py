@@ -331,7 +331,9 @@ def _settle_all(fetch: Fetch, hold: Hold, now: Spent, at: Moment, apart: Apart) 
         unbounded = any(asked is None for _, asked, _ in here)
         charged = tuple(amount if whole or unbounded else min(amount, reserved) for amount in mine or now)
         asked = None if unbounded and not reserved else reserved
-        _, events = correct(row, name, (op,), (asked,) * 9, (window,), 0, charged, closes, at.boot_ns, at.wall_ns)  # type: ignore[arg-type]  # nine of them
+        # Only the last places may be without a bound.
+        held = (reserved, reserved, reserved, reserved, reserved, asked, asked, asked, asked)
+        _, events = correct(row, name, (op,), held, (window,), 0, charged, closes, at.boot_ns, at.wall_ns)  # type: ignore[arg-type]  # nine are charged
         passed.extend(events or ())
     return Settled(over, tuple(passed))
 
