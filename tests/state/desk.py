@@ -89,6 +89,10 @@ def row(*rules: Rule, name: str = "key:web") -> Scope:
     return Scope(name, rules)
 
 
+_held: dict[str, Any] = {}
+"""Owners by their ids, as long as their states are open."""
+
+
 def make_memory(_: Path) -> Any:
     from portico.state.memory import MemoryState
 
@@ -101,7 +105,7 @@ def make_lmdb(folder: Path) -> Any:
 
     owner = Owner.new(folder / "owners")
     state = LmdbState(folder, owner.id, size=1 << 20)
-    state.lock = owner  # type: ignore[attr-defined]  # held as long as the state
+    _held[owner.id] = owner
     return state
 
 
@@ -111,4 +115,4 @@ BACKENDS: dict[str, Callable[[Path], Any]] = {"memory": make_memory, "lmdb": mak
 def close(state: Any) -> None:
     if hasattr(state, "close"):
         state.close()
-        state.lock.close()
+        _held.pop(state.owner).close()
