@@ -1,15 +1,15 @@
 """The most that a call can use: what its permit reserves. And a request cut to what is left of that."""
 
 from collections.abc import Sequence, Sized
-from functools import reduce
+from functools import partial, reduce
 from typing import Final
 
 from portico.bounds import measured
 from portico.call import Call
 from portico.dialects.limits import FIELDS, limited
 from portico.dialects.operations import Operation
-from portico.dialects.request import peek
-from portico.rules import NO_BOUND, Bound
+from portico.dialects.request import Peek, peek
+from portico.rules import NO_BOUND, Bound, Rule
 from portico.state.contract import Refusal
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
@@ -102,20 +102,7 @@ def clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> bo
     if operation.name not in FIELDS:
         return False  # its output has no limit to cut
 
-    def need(limit: int) -> int:
-        text, seen = limited(operation, asked, limit)
-        largest = 0
-        for target in targets:
-            bound = target.ceiling.closely(operation, seen, text)
-            counted = {
-                "cost": bound.cost,
-                "tokens": bound.input_tokens + bound.output_tokens,
-                "input_tokens": bound.input_tokens,
-                "output_tokens": bound.output_tokens,
-            }[refusal.rule.counts]
-            largest = max(largest, counted if counted is not None else refusal.rule.amount + 1)
-        return largest
-
+    need = partial(_needed, operation, asked, targets, refusal.rule)
     low, high = need(SHORTEST), need(2 * SHORTEST)
     if low > refusal.left or high <= low:
         return False
@@ -126,6 +113,22 @@ def clamp(outgoing: Outgoing, targets: Sequence[Target], refusal: Refusal) -> bo
             return False
     outgoing.body, outgoing.asked = limited(operation, asked, limit)
     return True
+
+
+def _needed(operation: Operation, asked: Peek, targets: Sequence[Target], rule: Rule, limit: int) -> int:
+    """Return the most that a rule counts of a request whose answer is cut to so many tokens."""
+    text, seen = limited(operation, asked, limit)
+    largest = 0
+    for target in targets:
+        bound = target.ceiling.closely(operation, seen, text)
+        counted = {
+            "cost": bound.cost,
+            "tokens": bound.input_tokens + bound.output_tokens,
+            "input_tokens": bound.input_tokens,
+            "output_tokens": bound.output_tokens,
+        }[rule.counts]
+        largest = max(largest, counted if counted is not None else rule.amount + 1)
+    return largest
 
 
 def bound_of(call: Call, operation: Operation, body: bytes, target: Target) -> Bound:

@@ -5,6 +5,7 @@ What was found out of a request's head (`Known`), what its body says (`peek`), a
 
 import mmap
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import msgspec
 
@@ -194,7 +195,7 @@ def routed(
         path,
         draw,
         (lambda name: snapshot.keys.check_model(caller, name)) if caller.models else None,
-        lambda target: snapshot.bounds.least_left(call, target, now()),
+        partial(_budget_left, snapshot, call, now),
     )
 
 
@@ -229,12 +230,15 @@ def elsewhere(
     detour: Detour, call: Call, outgoing: Outgoing, known: Known, snapshot: Snapshot, draw: Draw, now: Now
 ) -> Elsewhere:
     """Return what finds the targets for calls that a name's own targets cannot serve."""
+    return partial(_elsewhere, detour, call, outgoing, known, snapshot, draw, now)
 
-    def budget_left(target: Target) -> float:
-        return snapshot.bounds.least_left(call, target, now())
 
-    def found(why: str) -> Sequence[Target]:
-        names = detour.names(why)
-        return plan_elsewhere(call, outgoing, snapshot.routes, known.said, names, draw, budget_left)
+def _elsewhere(
+    detour: Detour, call: Call, outgoing: Outgoing, known: Known, snapshot: Snapshot, draw: Draw, now: Now, why: str
+) -> Sequence[Target]:
+    budget_left = partial(_budget_left, snapshot, call, now)
+    return plan_elsewhere(call, outgoing, snapshot.routes, known.said, detour.names(why), draw, budget_left)
 
-    return found
+
+def _budget_left(snapshot: Snapshot, call: Call, now: Now, target: Target) -> float:
+    return snapshot.bounds.least_left(call, target, now())
