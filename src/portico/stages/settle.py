@@ -229,18 +229,17 @@ class Settling:
             self._flushing = True
             asyncio.get_running_loop().call_later(0.05, self._flush)
             return
-
-        def written(_error: BaseException | None) -> None:
-            for act in waiting:
-                if act in self._syncing:
-                    self._syncing.remove(act)
-                    act()
-
         self._syncing += waiting
         if self.durable:
-            journal.synced(written)
+            journal.synced(partial(self._written, waiting))
         else:
-            written(None)
+            self._written(waiting, None)
+
+    def _written(self, waiting: Sequence[Callable[[], None]], _error: BaseException | None) -> None:
+        for act in waiting:
+            if act in self._syncing:
+                self._syncing.remove(act)
+                act()
 
     def flush(self) -> None:
         """Write what was appended, before what depends on it is settled. Raises JournalFull where there is no room."""
