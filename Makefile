@@ -13,15 +13,21 @@ UV_VERSION := 0.13.8
 # The machine's own certificates, as pip has them: a company's proxy is trusted there and nowhere else.
 UV := UV_PROJECT_ENVIRONMENT=$(VENV) UV_SYSTEM_CERTS=1 $(BIN)/uv
 JOBS ?= 2
+# What `make compiled` makes: the package with its data path in C, taken by `serve` and `bench` while no source is newer.
+COMPILED := build/compiled
+SOURCES = $(shell find src/portico -name '*.py') hatch_build.py pyproject.toml uv.lock
+FRESH = $(shell [ -e $(COMPILED)/.made ] && [ -z "$$(find $(SOURCES) -newer $(COMPILED)/.made -print -quit)" ] && echo yes)
 
 .DEFAULT_GOAL := help
-.PHONY: help serve mock test prove check format bench drill docs clean
+.PHONY: help serve compiled mock test prove check format bench drill docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 serve: $(VENV)/.run ## run the gateway (ARGS="--config portico.yaml")
-	@exec $(BIN)/portico serve $(ARGS)
+	@exec $(if $(FRESH),env PYTHONPATH=$(CURDIR)/$(COMPILED)) $(BIN)/portico serve $(ARGS)
+
+compiled: $(COMPILED)/.made ## compile the way of a call for this machine: a sixth to a quarter less CPU (takes a C compiler)
 
 mock: $(VENV)/.run ## run a stand-in provider, to try things without a key (ARGS="--port 9999")
 	@exec $(BIN)/portico mock $(ARGS)
@@ -46,6 +52,7 @@ format: $(VENV)/.dev ## put the code into its one format
 
 bench: $(VENV)/.dev ## measure against nginx, LiteLLM and Portkey on this machine (ARGS="--quick")
 	@sh tests/install.sh
+	@$(MAKE) --no-print-directory compiled || echo "WARNING nothing is compiled: the source is measured as it is" >&2
 	$(BIN)/python bench/run.py $(ARGS)
 
 drill: $(VENV)/.dev ## an outage under load, with its plot in docs/explanation (ARGS="--rate 400 --limit 220")
@@ -58,7 +65,7 @@ docs: $(VENV)/.dev ## write the generated pages of the documentation
 	$(BIN)/python -m portico.providers.bounds_page > docs/explanation/bounds.md
 
 clean: ## remove what was installed and made
-	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache bench/results
+	rm -rf $(VENV) .cache .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build bench/results
 
 $(BIN)/uv:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Portico needs Python 3.11 or later; set PYTHON=")'
@@ -74,3 +81,12 @@ $(VENV)/.run: pyproject.toml uv.lock | $(BIN)/uv
 $(VENV)/.dev: pyproject.toml uv.lock | $(BIN)/uv
 	@$(UV) sync --quiet --compile-bytecode --frozen --group dev
 	@touch $@ $(VENV)/.run
+
+$(COMPILED)/.made: $(SOURCES) | $(BIN)/uv
+	@$(UV) sync --quiet --compile-bytecode --frozen --inexact --group compile
+	@echo "compiling the data path into $(COMPILED), which takes a minute or two" >&2
+	@rm -rf build
+	@PORTICO_COMPILED=1 $(UV) build --wheel --no-build-isolation --python $(BIN)/python --out-dir build/wheel >build.log 2>&1 \
+		|| { grep -v "warning: " build.log | tail -n 20 >&2; exit 1; }
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --target $(COMPILED) build/wheel/portico-*.whl
+	@mv build.log build/build.log && touch $@

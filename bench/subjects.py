@@ -25,6 +25,7 @@ from bench.processes import Ended, running, wait_until_listening
 PATH = "/v1/chat/completions"
 
 
+COMPILED = ROOT / "build" / "compiled"
 KEY = "sk-bench-0123456789abcdef0123456789abcdef"
 
 
@@ -161,6 +162,16 @@ def portico(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
 
 
 @contextmanager
+def source(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
+    """The same as it is without a compiler: the interpreter runs its source."""
+    if compiled_library() is None:
+        raise Missing("nothing is compiled: portico is its source")
+    with _portico("source", mocks, folder, prefix, compiled=False) as subject:
+        subject.plain_only = True
+        yield subject
+
+
+@contextmanager
 def governed(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Subject]:
     """Portico with 5,000 keys in turn, under three limits and two budgets each, and the bodies of all calls kept."""
     with _portico("governed", mocks, folder, prefix, governed=True, bodies="all") as subject:
@@ -178,7 +189,14 @@ def governed_bare(mocks: Mocks, folder: Path, prefix: list[str]) -> Iterator[Sub
 
 @contextmanager
 def _portico(
-    name: str, mocks: Mocks, folder: Path, prefix: list[str], *, governed: bool = False, bodies: str = "none"
+    name: str,
+    mocks: Mocks,
+    folder: Path,
+    prefix: list[str],
+    *,
+    governed: bool = False,
+    bodies: str = "none",
+    compiled: bool = True,
 ) -> Iterator[Subject]:
     folder = folder / name.replace(", ", "-").replace(" ", "-")
     folder.mkdir(parents=True)
@@ -186,9 +204,11 @@ def _portico(
     config = folder / "portico.yaml"
     config.write_text(portico_config(mocks, port, folder / "data", governed=governed, bodies=bodies))
     command = [sys.executable, "-m", "portico", "serve", "--config", str(config)]
+    library = compiled_library() if compiled else None
+    environ = {"PYTHONPATH": str(library)} if library is not None else {}
     if not (ROOT / "src" / "portico" / "__main__.py").exists():
         command = [sys.executable, "-c", "from portico.cli import main; main()", "serve", "--config", str(config)]
-    with running(command, prefix=prefix, folder=folder, name="portico") as process:
+    with running(command, prefix=prefix, folder=folder, name="portico", environ=environ) as process:
         try:
             took = wait_until_listening(process, port, folder=folder, name="portico", limit=20)
         except FileNotFoundError as error:
@@ -197,7 +217,17 @@ def _portico(
         headers = JSON_HEADERS | {"Authorization": f"Bearer {GOVERNED_KEY % 1}"} if governed else JSON_HEADERS
         places = {upstream: Place(port, f"bench-{upstream}", headers, keys=keys) for upstream in UPSTREAMS}
         data = folder / "data"
-        yield Subject(name, places, [process.pid], version=_revision(), started_in=took, records=data)
+        version = _revision() + (", compiled" if library is not None else "")
+        yield Subject(name, places, [process.pid], version=version, started_in=took, records=data)
+
+
+def compiled_library() -> Path | None:
+    """Return where `make compiled` put the package with its data path in C; None where a source is newer than that."""
+    made = COMPILED / ".made"
+    if not made.exists():
+        return None
+    sources = [*(ROOT / "src" / "portico").rglob("*.py"), ROOT / "pyproject.toml", ROOT / "hatch_build.py"]
+    return COMPILED if max(source.stat().st_mtime for source in sources) <= made.stat().st_mtime else None
 
 
 def _revision() -> str:
@@ -319,6 +349,7 @@ SUBJECTS = {
     "direct": direct,
     "nginx": nginx_proxy,
     "portico": portico,
+    "source": source,
     "governed": governed,
     "governed-bare": governed_bare,
     "unary": unary,

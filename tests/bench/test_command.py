@@ -184,6 +184,7 @@ def test_without_the_sources_the_comparison_says_what_it_needs(run, monkeypatch)
     assert "give the URL of a gateway" in result.output
 
 
+@pytest.mark.source
 def test_with_the_sources_the_command_becomes_the_comparison_with_its_options(run, monkeypatch):
     commands = []
 

@@ -415,6 +415,7 @@ class Killed(BaseException):
 STOPS = ("_flush", "_finish", "disown")
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("where", STOPS)
 async def test_who_is_killed_while_a_job_is_closed_goes_on_with_what_was_known(
     office: Office, where: str, monkeypatch: pytest.MonkeyPatch

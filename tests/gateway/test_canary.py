@@ -68,6 +68,7 @@ async def test_its_own_targets_stand_in_for_a_canary_that_fails_and_it_never_for
     ]
 
 
+@pytest.mark.source
 @pytest.mark.parametrize(
     "step", ["status=503", "fault=cut-before-head", "fault=broken-json", "status=429", "status=404"]
 )
@@ -96,6 +97,7 @@ async def test_a_canary_that_fails_is_taken_back_and_gets_no_more_calls(portico,
     assert "calls failed" in str(event.about["why"])
 
 
+@pytest.mark.source
 async def test_a_canary_that_does_well_gets_all_calls_in_the_end(portico, mock, other, monkeypatch):
     async with portico(config(mock, other)) as running:
         found = rollout(running)

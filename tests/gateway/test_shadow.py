@@ -15,6 +15,8 @@ from portico.state.supplies import StoredKey, Supplies, render_keys
 from portico.testing.faults import Canned
 from portico.testing.mock import MockProvider
 
+pytestmark = pytest.mark.source
+
 PRICES = {"one/m": {"input": 1.0, "output": 1.0}, "two/m": {"input": 10.0, "output": 10.0}}
 
 

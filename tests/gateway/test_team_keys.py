@@ -178,6 +178,7 @@ async def test_what_a_key_made_goes_back_to_it(portico: Portico, mock: MockProvi
             assert (await client.files.retrieve(before.id)).id == before.id
 
 
+@pytest.mark.source
 async def test_the_snapshot_of_many_teams_is_bounded(
     portico: Portico, mock: MockProvider, monkeypatch: pytest.MonkeyPatch
 ) -> None:

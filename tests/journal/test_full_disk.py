@@ -18,6 +18,8 @@ from portico.errors import JournalFull
 from portico.journal import Journal
 from portico.journal import journal as module
 
+pytestmark = pytest.mark.source
+
 
 class Disk:
     """The `os` that a journal sees, over a disk with `room` bytes left; what is allocated beforehand is not counted."""

@@ -79,6 +79,7 @@ def test_what_is_synced_is_told_in_order_across_segments(tmp_path: Path) -> None
     assert ids(tmp_path) == [record(number).id for number in range(50)]
 
 
+@pytest.mark.source
 def test_those_who_wait_for_a_failing_disk_are_told_its_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import errno
 

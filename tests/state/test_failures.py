@@ -232,6 +232,7 @@ async def test_settlements_wait_for_a_journal_that_cannot_be_written(tmp_path: P
     close(desk.state)
 
 
+@pytest.mark.source
 async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -257,6 +258,7 @@ async def test_one_call_that_cannot_be_booked_takes_no_other_with_it(
     close(desk.state)
 
 
+@pytest.mark.source
 async def test_a_call_extended_twice_by_what_could_not_be_booked_at_first_holds_each_once(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ async def test_a_place_is_taken_again_and_what_was_there_before_is_not_seen(tmp_
     close(desk.state)
 
 
+@pytest.mark.source
 async def test_what_has_no_place_is_asked_for_in_the_books(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -106,6 +107,7 @@ async def test_what_has_no_place_is_asked_for_in_the_books(
     close(desk.state)
 
 
+@pytest.mark.source
 async def test_without_room_on_the_disk_they_are_kept_in_the_books(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

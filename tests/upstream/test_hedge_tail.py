@@ -23,6 +23,8 @@ from portico.wire.client import Client
 from portico.wire.replied import ReplyHead
 from simulated_calls import BODY, REPLY, SimulatedLoop, simulate
 
+pytestmark = pytest.mark.source
+
 CALLS = 4000
 RUN_IN = 500
 """Calls at the start in which times are only measured."""

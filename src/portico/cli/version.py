@@ -1,5 +1,6 @@
 """`portico version`: which Portico, which Python, which machine; for a bug report."""
 
+import importlib.util
 import json
 import platform
 import sys
@@ -17,8 +18,16 @@ def command(*, as_json: bool) -> None:
         "portico": __version__,
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "compiled": _compiled(),
     }
     if as_json:
         click.echo(json.dumps(facts))
         return
-    click.echo(f"portico {facts['portico']} (Python {facts['python']}, {facts['platform']}, {sys.executable})")
+    how = ", compiled" if facts["compiled"] else ""
+    click.echo(f"portico {facts['portico']}{how} (Python {facts['python']}, {facts['platform']}, {sys.executable})")
+
+
+def _compiled() -> bool:
+    """Return whether the data path is a library that was compiled from the source, and not the source itself."""
+    found = importlib.util.find_spec("portico.gateway")
+    return found is not None and not str(found.origin).endswith(".py")
