@@ -7,6 +7,7 @@ modules; `make compiled` builds such a wheel for this machine's interpreter and 
 import os
 import re
 import shutil
+import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +17,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 ROOT = Path(__file__).parent
 SOURCE = ROOT / "src"
-WORK = ROOT / "build" / "c"
 INTERPRETED = re.compile(r"^class \w+\(.*\bStruct\b|^ *async def ", re.MULTILINE)
 """What msgspec reads as classes, and what awaits: coroutines made by mypyc are not sound when they are cancelled."""
 TOOLS = ["mypy[mypyc]>=2.4", "setuptools>=80"]
@@ -26,6 +26,7 @@ class CompiledHook(BuildHookInterface):  # type: ignore[type-arg, misc]
     """Adds what mypyc makes of the listed modules to a wheel."""
 
     PLUGIN_NAME = "custom"
+    _work: Path | None = None
 
     def dependencies(self) -> list[str]:
         """Return what a build needs besides hatchling: the compiler reads the types of what is imported."""
@@ -35,10 +36,16 @@ class CompiledHook(BuildHookInterface):  # type: ignore[type-arg, misc]
         """Compile, unless the wheel is to hold the source alone."""
         if not _wanted() or version == "editable":
             return
-        made = compiled(listed())
-        build_data["force_include"].update({str(path): str(path.relative_to(WORK / "lib")) for path in made})
+        self._work = Path(tempfile.mkdtemp(prefix="portico-compiled-"))
+        made = compiled(listed(), self._work)
+        build_data["force_include"].update({str(path): str(path.relative_to(self._work / "lib")) for path in made})
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """Remove what is in the wheel now."""
+        if self._work is not None:
+            shutil.rmtree(self._work, ignore_errors=True)
 
 
 def _wanted() -> bool:
@@ -71,35 +78,33 @@ def matching(patterns: list[str]) -> set[Path]:
     return found
 
 
-def compiled(modules: list[str]) -> list[Path]:
-    """Compile modules into one library, with a small one for each that leads there; return all of them."""
+def compiled(modules: list[str], work: Path) -> list[Path]:
+    """Compile modules into one library in `work`, with a small one for each that leads there; return all of them."""
     from mypyc.build import mypycify
     from setuptools import Distribution
     from setuptools.command.build_ext import build_ext
 
-    shutil.rmtree(WORK, ignore_errors=True)
-    WORK.mkdir(parents=True)
     os.environ["MYPYPATH"] = "."
     before = Path.cwd()
     os.chdir(SOURCE)  # a module's name is its path from here
     try:
-        terms = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={WORK / 'types'}", "--follow-imports=silent"]
+        terms = [f"--config-file={ROOT / 'pyproject.toml'}", f"--cache-dir={work / 'types'}", "--follow-imports=silent"]
         extensions = mypycify(
             [*terms, *modules],
             opt_level="2",
             debug_level="0",
             multi_file=True,
             group_name="portico",
-            target_dir=str(WORK / "source"),
+            target_dir=str(work / "source"),
         )
         command = build_ext(Distribution({"name": "portico", "ext_modules": extensions}))
-        command.build_lib, command.build_temp = str(WORK / "lib"), str(WORK / "objects")
+        command.build_lib, command.build_temp = str(work / "lib"), str(work / "objects")
         command.ensure_finalized()
         _on_all_cores(command)
         command.run()
     finally:
         os.chdir(before)
-    return sorted((WORK / "lib").rglob("*.so"))
+    return sorted((work / "lib").rglob("*.so"))
 
 
 def _on_all_cores(command: Any) -> None:

@@ -23,6 +23,7 @@ SOME = [
 ]
 
 pytestmark = [
+    pytest.mark.xdist_group("compiled"),  # it is compiled once
     pytest.mark.timeout(7200),
     pytest.mark.skipif(
         shutil.which("cc") is None or not (Path(sysconfig.get_path("include")) / "Python.h").exists(),

@@ -73,6 +73,7 @@ async def test_conversations_continue_where_they_are(portico: Portico, mock: Moc
             await alice.conversations.items.list(begun.id)
 
 
+@pytest.mark.source
 @pytest.mark.parametrize("piece", [None, 1, 7])
 async def test_nobody_hears_of_a_stored_reply_before_it_is_remembered(
     portico: Portico, mock: MockProvider, piece: int | None, monkeypatch: pytest.MonkeyPatch

@@ -28,6 +28,6 @@ def command(*, as_json: bool) -> None:
 
 
 def _compiled() -> bool:
-    """Return whether the data path is a library that was compiled from the source, and not the source itself."""
-    found = importlib.util.find_spec("portico.gateway")
+    """Return whether the way of a call is a library that was compiled from the source, and not the source itself."""
+    found = importlib.util.find_spec("portico.call")
     return found is not None and not str(found.origin).endswith(".py")
