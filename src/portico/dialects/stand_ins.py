@@ -1,6 +1,7 @@
 """Which operation of a provider can stand in for a caller's, where it has not the same."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import msgspec
 
@@ -86,8 +87,9 @@ def rewords(operation: str, members: Mapping[str, bytes | msgspec.Raw], quirks: 
     if operation == "embeddings":
         if "embeddings_input_type" not in quirks:
             return False
-        encoding = bytes(members.get("encoding_format", b"null"))
-        return "dimensions" in members or "user" in members or encoding not in (b"null", b'"base64"')
+        encoding: Any = members.get("encoding_format")  # no kind of bytes, whatever is said of it
+        told = encoding is not None and bytes(encoding) not in (b"null", b'"base64"')
+        return told or "dimensions" in members or "user" in members
     if operation == "rerank":
         voyage = ("top_k" in members or "truncation" in members) and "top_n" not in members
         return voyage != ("rerank_top_k" in quirks)
