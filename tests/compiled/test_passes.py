@@ -58,12 +58,9 @@ def _run(command: list[object], **environ: str) -> str:
     return done.stdout
 
 
-def test_a_command_runs_what_was_compiled_and_says_so(library):
+def test_what_was_compiled_says_so_and_passes_tests_of_the_source(library):
     said = _run([sys.executable, "-P", "-m", "portico", "version", "--json"], PYTHONPATH=str(library))
     assert '"compiled": true' in said
-
-
-def test_what_was_compiled_passes_tests_of_the_source(library):
     _pass(library, [*SOME, "-m", "not prove and not source"])
 
 

@@ -10,6 +10,8 @@ import pytest
 from portico import freed
 from portico.freed import GROWN, QUIET, Freed, resident, trim
 
+pytestmark = pytest.mark.source
+
 IN_A_PROCESS = f"""
 import asyncio
 from portico.freed import GROWN, Freed, resident

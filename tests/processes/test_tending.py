@@ -11,6 +11,7 @@ from portico.config.schema import Config
 from portico.state.contract import Moment
 
 
+@pytest.mark.source
 async def test_what_fails_while_the_state_is_looked_after_is_told_and_done_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

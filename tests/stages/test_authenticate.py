@@ -11,6 +11,8 @@ from portico.errors import Forbidden, StateUnavailable, Unauthenticated
 from portico.rules import Holder
 from portico.stages.authenticate import Keys, authenticate, identify, token_of
 
+pytestmark = pytest.mark.source
+
 CONFIG = Config(
     server=Server(master_key="sk-master"),
     keys={

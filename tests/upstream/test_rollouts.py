@@ -142,6 +142,7 @@ def test_what_is_declared_otherwise_begins_anew(tmp_path: Path) -> None:
     assert Machine(tmp_path, said=again).workers[0].share == 0.01
 
 
+@pytest.mark.source
 def test_after_a_restart_of_the_machine_a_step_is_held_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     machine, draw = Machine(tmp_path), random.Random(9)
     machine.run(700, draw)
