@@ -3,8 +3,6 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-import msgspec
-
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.registry import DIALECTS, SPOKEN
 from portico.types import Dialect
@@ -82,12 +80,15 @@ def _suits(operation: str, name: str, offered: Collection[str], model: str) -> b
     return "/" in model if name == "chat" else True
 
 
-def rewords(operation: str, members: Mapping[str, bytes | msgspec.Raw], quirks: Collection[str]) -> bool:
-    """Return whether a provider has the operation of a request, but other words in it than the request's."""
+def rewords(operation: str, members: Mapping[str, Any], quirks: Collection[str]) -> bool:
+    """Return whether a provider has the operation of a request, but other words in it than the request's.
+
+    Its `members` are `msgspec.Raw`, which mypy takes for bytes, and mypyc by its word.
+    """
     if operation == "embeddings":
         if "embeddings_input_type" not in quirks:
             return False
-        encoding: Any = members.get("encoding_format")  # no kind of bytes, whatever is said of it
+        encoding = members.get("encoding_format")
         told = encoding is not None and bytes(encoding) not in (b"null", b'"base64"')
         return told or "dimensions" in members or "user" in members
     if operation == "rerank":
