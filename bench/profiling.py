@@ -134,7 +134,7 @@ async def measure(options: argparse.Namespace, upstreams: Mocks, folder: Path, p
         gateway = Gateway(load(config, os.environ).config, relay=None, records=records.fileno())
         await gateway.start()
         schema = gateway.snapshot.config.server
-        server = Server(gateway.handle, schema.limits, schema.timeouts)
+        server = Server(gateway.handle, schema.limits, schema.timeouts, begin=gateway.begin)
         with socket.socket() as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(("127.0.0.1", 0))

@@ -77,7 +77,7 @@ async def running(config: Config, records: Path, **given: Any) -> AsyncIterator[
     gateway = Gateway(config, relay=None, records=descriptor, **given)
     await gateway.start()
     settings = config.server
-    server = Server(gateway.handle, settings.limits, settings.timeouts, own=lines(settings.cors))
+    server = Server(gateway.handle, settings.limits, settings.timeouts, own=lines(settings.cors), begin=gateway.begin)
     sock = socket.create_server(("127.0.0.1", 0))
     await server.listen(sock)
     try:

@@ -14,15 +14,15 @@ What is not an LLM call goes to the control process.
 import asyncio
 import logging
 import os
-import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from portico.call import Call, Extend
 from portico.calls.arriving import arrived
+from portico.calls.course import Course, Desk
 from portico.calls.known import Known
-from portico.calls.planning import elsewhere, planned
+from portico.calls.planning import elsewhere
 from portico.calls.replying import Replies
 from portico.calls.streaming import stream
 from portico.calls.whole import answer, signature
@@ -37,16 +37,12 @@ from portico.errors import (
     untraced,
 )
 from portico.journal.journal import Journal
-from portico.plan.canary import judge
 from portico.probes import READY, probe, without_control
 from portico.queues import Queues
 from portico.records import Records
-from portico.room import extender
+from portico.room import extender, permitted
 from portico.rules import Bound
 from portico.snapshot import Snapshot, made_ready
-from portico.stages import own
-from portico.stages.admit import admit
-from portico.stages.authenticate import authenticate, unconditional
 from portico.stages.plan import retries_of
 from portico.stages.settle import Settling
 from portico.state.clock import moment
@@ -64,14 +60,11 @@ from portico.upstream.relay import Relay
 from portico.upstream.retry import Policy
 from portico.upstream.shared import SharedRests
 from portico.upstream.target import Target
-from portico.upstream.trial import give_up, stands
-from portico.upstream.turns import in_turn
 from portico.wire.client import Client
 from portico.wire.cors import preflight
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
-    from portico.calls.litellm_headers import LiteLLMHeaders
     from portico.calls.objects import ObjectCalls
     from portico.calls.resuming import Resuming
     from portico.calls.shadow import Shadows
@@ -110,23 +103,28 @@ class Gateway:
         self.state.before_settling = self.settling.flush
         self._secret = secret if secret is not None else os.urandom(32)
         self._now = now
-        self._seen = -1
         self.healths = Healths(shared=SharedRests(rests) if rests is not None else None)
         self._canaries = rests.with_name("canaries") if rests is not None else None
         self._rollouts: Rollouts | None = None
         if rests is not None:
             self.healths.caches = Caches(rests.with_name("prompts"))
         self._queues = Queues(rests.with_name("slots") if rests is not None else None)
-        self.snapshot = self._made(config, version)
+        seen = self.state.version
+        self.desk = Desk(self._made(config, version), seen, self.state, self.settling, now)
+        self.begin = self.desk.begin
         self._descriptor = records
         self._lines: Records | None = None
         self.settling.records = self._records_for(config)
         self.ready = False
         self._relay = Relay(self.client, relay) if relay is not None else None
-        self._draw: Callable[[], float] = random.random
         self._shadows: Shadows | None = None
         self._replies = Replies(self.state, self.settling, self.client.fetch)
         self._objects: ObjectCalls | None = None
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What calls go by that begin now."""
+        return self.desk.snapshot
 
     @property
     def records(self) -> Records:
@@ -145,7 +143,7 @@ class Gateway:
 
     async def swap(self, config: Config, version: int | None = None) -> None:
         """Put another configuration in force for the calls to come; ConfigError leaves the old one in force."""
-        self.snapshot = self._made(config, version or self.snapshot.version + 1)
+        self._adopt(config, version or self.snapshot.version + 1)
         self._queues.adopt(config, self.snapshot.edition)
         self.settling.records = self._records_for(config)
         if self.settling.durable != (config.logs.fsync == "group"):
@@ -153,7 +151,6 @@ class Gateway:
 
     def _made(self, config: Config, version: int) -> Snapshot:
         """Return a configuration made ready for calls, with the prices and keys of providers that state has now."""
-        seen = self.state.version
         supplies = self.state.supplies()
         rollouts = self._rolling() if any(model.canary for model in config.models.values()) else None
         given = (self.client, self.state, self._secret, version, self.healths)
@@ -164,8 +161,13 @@ class Gateway:
             known = Supplies(supplies.prices)
             made = made_ready(config, *given, known, self._queues, rollouts)
             made.supplies = supplies
-        self._seen = seen
         return made
+
+    def _adopt(self, config: Config, version: int) -> None:
+        """Put this in force for the calls to come, with what state has now."""
+        seen = self.state.version
+        self.desk.snapshot = self._made(config, version)
+        self.desk.seen = seen
 
     def _rolling(self) -> "Rollouts":
         """Return the canaries of this machine, loaded where there is one."""
@@ -185,11 +187,11 @@ class Gateway:
         seen = self.state.version
         if self.state.supplies() != snapshot.supplies:
             try:
-                snapshot = self.snapshot = self._made(snapshot.config, snapshot.version)
+                self._adopt(snapshot.config, snapshot.version)
             except PorticoError as error:
                 log.error("prices and keys of providers that were set cannot be used: %s", error)
-        self._seen = seen
-        return snapshot
+        self.desk.seen = seen
+        return self.snapshot
 
     def _records_for(self, config: Config) -> Records:
         if config.logs.calls != "stdout":
@@ -214,64 +216,52 @@ class Gateway:
             self._lines.close()
 
     async def handle(self, exchange: Exchange) -> None:
-        """Answer one request."""
-        snapshot = self.snapshot if self.state.version == self._seen else self._look_again()
-        known = exchange.head.memo
-        if type(known) is not Known or known.edition != snapshot.edition:
-            known = await self._known(exchange, snapshot)
-            if known is None:
-                return
-        route = known.route
-        call = Call(route)
+        """Answer one request: from its beginning, or from where its course has got to (see `Desk.begin`)."""
+        course = exchange.begun if exchange.begun is not None else await self._course(exchange)
+        exchange.begun = None
+        if not isinstance(course, Course):
+            return
+        call, known, snapshot, outgoing = course.call, course.known, course.snapshot, course.outgoing
         try:
-            if known.settled == self._seen:
-                call.caller = known.holder
-            else:
-                snapshot, upload = self._authenticated(exchange, call, snapshot, known)
-                if call.operation.local and route.provider is None:
+            if course.error is not None:
+                raise course.error
+            if outgoing is None:
+                upload = course.authenticate()
+                snapshot = course.snapshot
+                if call.operation.local and call.route.provider is None:
                     self._list(exchange, call, snapshot)
                     return
-                if route.found is not None:
+                if call.route.found is not None:
                     await self._object_calls().answer(exchange, call, snapshot, known, upload)
                     return
+                content = exchange.content(snapshot.limits.body)
+                outgoing = course.plan(content if content is not None else await arrived(exchange, call, snapshot))
 
-            content = exchange.content(snapshot.limits.body)
-            body = content if content is not None else await arrived(exchange, call, snapshot)
-            outgoing, targets = planned(exchange, call, snapshot, known, body, self._draw, self._now)
-            if call.refers:
-                assert call.caller is not None
-                targets = own.continued(self.state, call.caller, call.refers, targets)
-
-            if snapshot.terms is not None:
-                call.waits = snapshot.terms.waits(known.priority, snapshot.policy.deadline)
-            self.settling.check()
-            if len(targets) > 1:
-                if known.counts:
-                    targets = [each for each in targets if each.stands_in(call.operation.name, False)] or targets
-                targets = in_turn(targets)  # the call is admitted by the rules of the first that has room
-            waiting = admit(call, outgoing, targets, snapshot.bounds, self.state, self._now)
-            if waiting is not None:
-                targets = await waiting
+            if call.permit is None and (asked := course.asked or course.ask(outgoing)) is not None:
+                given = (call, outgoing, course.targets, snapshot.bounds, self.state, self._now)
+                course.targets = await permitted(asked, *given, refusal=course.refusal)
             call.end = "failed"
 
-            if known.counts and targets[0].stands_in(call.operation.name, False) is None:
-                await self._replies.estimate(exchange, call, outgoing, targets[0])  # nobody counts
+            targets = course.targets
+            target = targets[0]
+            if known.counts and target.stands_in(call.operation.name, False) is None:
+                await self._replies.estimate(exchange, call, outgoing, target)  # nobody counts
                 return
 
             policy, others, hedging = snapshot.policy, None, None
-            if call.wish is not None or snapshot.detours is not None or route.provider is not None:
+            if call.wish is not None or snapshot.detours is not None or call.route.provider is not None:
                 policy, others, hedging = self._ways_on(call, outgoing, snapshot, known)
-            target = targets[0]
-            arrival = at_once(target, outgoing, call, policy) if hedging is None else None
-            if arrival is not None:
-                note = call.attempts[-1]
-                try:
-                    await arrival.here
-                except BaseException as error:
-                    give_up(arrival, note, target, call, error)
-                    raise
-                call.waited_ns += arrival.here_ns - arrival.sent_ns
-            if arrival is None or not stands(arrival, note, target, outgoing):
+            arrival = course.arrival
+            if arrival is None and hedging is None:
+                arrival = at_once(target, outgoing, call, policy)
+                if arrival is not None:
+                    try:
+                        await arrival.here
+                    except BaseException as error:
+                        course.drop(arrival, error)
+                        raise
+                    course.take(arrival, outgoing)
+            if arrival is None or not course.stood:
                 extend = self._extender(call, outgoing, targets, snapshot)
                 fetch = self.client.fetch
                 arrival, target = await attempt_all(
@@ -287,13 +277,8 @@ class Gateway:
                 await self._replies.estimate(exchange, call, outgoing, target)
                 return
 
-            call.status = arrival.status
-            call.first_byte_ns = arrival.here_ns
+            course.served(arrival, target, outgoing)
             translation = outgoing.translations.get(target) if outgoing.translations else None
-            if translation is not None:
-                call.dropped = translation.dropped
-            if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
-                call.stores = False
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 resuming = None
                 if outgoing.goes_on(target):
@@ -305,7 +290,7 @@ class Gateway:
                     extend = self._extender(call, outgoing, targets, snapshot)
                     more = await self._replies.others(call, outgoing, target, translation, policy, extend)
                 await self._replies.answer_translated(exchange, call, arrival, target, translation, more)
-            elif (kept := answer(self.settling, exchange, call, arrival, target)) is not None:
+            elif (kept := course.kept or answer(self.settling, exchange, call, arrival, target)) is not None:
                 await self._replies.answer_stored(exchange, call, arrival, target, kept)
         except PorticoError as error:
             await self._replies.refuse(exchange, call, untraced(error))
@@ -317,60 +302,24 @@ class Gateway:
             call.status, call.error, call.end = 500, "internal_error", "failed"
             raise
         finally:
-            if not call.ended:
-                self.settling.end(call)
-            if call.waits is not None:
-                call.waits.terms.ended(call)
-            if call.trial is not None:
-                judge(call, call.trial)
+            self.desk.end(call)
             if call.shadow is not None:
                 self._shadowing().follow(call.shadow, call)
 
-    async def _known(self, exchange: Exchange, snapshot: Snapshot) -> Known | None:
-        """Return what a head says that was not seen before, None where it is no call, and was answered."""
-        try:
-            found = snapshot.route(exchange.method, exchange.target)
-        except PorticoError as error:
-            if snapshot.config.server.cors is None or not preflight(exchange):
-                refuse(exchange, error)
-            return None
+    async def _course(self, exchange: Exchange) -> Course | None:
+        """Return the course of a request that nothing was begun of; None where it is no call, and was answered."""
+        snapshot = self.snapshot if self.state.version == self.desk.seen else self._look_again()
         if snapshot.config.server.cors is not None and preflight(exchange):
             return None
-        if found is None:
+        try:
+            known = self.desk.known(exchange, snapshot)
+        except PorticoError as error:
+            refuse(exchange, error)
+            return None
+        if known is None:
             await self._other(exchange)
             return None
-        if found.found is not None:
-            found = own.addressed(found, exchange.path, exchange.fields)
-        known = exchange.head.memo = Known(snapshot.edition, found)
-        return known
-
-    def _authenticated(
-        self, exchange: Exchange, call: Call, snapshot: Snapshot, known: Known
-    ) -> tuple[Snapshot, own.Begun | None]:
-        """Find out who calls; return what holds for its team, and the upload that it goes on with."""
-        route = call.route
-        upload = own.begun(self.state, route, exchange.query) if route.found is not None else None
-        if not known.hashed:
-            stand_in = upload[1].key if upload is not None else b""
-            known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
-            known.litellm = known.litellm or snapshot.config.server.litellm_headers
-        if known.held == self._seen:
-            holder = call.caller = known.holder
-            assert holder is not None
-        else:
-            now = call.arrived_ms / 1000
-            holder = call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
-            if unconditional(holder):
-                known.hold(holder, self._seen)
-                if snapshot.teams is None and not known.litellm and route.modelled:
-                    known.settled = self._seen
-        if snapshot.teams is not None:
-            snapshot = snapshot.of(holder.team)
-        if known.litellm:
-            call.litellm = self._litellm_headers(snapshot)
-        if route.provider is not None:
-            snapshot.keys.check_passthrough(holder, route.provider)
-        return snapshot, upload
+        return Course(self.desk, exchange, Call(known.route), snapshot, known)
 
     def _extender(self, call: Call, outgoing: Outgoing, targets: Sequence[Target], snapshot: Snapshot) -> Extend:
         return extender(call, outgoing, targets, snapshot.bounds, self.state, self._now)
@@ -394,7 +343,7 @@ class Gateway:
             return policy, None, None
         if detour.shadow is not None:
             call.shadow = self._shadowing().begun(detour.shadow, call, outgoing, self.snapshot, known.said)
-        return policy, elsewhere(detour, call, outgoing, known, snapshot, self._draw, self._now), detour.hedging
+        return policy, elsewhere(detour, call, outgoing, known, snapshot, self.desk.draw, self._now), detour.hedging
 
     def _object_calls(self) -> "ObjectCalls":
         """Return what answers calls about objects, loaded for the first of them."""
@@ -409,13 +358,8 @@ class Gateway:
         if self._shadows is None:
             from portico.calls.shadow import Shadows
 
-            self._shadows = Shadows(self.state, self.settling, self.client.fetch, self._now, self._draw)
+            self._shadows = Shadows(self.state, self.settling, self.client.fetch, self._now, self.desk.draw)
         return self._shadows
-
-    def _litellm_headers(self, snapshot: Snapshot) -> "LiteLLMHeaders":
-        from portico.calls.litellm_headers import LiteLLMHeaders
-
-        return LiteLLMHeaders(snapshot, self.state, self._now)
 
     def _resuming(
         self,

@@ -3,7 +3,6 @@
 A refused call asks again by a closer look at its size, cut to what is left, at its other targets, and in its turn.
 """
 
-from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Container, Sequence
 from functools import partial
 from time import monotonic
@@ -15,7 +14,7 @@ from portico.call import Call, Extend
 from portico.errors import LimitExceeded
 from portico.refusals import owner_of, refused, sum_of
 from portico.rules import NO_BOUND, Bound, Rule
-from portico.state.asking import ask, undo
+from portico.state.asking import ask
 from portico.state.contract import Admission, Moment, Permit, Refusal, Scope, State
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
@@ -30,7 +29,6 @@ CLAMPS: Final = 4
 
 
 async def permitted(
-    waiting: Awaitable[Permit | Refusal],
     admission: Admission,
     call: Call,
     outgoing: Outgoing,
@@ -38,20 +36,26 @@ async def permitted(
     bounds: Bounds,
     state: State,
     now: Callable[[], Moment],
+    refusal: Refusal | None = None,
 ) -> Sequence[Target]:
     """Open a call's permit with the answer to its admission; where that is a refusal, look for room.
 
-    Returns the targets in the order that the permit is for.
+    Returns the targets in the order in which they are to be asked: those whose own limits or budgets have no room are
+    behind the one that the call is admitted for. `refusal` is the answer of those who have asked already.
+
+    Raises LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable. A call that may wait (`call.waits`) waits
+    for limits, and for no budget.
     """
-    try:
-        answer = await waiting
-    except CancelledError:
-        undo(state, waiting, admission)
-        raise
-    if isinstance(answer, Permit):
-        call.permit = answer
-        return targets
-    return await Seeker(call, outgoing, targets, bounds, state, now, admission.scopes, admission.about).after(answer)
+    under = admission.scopes
+    if refusal is None:
+        if under and call.waits is not None and call.waits.busy:
+            return await Seeker(call, outgoing, targets, bounds, state, now, under, admission.about).in_line()
+        answer = await ask(state, admission)
+        if isinstance(answer, Permit):
+            call.permit = answer
+            return targets
+        refusal = answer
+    return await Seeker(call, outgoing, targets, bounds, state, now, under, admission.about).after(refusal)
 
 
 class Seeker:

@@ -125,7 +125,9 @@ class Worker:
         except OSError as error:
             log.warning("what this worker measures cannot be asked for: %s", error.strerror or error)
         own = lines(config.server.cors)
-        self.server = Server(self.gateway.handle, config.server.limits, config.server.timeouts, own=own)
+        self.server = Server(
+            self.gateway.handle, config.server.limits, config.server.timeouts, own=own, begin=self.gateway.begin
+        )
         self.config = config
         self.garbage = Garbage(self.server.under_way)
         self.garbage.begin()

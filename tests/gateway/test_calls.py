@@ -191,10 +191,10 @@ async def test_weights_decide_who_is_asked_first(portico: Portico, mock: MockPro
     config["models"] = {"smart": {"strategy": "weighted", "targets": targets}}
     async with portico(config) as gateway:
         for point in (0.0, 0.74, 0.76, 0.99):
-            gateway.gateway._draw = lambda point=point: point
+            gateway.gateway.desk.draw = lambda point=point: point
             await gateway.call("/v1/chat/completions", chat("smart"))
         mock.script("status=500")
-        gateway.gateway._draw = lambda: 0.0
+        gateway.gateway.desk.draw = lambda: 0.0
         assert (await gateway.call("/v1/chat/completions", chat("smart")))[0] == 200
     assert len(mock.ledger) == 3
     assert len(other.ledger) == 3

@@ -19,7 +19,7 @@ def config(mock: MockProvider, other: MockProvider, *, model: dict[str, Any] | N
 
 def drawing(running: Any, *draws: float) -> None:
     found = iter(draws)
-    running.gateway._draw = lambda: next(found)
+    running.gateway.desk.draw = lambda: next(found)
 
 
 def rollout(running: Any) -> Any:

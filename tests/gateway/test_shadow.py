@@ -209,7 +209,7 @@ async def test_what_a_rule_requires_of_every_target_holds_for_copies(portico, mo
 async def test_only_the_share_of_calls_is_copied(portico, mock, other):
     async with portico(config(mock, other, shadow={"share": 0.25})) as running:
         draws = iter([0.0, 0.24, 0.25, 0.9])
-        running.gateway._draw = lambda: next(draws)
+        running.gateway.desk.draw = lambda: next(draws)
         for _ in range(4):
             await running.call("/v1/chat/completions", chat("smart"))
             await over(running)

@@ -114,7 +114,7 @@ async def running(config: Config) -> AsyncIterator[Running]:
     with tempfile.TemporaryFile() as written:
         gateway = Gateway(config, relay=None, records=written.fileno())
         await gateway.start()
-        server = Server(gateway.handle, config.server.limits, config.server.timeouts)
+        server = Server(gateway.handle, config.server.limits, config.server.timeouts, begin=gateway.begin)
         sock = socket.create_server(("127.0.0.1", 0))
         await server.listen(sock)
         served = Running(sock.getsockname()[1], gateway)

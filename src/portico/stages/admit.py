@@ -8,7 +8,7 @@ from portico.at_most import most
 from portico.bounds import Bounds, require_counts
 from portico.call import Call
 from portico.record import MILLION
-from portico.room import Seeker, permitted
+from portico.room import permitted
 from portico.rules import NO_BOUND
 from portico.state.contract import Admission, Moment, State
 from portico.upstream.outgoing import Outgoing
@@ -22,11 +22,18 @@ def admit(
 ) -> Awaitable[Sequence[Target]] | None:
     """Open the call's permit: at once where no rule counts the call, else return what opens it when it is awaited.
 
-    That tells the targets in the order in which they are to be asked: those whose own limits or budgets have no room
-    are behind the one that the call is admitted for.
+    See `room.permitted`, which that is.
+    """
+    asked = admission(call, outgoing, targets, bounds, state, now)
+    return None if asked is None else permitted(asked, call, outgoing, targets, bounds, state, now)
 
-    Raises LimitExceeded, BudgetExceeded, UnboundedCall or StateUnavailable. A call that may wait (`call.waits`) waits
-    for limits, and for no budget.
+
+def admission(
+    call: Call, outgoing: Outgoing, targets: Sequence[Target], bounds: Bounds, state: State, now: Callable[[], Moment]
+) -> Admission | None:
+    """Open the call's permit where no rule counts the call, and return None; else return what to ask the books for.
+
+    Raises StateUnavailable while the books do not stand at what was used before.
     """
     found = bounds.under(call, targets[0])
     under, about = found.scopes, _about(call)
@@ -37,10 +44,7 @@ def admit(
     elif not state.rebuilt:
         require_counts(under)
     bound = call.bound = most(call, outgoing, targets) if found.measured else NO_BOUND
-    if under and call.waits is not None and call.waits.busy:
-        return Seeker(call, outgoing, targets, bounds, state, now, under, about).in_line()
-    admission = Admission(call.id, under, bound, now(), about, found if under else None)
-    return permitted(state.admit(admission), admission, call, outgoing, targets, bounds, state, now)
+    return Admission(call.id, under, bound, now(), about, found if under else None)
 
 
 def _about(call: Call) -> bytes:

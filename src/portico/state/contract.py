@@ -187,6 +187,22 @@ class Permit:
         return () if self.token is None else self.token.left()
 
 
+class Asker(Protocol):
+    """Who asks for a permit: a future, or what is told the same at once, in the middle of the booking.
+
+    One that is done has given up, and is booked nothing for. What is told must not raise.
+    """
+
+    def done(self) -> bool:
+        """Return whether it has stopped waiting."""
+
+    def set_result(self, answer: "Permit | Refusal", /) -> None:
+        """Take the answer."""
+
+    def set_exception(self, error: Exception, /) -> None:
+        """Take StateFull or StateUnavailable: nothing could be booked."""
+
+
 class State(Protocol):
     """Shared by all workers of a machine. All scopes of one call go in one atomic step.
 
@@ -206,6 +222,9 @@ class State(Protocol):
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none."""
+
+    def ask(self, admission: Admission, asker: Asker) -> None:
+        """Do the same, and tell it to who asks."""
 
     def extend(
         self,

@@ -9,6 +9,7 @@ from portico.state import books
 from portico.state.contract import (
     ANY_TIME,
     Admission,
+    Asker,
     Counter,
     Moment,
     Orphan,
@@ -76,6 +77,12 @@ class MemoryState:
         if isinstance(answer, Permit):
             self._permits[admission.call_id] = answer
         return Now(answer)
+
+    def ask(self, admission: Admission, asker: Asker) -> None:
+        """Do the same, and tell it to who asks."""
+        answer = self.admit(admission)
+        assert isinstance(answer, Now)
+        asker.set_result(answer.value)
 
     def extend(
         self, permit: Permit, bound: Bound, at: Moment, scopes: tuple[Scope, ...] = (), fresh: Bound | None = None

@@ -15,6 +15,7 @@ from portico.state.books import QUIET, UNUSED
 from portico.state.contract import (
     ANY_TIME,
     Admission,
+    Asker,
     Counter,
     Moment,
     Orphan,
@@ -37,7 +38,7 @@ _RETRY = 0.05  # seconds until settlements are tried again for which there was n
 
 Done = Callable[[Settled], None]
 Ending = tuple[Permit, Used, Moment, Done | None]
-Admitting = Asked["asyncio.Future[Permit | Refusal]"]
+Admitting = Asked[Asker]
 Landing = tuple[Permit, Flight, Done | None]
 Extending = tuple[Permit, Bound, Moment, tuple[Scope, ...], Bound, "asyncio.Future[Refusal | None]"]
 
@@ -109,13 +110,16 @@ class LmdbState:
 
     def admit(self, admission: Admission) -> Awaitable[Permit | Refusal]:
         """Reserve the bound in every scope, or in none. Raises StateFull, StateUnavailable."""
-        loop = self._loop or self._running()
-        answer: asyncio.Future[Permit | Refusal] = loop.create_future()
-        self._admitting.append(self.ledger.prepare(answer, admission))
+        answer: asyncio.Future[Permit | Refusal] = (self._loop or self._running()).create_future()
+        self.ask(admission, answer)
+        return answer
+
+    def ask(self, admission: Admission, asker: Asker) -> None:
+        """Reserve the bound in every scope, or in none, and tell it to who asks."""
+        self._admitting.append(self.ledger.prepare(asker, admission))
         if not self._due:
             self._due = True
-            loop.call_soon(self._flush)
-        return answer
+            (self._loop or self._running()).call_soon(self._flush)
 
     def extend(
         self,
@@ -414,5 +418,5 @@ class LmdbState:
         self.objects.close()
 
 
-def _answers(admitting: list[Admitting], extending: list[Extending]) -> "list[asyncio.Future[Any]]":
+def _answers(admitting: list[Admitting], extending: list[Extending]) -> "list[Asker | asyncio.Future[Any]]":
     return [*(one[0] for one in admitting), *(one[-1] for one in extending)]

@@ -29,10 +29,10 @@ class Arrival(Sink):
     """The sink of one attempt.
 
     `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
-    (The first piece of a stream where it is not `judged`.) `health`, `credential` where there are several, and `gate`
-    where there is one, count it as under way until it ends. `question` is the class of the request's size. `usage` is
-    what a whole reply used, where it has been read. From then on `forward` sends the pieces of a stream to a consumer,
-    and `over` completes at its end.
+    (The first piece of a stream where it is not `judged`.) `then` is called instead, where it is set. `health`,
+    `credential` where there are several, and `gate` where there is one, count it as under way until it ends. `question`
+    is the class of the request's size. `usage` is what a whole reply used, where it has been read. From then on
+    `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
     """
 
     connection: Connection | None = None
@@ -54,7 +54,9 @@ class Arrival(Sink):
     _may_be_whole = False
     _paused = False
     _consume: Callable[[bytes], None] | None = None
+    _here: asyncio.Future[None] | None = None
     _over: asyncio.Future[None] | None = None
+    then: Callable[[], None] | None = None
     replied: ReplyHead | None = None
     fields: Mapping[bytes, bytes] = MappingProxyType({})
 
@@ -62,7 +64,6 @@ class Arrival(Sink):
         self._loop = loop
         self._wants_stream = wants_stream
         self._limit = limit
-        self.here: asyncio.Future[None] = loop.create_future()
         self.headers: Headers = []
         self.pieces: list[bytes] = []
         self.sent_ns = perf_counter_ns()
@@ -143,8 +144,12 @@ class Arrival(Sink):
         self.head_ns = self.here_ns = perf_counter_ns()
         self.ended = True
         self._leave()
-        if not self.here.done():
-            self.here.set_result(None)
+        then = self.then
+        if then is None:
+            self._wake()
+        else:
+            self.then = None
+            then()
 
     def _leave(self) -> None:
         """Be no longer counted as under way."""
@@ -159,10 +164,22 @@ class Arrival(Sink):
 
     def _wake(self) -> None:
         self.here_ns = perf_counter_ns()
-        if not self.here.done():
-            self.here.set_result(None)
+        then, here = self.then, self._here
+        if then is not None:
+            self.then = None
+            self._loop.call_soon(then)  # what came with this is taken in first
+        elif here is not None and not here.done():
+            here.set_result(None)
 
     # the call's side
+
+    @property
+    def here(self) -> Awaitable[None]:
+        """What waits for something to decide on."""
+        if self.here_ns:
+            return READY
+        here = self._here = self._loop.create_future()
+        return here
 
     def header(self, name: bytes) -> bytes:
         """Return a header of the reply, empty when it has none."""
@@ -222,7 +239,7 @@ class Arrival(Sink):
         """Give the reply up: nobody wants the rest of it."""
         connection, self.connection = self.connection, None
         self.ended = True
-        self._consume = None
+        self._consume = self.then = None
         self._leave()
         if connection is not None:
             connection.abort()

@@ -40,12 +40,14 @@ class Exchange:
     tell. `received_ns` is when the last byte of the request came (perf_counter, nanoseconds; 0 before that).
     `on_pause` and `on_resume` are called when the caller reads too slowly, and when it has caught up. `queued` is true
     where it came while another was answered. Made with its `received_ns`, it is complete, and its body is `piece`.
+    `begun` is what has been done for it before its handler is asked, and `on_gone` is called where the caller hangs up
+    during that (see `Server`).
     """
 
     __slots__ = (
-        "_body", "_connection", "_length_left", "bodiless", "chunked", "complete", "declared", "deferred", "fields",
-        "finished", "head", "headers", "http10", "keep_alive", "method", "on_pause", "on_resume", "piece", "queued",
-        "received_ns", "started", "target",
+        "_body", "_connection", "_length_left", "begun", "bodiless", "chunked", "complete", "declared", "deferred",
+        "fields", "finished", "head", "headers", "http10", "keep_alive", "method", "on_gone", "on_pause", "on_resume",
+        "piece", "queued", "received_ns", "started", "target",
     )  # fmt: skip
 
     def __init__(
@@ -74,6 +76,8 @@ class Exchange:
         self.piece = piece
         self.on_pause: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
+        self.on_gone: Callable[[], None] | None = None
+        self.begun: object = None
         self._body: Body | None = None
         self._length_left: int | None = None
 
@@ -200,6 +204,13 @@ class Exchange:
         """
         self.deferred = True
         return partial(_late, self, send)
+
+    def hand_over(self, begun: object) -> None:
+        """Give a request to its handler that was begun without: from here on, that goes on with it."""
+        self.begun = begun
+        self.on_gone = None
+        self.deferred = False
+        self._connection.wake()
 
     def start(self, status: int, headers: Headers, length: int | None = None, lines: bytes = b"") -> None:
         """Send the head of a reply whose body follows in pieces, of `length` bytes in all if that is known."""

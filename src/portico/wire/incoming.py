@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-from collections import deque
 from typing import TYPE_CHECKING
 
 from portico.errors import Overloaded, PorticoError, RequestTimeout, untraced
@@ -25,13 +24,12 @@ log = logging.getLogger("portico.wire")
 class ServerConnection(Requests):
     """One caller's connection: its requests in order, one reply at a time."""
 
-    __slots__ = ("_drained", "_peer", "_unsent", "_write_since", "secure", "task", "write_paused")
+    __slots__ = ("_drained", "_peer", "_unsent", "_write_since", "secure", "task")
 
     def __init__(self, server: "Server") -> None:
         super().__init__(server)
         self.task: asyncio.Task[None] | None = None  # that answers
         self.secure = False
-        self.write_paused = False
         self._write_since = 0.0
         self._unsent = 0
         self._drained: asyncio.Future[None] | None = None
@@ -81,8 +79,18 @@ class ServerConnection(Requests):
         self.write_paused = False
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
+        current = self.current
+        if current is not None and current.on_gone is not None:
+            # No task answers it: whoever does gives it up.
+            gone, current.on_gone = current.on_gone, None
+            gone()
+            self._over(current)
         if self.task is not None:
-            self.task.cancel()
+            if self.current is not None and self.current.begun is not None:
+                # It was handed over a moment ago: its handler is to take it first, and to be cancelled then.
+                self.server.loop.call_soon(self.task.cancel)
+            else:
+                self.task.cancel()
             if self.current is not None:
                 self.server.leaving.add(self.task)
                 self.task.add_done_callback(self.server.leaving.discard)
@@ -167,26 +175,33 @@ class ServerConnection(Requests):
 
     # inside
 
-    def _enter(self, exchange: Exchange) -> None:
-        """Have an exchange answered, in its turn."""
-        if self.current is None:
-            self.current = exchange
-            if self._idle is not None:
-                self._idle.set_result(None)
-                self._idle = None
-            elif self.task is None:
-                self.task = self.server.loop.create_task(self._serve())
-        else:
-            exchange.queued = True
-            if not self._queue:
-                self._queue = deque()
-            self._queue.append(exchange)
+    def _begin(self, exchange: Exchange) -> None:
+        """Have an exchange answered, now that it is its turn: by its handler, if it takes that."""
+        begin = self.server.begin
+        if begin is None or self.lost or self.write_paused or not exchange.complete or not begin(exchange):
+            self.wake()
+
+    def wake(self) -> None:
+        """Let the connection's task answer the exchange whose turn it is."""
+        idle = self._idle
+        if idle is not None:
+            self._idle = None
+            idle.set_result(None)
+        elif self.task is None:
+            self.task = self.server.loop.create_task(self._serve())
+            self.task.add_done_callback(self._served)
+
+    def _served(self, _: "asyncio.Task[None]") -> None:
+        """Let go of a request that the task was cancelled before: its caller was gone as soon as it came."""
+        self.task = None
+        if self.current is not None:
+            self.current.close_body()
 
     async def _serve(self) -> None:
         # One task for all requests of a connection: making one costs more than waking one.
         try:
             server = self.server
-            while not self.lost:
+            while not self.lost or (self.current is not None and self.current.begun is not None):
                 exchange = self.current
                 if exchange is None:
                     self._idle = server.loop.create_future()
@@ -224,12 +239,11 @@ class ServerConnection(Requests):
     def over(self, exchange: Exchange) -> None:
         """Go on after a reply that came when its handler had returned."""
         current = self.current
-        if not exchange.deferred or exchange is not current or self._idle is None:
+        if not exchange.deferred or exchange is not current or (self._idle is None and self.task is not None):
             return  # its handler has not returned yet, or the caller is gone
         self._over(exchange)
         if self.current is not None:
-            self._idle.set_result(None)
-            self._idle = None
+            self.wake()
 
     def _over(self, exchange: Exchange) -> None:
         exchange.close_body()

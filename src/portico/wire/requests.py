@@ -42,6 +42,7 @@ class Requests(asyncio.BufferedProtocol):
     __slots__ = (
         "_after",
         "_before",
+        "_entering",
         "_feeding",
         "_head",
         "_head_bytes",
@@ -64,6 +65,7 @@ class Requests(asyncio.BufferedProtocol):
         "lost",
         "server",
         "transport",
+        "write_paused",
     )
 
     transport: asyncio.Transport
@@ -71,8 +73,10 @@ class Requests(asyncio.BufferedProtocol):
     def __init__(self, server: "Server") -> None:
         self.server = server
         self.current: Exchange | None = None  # being answered
+        self._entering: Exchange | None = None  # whose head came with what is read now
         self._idle: asyncio.Future[None] | None = None  # what its task waits for between requests
         self.lost = False
+        self.write_paused = False  # the caller does not read its replies
         self._reading: Exchange | None = None  # whose body is coming in
         self._queue: deque[Exchange] | tuple[()] = ()  # most connections never have one
         self._refusal: PorticoError | None = None
@@ -98,8 +102,8 @@ class Requests(asyncio.BufferedProtocol):
         """Cut the connection: nothing more is begun on it."""
         raise NotImplementedError
 
-    def _enter(self, exchange: Exchange) -> None:
-        """Have an exchange answered, in its turn."""
+    def _begin(self, exchange: Exchange) -> None:
+        """Have an exchange answered, now that it is its turn, and as much of it here as was read with its head."""
         raise NotImplementedError
 
     def _refuse(self, error: PorticoError) -> None:
@@ -134,6 +138,16 @@ class Requests(asyncio.BufferedProtocol):
             return
         self._feeding = len(data)
         between = self.current is None and not self._in_headers
+        try:
+            self._read(data, between)
+        finally:
+            entering = self._entering
+            if entering is not None:
+                self._entering = None
+                self._begin(entering)
+
+    def _read(self, data: bytes, between: bool) -> None:
+        """Parse what came in; `between` says that it begins with a request."""
         whole = data
         try:
             while (rest := self._parse(data)) is not None:
@@ -162,7 +176,7 @@ class Requests(asyncio.BufferedProtocol):
                 if data.strip(b"\r\n") and self._open():
                     # The first bytes of a request, up to its target at most: its time runs from here. Line ends before
                     # it are none of it (RFC 9112, 2.2).
-                    self._begin()
+                    self._begin_head()
                     self._head_bytes = len(data)
             elif between and current.complete:
                 if self._tries < TRIES:
@@ -230,13 +244,8 @@ class Requests(asyncio.BufferedProtocol):
         )
         budget.used = used
         self._since = server.now
-        if self._idle is not None:
-            # What `_enter` does for the connection's task, once there is one.
-            self.current = exchange
-            self._idle.set_result(None)
-            self._idle = None
-        else:
-            self._enter(exchange)
+        self.current = exchange
+        self._begin(exchange)
         return True
 
     def _parse(self, data: bytes) -> int | None:
@@ -258,7 +267,7 @@ class Requests(asyncio.BufferedProtocol):
             return rest if rest < len(data) else None
         return None
 
-    def _begin(self) -> None:
+    def _begin_head(self) -> None:
         self._in_headers = True
         self._head_bytes = self._waste = 0
         self._headers = []
@@ -288,7 +297,7 @@ class Requests(asyncio.BufferedProtocol):
         elif self._skipped:
             return
         else:
-            self._begin()
+            self._begin_head()
             self._target = url
         if len(self._target) > self.server.limits.url_bytes:
             raise UrlTooLong(f"the request target is longer than {self.server.limits.url_bytes} bytes")
@@ -326,7 +335,13 @@ class Requests(asyncio.BufferedProtocol):
             keep_alive,
         )
         self._reading = exchange
-        self._enter(exchange)
+        if self.current is None:
+            self.current = self._entering = exchange
+        else:
+            exchange.queued = True
+            if not self._queue:
+                self._queue = deque()
+            self._queue.append(exchange)
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body; hold the caller back while nobody has asked for it."""

@@ -32,6 +32,10 @@ class Server:
 
     The task is cancelled when its caller hangs up. A handler that returns without a reply, or raises, is answered
     with 500 (or cut, when the reply had begun).
+
+    A request that is here at once, whole, is given to `begin` before, where there is one: if that returns True, it has
+    the reply sent later (`Exchange.reply_later`), or hands the request over to the handler after all
+    (`Exchange.hand_over`), and until then it is told of a hang-up (`Exchange.on_gone`). It must not raise.
     """
 
     def __init__(
@@ -41,8 +45,10 @@ class Server:
         timeouts: ServerTimeouts,
         refuse: Refuse = plain_refusal,
         own: bytes = b"",
+        begin: Callable[[Exchange], bool] | None = None,
     ) -> None:
         self.handle = handle
+        self.begin = begin
         self.refuse = refuse
         self.budget = Budget(limits.body_budget)
         self.adopt(limits, timeouts, own)

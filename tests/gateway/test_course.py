@@ -1,0 +1,225 @@
+"""Calls that need no task of their own, over both states; and what becomes of them when their caller leaves."""
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gateway.raw_upstream import Caught, reply, upstream
+from gateway.test_hang_ups import nothing_left, until
+from gateway_in_loop import MASTER, Running, chat, provider, running
+from portico.config.load import load_plain
+from portico.state.contract import State
+from portico.state.memory import MemoryState
+from portico.state.on_lmdb import LmdbState
+from portico.testing.mock import MockProvider
+
+KEY = "sk-of-the-key-0123456"
+BY_RULES = {"limits": [{"requests": 3, "per": "hour"}], "budgets": [{"usd": 1}]}
+MESSAGES = {"model": "openai/gpt-4o-mini", "max_tokens": 50, "messages": [{"role": "user", "content": "hello"}]}
+WORDS = {"model": "openai/text-embedding-3-small", "input": "hello"}
+NAMED = ("/v1/chat/completions", chat())
+
+
+def books(folder: Path) -> LmdbState:
+    """Return an empty state of a machine."""
+    state = LmdbState(folder / "state", "0123456789abcdef", size=1 << 22)
+    state.ledger.mark_rebuilt()
+    return state
+
+
+@pytest.fixture(params=["memory", "lmdb"])
+def state(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[State]:
+    """A state of either kind, empty."""
+    if request.param == "memory":
+        yield MemoryState()
+        return
+    state = books(tmp_path)
+    yield state
+    state.close()
+
+
+@asynccontextmanager
+async def gateway(state: State, folder: Path, openai: dict[str, Any], **more: Any) -> AsyncIterator[Running]:
+    """Run a gateway on a state, with a key under rules and the master's, which is under none."""
+    plain = {
+        "server": {"master_key": MASTER},
+        "providers": {"openai": openai},
+        "keys": {"k": {"key": KEY, **BY_RULES}},
+        **more,
+    }
+    async with running(load_plain(plain, {}).config, folder / "records.jsonl", state=state) as started:
+        yield started
+
+
+class Caller:
+    """One connection, kept."""
+
+    def __init__(self, running: Running) -> None:
+        self.sock = socket.create_connection(("127.0.0.1", running.port))
+        self.sock.setblocking(False)
+
+    def ask(self, path: str, body: dict[str, Any], key: str = MASTER) -> None:
+        data = json.dumps(body).encode()
+        lines = f"host: g\r\nauthorization: Bearer {key}\r\ncontent-type: application/json\r\n"
+        self.sock.send(f"POST {path} HTTP/1.1\r\n{lines}content-length: {len(data)}\r\n\r\n".encode() + data)
+
+    async def status(self) -> int:
+        """Read one reply, to the end."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        async with asyncio.timeout(20):
+            while b"\r\n\r\n" not in data:
+                data += await loop.sock_recv(self.sock, 65536)
+            head, _, body = data.partition(b"\r\n\r\n")
+            fields = dict(line.split(": ", 1) for line in head.decode().lower().split("\r\n")[1:])
+            while (
+                not body.endswith(b"0\r\n\r\n")
+                if "content-length" not in fields
+                else (len(body) < int(fields["content-length"]))
+            ):
+                body += await loop.sock_recv(self.sock, 65536)
+        return int(head.split()[1])
+
+
+@pytest.mark.parametrize("key", [MASTER, KEY], ids=["under no rule", "under rules"])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [NAMED, ("/v1/messages", MESSAGES), ("/v1/embeddings", WORDS)],
+    ids=["chat", "another dialect", "embeddings"],
+)
+async def test_a_call_that_nothing_is_in_the_way_of_needs_no_task(
+    state: State, tmp_path: Path, mock: MockProvider, path: str, body: dict[str, Any], key: str
+) -> None:
+    async with gateway(state, tmp_path, provider(mock)) as running:
+        first, second = Caller(running), Caller(running)
+        first.ask(path, body)  # it leaves a connection to the provider
+        assert await first.status() == 200
+        for _ in range(3):
+            second.ask(path, body, key)
+            assert await second.status() == 200
+        (connection,) = [each for each in running.server.connections if each.task is None]
+        assert connection.idle
+        records = running.records()
+    assert [record["status"] for record in records] == [200] * 4
+    assert not any("end" in record for record in records)
+
+
+async def test_a_call_that_rules_refuse_is_told_and_the_next_one_on_its_connection_is_served(
+    state: State, tmp_path: Path, mock: MockProvider
+) -> None:
+    async with gateway(state, tmp_path, provider(mock)) as running:
+        caller = Caller(running)
+        statuses = []
+        for key in (KEY, KEY, KEY, KEY, MASTER, KEY, "sk-nobodys", MASTER):
+            caller.ask(*NAMED, key)
+            statuses.append(await caller.status())
+        records = running.records()
+    assert statuses == [200, 200, 200, 429, 200, 429, 401, 200]
+    assert [record["status"] for record in records] == statuses
+
+
+async def test_a_call_turns_to_what_takes_waiting_and_back(state: State, tmp_path: Path, mock: MockProvider) -> None:
+    """A stream, a failure that is tried again, and a request that is refused, between calls that are none of it."""
+    async with gateway(state, tmp_path, provider(mock), retries={"attempts": 2}) as running:
+        caller = Caller(running)
+        statuses = []
+        for more, said in (
+            ({}, None),
+            ({"stream": True}, None),
+            ({}, None),
+            ({}, {"status": 503}),
+            ({}, None),
+            ({"messages": 1}, None),
+            ({}, None),
+        ):
+            if said is not None:
+                mock.script.next(said)
+            caller.ask("/v1/chat/completions", chat(**more))
+            statuses.append(await caller.status())
+        records = running.records()
+    assert statuses == [200, 200, 200, 200, 200, 400, 200]
+    assert [len(record["attempts"]) for record in records] == [1, 1, 1, 2, 1, 1, 1]
+
+
+async def silent(caught: Caught, writer: asyncio.StreamWriter) -> None:
+    """Answer the first request, and no other."""
+    if caught.body.find(b"again") < 0:
+        writer.write(reply(200, b'{"choices":[]}', "content-type: application/json"))
+    else:
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("key", [MASTER, KEY], ids=["under no rule", "under rules"])
+async def test_a_caller_who_leaves_while_the_provider_works_leaves_one_record_and_nothing_reserved(
+    state: State, tmp_path: Path, key: str
+) -> None:
+    async with upstream(silent) as raw, gateway(state, tmp_path, raw.provider()) as running:
+        caller = Caller(running)
+        caller.ask(*NAMED, key)
+        assert await caller.status() == 200
+        caller.ask("/v1/chat/completions", chat(user="again", max_tokens=10), key)
+        await until(lambda: len(raw.caught) == 2)
+        caller.sock.close()
+        await nothing_left(running)
+        last = running.records()[-1]
+        assert reserved(state) == 0
+    assert (last["status"], last["error"], last["end"]) == (499, "caller_gone", "cut")
+    assert [attempt["error"] for attempt in last["attempts"]] == ["caller_gone"]
+    assert bool(last["attempts"][0]["assumed_nano_usd"]) == (key == KEY), "what was reserved for it may be billed"
+
+
+async def test_a_caller_who_leaves_while_its_call_is_booked_has_nothing_reserved(
+    tmp_path: Path, mock: MockProvider
+) -> None:
+    state = books(tmp_path)
+    async with gateway(state, tmp_path, provider(mock)) as running:
+        caller = Caller(running)
+        state._due = True  # as if it were about to be written
+        caller.ask(*NAMED, KEY)
+        await until(lambda: state._admitting)
+        caller.sock.close()
+        await until(lambda: not running.server.connections)
+        state._flush()
+        await nothing_left(running)
+        assert state.ledger.permits() == 0
+        (record,) = running.records()
+        assert reserved(state) == 0
+    state.close()
+    assert (record["status"], record["error"], record["attempts"]) == (499, "caller_gone", [])
+    assert len(mock.ledger) == 0
+
+
+async def test_a_call_that_cannot_be_booked_is_refused(tmp_path: Path, mock: MockProvider) -> None:
+    state = books(tmp_path)
+    async with gateway(state, tmp_path, provider(mock)) as running:
+        caller = Caller(running)
+        statuses = []
+        for tight in (False, True, False):
+            state.ledger.tight = tight
+            caller.ask(*NAMED, KEY)
+            statuses.append(await caller.status())
+        records = running.records()
+    state.close()
+    assert statuses == [200, 503, 200]
+    assert [record.get("end") for record in records] == [None, "refused", None]
+    assert len(mock.ledger) == 2
+
+
+def reserved(state: State) -> int:
+    """Return what is reserved in all rows of a state."""
+    from portico.state.clock import moment
+
+    if isinstance(state, LmdbState):
+        state.flush()
+        with state.ledger._env.begin(state.ledger._rows) as tx:
+            rows = [key.decode() for key in tx.cursor().iternext(values=False)]
+    else:
+        assert isinstance(state, MemoryState)
+        rows = [row.decode() for row in state._rows]
+    return sum(counter.reserved for counter in state.counters(rows, moment()))
