@@ -18,14 +18,20 @@ Extend = Callable[[Any, bool], Awaitable[None]]
 
 _ids = itertools.count(1)
 _prefix = ""
+_begins = ""  # an id, up to its last three digits
+_ENDS = tuple([f"{number:03x}" for number in range(4096)])
 
 
 def new_id() -> str:
     """Return an id that no other call has: the worker's start in milliseconds, 40 random bits, a count."""
-    global _prefix
+    global _prefix, _begins
+    count = next(_ids)
     if not _prefix:
         _prefix = f"{time.time_ns() // 1_000_000:011x}{int.from_bytes(os.urandom(5), 'big'):010x}"
-    return f"{_prefix}{next(_ids):08x}"
+    last = count & 4095
+    if not last or not _begins:
+        _begins = f"{_prefix}{count >> 12:05x}"
+    return _begins + _ENDS[last]
 
 
 class Call:

@@ -281,5 +281,5 @@ def _nothing() -> None:
 
 def dollars(nano: int) -> str:
     """Write an amount of nano-dollars as dollars, exactly."""
-    whole, rest = divmod(nano, 1_000_000_000)
-    return f"{whole}.{rest:09d}"
+    digits = str(nano).zfill(10)
+    return f"{digits[:-9]}.{digits[-9:]}"
