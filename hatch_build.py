@@ -7,6 +7,7 @@ modules; `make compiled` builds such a wheel for this machine's interpreter and 
 import os
 import re
 import shutil
+import sys
 import tempfile
 import tomllib
 from concurrent.futures import ThreadPoolExecutor
@@ -19,6 +20,16 @@ ROOT = Path(__file__).parent
 SOURCE = ROOT / "src"
 INTERPRETED = re.compile(r"^class \w+\(.*\bStruct\b|^ *async def ", re.MULTILINE)
 """What msgspec reads as classes, and what awaits: coroutines made by mypyc are not sound when they are cancelled."""
+COLD = """\
+#include <CPy.h>
+__typeof__(CPy_AddTraceback) CPy_AddTraceback __attribute__((cold));
+__typeof__(CPy_TypeErrorTraceback) CPy_TypeErrorTraceback __attribute__((cold));
+__typeof__(CPy_AttributeError) CPy_AttributeError __attribute__((cold));
+"""
+"""What comes before every file: a third of what mypyc writes is for errors, and begins with one of these. The compiler
+puts that elsewhere, so that what runs lies together and stays near the processor: a twentieth of a call."""
+WITHIN = ["-fno-semantic-interposition", "-fno-plt"]
+"""Nobody puts a function of ours in another's place: they call each other without asking the linker where."""
 TOOLS = ["mypy[mypyc]>=2.4", "setuptools>=80"]
 
 
@@ -97,6 +108,13 @@ def compiled(modules: list[str], work: Path) -> list[Path]:
             group_name="portico",
             target_dir=str(work / "source"),
         )
+        cold = work / "cold.h"
+        cold.write_text(COLD)
+        [library] = [each for each in extensions if each.name.endswith("__mypyc")]
+        library.extra_compile_args = [*library.extra_compile_args, "-include", str(cold)]
+        if sys.platform == "linux":
+            library.extra_compile_args += WITHIN
+            library.extra_link_args = ["-Wl,-Bsymbolic"]
         command = build_ext(Distribution({"name": "portico", "ext_modules": extensions}))
         command.build_lib, command.build_temp = str(work / "lib"), str(work / "objects")
         command.ensure_finalized()
