@@ -17,7 +17,7 @@ from portico.types import Usage
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
-    from portico.wire.incoming import ServerConnection
+    from portico.wire.requests import Requests
 
 _IN_THE_MIDDLE = frozenset(
     ("cut-mid-stream", "cut-mid-chunk", "bad-chunk", "stall", "end-early", "error-mid-stream", "broken-json")
@@ -308,7 +308,7 @@ class Delivery:
         self._ledger.close(entry, outcome, self._clock.now())
 
 
-def _wire(exchange: Exchange) -> "ServerConnection":
+def _wire(exchange: Exchange) -> "Requests":
     """Return the connection under an exchange, whose own contract has no place for what is broken on purpose."""
     return exchange._connection
 

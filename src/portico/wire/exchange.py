@@ -11,7 +11,7 @@ from portico.wire.head import Head
 from portico.wire.ready import READY
 
 if TYPE_CHECKING:
-    from portico.wire.incoming import ServerConnection
+    from portico.wire.requests import Requests
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -52,7 +52,7 @@ class Exchange:
 
     def __init__(
         self,
-        connection: "ServerConnection",
+        connection: "Requests",
         head: Head,
         declared: int | None,
         keep_alive: bool,
@@ -155,6 +155,18 @@ class Exchange:
             self._connection.server.budget.used -= len(piece)
             self.piece = None
 
+    def leave(self) -> None:
+        """Let the connection turn to what comes next: nobody answers this any more."""
+        self.close_body()
+        connection = self._connection
+        connection.current = None
+        if connection.lost:
+            return
+        connection.since = connection.server.now
+        plain = self.keep_alive and self.complete and not connection.read_paused
+        if not plain or connection.queue or connection.refusal is not None:
+            connection.next(self)
+
     def header(self, name: bytes) -> bytes | None:
         """Return the header of this lowercased name."""
         return self.fields.get(name)
@@ -192,7 +204,8 @@ class Exchange:
             if headers:
                 lines = b"".join([b"%b: %b\r\n" % header for header in headers]) + lines
             length = b"content-length: %d\r\n\r\n" % len(body)
-            connection.write(b"".join((status_line(status), lines, server.date, length, body)))
+            if not connection.lost:
+                connection.transport.write(b"".join((status_line(status), lines, server.date, length, body)))
             return
         self._begin(status, headers, len(body), body, lines)
         self._end()
@@ -318,4 +331,10 @@ def _late(exchange: Exchange, send: Callable[[], None], _: object) -> None:
         exchange.abort()
         raise
     finally:
-        exchange._connection.over(exchange)
+        connection = exchange._connection
+        current = connection.current
+        # Unless its handler has not returned yet, or the caller is gone.
+        if exchange.deferred and current is exchange and (connection.parked is not None or connection.task is None):
+            exchange.leave()
+            if connection.current is not None:
+                connection.wake()

@@ -24,12 +24,10 @@ log = logging.getLogger("portico.wire")
 class ServerConnection(Requests):
     """One caller's connection: its requests in order, one reply at a time."""
 
-    __slots__ = ("_drained", "_peer", "_unsent", "_write_since", "secure", "task")
+    __slots__ = ("_drained", "_peer", "_unsent", "_write_since")
 
     def __init__(self, server: "Server") -> None:
         super().__init__(server)
-        self.task: asyncio.Task[None] | None = None  # that answers
-        self.secure = False
         self._write_since = 0.0
         self._unsent = 0
         self._drained: asyncio.Future[None] | None = None
@@ -58,7 +56,7 @@ class ServerConnection(Requests):
         assert isinstance(transport, asyncio.Transport) or hasattr(transport, "write")
         self.transport = transport  # type: ignore[assignment]  # uvloop's own class
         self.secure = transport.get_extra_info("sslcontext") is not None
-        self._since = self.server.now
+        self.since = self.server.now
         server = self.server
         over = len(server.connections) - server.room
         if over > server.room // 8 + 16:
@@ -84,7 +82,7 @@ class ServerConnection(Requests):
             # No task answers it: whoever does gives it up.
             gone, current.on_gone = current.on_gone, None
             gone()
-            self._over(current)
+            current.leave()
         if self.task is not None:
             if self.current is not None and self.current.begun is not None:
                 # It was handed over a moment ago: its handler is to take it first, and to be cancelled then.
@@ -94,9 +92,9 @@ class ServerConnection(Requests):
             if self.current is not None:
                 self.server.leaving.add(self.task)
                 self.task.add_done_callback(self.server.leaving.discard)
-        for exchange in self._queue:
+        for exchange in self.queue:
             exchange.close_body()
-        self._queue = ()
+        self.queue = ()
         # The parser holds this connection's methods, and a request its connection: cycles that only the collector ends.
         self._parser = None
         self._reading = None
@@ -129,11 +127,6 @@ class ServerConnection(Requests):
 
     # the exchange's side
 
-    def write(self, data: bytes) -> None:
-        """Put bytes on the wire."""
-        if not self.lost:
-            self.transport.write(data)
-
     def abort(self) -> None:
         """Cut the connection: nothing more is begun on it."""
         if not self.lost:
@@ -163,9 +156,9 @@ class ServerConnection(Requests):
             if now - self._write_since > limits.write or (not unsent and 0 < self._linger_until <= now):
                 self.abort()
             return
-        waited = before - self._since
+        waited = before - self.since
         if self._reading is not None:
-            if not self._read_paused and self._reading.asked_for and waited > limits.body:
+            if not self.read_paused and self._reading.asked_for and waited > limits.body:
                 self._refuse(RequestTimeout(f"no byte of the request body came for {limits.body:g} seconds"))
         elif self._in_headers:
             if self.current is None and waited > limits.header:
@@ -175,17 +168,11 @@ class ServerConnection(Requests):
 
     # inside
 
-    def _begin(self, exchange: Exchange) -> None:
-        """Have an exchange answered, now that it is its turn: by its handler, if it takes that."""
-        begin = self.server.begin
-        if begin is None or self.lost or self.write_paused or not exchange.complete or not begin(exchange):
-            self.wake()
-
     def wake(self) -> None:
         """Let the connection's task answer the exchange whose turn it is."""
-        idle = self._idle
+        idle = self.parked
         if idle is not None:
-            self._idle = None
+            self.parked = None
             idle.set_result(None)
         elif self.task is None:
             self.task = self.server.loop.create_task(self._serve())
@@ -204,8 +191,8 @@ class ServerConnection(Requests):
             while not self.lost or (self.current is not None and self.current.begun is not None):
                 exchange = self.current
                 if exchange is None:
-                    self._idle = server.loop.create_future()
-                    await self._idle
+                    self.parked = server.loop.create_future()
+                    await self.parked
                     continue
                 try:
                     if exchange.queued or self.write_paused:
@@ -225,35 +212,16 @@ class ServerConnection(Requests):
                     self._failed(exchange, error)
                 finally:
                     if exchange.deferred and not exchange.finished and not self.lost:
-                        # Its reply is about to come from elsewhere; `over` will say so.
-                        self._idle = server.loop.create_future()
+                        # Its reply is about to come from elsewhere; `Exchange.leave` will say so.
+                        self.parked = server.loop.create_future()
                     else:
                         exchange.deferred = False
-                        self._over(exchange)
-                if self._idle is not None:
-                    await self._idle
+                        exchange.leave()
+                if self.parked is not None:
+                    await self.parked
         finally:
             # A task keeps what it was cancelled with, and that all frames of the call, which know this connection.
             self.task = None
-
-    def over(self, exchange: Exchange) -> None:
-        """Go on after a reply that came when its handler had returned."""
-        current = self.current
-        if not exchange.deferred or exchange is not current or (self._idle is None and self.task is not None):
-            return  # its handler has not returned yet, or the caller is gone
-        self._over(exchange)
-        if self.current is not None:
-            self.wake()
-
-    def _over(self, exchange: Exchange) -> None:
-        exchange.close_body()
-        self.current = None
-        if self.lost:
-            return
-        self._since = self.server.now
-        plain = exchange.keep_alive and exchange.complete and not self._read_paused
-        if not plain or self._queue or self._refusal is not None:
-            self._next(exchange)
 
     def _failed(self, exchange: Exchange, error: Exception) -> None:
         """Answer for a handler that raised: the last net. A defect of ours must cost one call, and be seen."""
@@ -267,33 +235,34 @@ class ServerConnection(Requests):
             error = PorticoError("the gateway failed to handle this request")
         exchange.reply(*self.server.refuse(error))
 
-    def _next(self, done: Exchange) -> None:
+    def next(self, done: Exchange) -> None:
+        """Turn to what waits behind an exchange that is done, or end the connection with it."""
         if not done.keep_alive or not done.complete:
-            more = self._refusal is not None or self._in_headers or self._read_paused
-            self._linger(unread=not done.complete or more or bool(self._queue))
+            more = self.refusal is not None or self._in_headers or self.read_paused
+            self._linger(unread=not done.complete or more or bool(self.queue))
             return
-        if self._queue:
-            self.current = self._queue.popleft()
-        elif self._refusal is not None:
+        if self.queue:
+            self.current = self.queue.popleft()
+        elif self.refusal is not None:
             self._answer_refusal()
             return
-        if not self._queue and self._read_paused:
-            self._read_paused = False
+        if not self.queue and self.read_paused:
+            self.read_paused = False
             self.transport.resume_reading()
 
     def body_wanted(self) -> None:
         """Let the caller go on: somebody asks for the body."""
         exchange = self.current
-        self._since = self.server.now
+        self.since = self.server.now
         if exchange is not None and exchange.head.expects_continue and exchange.body.size == 0:
             self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self._read_paused and not self._queue:
-            self._read_paused = False
+        if self.read_paused and not self.queue:
+            self.read_paused = False
             self.transport.resume_reading()
 
     def _refuse(self, error: PorticoError) -> None:
         """End the connection over a request that cannot be read on, after the replies that are still owed."""
-        self._refusal = untraced(error)
+        self.refusal = untraced(error)
         reading, self._reading = self._reading, None
         self._in_headers = False
         if reading is not None and not reading.complete:
@@ -306,8 +275,8 @@ class ServerConnection(Requests):
             self._answer_refusal()
 
     def _answer_refusal(self) -> None:
-        assert self._refusal is not None
-        status, headers, body = self.server.refuse(self._refusal)
+        assert self.refusal is not None
+        status, headers, body = self.server.refuse(self.refusal)
         lines = b"".join(b"%b: %b\r\n" % header for header in headers)
         self.write(
             b"%b%b%bcontent-length: %d\r\nconnection: close\r\n\r\n%b"
@@ -326,8 +295,8 @@ class ServerConnection(Requests):
             return
         self._linger_until = self._write_since = self.server.loop.time()
         self._linger_until += LINGER
-        if self._read_paused:
-            self._read_paused = False
+        if self.read_paused:
+            self.read_paused = False
             self.transport.resume_reading()
         if halves:
             with contextlib.suppress(OSError):

@@ -9,6 +9,7 @@ the heads of many callers in turn, `heads` does the same for all of them.
 import asyncio
 import re
 from collections import deque
+from collections.abc import Awaitable
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -47,23 +48,25 @@ class Requests(asyncio.BufferedProtocol):
         "_head",
         "_head_bytes",
         "_headers",
-        "_idle",
         "_in_headers",
         "_linger_bytes",
         "_linger_until",
         "_parser",
-        "_queue",
-        "_read_paused",
         "_reading",
-        "_refusal",
-        "_since",
         "_skipped",
         "_target",
         "_tries",
         "_waste",
         "current",
         "lost",
+        "parked",
+        "queue",
+        "read_paused",
+        "refusal",
+        "secure",
         "server",
+        "since",
+        "task",
         "transport",
         "write_paused",
     )
@@ -72,14 +75,18 @@ class Requests(asyncio.BufferedProtocol):
 
     def __init__(self, server: "Server") -> None:
         self.server = server
+        self.task: asyncio.Task[None] | None = None  # that answers, once one has to
         self.current: Exchange | None = None  # being answered
-        self._entering: Exchange | None = None  # whose head came with what is read now
-        self._idle: asyncio.Future[None] | None = None  # what its task waits for between requests
+        self.parked: asyncio.Future[None] | None = None  # what its task waits for between requests
         self.lost = False
+        self.secure = False
+        self.since = 0.0  # when its caller began to be waited for
         self.write_paused = False  # the caller does not read its replies
+        self.read_paused = False
+        self.queue: deque[Exchange] | tuple[()] = ()  # most connections never have one
+        self.refusal: PorticoError | None = None
+        self._entering: Exchange | None = None  # whose head came with what is read now
         self._reading: Exchange | None = None  # whose body is coming in
-        self._queue: deque[Exchange] | tuple[()] = ()  # most connections never have one
-        self._refusal: PorticoError | None = None
         self._parser: httptools.HttpRequestParser | None = None  # there while heads are not known
         self._skipped = b""
         self._headers = NO_HEADERS
@@ -90,8 +97,6 @@ class Requests(asyncio.BufferedProtocol):
         self._tries = 0  # heads remembered since one was repeated
         self._feeding = 0
         self._in_headers = False
-        self._read_paused = False
-        self._since = 0.0
         self._waste = 0
         self._linger_until = 0.0
         self._linger_bytes = 0
@@ -102,8 +107,30 @@ class Requests(asyncio.BufferedProtocol):
         """Cut the connection: nothing more is begun on it."""
         raise NotImplementedError
 
-    def _begin(self, exchange: Exchange) -> None:
-        """Have an exchange answered, now that it is its turn, and as much of it here as was read with its head."""
+    def wake(self) -> None:
+        """Let the connection's task answer the exchange whose turn it is."""
+        raise NotImplementedError
+
+    def next(self, done: Exchange) -> None:
+        """Turn to what waits behind an exchange that is done, or end the connection with it."""
+        raise NotImplementedError
+
+    def body_wanted(self) -> None:
+        """Let the caller go on: somebody asks for the body."""
+        raise NotImplementedError
+
+    def drained(self) -> Awaitable[None]:
+        """Return what waits until the transport takes more."""
+        raise NotImplementedError
+
+    def write(self, data: bytes) -> None:
+        """Put bytes on the wire."""
+        if not self.lost:
+            self.transport.write(data)
+
+    @property
+    def peer(self) -> str:
+        """The address of the caller; empty on a unix socket."""
         raise NotImplementedError
 
     def _refuse(self, error: PorticoError) -> None:
@@ -123,18 +150,18 @@ class Requests(asyncio.BufferedProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse what came in."""
         before = self._before
-        if before and data.startswith(before) and self._repeats(data, len(before)):
+        if before and data.startswith(before) and _repeats(self, data, len(before)):
             return
         if self._tries >= TRIES and (found := self.server.heads.find(data)) is not None:
             head, begin, size = found
-            if self._takes(data, head, begin, size):
+            if _takes(self, data, head, begin, size):
                 return
         if self._linger_until:
             self._linger_bytes += len(data)
             if self._linger_bytes > LINGER_BYTES:
                 self.abort()
             return
-        if self._refusal is not None:
+        if self.refusal is not None:
             return
         self._feeding = len(data)
         between = self.current is None and not self._in_headers
@@ -144,7 +171,7 @@ class Requests(asyncio.BufferedProtocol):
             entering = self._entering
             if entering is not None:
                 self._entering = None
-                self._begin(entering)
+                _begin(self, entering)
 
     def _read(self, data: bytes, between: bool) -> None:
         """Parse what came in; `between` says that it begins with a request."""
@@ -190,7 +217,7 @@ class Requests(asyncio.BufferedProtocol):
         end = data.find(b"\r\n\r\n", 0, REMEMBERED) + 4
         found = _LENGTH.search(data, 0, end)
         head = exchange.head
-        if found is None or exchange.queued or self._queue or len(data) != end + int(found[1]):
+        if found is None or exchange.queued or self.queue or len(data) != end + int(found[1]):
             return
         if not head.keep_alive or head.http10 or b"expect" in head.fields or b"upgrade" in head.fields:
             return
@@ -200,53 +227,7 @@ class Requests(asyncio.BufferedProtocol):
 
     def _open(self) -> bool:
         """Return whether a request may begin here."""
-        return self._refusal is None and not self.lost
-
-    def _repeats(self, data: bytes, start: int) -> bool:
-        """Take a request that begins as the last one did, if all else but its length and body is the same too."""
-        end = data.find(b"\r", start, start + 10)
-        digits = data[start:end]
-        after, head = self._after, self._head
-        if not digits.isdigit() or not data.startswith(after, end) or head is None:
-            return False
-        if not self._takes(data, head, end + len(after), int(digits)):
-            return False
-        self._tries = 0
-        return True
-
-    def _takes(self, data: bytes, head: Head, begin: int, size: int) -> bool:
-        """Take a request whose head is known, if all of it is here and there is room for it.
-
-        Nothing else may be under way, and nothing have gone wrong.
-        """
-        server = self.server
-        budget = server.budget
-        used = budget.used + size
-        if (
-            len(data) != begin + size
-            or size > HELD_BACK
-            or used > budget.limit
-            or self.current is not None
-            or self._reading is not None
-            or self._in_headers
-            or self._refusal is not None
-            or self._linger_until
-            or self.lost
-        ):
-            return False
-        exchange = Exchange(
-            self,  # type: ignore[arg-type]  # every such half is a ServerConnection's
-            head,
-            size,
-            head.keep_alive,
-            data[begin:] if size else None,
-            perf_counter_ns(),
-        )
-        budget.used = used
-        self._since = server.now
-        self.current = exchange
-        self._begin(exchange)
-        return True
+        return self.refusal is None and not self.lost
 
     def _parse(self, data: bytes) -> int | None:
         """Parse what was read; return where to go on when a request offered an upgrade, else None.
@@ -273,7 +254,7 @@ class Requests(asyncio.BufferedProtocol):
         self._headers = []
         self._target = b""
         if self.current is None:
-            self._since = self.server.now
+            self.since = self.server.now
 
     def _check_size(self, headers: list[tuple[bytes, bytes]]) -> None:
         limits = self.server.limits
@@ -329,7 +310,7 @@ class Requests(asyncio.BufferedProtocol):
         if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
         exchange = Exchange(
-            self,  # type: ignore[arg-type]  # every such half is a ServerConnection's
+            self,
             head,
             declared,
             keep_alive,
@@ -339,16 +320,16 @@ class Requests(asyncio.BufferedProtocol):
             self.current = self._entering = exchange
         else:
             exchange.queued = True
-            if not self._queue:
-                self._queue = deque()
-            self._queue.append(exchange)
+            if not self.queue:
+                self.queue = deque()
+            self.queue.append(exchange)
 
     def on_body(self, piece: bytes) -> None:
         """Take a piece of the body; hold the caller back while nobody has asked for it."""
         exchange = self._reading
-        if exchange is None or self._refusal is not None:
+        if exchange is None or self.refusal is not None:
             return
-        self._since = self.server.now
+        self.since = self.server.now
         self._waste = 0
         exchange.take(piece)
         if exchange.piece is None and not exchange.asked_for and exchange.body.size > HELD_BACK:
@@ -361,14 +342,14 @@ class Requests(asyncio.BufferedProtocol):
             return
         self._reading = None
         exchange.end_body()
-        if self._queue:
+        if self.queue:
             self._pause_reading()
 
     # what follows from them
 
     def _pause_reading(self) -> None:
-        if not self._read_paused and not self.lost:
-            self._read_paused = True
+        if not self.read_paused and not self.lost:
+            self.read_paused = True
             self.transport.pause_reading()
 
     def _headers_too_large(self) -> PorticoError:
@@ -376,6 +357,64 @@ class Requests(asyncio.BufferedProtocol):
         return HeadersTooLarge(
             f"the request headers exceed {limits.header_count} fields or {limits.header_bytes} bytes in all"
         )
+
+
+# Functions, for methods of a class that others extend are looked for by their names, compiled or not.
+
+
+def _repeats(connection: Requests, data: bytes, start: int) -> bool:
+    """Take a request that begins as the last one did, if all else but its length and body is the same too."""
+    end = data.find(b"\r", start, start + 10)
+    digits = data[start:end]
+    after, head = connection._after, connection._head
+    if not digits.isdigit() or not data.startswith(after, end) or head is None:
+        return False
+    if not _takes(connection, data, head, end + len(after), int(digits)):
+        return False
+    connection._tries = 0
+    return True
+
+
+def _takes(connection: Requests, data: bytes, head: Head, begin: int, size: int) -> bool:
+    """Take a request whose head is known, if all of it is here and there is room for it.
+
+    Nothing else may be under way, and nothing have gone wrong.
+    """
+    server = connection.server
+    budget = server.budget
+    used = budget.used + size
+    if (
+        len(data) != begin + size
+        or size > HELD_BACK
+        or used > budget.limit
+        or connection.current is not None
+        or connection._reading is not None
+        or connection._in_headers
+        or connection.refusal is not None
+        or connection._linger_until
+        or connection.lost
+    ):
+        return False
+    exchange = Exchange(
+        connection,
+        head,
+        size,
+        head.keep_alive,
+        data[begin:] if size else None,
+        perf_counter_ns(),
+    )
+    budget.used = used
+    connection.since = server.now
+    connection.current = exchange
+    _begin(connection, exchange)
+    return True
+
+
+def _begin(connection: Requests, exchange: Exchange) -> None:
+    """Have an exchange answered, now that it is its turn: by its handler, where nobody else begins it."""
+    begin = connection.server.begin
+    if begin is None or connection.lost or connection.write_paused or not exchange.complete or not begin(exchange):
+        connection.wake()
 
 
 def _plain(error: httptools.HttpParserError) -> str:
