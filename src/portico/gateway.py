@@ -240,7 +240,8 @@ class Gateway:
             if call.permit is None and (asked := course.asked or course.ask(outgoing)) is not None:
                 given = (call, outgoing, course.targets, snapshot.bounds, self.state, self._now)
                 course.targets = await permitted(asked, *given, refusal=course.refusal)
-            call.end = "failed"
+            if course.arrival is None:
+                call.end = "failed"
 
             targets = course.targets
             target = targets[0]
@@ -271,7 +272,7 @@ class Gateway:
                     target.asks_usage = False
                     arrival, target = await attempt_all((target,), outgoing, call, policy, fetch, extend)
             call.target = call.target or target.name
-            if arrival.error is not None:
+            if arrival.error is not None and not course.stood:
                 raise arrival.error
             if known.counts and cannot_count(arrival):
                 await self._replies.estimate(exchange, call, outgoing, target)

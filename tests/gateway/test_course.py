@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,14 +11,20 @@ from typing import Any
 
 import pytest
 
+from e2e.certificates import certificate
 from gateway.raw_upstream import Caught, reply, upstream
 from gateway.test_hang_ups import nothing_left, until
 from gateway_in_loop import MASTER, Running, chat, provider, running
 from portico.config.load import load_plain
+from portico.config.schema.server import Tls
+from portico.gateway import Gateway
 from portico.state.contract import State
 from portico.state.memory import MemoryState
 from portico.state.on_lmdb import LmdbState
 from portico.testing.mock import MockProvider
+from portico.upstream.arrival import Arrival
+from portico.wire.certificate import tls_context
+from portico.wire.server import Server
 
 KEY = "sk-of-the-key-0123456"
 BY_RULES = {"limits": [{"requests": 3, "per": "hour"}], "budgets": [{"usd": 1}]}
@@ -223,3 +230,106 @@ def reserved(state: State) -> int:
         assert isinstance(state, MemoryState)
         rows = [row.decode() for row in state._rows]
     return sum(counter.reserved for counter in state.counters(rows, moment()))
+
+
+FIRST = b'data: {"id":"1","object":"chat.completion.chunk","choices":[{"index":0,"delta":{"content":"hello"}}]}\n\n'
+
+
+async def keeps(caught: Caught, writer: asyncio.StreamWriter) -> None:
+    """Answer with a response that is kept."""
+    told = {"id": "resp_1", "object": "response", "status": "completed", "model": "gpt-4o-mini", "output": []}
+    usage = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
+    writer.write(reply(200, json.dumps({**told, "usage": usage}).encode(), "content-type: application/json"))
+
+
+async def test_a_reply_that_is_kept_at_its_provider_is_served(state: State, tmp_path: Path) -> None:
+    async with upstream(keeps) as raw, gateway(state, tmp_path, raw.provider()) as running:
+        caller = Caller(running)
+        for _ in range(3):
+            caller.ask("/v1/responses", {"model": "openai/gpt-4o-mini", "input": "hi"}, KEY)
+            assert await caller.status() == 200
+        records = running.records()
+        assert reserved(state) == 0
+    assert [record.get("end") for record in records] == [None] * 3
+
+
+async def test_a_stream_that_breaks_as_it_is_handed_over_is_a_stream_that_was_cut(
+    state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    streaming: list[asyncio.StreamWriter] = []
+
+    async def breaks(caught: Caught, writer: asyncio.StreamWriter) -> None:
+        if caught.body.find(b"stream") < 0:
+            writer.write(reply(200, b'{"choices":[]}', "content-type: application/json"))
+            return
+        streaming.append(writer)
+        kind = b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+        writer.write(b"HTTP/1.1 200 OK\r\n" + kind + b"%x\r\n%b\r\n" % (len(FIRST), FIRST))
+        await asyncio.Event().wait()
+
+    woken = Arrival._wake
+
+    def wake(arrival: Arrival) -> None:
+        woken(arrival)
+        while streaming:
+            streaming.pop().write(b"this is no chunk\r\n")  # it is there when the loop looks at its sockets next
+
+    async with upstream(breaks) as raw, gateway(state, tmp_path, raw.provider()) as running:
+        monkeypatch.setattr(Arrival, "_wake", wake)
+        caller = Caller(running)
+        caller.ask(*NAMED, KEY)
+        assert await caller.status() == 200
+        caller.ask("/v1/chat/completions", chat(stream=True), KEY)
+        await until(lambda: len(running.records()) == 2)
+        last = running.records()[-1]
+        assert reserved(state) == 0
+    assert (last["status"], last["end"], last["basis"]) == (200, "cut", "counted")
+    assert last["cost_nano_usd"] > 0
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "over TLS"])
+@pytest.mark.parametrize("key", [MASTER, KEY], ids=["under no rule", "under rules"])
+async def test_a_gateway_that_stops_records_the_calls_that_have_no_task(tmp_path: Path, key: str, tls: bool) -> None:
+    state = books(tmp_path)
+    written = tmp_path / "records.jsonl"
+    made = certificate(tmp_path)
+    ours = tls_context(Tls(cert=str(made[0]), key=str(made[1]))) if tls else None
+    theirs = ssl.create_default_context(cafile=str(made[0])) if tls else None
+    data = json.dumps(chat(user="again", max_tokens=10)).encode()
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nhost: g\r\nauthorization: Bearer {key}\r\n"
+
+    async with upstream(silent) as raw:
+        config = load_plain(
+            {
+                "server": {"master_key": MASTER},
+                "providers": {"openai": raw.provider()},
+                "keys": {"k": {"key": KEY, **BY_RULES}},
+            },
+            {},
+        )
+        with written.open("wb") as lines:
+            stopped = Gateway(config.config, relay=None, records=lines.fileno(), state=state)
+            await stopped.start()
+            limits, timeouts = config.config.server.limits, config.config.server.timeouts
+            server = Server(stopped.handle, limits, timeouts, begin=stopped.begin)
+            sock = socket.create_server(("127.0.0.1", 0))
+            await server.listen(sock, ours)
+            where = {"host": "127.0.0.1", "port": sock.getsockname()[1], "ssl": theirs}
+            for body, count in ((json.dumps(chat()).encode(), 1), (data, 2)):
+                reader, writer = await asyncio.open_connection(**where)
+                writer.write(f"{head}content-length: {len(body)}\r\n\r\n".encode() + body)
+                await until(lambda count=count: len(raw.caught) == count)
+                if count == 1:
+                    await reader.readuntil(b"choices")
+                    writer.transport.abort()
+                    await until(lambda: not server.connections)
+            assert [each.task for each in server.connections] == [None]
+            await server.close()
+            assert not server.connections
+            await stopped.close()
+            writer.transport.abort()
+            await asyncio.sleep(0.01)
+        assert state.ledger.permits() == 0
+        records = [json.loads(line) for line in written.read_text().splitlines()]
+    state.close()
+    assert [record["status"] for record in records] == [200, 499]

@@ -187,3 +187,41 @@ async def test_a_request_of_a_connection_that_was_cut_is_not_begun() -> None:
         assert not beginner.begun
         await until(lambda: not server.connections)
     assert not beginner.handled
+
+
+@pytest.mark.parametrize("task", [False, True], ids=["on a new connection", "on one that has a task"])
+async def test_what_fails_to_begin_is_handled_and_what_fails_to_end_is_let_go(
+    task: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(*_: object) -> bool:
+        raise RuntimeError("broken")
+
+    async with serving() as (server, beginner, caller):
+        if task:
+            beginner.takes = False
+            caller.send(REQUEST)
+            await heard(caller, b"handled")
+            beginner.takes = True
+        server.begin = fails
+        caller.send(REQUEST)
+        await heard(caller, b"handled")
+        server.begin = beginner.begin
+        caller.send(REQUEST)
+        exchange = await beginner.next()
+        exchange.on_gone = fails
+        caller.close()
+        await until(lambda: not server.connections)
+        assert server.budget.used == 0
+    assert [record.getMessage().partition(" could not ")[2] for record in caplog.records] == [
+        "be begun",
+        "be ended whose caller is gone",
+    ]
+
+
+async def test_a_server_that_closes_waits_for_calls_that_have_no_task() -> None:
+    async with serving() as (server, beginner, caller):
+        caller.send(REQUEST)
+        exchange = await beginner.next()
+        await server.close()
+        assert not server.connections
+        assert beginner.gone == [exchange]

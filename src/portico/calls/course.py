@@ -7,6 +7,7 @@ to.
 """
 
 import asyncio
+import logging
 import mmap
 import random
 from collections.abc import Callable, Sequence
@@ -35,6 +36,8 @@ from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
     from portico.dialects.translate import Translation
+
+log = logging.getLogger("portico.gateway")
 
 
 class Desk:
@@ -317,6 +320,11 @@ class Course:
         self._desk.end(call)
 
     def _fail(self, error: Exception) -> None:
+        if self.exchange.finished:
+            log.error("what follows the reply of %r failed", self.call, exc_info=error)  # nobody else is to be told
+            self._over = True
+            self.exchange.on_gone = None
+            return
         self.error = error
         self._hand_over()
 

@@ -81,7 +81,10 @@ class ServerConnection(Requests):
         if current is not None and current.on_gone is not None:
             # No task answers it: whoever does gives it up.
             gone, current.on_gone = current.on_gone, None
-            gone()
+            try:
+                gone()
+            except Exception as error:
+                log.error("a call could not be ended whose caller is gone", exc_info=error)
             current.leave()
         if self.task is not None:
             if self.current is not None and self.current.begun is not None:
@@ -195,7 +198,7 @@ class ServerConnection(Requests):
                     await self.parked
                     continue
                 try:
-                    if exchange.queued or self.write_paused:
+                    if exchange.begun is None and (exchange.queued or self.write_paused):
                         # Other callers have their turn first, and who does not read its replies gets no more of them.
                         await asyncio.sleep(0)
                         await exchange.drained()

@@ -7,6 +7,7 @@ the heads of many callers in turn, `heads` does the same for all of them.
 """
 
 import asyncio
+import logging
 import re
 from collections import deque
 from collections.abc import Awaitable
@@ -22,6 +23,8 @@ from portico.wire.head import Head, checked
 
 if TYPE_CHECKING:
     from portico.wire.server import Server
+
+log = logging.getLogger("portico.wire")
 
 READ_SIZE = 256 * 1024
 LINGER_BYTES = 1024 * 1024
@@ -413,7 +416,13 @@ def _takes(connection: Requests, data: bytes, head: Head, begin: int, size: int)
 def _begin(connection: Requests, exchange: Exchange) -> None:
     """Have an exchange answered, now that it is its turn: by its handler, where nobody else begins it."""
     begin = connection.server.begin
-    if begin is None or connection.lost or connection.write_paused or not exchange.complete or not begin(exchange):
+    begun = False
+    if begin is not None and exchange.complete and not connection.lost and not connection.write_paused:
+        try:
+            begun = begin(exchange)
+        except Exception as error:
+            log.error("%r could not be begun", exchange, exc_info=error)
+    if not begun:
         connection.wake()
 
 

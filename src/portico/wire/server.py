@@ -123,8 +123,16 @@ class Server:
         running = {connection.task for connection in self.connections if connection.task is not None} | self.leaving
         for connection in list(self.connections):
             connection.abort()
+        until = self.loop.time() + 5
+        if self.connections:
+            # A call without a task ends with its connection, or is handed over to a task before.
+            self._empty = self.loop.create_future()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty, 5)
+            self._empty = None
+        running |= self.leaving
         if running:
-            await asyncio.wait(running, timeout=5)
+            await asyncio.wait(running, timeout=max(0.0, until - self.loop.time()))
         if self._sweeper is not None:
             self._sweeper.cancel()
             self._sweeper = None
