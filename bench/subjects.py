@@ -205,7 +205,7 @@ def _portico(
     config.write_text(portico_config(mocks, port, folder / "data", governed=governed, bodies=bodies))
     command = [sys.executable, "-m", "portico", "serve", "--config", str(config)]
     library = compiled_library() if compiled else None
-    environ = {"PYTHONPATH": str(library)} if library is not None else {}
+    environ = {"PORTICO_WORKER_PATH": str(library)} if library is not None else {}
     if not (ROOT / "src" / "portico" / "__main__.py").exists():
         command = [sys.executable, "-c", "from portico.cli import main; main()", "serve", "--config", str(config)]
     with running(command, prefix=prefix, folder=folder, name="portico", environ=environ) as process:

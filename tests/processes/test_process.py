@@ -1,6 +1,9 @@
 """The pause before a process is started again grows with each death in a row."""
 
+import os
+
 from portico.supervisor.process import LONGEST_PAUSE, STABLE, Process
+from portico.supervisor.supervise import of_workers
 
 
 def process():
@@ -29,3 +32,11 @@ def test_a_long_run_that_never_served_is_not_stable():
     dying = process()
     dying.ended(0.0)
     assert dying.ended(1000.0) == 0.1
+
+
+def test_what_is_compiled_apart_is_on_the_path_of_workers_alone():
+    assert of_workers({"HOME": "/root"}) == {"HOME": "/root"}
+    given = {"PORTICO_WORKER_PATH": "/made", "HOME": "/root"}
+    assert of_workers(given) == {**given, "PYTHONPATH": "/made"}
+    theirs = {**given, "PYTHONPATH": "/theirs"}
+    assert of_workers(theirs) == {**theirs, "PYTHONPATH": f"/made{os.pathsep}/theirs"}

@@ -1,6 +1,8 @@
 """A store goes up and down between schemas with what is in it, and says so when it is of a newer Portico."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from portico.errors import ConfigError
 from portico.record import Record
 from portico.store import migrate
 from portico.store.engine import make_engine
-from portico.store.migrate import downgrade, revision, revisions, upgrade
+from portico.store.migrate import downgrade, revision, revisions, upgrade, upgrade_apart
 from portico.store.tables import MEASURES, PARTS, calls, metadata
 from store.filled import MONTH, expected, fill, kept, piece, some, sums_of
 
@@ -47,6 +49,42 @@ def test_a_second_start_migrates_nothing_and_loads_nothing_for_it(
 ) -> None:
     monkeypatch.setattr(migrate, "_run", None)
     upgrade(engine)
+
+
+APART = """
+import sys
+from portico.store.engine import make_engine
+from portico.store.migrate import revision, upgrade_apart
+engine = make_engine(sys.argv[1])
+upgrade_apart(engine)
+with engine.connect() as connection:
+    print(revision(connection), "alembic" in sys.modules)
+"""
+
+
+def test_a_store_that_is_upgraded_apart_leaves_nothing_of_it_in_memory(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", APART, f"sqlite:///{tmp_path / 'portico.db'}"]
+    for _ in range(2):
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        assert done.stdout.split() == [revisions()[-1], "False"]
+
+
+@pytest.mark.parametrize("url", ["sqlite:///{}/portico.db", "sqlite://"])
+def test_a_store_is_upgraded_here_where_it_cannot_be_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    engine = make_engine(url.format(tmp_path))
+    upgrade_apart(engine)
+    assert found(engine) == revisions()[-1]
+    engine.dispose()
+
+
+def test_a_store_of_a_newer_portico_is_left_alone_from_apart_too(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigError, match="9999"):
+        upgrade_apart(engine)
 
 
 def as_of(schema: str, lowest: str, records: Iterable[Record]) -> Any:

@@ -4,13 +4,15 @@ Their files are numbered (`0001_calls.py`), and each number is a revision. A sto
 without loading what migrates.
 """
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, inspect, text
 
 from portico.errors import ConfigError
-from portico.store.engine import writing
+from portico.store.engine import make_engine, writing
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -48,6 +50,19 @@ def upgrade(engine: Engine, to: str | None = None) -> None:
     _run(engine, "upgrade", wanted)
 
 
+def upgrade_apart(engine: Engine) -> None:
+    """Bring a store to the newest revision, in a process of its own if there is anything to do; raises the same.
+
+    What migrates is needed once, and would stay in the memory of this process: some 12 MB.
+    """
+    with engine.connect() as connection:
+        behind = revision(connection) != revisions()[-1]
+    if behind and engine.url.database not in (None, "", ":memory:"):
+        url = engine.url.render_as_string(hide_password=False)  # it may hold a password: it is on no command line
+        subprocess.run([sys.executable, "-P", "-m", __name__], input=url.encode(), capture_output=True, check=False)  # noqa: S603  # ourselves
+    upgrade(engine)  # there is nothing left to do, or it is tried here, and says what is wrong
+
+
 def downgrade(engine: Engine, to: str) -> None:
     """Take a store back to an earlier revision, or to `base`: nothing. What only the later ones hold is lost."""
     _run(engine, "downgrade", to)
@@ -71,3 +86,7 @@ def _config() -> "Config":
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
     return config
+
+
+if __name__ == "__main__":
+    upgrade(make_engine(sys.stdin.read()))

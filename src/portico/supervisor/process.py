@@ -3,7 +3,7 @@
 import os
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from portico.link import Message, MessageDecoder, render_message
 
@@ -16,13 +16,20 @@ STABLE = 10.0
 class Process:
     """A process by its role. `command` gives its arguments for the descriptor of its end of the link.
 
-    All times are of the monotonic clock, in seconds, and passed in.
+    `environ` is the environment that it starts with. All times are of the monotonic clock, in seconds, and passed in.
     """
 
-    def __init__(self, name: str, command: Callable[[int], list[str]], inherit: Sequence[socket.socket]) -> None:
+    def __init__(
+        self,
+        name: str,
+        command: Callable[[int], list[str]],
+        inherit: Sequence[socket.socket],
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
         self.name = name
         self.command = command
         self.inherit = inherit
+        self.environ = environ
         self.pid: int | None = None
         self.link: socket.socket | None = None
         self.ready = False
@@ -53,7 +60,7 @@ class Process:
             self.pid = os.posix_spawn(
                 sys.executable,
                 [sys.executable, "-P", *self.command(theirs.fileno())],
-                os.environ,
+                self.environ,
                 file_actions=[(os.POSIX_SPAWN_DUP2, null, 0)],
                 setpgroup=0,
                 setsigmask=[],

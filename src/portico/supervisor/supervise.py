@@ -11,7 +11,7 @@ import selectors
 import signal
 import socket
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from portico.link import Kind, Message
 from portico.supervisor import FAILED, STOPPED, WRONG
@@ -168,6 +168,7 @@ class Supervisor:
             f"worker {slot + 1}",
             lambda link: [*fixed, "--link", str(link)],
             [*inherit, *([self.unix] if self.unix is not None else [])],
+            of_workers(os.environ),
         )
 
     def _control_command(self, link: int) -> list[str]:
@@ -385,6 +386,14 @@ class Supervisor:
         if ":" in host and not host.startswith("["):
             host = f"[{host}]"
         return f"{'https' if self.plan.tls else 'http'}://{host}:{address[1]}"
+
+
+def of_workers(environ: Mapping[str, str]) -> Mapping[str, str]:
+    """Return the environment of workers: what is compiled apart from the source is theirs alone, as it takes memory."""
+    library = environ.get("PORTICO_WORKER_PATH")
+    if not library:
+        return environ
+    return {**environ, "PYTHONPATH": os.pathsep.join(filter(None, (library, environ.get("PYTHONPATH"))))}
 
 
 def _noted(_number: int, _frame: object) -> None:
