@@ -27,7 +27,7 @@ help: ## list the targets
 serve: $(VENV)/.run ## run the gateway (ARGS="--config portico.yaml")
 	@exec $(if $(FRESH),env PORTICO_WORKER_PATH=$(CURDIR)/$(COMPILED)) $(BIN)/portico serve $(ARGS)
 
-compiled: $(COMPILED)/.made ## compile the way of a call for this machine: a third to two fifths less CPU (takes a C compiler)
+compiled: $(COMPILED)/.made ## compile the way of a call for this machine: two fifths less CPU (takes a C compiler)
 
 mock: $(VENV)/.run ## run a stand-in provider, to try things without a key (ARGS="--port 9999")
 	@exec $(BIN)/portico mock $(ARGS)
