@@ -16,7 +16,7 @@ JOBS ?= 2
 # What `make compiled` makes: the package with its data path in C, taken by `serve` and `bench` while no source is newer.
 COMPILED := build/compiled
 SOURCES = $(shell find src/portico -name '*.py') hatch_build.py pyproject.toml uv.lock
-FRESH = $(shell [ -e $(COMPILED)/.made ] && [ -z "$$(find $(SOURCES) -newer $(COMPILED)/.made -print -quit)" ] && echo yes)
+FRESH = $(shell [ -e $(COMPILED)/.made ] && $(MAKE) --question $(COMPILED)/.made && echo yes)
 
 .DEFAULT_GOAL := help
 .PHONY: help serve compiled mock test prove check format bench drill docs clean

@@ -223,11 +223,9 @@ def _portico(
 
 def compiled_library() -> Path | None:
     """Return where `make compiled` put the package with its data path in C; None where a source is newer than that."""
-    made = COMPILED / ".made"
-    if not made.exists():
-        return None
-    sources = [*(ROOT / "src" / "portico").rglob("*.py"), ROOT / "pyproject.toml", ROOT / "hatch_build.py"]
-    return COMPILED if max(source.stat().st_mtime for source in sources) <= made.stat().st_mtime else None
+    asked = ["make", "--question", "build/compiled/.made"]
+    fresh = not subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode
+    return COMPILED if fresh else None
 
 
 def _revision() -> str:

@@ -22,7 +22,7 @@ from portico.call import Call, Extend
 from portico.calls.arriving import arrived
 from portico.calls.course import Course, Desk
 from portico.calls.known import Known
-from portico.calls.planning import elsewhere
+from portico.calls.planning import detour_of, elsewhere
 from portico.calls.replying import Replies
 from portico.calls.streaming import stream
 from portico.calls.whole import answer, signature
@@ -278,8 +278,7 @@ class Gateway:
                 await self._replies.estimate(exchange, call, outgoing, target)
                 return
 
-            course.served(arrival, target, outgoing)
-            translation = outgoing.translations.get(target) if outgoing.translations else None
+            translation = course.served(arrival, target, outgoing)
             if arrival.streaming and not (arrival.ended and not arrival.pieces):
                 resuming = None
                 if outgoing.goes_on(target):
@@ -334,12 +333,7 @@ class Gateway:
         policy, wish = snapshot.policy, call.wish
         if wish is not None:
             policy = policy.wanted(retries_of(policy.retries, wish), wish.timeout, wish.fall_back_on)
-        if snapshot.detours is None or call.refers:
-            return policy, None, None
-        model = call.model or ""
-        detour = snapshot.detours.of(model)
-        if detour is None and (entry := snapshot.routes.makers_entry(model, call.operation.name)) is not None:
-            detour = snapshot.detours.of(entry)
+        detour = detour_of(call, snapshot)
         if detour is None:
             return policy, None, None
         if detour.shadow is not None:

@@ -117,6 +117,49 @@ async def test_a_call_that_nothing_is_in_the_way_of_needs_no_task(
     assert not any("end" in record for record in records)
 
 
+FALLBACK = {"fallbacks": {"outage": ["openai/gpt-4o"]}}
+HEDGE = {"hedge": {"after": "10s"}}
+SHADOW = {"shadow": {"to": "openai/gpt-4o", "share": 1}}
+
+
+@pytest.mark.parametrize(
+    ("more", "alone"), [(FALLBACK, True), (HEDGE, False), (SHADOW, False)], ids=["fallbacks", "a hedge", "a copy"]
+)
+async def test_a_call_needs_a_task_where_others_may_be_asked_beside_its_target_and_not_for_fallbacks_it_has(
+    tmp_path: Path, mock: MockProvider, more: dict[str, Any], alone: bool
+) -> None:
+    models = {
+        "with": {"targets": ["openai/gpt-4o-mini", "openai/gpt-4o"], **more},
+        "without": {"targets": ["openai/gpt-4o-mini"]},
+    }
+    async with gateway(MemoryState(), tmp_path, provider(mock), models=models) as running:
+        first = Caller(running)
+        first.ask(*NAMED)  # it leaves a connection to the provider
+        assert await first.status() == 200
+        for model, none in (("without", True), ("with", alone)):
+            caller = Caller(running)
+            caller.ask("/v1/chat/completions", chat(model=model))
+            assert await caller.status() == 200
+            assert len([each for each in running.server.connections if each.task is None]) == int(none)
+            caller.sock.close()
+
+
+async def test_a_call_that_needs_no_task_until_it_fails_is_served_by_its_fallback(
+    tmp_path: Path, mock: MockProvider
+) -> None:
+    models = {"with": {"targets": ["openai/gpt-4o-mini"], **FALLBACK}}
+    retries = {"attempts": 1}
+    async with gateway(MemoryState(), tmp_path, provider(mock), models=models, retries=retries) as running:
+        caller = Caller(running)
+        caller.ask("/v1/chat/completions", chat(model="with"))
+        assert await caller.status() == 200
+        mock.script.next({"status": 500})
+        caller.ask("/v1/chat/completions", chat(model="with"))
+        assert await caller.status() == 200
+        records = running.records()
+    assert [attempt["target"] for attempt in records[1]["attempts"]] == ["openai/gpt-4o-mini", "openai/gpt-4o"]
+
+
 async def test_a_call_that_rules_refuse_is_told_and_the_next_one_on_its_connection_is_served(
     state: State, tmp_path: Path, mock: MockProvider
 ) -> None:

@@ -16,7 +16,7 @@ from portico.errors import ConfigError
 from portico.record import Record
 from portico.store import migrate
 from portico.store.engine import make_engine
-from portico.store.migrate import downgrade, revision, revisions, upgrade, upgrade_apart
+from portico.store.migrate import downgrade, revision, revisions, upgrade
 from portico.store.tables import MEASURES, PARTS, calls, metadata
 from store.filled import MONTH, expected, fill, kept, piece, some, sums_of
 
@@ -49,14 +49,15 @@ def test_a_second_start_migrates_nothing_and_loads_nothing_for_it(
 ) -> None:
     monkeypatch.setattr(migrate, "_run", None)
     upgrade(engine)
+    assert found(engine) == revisions()[-1]
 
 
 APART = """
 import sys
 from portico.store.engine import make_engine
-from portico.store.migrate import revision, upgrade_apart
+from portico.store.migrate import revision, upgrade
 engine = make_engine(sys.argv[1])
-upgrade_apart(engine)
+upgrade(engine, apart=True)
 with engine.connect() as connection:
     print(revision(connection), "alembic" in sys.modules)
 """
@@ -75,7 +76,7 @@ def test_a_store_is_upgraded_here_where_it_cannot_be_apart(
 ) -> None:
     monkeypatch.setattr(sys, "executable", "/bin/false")
     engine = make_engine(url.format(tmp_path))
-    upgrade_apart(engine)
+    upgrade(engine, apart=True)
     assert found(engine) == revisions()[-1]
     engine.dispose()
 
@@ -84,7 +85,7 @@ def test_a_store_of_a_newer_portico_is_left_alone_from_apart_too(engine: Engine)
     with engine.begin() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
     with pytest.raises(ConfigError, match="9999"):
-        upgrade_apart(engine)
+        upgrade(engine, apart=True)
 
 
 def as_of(schema: str, lowest: str, records: Iterable[Record]) -> Any:

@@ -132,6 +132,7 @@ async def test_a_body_that_is_not_here_yet_is_the_handlers() -> None:
         await until(lambda: beginner.handled)
         caller.send(REQUEST[-2:])
         await heard(caller, b"handled")
+        assert len(beginner.handled) == 1
         caller.send(REQUEST)
         answer(await beginner.next(), b"later")
         await heard(caller, b"later")

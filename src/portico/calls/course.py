@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, cast
 
 from portico.call import Call
 from portico.calls.known import Known
-from portico.calls.planning import planned
+from portico.calls.planning import detour_of, planned
 from portico.calls.whole import answer, answer_plainly
 from portico.dialects.stand_ins import TASKS
 from portico.errors import PorticoError
@@ -35,6 +35,7 @@ from portico.upstream.turns import in_turn
 from portico.wire.exchange import Exchange
 
 if TYPE_CHECKING:
+    from portico.dialects.tasks import Errand
     from portico.dialects.translate import Translation
 
 log = logging.getLogger("portico.gateway")
@@ -61,7 +62,7 @@ class Desk:
     def begin(self, exchange: Exchange) -> bool:
         """Set a call off whose body is here; False for what else may come, and where the handler has to look first."""
         snapshot = self.snapshot
-        if self.state.version != self.seen or snapshot.detours is not None:
+        if self.state.version != self.seen:
             return False
         try:
             known = self.known(exchange, snapshot)
@@ -210,8 +211,8 @@ class Course:
         """Give up what the first target was asked, as the call ends."""
         give_up(arrival, self.call.attempts[-1], self.targets[0], self.call, error)
 
-    def served(self, arrival: Arrival, target: Target, outgoing: Outgoing) -> None:
-        """Note on the call who has answered it."""
+    def served(self, arrival: Arrival, target: Target, outgoing: Outgoing) -> "Translation | Errand | None":
+        """Note on the call who has answered it; return what translates the answer, where something has to."""
         call = self.call
         call.status = arrival.status
         call.first_byte_ns = arrival.here_ns
@@ -220,6 +221,7 @@ class Course:
             call.dropped = translation.dropped
         if call.stores and (translation is not None or "responses" not in target.upstream.provider.objects):
             call.stores = False
+        return translation
 
     # Without a task
 
@@ -233,7 +235,7 @@ class Course:
             else:
                 self.authenticate()
             outgoing = self.plan(body)
-            if call.wish is not None or (call.waits is not None and call.waits.busy):
+            if call.wish is not None or (call.waits is not None and call.waits.busy) or self._accompanied():
                 self._hand_over()
                 return
             asked = self.ask(outgoing)
@@ -243,6 +245,12 @@ class Course:
                 self._desk.state.ask(asked, self)
         except Exception as error:
             self._fail(error)
+
+    def _accompanied(self) -> bool:
+        """Return whether others may be asked while the first target is: a hedge, or one that gets a copy."""
+        snapshot = self.snapshot
+        detour = detour_of(self.call, snapshot) if snapshot.detours is not None else None
+        return detour is not None and (detour.hedging is not None or detour.shadow is not None)
 
     def done(self) -> bool:
         """Return whether the permit is not waited for any more: the caller is gone."""
@@ -288,14 +296,13 @@ class Course:
                 self._hand_over()
                 return
             target = self.targets[0]
-            translation = outgoing.translations.get(target) if outgoing.translations else None
+            call.target = call.target or target.name
+            translation = self.served(arrival, target, outgoing)
             if translation is not None and (
                 call.stream or translation.more or arrival.status >= 400 or call.operation.name in TASKS
             ):
                 self._hand_over()
                 return
-            call.target = call.target or target.name
-            self.served(arrival, target, outgoing)
             settling = self._desk.settling
             if translation is not None:
                 answer_plainly(settling, exchange, call, arrival, target, cast("Translation", translation))

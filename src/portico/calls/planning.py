@@ -226,6 +226,17 @@ def passed_through(exchange: Exchange, call: Call, snapshot: Snapshot, outgoing:
     return target
 
 
+def detour_of(call: Call, snapshot: Snapshot) -> Detour | None:
+    """Return what the configuration has for a call besides its targets, None for nothing."""
+    if snapshot.detours is None or call.refers or call.route.provider is not None:
+        return None
+    model = call.model or ""
+    detour = snapshot.detours.of(model)
+    if detour is None and (entry := snapshot.routes.makers_entry(model, call.operation.name)) is not None:
+        detour = snapshot.detours.of(entry)
+    return detour
+
+
 def elsewhere(
     detour: Detour, call: Call, outgoing: Outgoing, known: Known, snapshot: Snapshot, draw: Draw, now: Now
 ) -> Elsewhere:

@@ -266,12 +266,12 @@ class Ingest:
 
         from portico.store.dimensions import Names
         from portico.store.engine import make_engine
-        from portico.store.migrate import upgrade_apart
+        from portico.store.migrate import upgrade
         from portico.store.tables import segments as known
 
         engine = make_engine(self._url, maps=False)  # writing is as fast without
         try:
-            upgrade_apart(engine)
+            upgrade(engine, apart=True)
             with engine.connect() as connection:
                 for row in connection.execute(select(known.c.name, known.c.done_to, known.c.whole)):
                     self._done_to[row.name] = row.done_to

@@ -13,7 +13,7 @@ from portico.control.state import OnState
 from portico.secret import installation_secret
 from portico.store.engine import make_engine
 from portico.store.entities.sealing import sealer
-from portico.store.migrate import upgrade_apart
+from portico.store.migrate import upgrade
 
 STORE = "PORTICO_STORE_URL"
 
@@ -27,7 +27,7 @@ def open_admin(data_dir: Path, config: Config, environ: Mapping[str, str] = os.e
     """Return the admin of an installation, its store at the newest schema and its state filled. Raises ConfigError."""
     secret = installation_secret(data_dir)
     engine = make_engine(store_url(data_dir, environ))
-    upgrade_apart(engine)
+    upgrade(engine, apart=True)
     state = OnState(data_dir, config)
     admin = Admin(
         engine,

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import Connection, Engine, inspect, text
+from sqlalchemy import URL, Connection, Engine, inspect, text
 
 from portico.errors import ConfigError
 from portico.store.engine import make_engine, writing
@@ -34,8 +34,12 @@ def revision(connection: Connection) -> str | None:
     return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def upgrade(engine: Engine, to: str | None = None) -> None:
-    """Bring a store to a revision, or the newest. Raises ConfigError for a store of a newer Portico."""
+def upgrade(engine: Engine, to: str | None = None, *, apart: bool = False) -> None:
+    """Bring a store to a revision, or the newest. Raises ConfigError for a store of a newer Portico.
+
+    `apart` has a process of its own do it, where that can reach the store: what migrates is needed once, and would stay
+    in the memory of this one, some 12 MB.
+    """
     known = revisions()
     wanted = to or known[-1]
     with engine.connect() as connection:
@@ -47,20 +51,8 @@ def upgrade(engine: Engine, to: str | None = None) -> None:
             f"the store is at revision {found!r}, which this Portico does not know (its newest is {known[-1]!r}): "
             "a newer one has used it. Use that one, or a backup."
         )
-    _run(engine, "upgrade", wanted)
-
-
-def upgrade_apart(engine: Engine) -> None:
-    """Bring a store to the newest revision, in a process of its own if there is anything to do; raises the same.
-
-    What migrates is needed once, and would stay in the memory of this process: some 12 MB.
-    """
-    with engine.connect() as connection:
-        behind = revision(connection) != revisions()[-1]
-    if behind and engine.url.database not in (None, "", ":memory:"):
-        url = engine.url.render_as_string(hide_password=False)  # it may hold a password: it is on no command line
-        subprocess.run([sys.executable, "-P", "-m", __name__], input=url.encode(), capture_output=True, check=False)  # noqa: S603  # ourselves
-    upgrade(engine)  # there is nothing left to do, or it is tried here, and says what is wrong
+    if not (apart and engine.url.database not in (None, "", ":memory:") and _upgraded_apart(engine.url, wanted)):
+        _run(engine, "upgrade", wanted)  # which says what is wrong, where it cannot be done
 
 
 def downgrade(engine: Engine, to: str) -> None:
@@ -79,6 +71,13 @@ def _run(engine: Engine, direction: str, to: str) -> None:
         getattr(command, direction)(config, to)
 
 
+def _upgraded_apart(url: URL, to: str) -> bool:
+    """Return whether a process of its own could bring a store to a revision."""
+    given = f"{url.render_as_string(hide_password=False)}\n{to}"  # there may be a password: it is on no command line
+    command = [sys.executable, "-P", "-m", __name__]
+    return not subprocess.run(command, input=given.encode(), capture_output=True, check=False).returncode  # noqa: S603  # ourselves
+
+
 def _config() -> "Config":
     from alembic.config import Config
 
@@ -89,4 +88,4 @@ def _config() -> "Config":
 
 
 if __name__ == "__main__":
-    upgrade(make_engine(sys.stdin.read()))
+    upgrade(make_engine(sys.stdin.readline().rstrip("\n")), sys.stdin.readline())

@@ -24,25 +24,16 @@ log = logging.getLogger("portico.wire")
 class ServerConnection(Requests):
     """One caller's connection: its requests in order, one reply at a time."""
 
-    __slots__ = ("_drained", "_peer", "_unsent", "_write_since")
+    __slots__ = ("_drained", "_unsent", "_write_since")
 
     def __init__(self, server: "Server") -> None:
         super().__init__(server)
         self._write_since = 0.0
         self._unsent = 0
         self._drained: asyncio.Future[None] | None = None
-        self._peer: str | None = None
 
     def __repr__(self) -> str:
         return f"<ServerConnection {self.peer or 'unix'} {self.current!r}>"
-
-    @property
-    def peer(self) -> str:
-        """The address of the caller; empty on a unix socket."""
-        if self._peer is None:
-            name = self.transport.get_extra_info("peername")
-            self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
-        return self._peer
 
     @property
     def idle(self) -> bool:
@@ -250,16 +241,6 @@ class ServerConnection(Requests):
             self._answer_refusal()
             return
         if not self.queue and self.read_paused:
-            self.read_paused = False
-            self.transport.resume_reading()
-
-    def body_wanted(self) -> None:
-        """Let the caller go on: somebody asks for the body."""
-        exchange = self.current
-        self.since = self.server.now
-        if exchange is not None and exchange.head.expects_continue and exchange.body.size == 0:
-            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if self.read_paused and not self.queue:
             self.read_paused = False
             self.transport.resume_reading()
 

@@ -55,6 +55,7 @@ class Requests(asyncio.BufferedProtocol):
         "_linger_bytes",
         "_linger_until",
         "_parser",
+        "_peer",
         "_reading",
         "_skipped",
         "_target",
@@ -90,6 +91,7 @@ class Requests(asyncio.BufferedProtocol):
         self.refusal: PorticoError | None = None
         self._entering: Exchange | None = None  # whose head came with what is read now
         self._reading: Exchange | None = None  # whose body is coming in
+        self._peer: str | None = None
         self._parser: httptools.HttpRequestParser | None = None  # there while heads are not known
         self._skipped = b""
         self._headers = NO_HEADERS
@@ -120,7 +122,13 @@ class Requests(asyncio.BufferedProtocol):
 
     def body_wanted(self) -> None:
         """Let the caller go on: somebody asks for the body."""
-        raise NotImplementedError
+        exchange = self.current
+        self.since = self.server.now
+        if exchange is not None and exchange.head.expects_continue and exchange.body.size == 0:
+            self.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        if self.read_paused and not self.queue:
+            self.read_paused = False
+            self.transport.resume_reading()
 
     def drained(self) -> Awaitable[None]:
         """Return what waits until the transport takes more."""
@@ -134,7 +142,10 @@ class Requests(asyncio.BufferedProtocol):
     @property
     def peer(self) -> str:
         """The address of the caller; empty on a unix socket."""
-        raise NotImplementedError
+        if self._peer is None:
+            name = self.transport.get_extra_info("peername")
+            self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
+        return self._peer
 
     def _refuse(self, error: PorticoError) -> None:
         """End the connection over a request that cannot be read on, after the replies that are still owed."""
@@ -312,12 +323,7 @@ class Requests(asyncio.BufferedProtocol):
         head, declared = checked(parser.get_method(), self._target, headers, fields, version, keep_alive=keep_alive)
         if b"upgrade" in fields and parser.should_upgrade() and declared != 0:
             self._skipped = b"content-length: %d" % declared if declared is not None else b"transfer-encoding: chunked"
-        exchange = Exchange(
-            self,
-            head,
-            declared,
-            keep_alive,
-        )
+        exchange = Exchange(self, head, declared, keep_alive)
         self._reading = exchange
         if self.current is None:
             self.current = self._entering = exchange
@@ -398,14 +404,8 @@ def _takes(connection: Requests, data: bytes, head: Head, begin: int, size: int)
         or connection.lost
     ):
         return False
-    exchange = Exchange(
-        connection,
-        head,
-        size,
-        head.keep_alive,
-        data[begin:] if size else None,
-        perf_counter_ns(),
-    )
+    body = data[begin:] if size else None
+    exchange = Exchange(connection, head, size, head.keep_alive, body, perf_counter_ns())
     budget.used = used
     connection.since = server.now
     connection.current = exchange
