@@ -132,10 +132,19 @@ def test_no_class_of_the_interpreter_is_made_of_a_compiled_one_unless_that_allow
         }
         for node in ast.walk(tree) if name not in LISTED else ():
             for base in node.bases if isinstance(node, ast.ClassDef) else ():
-                parent = compiled.get(imported.get(base.id, (None, ""))) if isinstance(base, ast.Name) else None
-                if parent is not None and not any("mypyc_attr" in ast.unparse(each) for each in parent.decorator_list):
-                    wrong.append(f"{name}: {node.name} is made of {parent.name}")
+                package, _, there = ast.unparse(base).rpartition(".")
+                module, there = imported.get(there, ("", "")) if not package else (_of(imported, package), there)
+                wrong += [
+                    f"{name}: {node.name} is made of {there}"
+                    for (where, each), parent in compiled.items()
+                    if each == there and f"{where}.".startswith(f"{module}.")  # a package names what its modules have
+                    if not any("mypyc_attr" in ast.unparse(each) for each in parent.decorator_list)
+                ]
     assert wrong == []
+
+
+def _of(imported: dict[str, tuple[str | None, str]], package: str) -> str:
+    return ".".join(filter(None, imported.get(package, ("", ""))))
 
 
 def _module(path: Path) -> str:

@@ -296,6 +296,7 @@ async def test_a_reply_that_is_kept_at_its_provider_is_served(state: State, tmp_
     assert [record.get("end") for record in records] == [None] * 3
 
 
+@pytest.mark.source
 async def test_a_stream_that_breaks_as_it_is_handed_over_is_a_stream_that_was_cut(
     state: State, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from portico.compiled import mypyc_attr
 from portico.dialects.operation import Operation
 from portico.dialects.tokens import UNREADABLE, table
 from portico.errors import BadUpstreamReply
@@ -18,6 +19,7 @@ _NULLS = (b":null", b": null")
 _text = msgspec.json.Decoder(str)
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class Observer:
     """Sees nothing and passes everything on; each dialect's observer sees more.
 
@@ -66,6 +68,7 @@ class Observer:
         self.finished = False
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class EventObserver(Observer):
     """Watches server-sent events. A dialect says in `inspect` which runs of events it decodes, and what it sees.
 

@@ -10,37 +10,17 @@ from collections.abc import Callable
 import msgspec
 
 from portico.dialects import openai
+from portico.dialects.chat.replied import Choice, Common, Reply
 from portico.dialects.observer import EventObserver, failure, told
 from portico.dialects.operation import Operation
-from portico.dialects.plain_usage import Plain
-from portico.dialects.tokens import NOTHING, UNREADABLE, inner, table
+from portico.dialects.tokens import UNREADABLE, inner, table
 from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-
-class Reply(msgspec.Struct):
-    """What is read of a reply, or of a chunk of one; the rest is skipped."""
-
-    usage: msgspec.Raw = NOTHING
-    x_groq: msgspec.Raw = NOTHING
-    service_tier: msgspec.Raw = NOTHING
-    choices: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-
-
-class _Choice(msgspec.Struct):
-    finish_reason: msgspec.Raw = NOTHING
-
-
-class _Common(msgspec.Struct):
-    usage: Plain
-    service_tier: str | None = None
-
-
-_common = msgspec.json.Decoder(_Common)
+_common = msgspec.json.Decoder(Common)
 _reply = msgspec.json.Decoder(Reply)
-_choices = msgspec.json.Decoder(list[_Choice])
+_choices = msgspec.json.Decoder(list[Choice])
 
 
 def read_usage(body: bytes) -> Usage | None:

@@ -10,33 +10,16 @@ Streams: events, `message-end` with the usage is the last of them.
 import msgspec
 
 from portico.dialects import openai
+from portico.dialects.cohere.replied import Delta, Event, Reply
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table
+from portico.dialects.tokens import UNREADABLE, Table, count, inner, split, table
 from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-
-class _Reply(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-    meta: msgspec.Raw = NOTHING
-
-
-class _Delta(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-    finish_reason: str | None = None
-    error: msgspec.Raw = NOTHING
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    delta: msgspec.Raw = NOTHING
-    message: msgspec.Raw = NOTHING
-
-
-_reply = msgspec.json.Decoder(_Reply)
-_event = msgspec.json.Decoder(_Event)
-_delta = msgspec.json.Decoder(_Delta)
+_reply = msgspec.json.Decoder(Reply)
+_event = msgspec.json.Decoder(Event)
+_delta = msgspec.json.Decoder(Delta)
 
 
 def read_usage(body: bytes) -> Usage | None:

@@ -9,20 +9,16 @@ of the type `exception`.
 
 import msgspec
 
+from portico.compiled import mypyc_attr
+from portico.dialects.converse.replied import Reply
 from portico.dialects.observer import Observer, failure
 from portico.dialects.operation import Operation
-from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, first_count, inner, split, table, tier
+from portico.dialects.tokens import UNREADABLE, Table, count, first_count, inner, split, table, tier
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import eventstream
 from portico.types import Usage
 
-
-class _Reply(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-    tier: msgspec.Raw = msgspec.field(name="serviceTier", default=NOTHING)
-
-
-_reply = msgspec.json.Decoder(_Reply)
+_reply = msgspec.json.Decoder(Reply)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -56,6 +52,7 @@ def usage(values: Table, served: Table | None = None) -> Usage:
     )
 
 
+@mypyc_attr(allow_interpreted_subclasses=True)
 class MessageObserver(Observer):
     """Watches AWS event stream messages; a dialect looks at each in `see`. Only whole messages go on."""
 

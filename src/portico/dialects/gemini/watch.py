@@ -13,30 +13,16 @@ from typing import Any
 
 import msgspec
 
+from portico.dialects.gemini.replied import Candidate, Predictions, Reply
 from portico.dialects.observer import EventObserver, failure, told
 from portico.dialects.operation import Operation
-from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, split, table, tier
+from portico.dialects.tokens import UNREADABLE, Table, count, split, table, tier
 from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import jsonarray, sse
 from portico.types import Usage
 
-
-class _Grounding(msgspec.Struct):
-    queries: list[str] | None = msgspec.field(name="webSearchQueries", default=None)
-
-
-class _Candidate(msgspec.Struct):
-    grounding: _Grounding | None = msgspec.field(name="groundingMetadata", default=None)
-
-
-class _Reply(msgspec.Struct):
-    usage: msgspec.Raw = msgspec.field(name="usageMetadata", default=NOTHING)
-    candidates: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-
-
-_reply = msgspec.json.Decoder(_Reply)
-_candidates = msgspec.json.Decoder(list[_Candidate])
+_reply = msgspec.json.Decoder(Reply)
+_candidates = msgspec.json.Decoder(list[Candidate])
 _COUNTS = b'TokenCount"'
 _QUERIES = b'"webSearchQueries"'
 # Vertex AI's client libraries for some languages write the modality's number.
@@ -52,23 +38,7 @@ def read_usage(body: bytes) -> Usage | None:
     return _usage_of(reply)
 
 
-class _Statistics(msgspec.Struct):
-    token_count: float | None = None
-
-
-class _Embedded(msgspec.Struct):
-    statistics: _Statistics | None = None
-
-
-class _Prediction(msgspec.Struct):
-    embeddings: _Embedded | None = None
-
-
-class _Predictions(msgspec.Struct):
-    predictions: list[_Prediction]
-
-
-_predictions = msgspec.json.Decoder(_Predictions)
+_predictions = msgspec.json.Decoder(Predictions)
 
 
 def read_predicted(body: bytes) -> Usage | None:
@@ -82,7 +52,7 @@ def read_predicted(body: bytes) -> Usage | None:
     return Usage(input=total) if total > 0 else None
 
 
-def _usage_of(reply: _Reply) -> Usage | None:
+def _usage_of(reply: Reply) -> Usage | None:
     found = usage(table(reply.usage))
     if found is not None and (searches := _searches(reply.candidates)):
         found = msgspec.structs.replace(found, searches=searches)

@@ -10,27 +10,16 @@ Streams: `message_start` has the usage so far, `message_delta` the fields that c
 
 import msgspec
 
+from portico.dialects.messages.replied import Event, Reply
 from portico.dialects.observer import EventObserver, failure, told
 from portico.dialects.operation import Operation
-from portico.dialects.tokens import NOTHING, UNREADABLE, Table, count, inner, split, table, tier
+from portico.dialects.tokens import UNREADABLE, Table, count, inner, split, table, tier
 from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-
-class _Reply(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    message: msgspec.Raw = NOTHING
-    usage: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-
-
-_reply = msgspec.json.Decoder(_Reply)
-_event = msgspec.json.Decoder(_Event)
+_reply = msgspec.json.Decoder(Reply)
+_event = msgspec.json.Decoder(Event)
 
 
 def read_usage(body: bytes) -> Usage | None:

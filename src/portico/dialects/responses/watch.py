@@ -12,7 +12,8 @@ import msgspec
 
 from portico.dialects import openai
 from portico.dialects.observer import EventObserver, failure, told
-from portico.dialects.tokens import NOTHING, UNREADABLE, count, inner, table, tier
+from portico.dialects.responses.replied import Action, Event, Item, Plain, Reply
+from portico.dialects.tokens import UNREADABLE, count, inner, table, tier
 from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
@@ -22,53 +23,11 @@ _MOST = 2**52
 _TOOLS = (b"web_search_call", b"file_search_call", b"code_interpreter_call")
 
 
-class _Reply(msgspec.Struct):
-    usage: msgspec.Raw = NOTHING
-    service_tier: msgspec.Raw = NOTHING
-    output: msgspec.Raw = NOTHING
-    error: msgspec.Raw = NOTHING
-
-
-class _Asked(msgspec.Struct, forbid_unknown_fields=True):
-    cached_tokens: int = 0
-    cache_write_tokens: int = 0
-
-
-class _Given(msgspec.Struct, forbid_unknown_fields=True):
-    reasoning_tokens: int = 0
-
-
-class _Plain(msgspec.Struct, forbid_unknown_fields=True):
-    input_tokens: int
-    output_tokens: int
-    total_tokens: int
-    input_tokens_details: _Asked
-    output_tokens_details: _Given
-
-
-class _Event(msgspec.Struct):
-    type: str = ""
-    response: _Reply | None = None
-    error: msgspec.Raw = NOTHING
-    message: msgspec.Raw = NOTHING
-    code: msgspec.Raw = NOTHING
-
-
-class _Action(msgspec.Struct):
-    type: str = "search"
-
-
-class _Item(msgspec.Struct):
-    type: str = ""
-    action: msgspec.Raw = NOTHING
-    container_id: str | None = None
-
-
-_reply = msgspec.json.Decoder(_Reply)
-_plain = msgspec.json.Decoder(_Plain)
-_event = msgspec.json.Decoder(_Event)
-_items = msgspec.json.Decoder(list[_Item])
-_action = msgspec.json.Decoder(_Action)
+_reply = msgspec.json.Decoder(Reply)
+_plain = msgspec.json.Decoder(Plain)
+_event = msgspec.json.Decoder(Event)
+_items = msgspec.json.Decoder(list[Item])
+_action = msgspec.json.Decoder(Action)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -79,7 +38,7 @@ def read_usage(body: bytes) -> Usage | None:
         return None
 
 
-def _plain_usage(reply: _Reply) -> Usage | None:
+def _plain_usage(reply: Reply) -> Usage | None:
     """Read the commonest `usage` object, several times as fast; None for any other, which is read with care."""
     try:
         counts = _plain.decode(reply.usage)
@@ -108,7 +67,7 @@ def _plain_usage(reply: _Reply) -> Usage | None:
     )
 
 
-def _usage(reply: _Reply) -> Usage | None:
+def _usage(reply: Reply) -> Usage | None:
     plain = _plain_usage(reply)
     if plain is not None:
         return plain
