@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from portico.config.schema import Config
 from portico.errors import StateUnavailable
@@ -17,11 +18,11 @@ from portico.state.clock import moment
 from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
 
-TEND = 1.0
+TEND: Final = 1.0
 """Seconds between two looks after the state."""
-WANTED = "rebuild"
+WANTED: Final = "rebuild"
 """The file in the state's directory by which workers ask control to put back what budgets had counted."""
-STORE = "PORTICO_STORE_URL"
+STORE: Final = "PORTICO_STORE_URL"
 """The variable that says where the store is, when not in the data directory."""
 
 log = logging.getLogger("portico.books")

@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter_ns
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from portico.dialects.operations import Operation, Route
 from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing, Record
@@ -16,10 +16,10 @@ from portico.types import Usage
 Extend = Callable[[Any, bool], Awaitable[None]]
 """Told the `upstream.target.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
 
-_ids = itertools.count(1)
+_ids: Final = itertools.count(1)
 _prefix = ""
 _begins = ""  # an id, up to its last three digits
-_ENDS = tuple([f"{number:03x}" for number in range(4096)])
+_ENDS: Final = tuple([f"{number:03x}" for number in range(4096)])
 
 
 def new_id() -> str:

@@ -24,7 +24,7 @@ End = Literal["served", "refused", "failed", "cut", "aborted"]
 aborted with the worker that ran it."""
 
 
-MILLION = 1_000_000
+MILLION: Final = 1_000_000
 """A markup of nothing, in millionths."""
 
 

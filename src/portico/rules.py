@@ -42,7 +42,7 @@ class Bound(msgspec.Struct, frozen=True, gc=False):
         return self.why is None or self.why == "unpriced"
 
 
-NO_BOUND = Bound(0, 0, 0)
+NO_BOUND: Final = Bound(0, 0, 0)
 """What is said of a call where no rule asks how much it can use."""
 
 

@@ -70,6 +70,8 @@ class Snapshot:
         self.edition = edition
         self.supplies = supplies
         self.limits = config.server.limits
+        self.bodies = config.logs.bodies
+        self.strict = config.strict
         self.policy = policy
         self.keys = keys
         self.bounds = bounds

@@ -18,6 +18,11 @@ tiers = st.sampled_from((None, "default", "batch", "flex", "priority", "no such 
 durations = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 
 
+def test_the_buckets_of_usage_begin_with_those_of_tokens_in_the_order_of_their_rates() -> None:
+    assert Usage.__struct_fields__[: len(TOKENS)] == TOKENS
+    assert price({rate: number for number, rate in enumerate(TOKENS)}).rates.by_token == tuple(range(len(TOKENS)))
+
+
 @st.composite
 def stated(draw: st.DrawFn) -> dict[str, int]:
     """Rates that some page may state: standard ones, larger contexts, and variants."""

@@ -1,6 +1,7 @@
 """What the head of a request says, found out once: requests that repeat the head share it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from portico.dialects.operations import Route
 from portico.dialects.stand_ins import COUNTS
@@ -18,9 +19,9 @@ from portico.wire.head import Head
 Ways = dict[tuple[Target, Credential, bool], Way]
 """How requests go on, by target, key, and whether they stream."""
 
-NEVER = -2
+NEVER: Final = -2
 """No version of the keys."""
-MOST_ALIKE = 256
+MOST_ALIKE: Final = 256
 Served = dict[str, tuple[Sequence[Target], int]]
 """Models that may be asked for, each with its targets and the bytes that fit all of them."""
 _alike: dict[tuple[object, ...], tuple[Ways, dict[object, Served]]] = {}

@@ -6,6 +6,7 @@ What was found out of a request's head (`Known`), what its body says (`peek`), a
 import mmap
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from typing import Final
 
 import msgspec
 
@@ -28,11 +29,11 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 from portico.wire.exchange import Exchange
 
-LONGEST_NAME = 512
+LONGEST_NAME: Final = 512
 """Characters of a model's name."""
-MOST_MODELS = 64
+MOST_MODELS: Final = 64
 """Models that are remembered with a head."""
-REFERRING = frozenset(
+REFERRING: Final = frozenset(
     (
         "chat",
         "responses",
@@ -46,7 +47,7 @@ REFERRING = frozenset(
     )
 )
 """Operations whose requests can name what is kept at a provider."""
-FOR_US = FIELDS | {"metadata", "litellm_metadata"}
+FOR_US: Final = FIELDS | {"metadata", "litellm_metadata"}
 """Members of a request that may be for a gateway."""
 NOT, YES = msgspec.Raw(b"false"), msgspec.Raw(b"true")
 
@@ -107,7 +108,7 @@ def planned(
     served = known.served.get(model) if model and caller is known.holder else None
     if served is None and model:
         checked(call, model)
-    call.bodies = caller.bodies or snapshot.config.logs.bodies
+    call.bodies = caller.bodies or snapshot.bodies
     if call.bodies != "none" and isinstance(body, bytes):
         call.request_body = body
     outgoing = Outgoing(
@@ -121,7 +122,7 @@ def planned(
         call.stream,
         call.id,
         model or "",
-        known.strict or snapshot.config.strict,
+        known.strict or snapshot.strict,
     )
     if served is not None and not for_us and known.said is None and len(body) <= served[1]:
         # What is known of its model is all that counts for it, as for most calls.

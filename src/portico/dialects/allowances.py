@@ -31,7 +31,7 @@ _Pair = tuple[int, int, int, int, str, str, int, int, int, int, str, str]
 
 _Known = tuple[Limits, _Pieces | None, _Pair | None]
 
-_known: dict[int, _Known] = {}
+_known: Final[dict[int, _Known]] = {}
 """By the identity of limits, which many calls share; None for the pieces of those of which some are of a kind."""
 
 

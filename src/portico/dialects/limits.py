@@ -1,6 +1,7 @@
 """Put a limit on the output of a request, and fields that its key has for it, every other value left as it is."""
 
 from collections.abc import Collection, Mapping
+from typing import Final
 
 import msgspec
 
@@ -21,9 +22,9 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
 }
 """Where the limit of an operation's output stands; the first is written where a request has none."""
 
-_object = msgspec.json.Decoder(Members)
-_encode = msgspec.json.Encoder().encode
-_JSON = b"application/json"
+_object: Final = msgspec.json.Decoder(Members)
+_encode: Final = msgspec.json.Encoder().encode
+_JSON: Final = b"application/json"
 
 
 def names_limit(operation: Operation, seen: Peek) -> bool:

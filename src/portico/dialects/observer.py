@@ -5,6 +5,7 @@ decodes only the events of a run that holds one.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -15,8 +16,8 @@ from portico.errors import BadUpstreamReply
 from portico.framing import sse
 from portico.types import Usage
 
-_NULLS = (b":null", b": null")
-_text = msgspec.json.Decoder(str)
+_NULLS: Final = (b":null", b": null")
+_text: Final = msgspec.json.Decoder(str)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

@@ -6,7 +6,7 @@ escapes, so escaped letters make us look closely too.
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -17,13 +17,15 @@ from portico.marks import BACKSLASH, holds
 Reference = tuple[str, str]
 """A family (see objects.py) and an id."""
 
-_ESCAPED = re.compile(rb"\\u00[4-7][0-9a-fA-F]")
+_ESCAPED: Final = re.compile(rb"\\u00[4-7][0-9a-fA-F]")
 """A letter that is escaped."""
-_GOOGLE = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
-_LOCAL = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
-_NAMING = frozenset(("previous_response_id", "conversation", "cachedContent", "cached_content"))
+_GOOGLE: Final = re.compile(r"^https://[a-z0-9.-]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)|^files/([^/]+)$")
+_LOCAL: Final = re.compile(r"^http://[^/]+/(?:v1beta|v1alpha|v1)/files/([^/?:]+)")
+_NAMING: Final = frozenset(("previous_response_id", "conversation", "cachedContent", "cached_content"))
 """Members at the top that name something."""
-_OWN_WORDS = frozenset(("input", "input_schema", "args", "response", "parameters", "parametersJsonSchema", "arguments"))
+_OWN_WORDS: Final = frozenset(
+    ("input", "input_schema", "args", "response", "parameters", "parametersJsonSchema", "arguments")
+)
 """Members that are a tool's: what is in them is not the API's."""
 
 
@@ -105,7 +107,7 @@ def _of_gemini(value: Any) -> Iterator[Reference]:
                     yield from _named("gemini_files", next(filter(None, match.groups())))
 
 
-_FILES = {"chat": _of_openai, "responses": _of_openai, "messages": _of_messages, "gemini": _of_gemini}
+_FILES: Final = {"chat": _of_openai, "responses": _of_openai, "messages": _of_messages, "gemini": _of_gemini}
 
 
 def _named(family: str, value: Any) -> list[Reference]:

@@ -6,7 +6,7 @@ as `portico:<maker>:<base64url of JSON>`. Nobody but Portico reads it; coming ba
 
 import binascii
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import get_args
+from typing import Final, get_args
 
 import msgspec
 
@@ -14,12 +14,12 @@ from portico.dialects.tokens import UNREADABLE
 from portico.ir import Thinking, ToolCall
 from portico.types import Dialect
 
-PREFIX = "portico:"
+PREFIX: Final = "portico:"
 """What every sealed text begins with."""
 
-_CALL = "portico:call:"
-_MAKERS = frozenset(get_args(Dialect))
-_encode = msgspec.json.encode
+_CALL: Final = "portico:call:"
+_MAKERS: Final = frozenset(get_args(Dialect))
+_encode: Final = msgspec.json.encode
 _thought: msgspec.json.Decoder[tuple[str | None, bool, str | None, bool]] = msgspec.json.Decoder(
     tuple[str | None, bool, str | None, bool]
 )

@@ -1,9 +1,11 @@
 """Whether a request brings back something that was sealed (`seal.py`): then it cannot pass as it is."""
 
+from typing import Final
+
 from portico.marks import holds
 from portico.types import Dialect
 
-_IN_BASE64 = frozenset(("gemini", "converse"))
+_IN_BASE64: Final = frozenset(("gemini", "converse"))
 """Where signatures and blobs are bytes, so that what was sealed is written in base64 besides."""
 
 

@@ -1,7 +1,7 @@
 """Which operation of a provider can stand in for a caller's, where it has not the same."""
 
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, Final
 
 from portico.dialects.operations import OPERATIONS
 from portico.dialects.registry import DIALECTS, SPOKEN
@@ -14,25 +14,27 @@ PREFERENCE: Mapping[Dialect, tuple[Dialect, ...]] = {
 """What a caller of each dialect is best served by, where a provider has several others: first those that keep the
 content (signed thoughts, media in tool results, documents and their citations), then those that keep the settings."""
 
-CONVERSATIONS = frozenset(name for one in SPOKEN.values() for name in (one.whole, one.streamed)) | {"completions"}
+CONVERSATIONS: Final = frozenset(name for one in SPOKEN.values() for name in (one.whole, one.streamed)) | {
+    "completions"
+}
 """The operations that have a place in every dialect."""
-RESUMABLE = frozenset(one.streamed for one in SPOKEN.values())
+RESUMABLE: Final = frozenset(one.streamed for one in SPOKEN.values())
 """The operations whose streams can be gone on with at another provider."""
 
 
-EMBEDDINGS = ("cohere_embed", "batch_embed_contents", "predict", "embed_content", "embeddings", "invoke")
+EMBEDDINGS: Final = ("cohere_embed", "batch_embed_contents", "predict", "embed_content", "embeddings", "invoke")
 """The operations that make vectors of texts, those that say most first."""
-RANKINGS = ("cohere_rerank", "rerank", "invoke")
+RANKINGS: Final = ("cohere_rerank", "rerank", "invoke")
 """The operations that rank documents."""
-COUNTS = ("messages_count_tokens", "converse_count_tokens", "responses_input_tokens", "gemini_count_tokens")
+COUNTS: Final = ("messages_count_tokens", "converse_count_tokens", "responses_input_tokens", "gemini_count_tokens")
 """The operations that count the tokens of a conversation's request."""
-TASKS = frozenset((*EMBEDDINGS, *RANKINGS, *COUNTS))
+TASKS: Final = frozenset((*EMBEDDINGS, *RANKINGS, *COUNTS))
 """The operations that are no conversations and cross all the same (`tasks.py`)."""
 
-_EMBEDDERS = ("titan-embed", "cohere.embed")
-_RANKERS = ("cohere.rerank", "amazon.rerank")
-_CLAUDES = ("messages", "messages_count_tokens")
-_GEMINIS = ("generate_content", "stream_generate_content", "gemini_count_tokens")
+_EMBEDDERS: Final = ("titan-embed", "cohere.embed")
+_RANKERS: Final = ("cohere.rerank", "amazon.rerank")
+_CLAUDES: Final = ("messages", "messages_count_tokens")
+_GEMINIS: Final = ("generate_content", "stream_generate_content", "gemini_count_tokens")
 
 
 def upstream_operation(

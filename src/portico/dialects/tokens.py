@@ -2,27 +2,27 @@
 
 from collections.abc import Sequence
 from decimal import ROUND_HALF_UP, Decimal
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from portico.types import NANO, Usage
 
-UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError, ValueError)
+UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError, ValueError)
 """What decoding somebody else's bytes may raise."""
 
-NOTHING = msgspec.Raw(b"")
+NOTHING: Final = msgspec.Raw(b"")
 """The default of a raw field that was absent."""
 
 Table = dict[str, Any]
 """A decoded JSON object; its numbers with a fraction are Decimals, so that money is read exactly."""
 
-_COUNT_LIMIT = 2**53
-_DIGITS = 20
-_DOLLAR_LIMIT = 10**7
-_values = msgspec.json.Decoder(float_hook=Decimal)
+_COUNT_LIMIT: Final = 2**53
+_DIGITS: Final = 20
+_DOLLAR_LIMIT: Final = 10**7
+_values: Final = msgspec.json.Decoder(float_hook=Decimal)
 # What providers call serving without a special tier.
-_ORDINARY = frozenset(("default", "standard", "auto", "on_demand", "unspecified", ""))
+_ORDINARY: Final = frozenset(("default", "standard", "auto", "on_demand", "unspecified", ""))
 
 
 def table(raw: msgspec.Raw | bytes) -> Table:

@@ -1,6 +1,7 @@
 """What a call used, by its operation: of a whole reply, or of a stream that is watched."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 from portico.dialects import invoke
 from portico.dialects.observer import Observer
@@ -8,10 +9,10 @@ from portico.dialects.operation import Operation
 from portico.dialects.registry import SPOKEN
 from portico.types import Usage
 
-_READERS: dict[str, Callable[[bytes], Usage | None]] = {
+_READERS: Final[dict[str, Callable[[bytes], Usage | None]]] = {
     name: reader for spoken in SPOKEN.values() for name, reader in spoken.usage.items()
 }
-_OBSERVERS: dict[str, type[Observer]] = {
+_OBSERVERS: Final[dict[str, type[Observer]]] = {
     name: kind for spoken in SPOKEN.values() for name, kind in spoken.observers.items()
 } | {"invoke_stream": invoke.InvokeObserver}
 

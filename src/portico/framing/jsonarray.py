@@ -4,12 +4,13 @@ This is how Gemini streams when it is not asked for server-sent events: `[{…}\
 """
 
 import re
+from typing import Final
 
 from portico.errors import BadUpstreamReply
 from portico.framing.sse import EVENT_LIMIT
 
-_OUTSIDE = re.compile(rb'["\[\]{}]')
-_INSIDE = re.compile(rb'["\\]')
+_OUTSIDE: Final = re.compile(rb'["\[\]{}]')
+_INSIDE: Final = re.compile(rb'["\\]')
 
 
 class Splitter:

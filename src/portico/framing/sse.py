@@ -6,17 +6,17 @@ returns, are the stream again. Nothing is decoded until `parse` is called for an
 """
 
 import re
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from portico.errors import BadUpstreamReply
 
-EVENT_LIMIT = 64 * 1024 * 1024
+EVENT_LIMIT: Final = 64 * 1024 * 1024
 """Bytes that one event may have by default: an image in base64 is an event of tens of megabytes."""
 
-BOM = b"\xef\xbb\xbf"
-_WHOLE = (b"\n\n", b"\r\n\r\n")
+BOM: Final = b"\xef\xbb\xbf"
+_WHOLE: Final = (b"\n\n", b"\r\n\r\n")
 # Two line ends in a row. CR LF is one line end, so "\n\r\n" and "\r\r\n" take the LF along.
-_BLANK = re.compile(rb"\n\n|[\n\r]\r\n?")
+_BLANK: Final = re.compile(rb"\n\n|[\n\r]\r\n?")
 
 
 class Event(NamedTuple):

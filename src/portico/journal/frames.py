@@ -8,21 +8,21 @@ for the next marker with a checksum that holds; what a caller put into a body ca
 """
 
 import struct
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
-MAGIC = b"PORTICOJ"
-VERSION = 1
+MAGIC: Final = b"PORTICOJ"
+VERSION: Final = 1
 
-HEADER = struct.Struct("<8sH32s36s4sIQI")
+HEADER: Final = struct.Struct("<8sH32s36s4sIQI")
 """Magic, version, owner, boot id, marker, seed, time in milliseconds since the epoch, checksum."""
-FRAME = struct.Struct("<4sIIIB")
+FRAME: Final = struct.Struct("<4sIIIB")
 """Marker, checksum, length of the entry, length of the bodies, kind."""
-_sum = struct.Struct("<4sI").pack
-_about = struct.Struct("<IIB").pack
+_sum: Final = struct.Struct("<4sI").pack
+_about: Final = struct.Struct("<IIB").pack
 
-ENTRY_MAX = 16 * 1024 * 1024
-BODY_MAX = 1024 * 1024 * 1024
+ENTRY_MAX: Final = 16 * 1024 * 1024
+BODY_MAX: Final = 1024 * 1024 * 1024
 
 
 class NotASegment(ValueError):

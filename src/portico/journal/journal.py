@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
@@ -22,19 +22,19 @@ from portico.journal.segments import name_of, reserve_of, segments
 from portico.journal.syncing import Deliver, Done, Syncing
 from portico.record import Record
 
-SEGMENT_BYTES = 64 * 1024 * 1024
-SEGMENT_SECONDS = 3600.0
-BODY_LIMIT = 1024 * 1024
-RESERVE_BYTES = 4 * 1024 * 1024
+SEGMENT_BYTES: Final = 64 * 1024 * 1024
+SEGMENT_SECONDS: Final = 3600.0
+BODY_LIMIT: Final = 1024 * 1024
+RESERVE_BYTES: Final = 4 * 1024 * 1024
 """Room for some 6,000 records; half of it, for those of the calls that are under way when it comes to that."""
-SCARCE_BYTES = 64 * 1024 * 1024
+SCARCE_BYTES: Final = 64 * 1024 * 1024
 """With less than this free on the disk no bodies are kept."""
-HELD_BYTES = 32 * 1024 * 1024
+HELD_BYTES: Final = 32 * 1024 * 1024
 """Entries for which there is no room at all are held in memory, up to this."""
-LOOK_EVERY = 1.0
+LOOK_EVERY: Final = 1.0
 """Seconds between two looks at the room that there is."""
-ENDLESS = 1 << 62
-AT_ONCE = min(os.sysconf("SC_IOV_MAX"), 1024)
+ENDLESS: Final = 1 << 62
+AT_ONCE: Final = min(os.sysconf("SC_IOV_MAX"), 1024)
 
 log = logging.getLogger("portico.journal")
 

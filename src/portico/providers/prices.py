@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
+from msgspec.structs import astuple
 
 from portico.config import schema
 from portico.config.wildcard import Patterns
@@ -73,15 +74,27 @@ USED: Final = {
 """Which field of `Usage` a rate is for. `call` is for none: it is charged once a call."""
 
 
-class Charge(NamedTuple):
+class Charge:
     """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing».
 
     `row` names the price that it was charged by.
     """
 
-    cost: int | None
-    pricing: Pricing
-    row: str | None = None
+    __slots__ = ("cost", "pricing", "row")
+
+    def __init__(self, cost: int | None, pricing: Pricing, row: str | None = None) -> None:
+        self.cost = cost
+        self.pricing = pricing
+        self.row = row
+
+    def __repr__(self) -> str:
+        return f"<Charge {self.cost}, {self.pricing}, {self.row}>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Charge) and self._all() == other._all()
+
+    def _all(self) -> tuple[int | None, Pricing, str | None]:
+        return self.cost, self.pricing, self.row
 
 
 def cost(price: Price, usage: Usage) -> int:
@@ -93,23 +106,10 @@ def cost(price: Price, usage: Usage) -> int:
     rates = price.rates
     if price.tiers or usage.tier is not None:
         rates = _rates_for(price, usage)
-    pico = usage.input * rates.input + usage.output * rates.output
-    if usage.cache_read:
-        pico += usage.cache_read * rates.cache_read
-    if usage.reasoning:
-        pico += usage.reasoning * rates.reasoning
-    if usage.cache_write_5m:
-        pico += usage.cache_write_5m * rates.cache_write_5m
-    if usage.cache_write_1h:
-        pico += usage.cache_write_1h * rates.cache_write_1h
-    if usage.input_audio:
-        pico += usage.input_audio * rates.input_audio
-    if usage.input_image:
-        pico += usage.input_image * rates.input_image
-    if usage.output_audio:
-        pico += usage.output_audio * rates.output_audio
-    if usage.output_image:
-        pico += usage.output_image * rates.output_image
+    pico = 0
+    for tokens, rate in zip(astuple(usage), rates.by_token, strict=False):  # what follows them is by the unit
+        if tokens:
+            pico += tokens * rate
     if usage.geo is not None and (times := price.uplifts.get(usage.geo)):
         pico = (pico * times + PER_MILLE // 2) // PER_MILLE
     if rates.by_unit and (

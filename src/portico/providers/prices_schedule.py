@@ -6,8 +6,10 @@ filled in, so that `prices.cost` has nothing left to decide.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from portico.config.rates import INPUT_RATES as INPUT_RATES
 from portico.config.rates import OUTPUT_RATES as OUTPUT_RATES
@@ -57,7 +59,12 @@ class Rates(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     file_search: int = 0
     code_session: int = 0
     training: int = 0
+    by_token: tuple[int, ...] = ()  # those of TOKEN_RATES, in the order that the buckets have in `Usage`
     by_unit: bool = False  # some rate of UNIT_RATES is not zero
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "by_token", tuple([getattr(self, rate) for rate in TOKEN_RATES]))
+        force_setattr(self, "by_unit", any(getattr(self, rate) for rate in UNIT_RATES))
 
 
 _NOTHING = Rates()
@@ -105,11 +112,10 @@ class Price(msgspec.Struct, frozen=True, kw_only=True):
     starts: int = 0
     later: tuple["Price", ...] = ()
     uplifts: Mapping[str, int] = {}
+    row: str = ""  # what a record calls the price that it was charged by
 
-    @property
-    def row(self) -> str:
-        """What a record calls the price that it was charged by."""
-        return f"{self.name}@{self.since}" if self.since else self.name
+    def __post_init__(self) -> None:
+        force_setattr(self, "row", f"{self.name}@{self.since}" if self.since else self.name)
 
     def at(self, moment: float) -> "Price":
         """Return the price in force at a moment, in seconds since the epoch."""
@@ -167,11 +173,11 @@ def schedules(stated: Mapping[str, int]) -> tuple[Schedule, dict[str, Schedule]]
 
 def _filled(stated: Mapping[str, int]) -> Rates:
     """Return all rates: stated, else the one that stands in, else nothing."""
-    rates = dict(stated)
+    rates: dict[str, Any] = dict(stated)
     for rate, instead in FALLBACKS.items():  # in an order in which a stand-in is itself filled in before it is used
         if rate not in rates and instead in rates:
             rates[rate] = rates[instead]
-    return Rates(**rates, by_unit=any(rates.get(unit) for unit in UNIT_RATES))
+    return Rates(**rates)
 
 
 def _after(reference: Rates, stated: Mapping[str, int]) -> Rates:
@@ -183,7 +189,7 @@ def _after(reference: Rates, stated: Mapping[str, int]) -> Rates:
         for rate in family:
             was = getattr(reference, rate)
             rates[rate] = stated[rate] if rate in stated else (2 * was * new + old) // (2 * old) if old else was
-    return Rates(**rates, by_unit=any(rates[unit] for unit in UNIT_RATES))
+    return Rates(**rates)
 
 
 def _scaled_pair(plain: Rates, own: Rates, larger: Rates | None) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Whether a call fits: its scopes, the most that it can use, and a permit that reserves that, or the reason why not."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Final
 
 import msgspec
 
@@ -14,7 +15,7 @@ from portico.state.contract import Admission, Moment, State
 from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 
-_encode = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 
 def admit(

@@ -9,6 +9,7 @@ provider takes a list there. `x-portico-priority` says how urgent a call is wher
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 from urllib.parse import unquote
 
 import msgspec
@@ -21,19 +22,19 @@ from portico.hashing import blake2b
 from portico.marks import holds
 from portico.rules import RANKS
 
-MOST_TAGS = 16
-LONGEST = 256
-UNNAMED = "tag"
+MOST_TAGS: Final = 16
+LONGEST: Final = 256
+UNNAMED: Final = "tag"
 """The name of LiteLLM's tags that have none: a call may have several."""
 """Characters of a customer, of a tag's name and of its value."""
-SOURCES = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage", b"x-litellm-tags")
-CUSTOMERS = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
+SOURCES: Final = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage", b"x-litellm-tags")
+CUSTOMERS: Final = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
 
-_object = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
-_table = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_list = msgspec.json.Decoder(list[str])
-_text_of = msgspec.json.Decoder(str)
-_UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+_object: Final = msgspec.json.Decoder(dict[str, str | int | float | bool | None])
+_table: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_list: Final = msgspec.json.Decoder(list[str])
+_text_of: Final = msgspec.json.Decoder(str)
+_UNREADABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 def customer_named(fields: Mapping[bytes, bytes]) -> str | None:

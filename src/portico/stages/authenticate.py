@@ -3,6 +3,7 @@
 import ipaddress
 import re
 from collections.abc import Callable, Mapping
+from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from portico.config.wildcard import matches
@@ -11,15 +12,15 @@ from portico.rules import Holder
 from portico.secret import digest
 from portico.wire.exchange import Exchange
 
-GATEWAYS = (b"x-portico-api-key", b"x-litellm-api-key", b"x-portkey-api-key")
+GATEWAYS: Final = (b"x-portico-api-key", b"x-litellm-api-key", b"x-portkey-api-key")
 """Where clients of gateways put the gateway's key: what they have in Authorization besides is meant for a provider."""
-HEADERS = (b"x-api-key", b"api-key", b"x-goog-api-key")
+HEADERS: Final = (b"x-api-key", b"api-key", b"x-goog-api-key")
 """Where SDKs put a key when not in Authorization: Anthropic, Azure, Google."""
-MEMO_BOUND = 10_000
-INCORRECT = "Incorrect API key provided"
+MEMO_BOUND: Final = 10_000
+INCORRECT: Final = "Incorrect API key provided"
 """OpenAI's words: by them LiteLLM's client tells a wrong key from a wrong request."""
 
-_SIGNED = re.compile(rb"AWS4-HMAC-SHA256 +Credential=([^/,\s]{1,512})/")
+_SIGNED: Final = re.compile(rb"AWS4-HMAC-SHA256 +Credential=([^/,\s]{1,512})/")
 
 Find = Callable[[bytes], Holder | None]
 """From the hash of a key to who holds it, where it is not one of the configuration's."""

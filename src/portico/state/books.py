@@ -30,15 +30,15 @@ from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
 from portico.state.shared_row import SharedRow
 from portico.state.straight import straight
 
-SECOND = windows.SECOND
-QUIET = Settled()
-_OVER = Settled(over_bound=True)
+SECOND: Final = windows.SECOND
+QUIET: Final = Settled()
+_OVER: Final = Settled(over_bound=True)
 NOTHING: Spent = (0,) * 9
 UNUSED: Final = Used(requests=0)
 """What a call that is released has used."""
 
 # Rules and plans that are at hand. Callers memoise scopes, so that they are found by identity.
-_KNOWN = 8_192
+_KNOWN: Final = 8_192
 
 
 Further = tuple[Plan, Asks, Sequence[int]]

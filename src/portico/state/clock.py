@@ -2,10 +2,11 @@
 
 import time
 from time import clock_gettime_ns, time_ns
+from typing import Final
 
 from portico.state.contract import Moment
 
-_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS's monotonic clock counts its sleep too
+_BOOT: Final = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS's monotonic clock counts its sleep too
 
 
 def moment() -> Moment:

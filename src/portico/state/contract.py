@@ -1,7 +1,7 @@
 """What every backend of the state does: domain verbs over permits, counters, the key snapshot and owned objects."""
 
 from collections.abc import Awaitable, Callable, Container, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from portico.rules import Applied, Holder
 from portico.rules import Bound as Bound
@@ -140,7 +140,7 @@ class Held(Protocol):
         """Return what every rule had left once the call was admitted."""
 
 
-ANY_TIME = Moment(0, 0)
+ANY_TIME: Final = Moment(0, 0)
 """What is said where no rule looks at the clock."""
 
 

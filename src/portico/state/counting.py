@@ -26,8 +26,8 @@ from portico.state.contract import Passed, Refusal, Used
 from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, ROLLING, Layout, Row, cells_of, layout_of, packing, slot_of
 
 # Where a rule looks in `Asks`. Limits take a guess where tokens have no bound; budgets do not.
-_LIMITED = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "in_flight": 4, "cost": 5}
-_BUDGETED = {"requests": 0, "tokens": 6, "input_tokens": 7, "output_tokens": 8, "in_flight": 4, "cost": 5}
+_LIMITED: Final = {"requests": 0, "tokens": 1, "input_tokens": 2, "output_tokens": 3, "in_flight": 4, "cost": 5}
+_BUDGETED: Final = {"requests": 0, "tokens": 6, "input_tokens": 7, "output_tokens": 8, "in_flight": 4, "cost": 5}
 
 Asks = tuple[int, int, int, int, int, int | None, int | None, int | None, int | None]
 """What a call reserves: requests, tokens, input, output, calls in flight, cost; tokens, input, output if bounded."""

@@ -30,9 +30,9 @@ _HEAD: Final = 64
 
 log = logging.getLogger("portico.state")
 
-_length = Struct("<I")
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
+_length: Final = Struct("<I")
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(tuple[str, bytes]).decode
 
 
 class Flight:

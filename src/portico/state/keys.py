@@ -7,6 +7,7 @@ from itertools import islice
 from operator import itemgetter
 from pathlib import Path
 from struct import Struct
+from typing import Final
 
 import lmdb
 import msgspec
@@ -16,15 +17,17 @@ from portico.rules import Applied, Holder
 from portico.state.environment import open_environment
 from portico.state.supplies import Supplies
 
-_ROOM = 4 << 30  # of addresses; the file is as large as what is in it
-_SLICE = 1_000  # keys written while the one lock is held: a millisecond or two
-_AT_HAND = 10_000  # decoded holders kept per worker
-_PASSED = 80_000  # others that are asked for before those are let go of: more keys than room are not each kept in turn
-_VERSION = Struct("<Q")
+_ROOM: Final = 4 << 30  # of addresses; the file is as large as what is in it
+_SLICE: Final = 1_000  # keys written while the one lock is held: a millisecond or two
+_AT_HAND: Final = 10_000  # decoded holders kept per worker
+_PASSED: Final = (
+    80_000  # others that are asked for before those are let go of: more keys than room are not each kept in turn
+)
+_VERSION: Final = Struct("<Q")
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode_holder = msgspec.msgpack.Decoder(Holder).decode
-_decode_rules = msgspec.msgpack.Decoder(tuple[Applied, ...]).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode_holder: Final = msgspec.msgpack.Decoder(Holder).decode
+_decode_rules: Final = msgspec.msgpack.Decoder(tuple[Applied, ...]).decode
 
 
 class Keys:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from struct import Struct
-from typing import TYPE_CHECKING, Self, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 
 import lmdb
 import msgspec
@@ -40,18 +40,18 @@ from portico.state.permits import (
 from portico.state.reading import read_counter, reopen_slot
 from portico.state.rows import ABSENT, BUDGET, ROLLING, Row, cells_of
 
-TOMBSTONES_NS = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
-_SLICE = 100  # permits expired, or rows looked at, while the one lock is held
-_AT_HAND = 8_192  # rows kept decoded
-_TIGHT = 7 / 8  # of the file in use: from here on only what makes room is written
+TOMBSTONES_NS: Final = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
+_SLICE: Final = 100  # permits expired, or rows looked at, while the one lock is held
+_AT_HAND: Final = 8_192  # rows kept decoded
+_TIGHT: Final = 7 / 8  # of the file in use: from here on only what makes room is written
 
-_number = Struct(">Q").pack
+_number: Final = Struct(">Q").pack
 Tx: TypeAlias = "lmdb.Transaction[bytes]"
-_encode = msgspec.msgpack.Encoder().encode
+_encode: Final = msgspec.msgpack.Encoder().encode
 
 W = TypeVar("W")
 
-_decode_rule = msgspec.msgpack.Decoder(Rule).decode
+_decode_rule: Final = msgspec.msgpack.Decoder(Rule).decode
 
 
 Asked = tuple[W, Admission, Plan, bool, bytes]
@@ -170,7 +170,8 @@ class Ledger:
             written = []
             for row in rows:
                 layout = row.layout
-                written.append((row.key, layout.signature + layout.pack(*row.cells)))
+                pack = layout.pack
+                written.append((row.key, layout.signature + pack(*row.cells)))
                 if row.given:
                     for rules in row.given:
                         self._learn(tx, rules)

@@ -5,6 +5,7 @@ import threading
 from itertools import islice
 from pathlib import Path
 from struct import Struct
+from typing import Final
 
 import lmdb
 import msgspec
@@ -13,11 +14,11 @@ from portico.errors import StateFull, StateUnavailable
 from portico.state.contract import Owned
 from portico.state.environment import preallocate_locks
 
-_ROOM = 16 << 30  # of addresses; the file is as large as what is in it
-_STAMP = Struct(">Q")
+_ROOM: Final = 16 << 30  # of addresses; the file is as large as what is in it
+_STAMP: Final = Struct(">Q")
 
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(Owned).decode
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(Owned).decode
 
 
 class Objects:

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lmdb
 
@@ -33,8 +33,8 @@ from portico.state.ledger import Asked, Ledger
 from portico.state.objects import Objects
 from portico.state.supplies import Supplies
 
-SIZE = 256 << 20  # bytes of the money file, all of them taken from the disk at once
-_RETRY = 0.05  # seconds until settlements are tried again for which there was no room
+SIZE: Final = 256 << 20  # bytes of the money file, all of them taken from the disk at once
+_RETRY: Final = 0.05  # seconds until settlements are tried again for which there was no room
 
 Done = Callable[[Settled], None]
 Ending = tuple[Permit, Used, Moment, Done | None]

@@ -4,9 +4,9 @@ import contextlib
 import fcntl
 import os
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
-ID_BYTES = 8
+ID_BYTES: Final = 8
 
 
 class Owner:

@@ -18,10 +18,10 @@ EXTENDED: Final = b"\1"
 """Begins a permit that was extended: all of it, encoded."""
 
 begin_simple: Final = Struct("<cI").pack
-_read_length = Struct("<I").unpack_from
+_read_length: Final = Struct("<I").unpack_from
 
 
-_decode_fixed = msgspec.msgpack.Decoder(Fixed).decode
+_decode_fixed: Final = msgspec.msgpack.Decoder(Fixed).decode
 decode_kept: Final = msgspec.msgpack.Decoder(Kept).decode
 decode_expired: Final = msgspec.msgpack.Decoder(Expired).decode
 

@@ -26,7 +26,7 @@ ROLLING: Final = 3
 _OWN: Final = calcsize("l") == 8 and sys.byteorder == "little"
 
 SLOT_BYTES: Final = 10
-_CELLS = {BUCKET: 2, IN_FLIGHT: 1, BUDGET: 6}
+_CELLS: Final = {BUCKET: 2, IN_FLIGHT: 1, BUDGET: 6}
 
 
 def slot_of(rule: Rule) -> bytes:

@@ -2,16 +2,17 @@
 
 from datetime import datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import Final
 
 from portico.rules import Window
 
-SECOND = 1_000_000_000
-_NAMED = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
-NEVER = 1 << 62  # beyond the end of every window, and still an int64
+SECOND: Final = 1_000_000_000
+_NAMED: Final = {"minute": 60, "hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
+NEVER: Final = 1 << 62  # beyond the end of every window, and still an int64
 
 # A rolling window counts in granules of this many parts of its length.
-_GRANULES = {"day": 24, "week": 28}
-_DEFAULT_GRANULES = 30
+_GRANULES: Final = {"day": 24, "week": 28}
+_DEFAULT_GRANULES: Final = 30
 
 _latest: dict[Window, tuple[int, int]] = {}
 

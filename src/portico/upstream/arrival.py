@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from time import perf_counter_ns
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portico.errors import PorticoError
 from portico.types import Usage
@@ -18,10 +18,11 @@ from portico.wire.replied import ReplyHead
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
 
-WHOLE = (b"application/json", b"text/", b"application/xml")
-STREAMED = (b"text/event-stream", b"application/stream+json")
+WHOLE: Final = (b"application/json", b"text/", b"application/xml")
+STREAMED: Final = (b"text/event-stream", b"application/stream+json")
 
-AHEAD = 1024 * 1024
+NO_FIELDS: Final[Mapping[bytes, bytes]] = MappingProxyType({})
+AHEAD: Final = 1024 * 1024
 """Bytes of a stream taken in before somebody takes them on."""
 
 
@@ -58,7 +59,7 @@ class Arrival(Sink):
     _over: asyncio.Future[None] | None = None
     then: Callable[[], None] | None = None
     replied: ReplyHead | None = None
-    fields: Mapping[bytes, bytes] = MappingProxyType({})
+    fields: Mapping[bytes, bytes] = NO_FIELDS
 
     def __init__(self, loop: asyncio.AbstractEventLoop, wants_stream: bool, limit: int) -> None:
         self._loop = loop
@@ -255,4 +256,4 @@ class _ComesWhole(dict[bytes, bool]):
         return whole
 
 
-COMES_WHOLE = _ComesWhole()
+COMES_WHOLE: Final = _ComesWhole()

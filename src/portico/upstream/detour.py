@@ -1,12 +1,13 @@
 """What a model name has besides its plain targets: others by why these cannot serve, hedges, and copies."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from portico.config import schema
 from portico.config.wildcard import Patterns
 from portico.upstream.hedge import Hedging
 
-NONE = schema.Fallbacks()
+NONE: Final = schema.Fallbacks()
 
 
 class Detour:

@@ -5,8 +5,9 @@ the caller it is open, because providers report limits, ids and warnings in head
 """
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
-FORWARDED = frozenset(
+FORWARDED: Final = frozenset(
     (
         b"accept",
         b"accept-language",
@@ -26,7 +27,7 @@ FORWARDED = frozenset(
         b"x-request-source",
     )
 )
-FORWARDED_PREFIXES = (
+FORWARDED_PREFIXES: Final = (
     b"anthropic-",
     b"openai-",
     b"x-stainless-",
@@ -41,7 +42,7 @@ FORWARDED_PREFIXES = (
     b"x-openai-",
     b"x-deepseek-",
 )
-NEVER_FORWARDED = frozenset(
+NEVER_FORWARDED: Final = frozenset(
     (
         b"x-goog-api-key",
         b"x-goog-iam-authorization-token",
@@ -59,7 +60,7 @@ NEVER_FORWARDED = frozenset(
 )
 """Keys, signatures and identities: the caller's would be wrong there, or should not be known there."""
 
-HELD_BACK = frozenset(
+HELD_BACK: Final = frozenset(
     (
         # of one connection (RFC 9110 section 7.6.1)
         b"connection",
@@ -90,10 +91,10 @@ HELD_BACK = frozenset(
         b"x-databricks-org-id",
     )
 )
-HELD_BACK_PREFIXES = (b"x-portico-", b"access-control-", b"cf-")
+HELD_BACK_PREFIXES: Final = (b"x-portico-", b"access-control-", b"cf-")
 
-MEMO_BOUND = 4096
-LONGEST = 128
+MEMO_BOUND: Final = 4096
+LONGEST: Final = 128
 """Bytes of a name that is remembered."""
 
 
@@ -111,12 +112,12 @@ class Verdicts(dict[bytes, bool]):
         return verdict
 
 
-FORWARDS = Verdicts(
+FORWARDS: Final = Verdicts(
     lambda name: name not in NEVER_FORWARDED and (name in FORWARDED or name.startswith(FORWARDED_PREFIXES))
 )
 """Whether a caller's header goes on to the provider."""
 
-RETURNS = Verdicts(lambda name: name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES))
+RETURNS: Final = Verdicts(lambda name: name not in HELD_BACK and not name.startswith(HELD_BACK_PREFIXES))
 """Whether a provider's header goes back to the caller."""
 
 

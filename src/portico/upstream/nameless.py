@@ -1,6 +1,7 @@
 """Calls that name no model, where the API of their operation leaves it open."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from portico.config import schema
 from portico.config.wildcard import Patterns
@@ -12,7 +13,7 @@ USUAL: Mapping[tuple[str, str], str] = {
     ("mistral", "moderations"): "mistral-moderation-latest",
 }
 """What a provider's own API takes for a call that names no model, by the provider's row and the operation."""
-OPTIONAL = frozenset(("moderations", "images_generations", "images_edits", "images_variations"))
+OPTIONAL: Final = frozenset(("moderations", "images_generations", "images_edits", "images_variations"))
 """Operations whose model OpenAI's API leaves open."""
 
 

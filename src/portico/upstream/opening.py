@@ -36,8 +36,8 @@ _NAMES_ERROR: Final = frozenset((b"error", b"response.failed"))
 _NOTHING: Final = (b"", b"null", b"{}", b'""')
 
 
-_document = msgspec.json.Decoder(Document)
-_anything = msgspec.json.Decoder(msgspec.Raw)
+_document: Final = msgspec.json.Decoder(Document)
+_anything: Final = msgspec.json.Decoder(msgspec.Raw)
 
 
 def begun(arrival: "Arrival") -> bool:

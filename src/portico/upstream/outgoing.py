@@ -6,7 +6,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import cache
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portico.dialects import vertex
 from portico.dialects.operations import Operation
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
     from portico.dialects.tasks import Errand, Task
     from portico.dialects.translate import Question, Translation
 
-_WITH_BODY = frozenset(("POST", "PUT", "PATCH"))
+_WITH_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
 
-MOST_WAYS = 64
+MOST_WAYS: Final = 64
 """Ways that are remembered for requests with one head."""
 
 

@@ -34,7 +34,7 @@ May = Callable[[str], None]
 """Raises Forbidden for a name that the caller may not use."""
 RolloutOf = Callable[[str, schema.Canary], "Rollout"]
 """Returns how far the canary of a name is."""
-MEMO_BOUND = 4096
+MEMO_BOUND: Final = 4096
 ALWAYS: Final = float("inf")
 ENDLESS: Final = 1 << 62
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portico import __version__
 from portico.config import schema
@@ -26,18 +26,18 @@ if TYPE_CHECKING:
     from portico.providers.bounds import Ceiling
     from portico.upstream.gate import Gating
 
-MEMO_BOUND = 2048
+MEMO_BOUND: Final = 2048
 """Names of models and of their addresses are remembered up to this many; callers choose names."""
-NO_TEAM_KEY = "calls to %r need a key for it that belongs to the caller's own team, and there is none"
+NO_TEAM_KEY: Final = "calls to %r need a key for it that belongs to the caller's own team, and there is none"
 """What is said of a provider that asks for keys of teams, with its name."""
-UNKNOWN = "not looked up yet"
-LONGEST_QUERY = 128
+UNKNOWN: Final = "not looked up yet"
+LONGEST_QUERY: Final = 128
 """Characters of a query with which an address is remembered."""
 
-_PROFILE = re.compile(r"^(us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
-_DATED = re.compile(r"api-version=\d")
+_PROFILE: Final = re.compile(r"^(us|us-gov|eu|apac|jp|au|ca|global)\.(?=[a-z0-9]+\.)")
+_DATED: Final = re.compile(r"api-version=\d")
 
-OWN_LINES = b"user-agent: portico/%b\r\naccept-encoding: identity\r\n" % __version__.encode()
+OWN_LINES: Final = b"user-agent: portico/%b\r\naccept-encoding: identity\r\n" % __version__.encode()
 
 
 class Line:

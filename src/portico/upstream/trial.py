@@ -2,7 +2,7 @@
 
 import asyncio
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portico.call import Call
 from portico.dialects.usage import read_usage
@@ -21,12 +21,12 @@ from portico.upstream.target import Target
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
 
-REQUEST_IDS = frozenset((b"x-request-id", b"request-id", b"x-amzn-requestid"))
+REQUEST_IDS: Final = frozenset((b"x-request-id", b"request-id", b"x-amzn-requestid"))
 """Headers in which providers say what they call a request."""
-LIMITED = 0.25
+LIMITED: Final = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
-LONGEST_LIMIT = 60.0
-OVERLOADED = 0.1
+LONGEST_LIMIT: Final = 60.0
+OVERLOADED: Final = 0.1
 """The share of recent attempts that fail from which on a time-out or a 503 says that it is too much."""
 
 

@@ -8,14 +8,14 @@ import asyncio
 import logging
 import mmap
 from collections.abc import Awaitable, Callable
-from typing import IO
+from typing import IO, Final
 
 from portico.errors import Overloaded, PorticoError, TooLarge
 from portico.wire.ready import READY
 
-PIECE = 256 * 1024
+PIECE: Final = 256 * 1024
 """Bytes that are written to a spool at once."""
-PIECE_COST = 64
+PIECE_COST: Final = 64
 """Bytes of memory that a piece takes beside its own; a caller may cut its body into very many."""
 
 log = logging.getLogger("portico.wire")

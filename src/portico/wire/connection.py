@@ -6,7 +6,7 @@ All of it happens in the socket's callbacks: no task, no future and no timer per
 import asyncio
 from collections.abc import Callable, Sequence
 from math import inf
-from typing import Protocol, cast
+from typing import Final, Protocol, cast
 
 from portico.errors import ConnectionLost, PorticoError, UpstreamTimeout
 from portico.wire.deadlines import Deadlines
@@ -15,7 +15,7 @@ from portico.wire.replied import LastHead
 from portico.wire.reply import Replies, Sink
 from portico.wire.wheel import Watched, Wheel
 
-JOINED = 16 * 1024
+JOINED: Final = 16 * 1024
 """Up to here, copying head and body into one write is cheaper than writing two buffers."""
 
 

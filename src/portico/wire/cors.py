@@ -3,11 +3,13 @@
 Callers are known by the key that a page sends itself, never by a cookie: no credentials are allowed.
 """
 
+from typing import Final
+
 from portico.wire.exchange import Exchange
 
-AGE = b"86400"
+AGE: Final = b"86400"
 """Seconds for which a browser need not ask again; it asks sooner by bounds of its own."""
-METHODS = b"GET, HEAD, POST, PUT, PATCH, DELETE"
+METHODS: Final = b"GET, HEAD, POST, PUT, PATCH, DELETE"
 
 
 def lines(origin: str | None) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from portico.wire.body import Body
 from portico.wire.head import Head
@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 Headers = Sequence[tuple[bytes, bytes]]
 
-STATUS_LINES = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+STATUS_LINES: Final = {status: b"HTTP/1.1 %d %b\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 for extra, phrase in ((499, b"Client Closed Request"), (529, b"Site Overloaded")):
     STATUS_LINES[extra] = b"HTTP/1.1 %d %b\r\n" % (extra, phrase)  # type: ignore[index]  # statuses beyond the registry
 
-HELD_BACK = 64 * 1024
+HELD_BACK: Final = 64 * 1024
 """Bytes of a body taken in before anybody asked for it."""
-COPIED = 16 * 1024
+COPIED: Final = 16 * 1024
 """A body up to this size is cheaper to copy behind its head than to write apart."""
-SIZES = tuple(b"%x\r\n" % size for size in range(1024))
+SIZES: Final = tuple(b"%x\r\n" % size for size in range(1024))
 """The first lines of small chunks: most events of a stream are one."""
-NO_BODY = frozenset((204, 304))
+NO_BODY: Final = frozenset((204, 304))
 
 
 def status_line(status: int) -> bytes:

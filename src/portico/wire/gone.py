@@ -5,6 +5,7 @@ freed by the collector alone, and with it 14 KB of buffers.
 """
 
 import asyncio
+from typing import Final
 
 
 class Gone(asyncio.Transport):
@@ -44,4 +45,4 @@ class Gone(asyncio.Transport):
         """Read nothing, as before."""
 
 
-GONE = Gone()
+GONE: Final = Gone()

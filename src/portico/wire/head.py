@@ -1,9 +1,11 @@
 """The head of a request: what it asks, checked. Requests that repeat it share it, and nobody changes it."""
 
+from typing import Final
+
 from portico.errors import InvalidRequest, MethodNotAllowed, NotImplementedHere, VersionNotSupported
 
-METHODS = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
-ONCE = (b"host", b"transfer-encoding", b"authorization", b"content-type")
+METHODS: Final = {method.encode(): method for method in ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")}
+ONCE: Final = (b"host", b"transfer-encoding", b"authorization", b"content-type")
 """Headers of which a request must not have two: whoever reads it next might believe the other one."""
 
 

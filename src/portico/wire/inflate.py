@@ -1,8 +1,9 @@
 """Content codings undone: gzip and deflate, piece by piece and never more at once than was asked for."""
 
 import zlib
+from typing import Final
 
-PIECE = 64 * 1024
+PIECE: Final = 64 * 1024
 """Bytes that one `take` returns at most."""
 
 _GZIP, _WRAPPED, _RAW = 31, 15, -15  # zlib's names for the three wrappings

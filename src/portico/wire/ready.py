@@ -1,7 +1,7 @@
 """What is awaited where there is nothing to wait for: functions that return it cost less than coroutines."""
 
 from collections.abc import Generator
-from typing import cast
+from typing import Final, cast
 
 
 class Ready:
@@ -16,4 +16,4 @@ class Ready:
         return cast("Generator[None, None, None]", iter(()))  # it yields nothing: any iterator will do
 
 
-READY = Ready()
+READY: Final = Ready()

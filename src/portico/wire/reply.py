@@ -9,6 +9,7 @@ import asyncio
 import ssl
 import zlib
 from collections.abc import Callable
+from typing import Final
 
 import httptools
 
@@ -19,16 +20,16 @@ from portico.wire.inflate import Inflater
 from portico.wire.origin import Headers
 from portico.wire.replied import LastHead, ReplyHead
 
-HEAD_BYTES = 256 * 1024
+HEAD_BYTES: Final = 256 * 1024
 """The head of a reply, or its trailers, or one chunk extension: beyond this the reply is refused."""
-HEAD_COUNT = 1024
-INTERIM_REPLIES = 16
+HEAD_COUNT: Final = 1024
+INTERIM_REPLIES: Final = 16
 """1xx replies before the one that counts."""
-PIECES_A_TURN = 16
+PIECES_A_TURN: Final = 16
 """Pieces that are inflated before other connections have their turn."""
 
-_CODINGS = frozenset((b"content-encoding", b"transfer-encoding"))
-_INFLATED = frozenset((b"gzip", b"x-gzip", b"deflate"))
+_CODINGS: Final = frozenset((b"content-encoding", b"transfer-encoding"))
+_INFLATED: Final = frozenset((b"gzip", b"x-gzip", b"deflate"))
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

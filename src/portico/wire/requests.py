@@ -12,7 +12,7 @@ import re
 from collections import deque
 from collections.abc import Awaitable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import httptools
 
@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("portico.wire")
 
-READ_SIZE = 256 * 1024
-LINGER_BYTES = 1024 * 1024
-REMEMBERED = 8 * 1024
+READ_SIZE: Final = 256 * 1024
+LINGER_BYTES: Final = 1024 * 1024
+REMEMBERED: Final = 8 * 1024
 """Bytes of a head that is remembered."""
-TRIES = 3
+TRIES: Final = 3
 """Where heads differ this often, the connection is not one caller's: `heads` has those of all."""
 
 NO_HEADERS: list[tuple[bytes, bytes]] = []
 """What a connection has of headers while none come in; nothing is added to it."""
 
-_LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
+_LENGTH: Final = re.compile(rb"\r\ncontent-length: *([0-9]{1,9})\r\n", re.IGNORECASE)
 
 
 @mypyc_attr(allow_interpreted_subclasses=True)

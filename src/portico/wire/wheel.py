@@ -7,13 +7,13 @@ move away from the slot that was chosen, so that the look is never too late by m
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
-TICKS = 20
+TICKS: Final = 20
 """Ticks in a second: a deadline is noticed within 50 ms."""
-FAR = 2 * TICKS
+FAR: Final = 2 * TICKS
 """Beyond this many ticks, slots are whole seconds: there are few slots, and a second look puts things right."""
-NEVER = 1 << 62
+NEVER: Final = 1 << 62
 
 
 class Watched(Protocol):

@@ -6,6 +6,7 @@ of which counts. Groq repeats it in `x_groq` (console.groq.com/docs/api-referenc
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
@@ -18,9 +19,9 @@ from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-_common = msgspec.json.Decoder(Common)
-_reply = msgspec.json.Decoder(Reply)
-_choices = msgspec.json.Decoder(list[Choice])
+_common: Final = msgspec.json.Decoder(Common)
+_reply: Final = msgspec.json.Decoder(Reply)
+_choices: Final = msgspec.json.Decoder(list[Choice])
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -40,7 +41,7 @@ def read_usage(body: bytes) -> Usage | None:
     return _usage_of(reply)
 
 
-_ORDINARY = (b"", b'"default"', b"null")
+_ORDINARY: Final = (b"", b'"default"', b"null")
 
 
 def _usage_of(reply: Reply) -> Usage | None:
@@ -52,7 +53,7 @@ def _usage_of(reply: Reply) -> Usage | None:
     return openai.usage(values, openai.served(reply.service_tier))
 
 
-_NULL = b',"usage":null'
+_NULL: Final = b',"usage":null'
 
 
 class ChatObserver(EventObserver):

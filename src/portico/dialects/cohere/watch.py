@@ -7,6 +7,8 @@ what the model processed, Cohere's own instructions included. Billed units are c
 Streams: events, `message-end` with the usage is the last of them.
 """
 
+from typing import Final
+
 import msgspec
 
 from portico.dialects import openai
@@ -17,9 +19,9 @@ from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-_reply = msgspec.json.Decoder(Reply)
-_event = msgspec.json.Decoder(Event)
-_delta = msgspec.json.Decoder(Delta)
+_reply: Final = msgspec.json.Decoder(Reply)
+_event: Final = msgspec.json.Decoder(Event)
+_delta: Final = msgspec.json.Decoder(Delta)
 
 
 def read_usage(body: bytes) -> Usage | None:

@@ -7,6 +7,8 @@ Streams: AWS event stream messages; `messageStop`, then `metadata` with the usag
 of the type `exception`.
 """
 
+from typing import Final
+
 import msgspec
 
 from portico.compiled import mypyc_attr
@@ -18,7 +20,7 @@ from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import eventstream
 from portico.types import Usage
 
-_reply = msgspec.json.Decoder(Reply)
+_reply: Final = msgspec.json.Decoder(Reply)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -124,7 +126,7 @@ class ConverseObserver(MessageObserver):
             self.finished = self._stopped and self.failed is None
 
 
-_EXCEPTIONS = {
+_EXCEPTIONS: Final = {
     401: "UnrecognizedClientException",
     402: "ServiceQuotaExceededException",
     403: "AccessDeniedException",
@@ -136,7 +138,7 @@ _EXCEPTIONS = {
     529: "ServiceUnavailableException",
 }
 # The exceptions that a stream may carry are fewer.
-_STREAMED = {
+_STREAMED: Final = {
     400: "validationException",
     429: "throttlingException",
     502: "modelStreamErrorException",

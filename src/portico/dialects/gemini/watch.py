@@ -9,7 +9,7 @@ Streams: server-sent events, or a JSON array without `alt=sse`; each element rep
 that has counts is the one. There is no mark of the end besides a finish reason and the close of the body.
 """
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -21,12 +21,12 @@ from portico.errors import BadUpstreamReply, PorticoError
 from portico.framing import jsonarray, sse
 from portico.types import Usage
 
-_reply = msgspec.json.Decoder(Reply)
-_candidates = msgspec.json.Decoder(list[Candidate])
-_COUNTS = b'TokenCount"'
-_QUERIES = b'"webSearchQueries"'
+_reply: Final = msgspec.json.Decoder(Reply)
+_candidates: Final = msgspec.json.Decoder(list[Candidate])
+_COUNTS: Final = b'TokenCount"'
+_QUERIES: Final = b'"webSearchQueries"'
 # Vertex AI's client libraries for some languages write the modality's number.
-_MODALITIES = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
+_MODALITIES: Final = {1: "TEXT", 2: "IMAGE", 3: "VIDEO", 4: "AUDIO", 5: "DOCUMENT"}
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -38,7 +38,7 @@ def read_usage(body: bytes) -> Usage | None:
     return _usage_of(reply)
 
 
-_predictions = msgspec.json.Decoder(Predictions)
+_predictions: Final = msgspec.json.Decoder(Predictions)
 
 
 def read_predicted(body: bytes) -> Usage | None:
@@ -179,7 +179,7 @@ class GeminiObserver(EventObserver):
             self.fail(error)
 
 
-_STATUSES = {
+_STATUSES: Final = {
     401: "UNAUTHENTICATED",
     403: "PERMISSION_DENIED",
     404: "NOT_FOUND",

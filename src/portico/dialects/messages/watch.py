@@ -8,6 +8,8 @@ sampling, and adds what compaction and advisors sampled besides, which the top l
 Streams: `message_start` has the usage so far, `message_delta` the fields that changed, `message_stop` is the end.
 """
 
+from typing import Final
+
 import msgspec
 
 from portico.dialects.messages.replied import Event, Reply
@@ -18,8 +20,8 @@ from portico.errors import PorticoError
 from portico.framing import sse
 from portico.types import Usage
 
-_reply = msgspec.json.Decoder(Reply)
-_event = msgspec.json.Decoder(Event)
+_reply: Final = msgspec.json.Decoder(Reply)
+_event: Final = msgspec.json.Decoder(Event)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -123,7 +125,7 @@ class MessagesObserver(EventObserver):
                 self._usage = usage(self._values)
 
 
-_TYPES = {
+_TYPES: Final = {
     401: "authentication_error",
     402: "billing_error",
     403: "permission_error",

@@ -6,7 +6,7 @@ interpreter count as tool uses. xAI reports the calls of its tools itself, and i
 (docs.x.ai/developers/cost-tracking); OpenRouter its cost in dollars.
 """
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,15 +19,15 @@ from portico.framing import sse
 from portico.types import Usage
 
 # Counts beyond reason are looked at with care.
-_MOST = 2**52
-_TOOLS = (b"web_search_call", b"file_search_call", b"code_interpreter_call")
+_MOST: Final = 2**52
+_TOOLS: Final = (b"web_search_call", b"file_search_call", b"code_interpreter_call")
 
 
-_reply = msgspec.json.Decoder(Reply)
-_plain = msgspec.json.Decoder(Plain)
-_event = msgspec.json.Decoder(Event)
-_items = msgspec.json.Decoder(list[Item])
-_action = msgspec.json.Decoder(Action)
+_reply: Final = msgspec.json.Decoder(Reply)
+_plain: Final = msgspec.json.Decoder(Plain)
+_event: Final = msgspec.json.Decoder(Event)
+_items: Final = msgspec.json.Decoder(list[Item])
+_action: Final = msgspec.json.Decoder(Action)
 
 
 def read_usage(body: bytes) -> Usage | None:
@@ -104,7 +104,7 @@ class _Calls(NamedTuple):
     sessions: int = 0
 
 
-_NO_CALLS = _Calls()
+_NO_CALLS: Final = _Calls()
 
 
 def _calls(output: msgspec.Raw) -> _Calls:
