@@ -11,8 +11,14 @@ SCRIPT = """\
 local f = assert(io.open(%(body)s, "rb"))
 wrk.body = f:read("*a")
 f:close()
-wrk.method = "POST"
 %(headers)s
+-- As clients do, and wrk does not: the headers in one order, whichever run it is.
+function wrk.format()
+  local lines = { "POST " .. wrk.path .. " HTTP/1.1", "Host: " .. wrk.headers["Host"] }
+  for _, name in ipairs({%(names)s}) do table.insert(lines, name .. ": " .. wrk.headers[name]) end
+  table.insert(lines, "Content-Length: " .. #wrk.body)
+  return table.concat(lines, "\\r\\n") .. "\\r\\n\\r\\n" .. wrk.body
+end
 %(keys)s
 local threads = {}
 function setup(thread) table.insert(threads, thread) end
@@ -70,10 +76,11 @@ def script(body: Path, headers: dict[str, str], keys: tuple[str, int] | None = N
 
     `keys` is the shape of a key (with `%05d` for its number) and how many there are: they are used in turn.
     """
+    names = ", ".join(json.dumps(name) for name in headers)
     lines = "\n".join(f"wrk.headers[{json.dumps(name)}] = {json.dumps(value)}" for name, value in headers.items())
     turns = KEYS % {"shape": keys[0], "count": keys[1]} if keys is not None else ""
     mark = MARK.replace('"', "")
-    return SCRIPT % {"body": json.dumps(str(body)), "headers": lines, "mark": mark, "keys": turns}
+    return SCRIPT % {"body": json.dumps(str(body)), "headers": lines, "names": names, "mark": mark, "keys": turns}
 
 
 def parse(output: str) -> Load:

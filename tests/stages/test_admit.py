@@ -4,6 +4,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+import pytest
 from tests.state.desk import budget
 
 from portico.bounds import Bounds
@@ -24,6 +25,7 @@ def amounts(bounds: Bounds, holder: Holder, customer: str | None) -> list[int]:
     return [rule.amount for scope in scopes for rule in scope.rules]
 
 
+@pytest.mark.source
 def test_a_call_that_began_before_its_key_was_changed_leaves_no_old_rule_to_those_after_it() -> None:
     state = MemoryState()
     bounds = Bounds((), state)
@@ -36,6 +38,7 @@ def test_a_call_that_began_before_its_key_was_changed_leaves_no_old_rule_to_thos
         assert amounts(bounds, old, customer) == [100]
 
 
+@pytest.mark.source
 def test_what_a_key_is_under_is_found_once_however_often_the_key_is_read() -> None:
     bounds = Bounds((), MemoryState())
     target: Any = SimpleNamespace(name="openai/gpt", model="gpt", upstream=SimpleNamespace(name="openai"))

@@ -48,6 +48,7 @@ REVOKES = "import sys; from pathlib import Path; from portico.state.keys import 
 k = Keys(Path(sys.argv[1])); k.put_holders({b'w' * 16: None}); k.close()"
 
 
+@pytest.mark.source
 def test_more_keys_than_are_kept_are_found_and_those_asked_for_last_are_kept_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
