@@ -24,9 +24,9 @@ from portico.rules import RANKS
 
 MOST_TAGS: Final = 16
 LONGEST: Final = 256
+"""Characters of a customer, of a tag's name and of its value."""
 UNNAMED: Final = "tag"
 """The name of LiteLLM's tags that have none: a call may have several."""
-"""Characters of a customer, of a tag's name and of its value."""
 SOURCES: Final = (b"x-portico-tags", b"x-portico-metadata", b"x-portkey-metadata", b"baggage", b"x-litellm-tags")
 CUSTOMERS: Final = (b"x-portico-customer", b"x-litellm-customer-id", b"x-litellm-end-user-id")
 

@@ -9,6 +9,7 @@ the heads of many callers in turn, `heads` does the same for all of them.
 import asyncio
 import logging
 import re
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable
 from time import perf_counter_ns
@@ -108,17 +109,17 @@ class Requests(asyncio.BufferedProtocol):
 
     # What the answering half does
 
+    @abstractmethod
     def abort(self) -> None:
         """Cut the connection: nothing more is begun on it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def wake(self) -> None:
         """Let the connection's task answer the exchange whose turn it is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def next(self, done: Exchange) -> None:
         """Turn to what waits behind an exchange that is done, or end the connection with it."""
-        raise NotImplementedError
 
     def body_wanted(self) -> None:
         """Let the caller go on: somebody asks for the body."""
@@ -130,9 +131,9 @@ class Requests(asyncio.BufferedProtocol):
             self.read_paused = False
             self.transport.resume_reading()
 
+    @abstractmethod
     def drained(self) -> Awaitable[None]:
         """Return what waits until the transport takes more."""
-        raise NotImplementedError
 
     def write(self, data: bytes) -> None:
         """Put bytes on the wire."""
@@ -147,9 +148,9 @@ class Requests(asyncio.BufferedProtocol):
             self._peer = str(name[0]) if isinstance(name, tuple) and name else ""
         return self._peer
 
+    @abstractmethod
     def _refuse(self, error: PorticoError) -> None:
         """End the connection over a request that cannot be read on, after the replies that are still owed."""
-        raise NotImplementedError
 
     # the socket's side
 
