@@ -23,6 +23,7 @@ class Bounds:
         self._version = -1
         self._rules = Ruled(())
         self._any = False
+        self._edition = object()  # stands for the rules, as long as they are the same
         self._known: dict[tuple[object, ...], Under] = {}
         self._plainly: dict[tuple[str | None, str], dict[str, Under]] = {}
 
@@ -46,24 +47,36 @@ class Bounds:
             self._any = bool(self._rules)
             self._known.clear()
             self._plainly.clear()
-        holder = call.caller
-        assert holder is not None
-        if not self._any and not holder.rules:
+            self._edition = object()
+        who = call.who
+        assert who is not None
+        if not self._any and not who.rules:
             return _FREE
-        if call.customer is None and call.tags is holder.tags:
-            # Nothing but the key tells such calls apart: found by its id alone, they touch the least memory.
+        holder = who.holder
+        if call.customer is None and call.tags is who.tags:
+            # Nothing but the key tells such calls apart, and most are like the last of it.
+            last = who.under
+            if (
+                last is not None
+                and last.edition is self._edition
+                and last.target == target.name
+                and last.model == call.model
+            ):
+                return last
             plainly = self._plainly.get((call.model, target.name))
             if plainly is None:
                 if len(self._plainly) >= MEMO_BOUND // 10:
                     self._plainly.clear()
                 plainly = self._plainly[call.model, target.name] = {}
-            found = plainly.get(holder.id)
+            found = plainly.get(who.id)
             if found is None or (found.holder is not holder and found.holder != holder):
                 if len(plainly) >= MEMO_BOUND:
                     plainly.clear()
-                found = plainly[holder.id] = self._found(call, target, holder)
+                found = plainly[who.id] = self._found(call, target, holder)
+            found.model, found.target, found.edition = call.model, target.name, self._edition
+            who.under = found
             return found
-        key = (holder.id, call.model, target.name, call.customer, call.tags)
+        key = (who.id, call.model, target.name, call.customer, call.tags)
         found = self._known.get(key)
         if found is None or (found.holder is not holder and found.holder != holder):
             if len(self._known) >= MEMO_BOUND:

@@ -12,6 +12,7 @@ from portico.record import MILLION, AttemptRecord, Basis, Compared, End, Pricing
 from portico.rules import NO_BOUND, Bound, Holder
 from portico.state.contract import Permit
 from portico.types import Usage
+from portico.who import Who
 
 Extend = Callable[[Any, bool], Awaitable[None]]
 """Told the `upstream.target.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
@@ -58,16 +59,16 @@ class Call:
     """
 
     __slots__ = (
-        "alias", "arm", "arrived_ms", "attempts", "background", "basis", "began_ns", "bodies", "bound", "caller",
-        "characters", "compared", "cost", "customer", "delivered", "dropped", "end", "ended", "error", "estimate",
-        "first_byte_ns", "id", "job", "kept", "litellm", "lost", "markup", "message", "model", "named_by_list",
-        "operation", "over_bound", "permit", "price", "pricing", "received_ns", "refers", "reply_body", "request_body",
-        "route", "session", "shadow", "shadow_of", "status", "stores", "stream", "tags", "target", "ticket", "traits",
-        "trial", "usage", "user", "waited_ns", "waits", "why", "wish",
+        "_who", "alias", "arm", "arrived_ms", "attempts", "background", "basis", "began_ns", "bodies", "bound",
+        "caller", "characters", "compared", "cost", "customer", "delivered", "dropped", "end", "ended", "error",
+        "estimate", "first_byte_ns", "id", "job", "kept", "litellm", "lost", "markup", "message", "model",
+        "named_by_list", "operation", "over_bound", "permit", "price", "pricing", "received_ns", "refers",
+        "reply_body", "request_body", "route", "session", "shadow", "shadow_of", "status", "stores", "stream", "tags",
+        "target", "ticket", "traits", "trial", "usage", "user", "waited_ns", "waits", "why", "wish",
     )  # fmt: skip
 
-    def __init__(self, route: Route) -> None:
-        self.began_ns = perf_counter_ns()
+    def __init__(self, route: Route, began_ns: int = 0) -> None:
+        self.began_ns = began_ns or perf_counter_ns()
         self.arrived_ms = time.time_ns() // 1_000_000
         self.id = new_id()
         self.route = route
@@ -76,6 +77,7 @@ class Call:
         self.attempts: list[AttemptRecord] = []
         self.received_ns = 0
         self.caller: Holder | None = None
+        self._who: Who | None = None
         self.stream = False
         self.user: str | None = None
         self.customer: str | None = None
@@ -129,6 +131,19 @@ class Call:
         return f"<Call {self.id} {self.operation.name} {self.model!r}>"
 
     @property
+    def who(self) -> Who | None:
+        """What is known of its caller."""
+        holder, who = self.caller, self._who
+        if holder is not None and (who is None or who.holder is not holder):
+            who = self._who = Who(holder)
+        return who if holder is not None else None
+
+    def come(self, who: Who) -> None:
+        """Say who calls."""
+        self.caller = who.holder
+        self._who = who
+
+    @property
     def answering(self) -> AttemptRecord:
         """The attempt that answered: not always the last, where two were raced; the last where none did."""
         answered = (each for each in reversed(self.attempts) if each.error is None and (each.status or 0) < 400)
@@ -143,11 +158,11 @@ class Call:
         """Return what is kept of the call."""
         now = perf_counter_ns()
         began = self.received_ns or self.began_ns
-        first, took, holder = self.first_byte_ns, now - began, self.caller
+        first, took, who = self.first_byte_ns, now - began, self.who
         overhead = took - self.waited_ns
         key = team = org = user = None
-        if holder is not None:
-            key, team, org, user = holder.id, holder.team, holder.org, holder.user
+        if who is not None:
+            key, team, org, user = who.id, who.team, who.org, who.user
         record = Record(
             self.id,
             self.arrived_ms,
@@ -176,16 +191,17 @@ class Call:
             self.pricing,
             self.price,
         )
-        if holder is not None:
-            markup = holder.markup if self.markup is None else self.markup
+        if who is not None:
+            markup = who.markup if self.markup is None else self.markup
             if markup != MILLION:
                 record.costing(self.cost, markup)
         if self.arm is not None:
             record.arm = self.arm
         if self.traits is not None:
             record.traits = self.traits
-        if self.bound.cost:
-            record.bound_nano_usd = self.bound.cost
+        bound = self.bound.cost
+        if bound:
+            record.bound_nano_usd = bound
         if self.over_bound:
             record.over_bound = True
         if self.dropped:

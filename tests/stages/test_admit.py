@@ -12,6 +12,7 @@ from portico.call import Call
 from portico.rules import Applied, Holder
 from portico.state.memory import MemoryState
 from portico.upstream.target import Target
+from portico.who import Who
 
 
 def budgeted(amount: int) -> Holder:
@@ -19,7 +20,7 @@ def budgeted(amount: int) -> Holder:
 
 
 def amounts(bounds: Bounds, holder: Holder, customer: str | None) -> list[int]:
-    call: Any = SimpleNamespace(caller=holder, customer=customer, tags=holder.tags, model="smart")
+    call: Any = SimpleNamespace(who=Who(holder), customer=customer, tags=holder.tags, model="smart")
     target: Any = SimpleNamespace(name="openai/gpt", model="gpt", upstream=SimpleNamespace(name="openai"))
     scopes = bounds.scopes(cast("Call", call), cast("Target", target))
     return [rule.amount for scope in scopes for rule in scope.rules]
@@ -45,6 +46,6 @@ def test_what_a_key_is_under_is_found_once_however_often_the_key_is_read() -> No
     found = set()
     for _ in range(2):
         holder = msgspec.structs.replace(budgeted(5))
-        call: Any = SimpleNamespace(caller=holder, customer=None, tags=holder.tags, model="smart")
+        call: Any = SimpleNamespace(who=Who(holder), customer=None, tags=holder.tags, model="smart")
         found.add(bounds.under(call, target))
     assert len(found) == 1

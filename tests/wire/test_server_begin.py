@@ -8,11 +8,29 @@ from contextlib import asynccontextmanager
 import pytest
 
 from portico.config.schema import Limits, ServerTimeouts
-from portico.wire.exchange import Exchange
+from portico.wire.exchange import Exchange, Later
 from portico.wire.server import Server
+from portico.wire.waiting import Waiting
 
 REQUEST = b"POST /a HTTP/1.1\r\nhost: g\r\ncontent-length: 5\r\n\r\nhello"
 TOLD = b"HTTP/1.1 200 OK\r\n"
+
+
+class Told(Waiting):
+    """Notes that a caller is gone."""
+
+    def __init__(self, notes: list[Exchange], exchange: Exchange) -> None:
+        self.notes, self.exchange = notes, exchange
+
+    def gone(self) -> None:
+        self.notes.append(self.exchange)
+
+
+class Failing(Waiting):
+    """Cannot be told."""
+
+    def gone(self) -> None:
+        raise RuntimeError("broken")
 
 
 class Beginner:
@@ -28,7 +46,7 @@ class Beginner:
     def begin(self, exchange: Exchange) -> bool:
         if self.takes:
             self.begun.append(exchange)
-            exchange.on_gone = lambda: self.gone.append(exchange)
+            exchange.waiting = Told(self.gone, exchange)
         return self.takes
 
     async def handle(self, exchange: Exchange) -> None:
@@ -49,8 +67,8 @@ class Beginner:
 
 
 def answer(exchange: Exchange, body: bytes) -> None:
-    exchange.on_gone = None
-    exchange.reply_later(lambda: exchange.reply(200, [], body))(None)
+    exchange.waiting = None
+    Later(exchange, lambda: exchange.reply(200, [], body))(None)
 
 
 async def until(condition: Callable[[], object]) -> None:
@@ -209,7 +227,7 @@ async def test_what_fails_to_begin_is_handled_and_what_fails_to_end_is_let_go(
         server.begin = beginner.begin
         caller.send(REQUEST)
         exchange = await beginner.next()
-        exchange.on_gone = fails
+        exchange.waiting = Failing()
         caller.close()
         await until(lambda: not server.connections)
         assert server.budget.used == 0

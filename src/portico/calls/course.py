@@ -33,6 +33,7 @@ from portico.upstream.target import Target
 from portico.upstream.trial import give_up, stands
 from portico.upstream.turns import in_turn
 from portico.wire.exchange import Exchange
+from portico.wire.waiting import Waiting
 
 if TYPE_CHECKING:
     from portico.dialects.tasks import Errand
@@ -73,7 +74,7 @@ class Desk:
         body = exchange.content(snapshot.limits.body)
         if body is None:
             return False
-        Course(self, exchange, Call(known.route), snapshot, known).set_off(body)
+        Course(self, exchange, Call(known.route, exchange.received_ns), snapshot, known).set_off(body)
         return True
 
     def known(self, exchange: Exchange, snapshot: Snapshot) -> Known | None:
@@ -99,7 +100,7 @@ class Desk:
             judge(call, call.trial)
 
 
-class Course:
+class Course(Waiting):
     """One call on its way: what was found out, and how far it has come.
 
     `outgoing` is what goes to `targets`, once that is known. `asked` is what the books were asked for, `refusal` what
@@ -158,13 +159,17 @@ class Course:
             known.read(exchange.head, snapshot.keys, snapshot.routes.headers, stand_in)
             known.litellm = known.litellm or snapshot.config.server.litellm_headers
         if known.held == desk.seen:
-            holder = call.caller = known.holder
-            assert holder is not None
+            who = known.who
+            assert who is not None
+            call.come(who)
+            holder = who.holder
         else:
             now = call.arrived_ms / 1000
             holder = call.caller = authenticate(known.hashed, snapshot.keys, call.operation.name, exchange, now)
             if unconditional(holder):
-                known.hold(holder, desk.seen)
+                who = call.who
+                assert who is not None
+                known.hold(who, desk.seen)
                 if snapshot.teams is None and not known.litellm and route.modelled:
                     known.settled = desk.seen
         if snapshot.teams is not None:
@@ -228,10 +233,12 @@ class Course:
     def set_off(self, body: bytes) -> None:
         """Take the steps, as far as they go without waiting."""
         call = self.call
-        self.exchange.on_gone = self._gone
+        self.exchange.waiting = self
         try:
             if self.known.settled == self._desk.seen:
-                call.caller = self.known.holder
+                who = self.known.who
+                assert who is not None
+                call.come(who)
             else:
                 self.authenticate()
             outgoing = self.plan(body)
@@ -280,11 +287,11 @@ class Course:
         if arrival is None:
             self._hand_over()
         elif arrival.here_ns:
-            self._arrived()
+            self.arrived()
         else:
-            arrival.then = self._arrived
+            arrival.waiting = self
 
-    def _arrived(self) -> None:
+    def arrived(self) -> None:
         """Go on with what the first target has answered."""
         if self._over:
             return
@@ -313,11 +320,11 @@ class Course:
                     return
             self._desk.end(call)
             self._over = True
-            exchange.on_gone = None
+            exchange.waiting = None
         except Exception as error:
             self._fail(error)
 
-    def _gone(self) -> None:
+    def gone(self) -> None:
         """End a call whose caller has hung up."""
         call, arrival = self.call, self.arrival
         self._over = True
@@ -330,7 +337,7 @@ class Course:
         if self.exchange.finished:
             log.error("what follows the reply of %r failed", self.call, exc_info=error)  # nobody else is to be told
             self._over = True
-            self.exchange.on_gone = None
+            self.exchange.waiting = None
             return
         self.error = error
         self._hand_over()

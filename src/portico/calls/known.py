@@ -6,7 +6,6 @@ from typing import Final
 from portico.dialects.operations import Route
 from portico.dialects.stand_ins import COUNTS
 from portico.errors import UnsupportedMedia
-from portico.rules import Holder
 from portico.stages.attribute import customer_named, priority_named, tags_named
 from portico.stages.authenticate import Keys, identify
 from portico.stages.plan import Said, said_of
@@ -14,6 +13,7 @@ from portico.upstream.headers import FORWARDS
 from portico.upstream.keyring import Credential
 from portico.upstream.outgoing import Way
 from portico.upstream.target import Target
+from portico.who import Who
 from portico.wire.head import Head
 
 Ways = dict[tuple[Target, Credential, bool], Way]
@@ -33,7 +33,7 @@ class Known:
 
     `hashed` is the hash of its key; `query` is without the key. `customer` and `tags` are what its headers name. `said`
     is what they say of where the call is to go, None for nothing. `ways` are how such requests go on (see `Outgoing`).
-    `holder` is who holds the key, found when the keys had the version `held`; where nothing but the keys decides that.
+    `who` holds the key, found when the keys had the version `held`; where nothing but the keys decides that.
     `settled` is the same version where nothing else of the head is to be looked at either. `served` are the models that
     its holder asked for and may use, each with its targets and the bytes that fit all of them, where those are the same
     for every call (see `Routes.plain`). `counts` says that a request is counted, and not answered.
@@ -48,7 +48,6 @@ class Known:
         "edition",
         "hashed",
         "held",
-        "holder",
         "kind",
         "litellm",
         "priority",
@@ -60,6 +59,7 @@ class Known:
         "strict",
         "tags",
         "ways",
+        "who",
     )
 
     def __init__(self, edition: int, route: Route) -> None:
@@ -68,7 +68,7 @@ class Known:
         self.counts = route.operation.name in COUNTS and route.provider is None
         self.hashed = b""
         self.held = NEVER
-        self.holder: Holder | None = None
+        self.who: Who | None = None
         self.settled = NEVER
         self.served: Served = {}
         self._served: dict[object, Served] = {}  # by what their holders may use
@@ -108,10 +108,10 @@ class Known:
             self._share(head)
         self.hashed = hashed
 
-    def hold(self, holder: Holder, version: int) -> None:
+    def hold(self, who: Who, version: int) -> None:
         """Remember who holds the key, by this version of the keys."""
-        self.holder, self.held = holder, version
-        may = (holder.models, holder.team)
+        self.who, self.held = who, version
+        may = (who.models, who.team)
         served = self._served.get(may)
         if served is None:
             if len(self._served) >= MOST_ALIKE:

@@ -62,8 +62,9 @@ def planned(
 ) -> tuple[Outgoing, Sequence[Target]]:
     """Look into the request, and say where it may go and as what."""
     call.received_ns = exchange.received_ns
-    operation, provider, caller = call.operation, call.route.provider, call.caller
+    operation, provider, caller, who = call.operation, call.route.provider, call.caller, call.who
     assert caller is not None
+    assert who is not None
     asked: Peek | None = None
     written: Sequence[tuple[str, str]] = ()
     for_us = False
@@ -71,10 +72,10 @@ def planned(
         kind = known.kind
         try:
             asked = peek(operation, body, kind) if isinstance(body, bytes) else peek_form(body, kind)
-            if (caller.defaults or caller.enforced) and asked.members is not None:
+            if who.changes and asked.members is not None:
                 body, asked = overlaid(operation, asked, caller.defaults, caller.enforced)
         except InvalidRequest:
-            if provider is None or caller.models:
+            if provider is None or who.models:
                 raise
             # What passes through is its provider's to judge.
         else:
@@ -101,14 +102,14 @@ def planned(
     if snapshot.markups is not None and call.customer is not None:
         call.markup = snapshot.markups.get(call.customer)
     named = (*known.tags, *written) if written else known.tags
-    call.tags = tags_of(named, caller.tags) if named else caller.tags
-    if caller.aliases and call.model in caller.aliases:
-        call.alias, call.model = call.model, caller.aliases[call.model]
+    call.tags = tags_of(named, who.tags) if named else who.tags
+    if who.aliases and call.model in who.aliases:
+        call.alias, call.model = call.model, who.aliases[call.model]
     model = call.model
-    served = known.served.get(model) if model and caller is known.holder else None
+    served = known.served.get(model) if model and who is known.who else None
     if served is None and model:
         checked(call, model)
-    call.bodies = caller.bodies or snapshot.bodies
+    call.bodies = who.bodies or snapshot.bodies
     if call.bodies != "none" and isinstance(body, bytes):
         call.request_body = body
     outgoing = Outgoing(
@@ -127,7 +128,7 @@ def planned(
     if served is not None and not for_us and known.said is None and len(body) <= served[1]:
         # What is known of its model is all that counts for it, as for most calls.
         fixed: Sequence[Target] | None = served[0]
-        if not call.stream and caller.default_max_tokens is None:
+        if not call.stream and who.default_max_tokens is None:
             return outgoing, served[0]
     else:
         fixed = None
@@ -139,11 +140,11 @@ def planned(
         outgoing.model = model or ""
     if not model:
         targets = snapshot.routes.unnamed(operation.name, draw)
-        if caller.models:
+        if who.models:
             snapshot.keys.check_model(caller, targets[0].model or targets[0].name, targets[0].name)
         call.model = targets[0].model or None
         return outgoing, targets
-    if served is None and caller.models:
+    if served is None and who.models:
         snapshot.keys.check_model(caller, model)
     if call.stream and operation.usage_on_request:
         assert asked is not None
@@ -151,7 +152,7 @@ def planned(
     if fixed is None and known.said is None and not (for_us and asks(asked)):
         if served is None:
             served = snapshot.routes.plain(model, operation.name)
-            if served is not None and caller is known.holder and len(known.served) < MOST_MODELS:
+            if served is not None and who is known.who and len(known.served) < MOST_MODELS:
                 known.served[model] = served
         if served is not None and len(body) <= served[1]:
             fixed = served[0]
@@ -160,9 +161,9 @@ def planned(
     if call.stream and operation.name in RESUMABLE and isinstance(outgoing.body, bytes):
         outgoing.resumes = not call.refers and snapshot.routes.resumes(model, operation.name)
         outgoing.stores = call.stores
-    if caller.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
+    if who.default_max_tokens is not None and asked is not None and not names_limit(operation, asked):
         field = "max_tokens" if "max_completion_tokens" not in targets[0].quirks else None
-        outgoing.body, outgoing.asked = limited(operation, asked, caller.default_max_tokens, field)
+        outgoing.body, outgoing.asked = limited(operation, asked, who.default_max_tokens, field)
     return outgoing, targets
 
 

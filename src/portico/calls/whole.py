@@ -1,6 +1,5 @@
 """A whole reply that is there: what it cost is noted, and its caller gets it once the call is in the books."""
 
-from functools import partial
 from time import perf_counter_ns
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from portico.upstream.arrival import Arrival
 from portico.upstream.headers import returned
 from portico.upstream.target import Target
 from portico.upstream.trial import spoke
-from portico.wire.exchange import Exchange
+from portico.wire.exchange import Exchange, Later
 
 if TYPE_CHECKING:
     from portico.dialects.translate import Translation
@@ -49,7 +48,7 @@ def answer(settling: Settling, exchange: Exchange, call: Call, arrival: Arrival,
 def give_later(settling: Settling, exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
     """Give the caller a reply as its provider gave it, once the call is in the books."""
     keep(call, body)
-    settling.end(call, exchange.reply_later(partial(give, exchange, call, arrival, body)))
+    settling.end(call, _Giving(exchange, call, arrival, body))
 
 
 def answer_plainly(
@@ -68,12 +67,24 @@ def answer_plainly(
         spoke(arrival, target, usage)
     call.end = "served"
     keep(call, told)
-    settling.end(call, exchange.reply_later(partial(tell, exchange, call, arrival.status, told)))
+    settling.end(call, _Telling(exchange, call, arrival.status, told))
 
 
-def tell(exchange: Exchange, call: Call, status: int, told: bytes) -> None:
-    """Give the caller a reply that was written here, with our header lines."""
-    exchange.reply(status, headed(call), told, signature(call))
+class _Telling(Later):
+    """Gives a reply that was written here, with our header lines."""
+
+    __slots__ = ("_call", "_status", "_told")
+
+    def __init__(self, exchange: Exchange, call: Call, status: int, told: bytes) -> None:
+        super().__init__(exchange)
+        self._call = call
+        self._status = status
+        self._told = told
+
+    def send(self) -> None:
+        """Send the reply."""
+        call = self._call
+        self.exchange.reply(self._status, headed(call), self._told, signature(call))
 
 
 def headed(call: Call, kind: bytes = b"application/json") -> list[tuple[bytes, bytes]]:
@@ -81,19 +92,31 @@ def headed(call: Call, kind: bytes = b"application/json") -> list[tuple[bytes, b
     return [(b"content-type", kind), *SPOKEN[call.operation.dialect].named(call.id)]
 
 
-def give(exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
-    """Give the caller a reply as its provider gave it, with our header lines."""
-    replied = arrival.replied
-    assert replied is not None
-    theirs = replied.memo
-    if theirs is None:
-        theirs = replied.memo = returned(replied.headers)
-    lines = theirs + signature(call)
-    if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
-        exchange.start(arrival.status, (), int(length), lines)
-        exchange.finish()
-    else:
-        exchange.reply(arrival.status, (), body, lines)
+class _Giving(Later):
+    """Gives a reply as its provider gave it, with our header lines."""
+
+    __slots__ = ("_arrival", "_body", "_call")
+
+    def __init__(self, exchange: Exchange, call: Call, arrival: Arrival, body: bytes) -> None:
+        super().__init__(exchange)
+        self._call = call
+        self._arrival = arrival
+        self._body = body
+
+    def send(self) -> None:
+        """Send the reply."""
+        exchange, arrival = self.exchange, self._arrival
+        replied = arrival.replied
+        assert replied is not None
+        theirs = replied.memo
+        if theirs is None:
+            theirs = replied.memo = returned(replied.headers)
+        lines = theirs + signature(self._call)
+        if exchange.method == "HEAD" and (length := arrival.header(b"content-length")):
+            exchange.start(arrival.status, (), int(length), lines)
+            exchange.finish()
+        else:
+            exchange.reply(arrival.status, (), self._body, lines)
 
 
 def keep(call: Call, body: bytes) -> None:

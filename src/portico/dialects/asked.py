@@ -164,14 +164,16 @@ class _Way(NamedTuple):
     """Of a request for one answer that has one member to look into and at most one limit: those two. Else None."""
 
 
-_WAYS: Final[dict[tuple[str, ...], _Way]] = {}
-"""By the name of the operation and those of the members, in their order: an application's requests are much alike."""
+_Names = tuple[str, tuple[str, ...]]
+"""The name of an operation, and those of a request's members, in their order."""
+_WAYS: Final[dict[_Names, _Way]] = {}
+"""An application's requests are much alike."""
 _WAYS_MOST: Final = 1_024
 
 
-def _way_of(names: tuple[str, ...]) -> _Way | None:
+def _way_of(names: _Names) -> _Way | None:
     """Return the way of an operation and members of these names; None where one needs a closer look."""
-    operation, *members = names
+    operation, members = names
     kind = "messages" if "anthropic_version" in members else _KIND.get(operation, operation)  # at Bedrock's invoke too
     if kind not in READ:
         return None
@@ -200,7 +202,7 @@ def limit_of(operation: Operation, seen: Peek) -> int:
     members = seen.members
     if members is None:
         return -1
-    names = (operation.name, *members)
+    names = (operation.name, tuple(members))
     way = _WAYS.get(names) or _way_of(names)
     if way is None or way.plain is None:
         return -1
@@ -217,7 +219,7 @@ def glance(operation: Operation, seen: Peek, size: int) -> Asked | None:
     members = seen.members
     if members is None:
         return None
-    names = (operation.name, *members)
+    names = (operation.name, tuple(members))
     way = _WAYS.get(names) or _way_of(names)
     if way is None:
         return None

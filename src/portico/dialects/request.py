@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from portico.compiled import mypyc_attr
 from portico.dialects import multipart
 from portico.dialects.members import CountedName, Members
 from portico.dialects.operation import Operation
@@ -19,6 +20,7 @@ from portico.framing.sse import BOM
 from portico.marks import BACKSLASH, holds
 
 
+@mypyc_attr(acyclic=True)
 class Peek:
     """What a request says of itself.
 
@@ -61,6 +63,7 @@ BRACES_LIMIT: Final = 500_000
 
 _members: Final = msgspec.json.Decoder(Members)
 _string: Final = msgspec.json.Decoder(str)
+_json: Final = msgspec.json.Encoder().encode
 _requests: Final = msgspec.json.Decoder(list[Members])
 _ASK: Final = b'{"include_usage":true}'
 _MODEL: Final = b'"model"'
@@ -146,9 +149,9 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
     elif operation.dialect != "converse":
         if peek.model != model:
             if "model" in members:
-                changes["model"] = msgspec.json.encode(model)
+                changes["model"] = _json(model)
             else:
-                inserts.append(b'"model":' + msgspec.json.encode(model))
+                inserts.append(b'"model":' + _json(model))
         elif "model" in members and not _alone(body, members):
             changes["model"] = bytes(members["model"])  # there may be another, which some provider takes
     if ask_usage and not peek.include_usage:
@@ -160,15 +163,16 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
     if not inserts and not changes:
         return body
     renamed = not inserts and len(changes) == 1 and "model" in changes
-    ways = (_with_model, _written) if len(body) <= _SCANNED else (_written, _with_model)
-    found: bytes | None = None
-    for way in ways if renamed else (_written,):
-        found = found or way(body, members, inserts, changes)
+    scanned = renamed and len(body) <= _SCANNED
+    found = _with_model(body, members, changes) if scanned else None
+    found = found or _written(body, members, inserts, changes)
+    if renamed and not scanned:
+        found = found or _with_model(body, members, changes)
     found = found or _spliced(body, members, inserts, changes)
     return body if found == body else found
 
 
-def _with_model(body: bytes, members: Members, _inserts: list[bytes], changes: dict[str, bytes]) -> bytes | None:
+def _with_model(body: bytes, members: Members, changes: dict[str, bytes]) -> bytes | None:
     """Return the body with another model, if its key stands just once in it, in whatever place."""
     before, key, after = body.partition(_MODEL)
     if not key or holds(after, _MODEL) or (BACKSLASH in body and holds(body, _ESCAPED)):

@@ -56,8 +56,8 @@ def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compre
             and request[:4] != FRAME
             and reply[:4] != FRAME
         ):
-            rest = b"".join((_SIZES(request_size, request_size, reply_size, reply_size), request, reply))
-            return _SUM(crc32(rest)) + rest
+            sizes = _SIZES(request_size, request_size, reply_size, reply_size)
+            return b"".join((_SUM(crc32(reply, crc32(request, crc32(sizes)))), sizes, request, reply))
     asked, request_size = (b"", -1) if request is None else (request, len(request))
     answered, reply_size = (b"", -1) if reply is None else (reply, len(reply))
     if request_size > SHORT or request_size > limit or asked[:4] == FRAME:

@@ -101,6 +101,9 @@ class Ceiling:
                 for tier in price.variants
             }
             self._times = max((PER_MILLE, *price.uplifts.values())) * (row.times or 1)
+            sheets = [*self._sheets, *(sheet for tier in self._tiers.values() for sheet in tier)]
+            # Where a write to the cache costs no more than any text, nobody need look for one.
+            self._always = self._always or all(sheet.inputs[2] == sheet.inputs[0] for sheet in sheets)
         # Of a model whose text costs the same however much it is: its rates for input, output and the call (rounded
         # up); the limit of who names none, 0 for none; the least that a limit comes to; what comes on top.
         self._flat: tuple[int, int, int, int, int, int] | None = None

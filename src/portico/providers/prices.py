@@ -9,13 +9,14 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
-from typing import Final
+from typing import Final, TypeAlias, cast
 
 import msgspec
-from msgspec.structs import astuple
 
+from portico.compiled import mypyc_attr
 from portico.config import schema
 from portico.config.wildcard import Patterns
+from portico.counts import Counts, counts_of
 from portico.providers import prices_table
 from portico.providers.prices_names import free, spellings
 from portico.providers.prices_schedule import (
@@ -74,6 +75,10 @@ USED: Final = {
 """Which field of `Usage` a rate is for. `call` is for none: it is charged once a call."""
 
 
+_ByToken: TypeAlias = tuple[int, int, int, int, int, int, int, int, int, int]
+
+
+@mypyc_attr(acyclic=True)
 class Charge:
     """What a call cost, in nano-dollars, and who says so. None is «nobody knows», never «nothing».
 
@@ -103,25 +108,21 @@ def cost(price: Price, usage: Usage) -> int:
     The rates are those of the service tier that the provider says it served, and of the size of the whole input, for
     all of the call. Counts are what a provider reported and are not negative.
     """
-    rates = price.rates
-    if price.tiers or usage.tier is not None:
-        rates = _rates_for(price, usage)
-    pico = 0
-    for tokens, rate in zip(astuple(usage), rates.by_token, strict=False):  # what follows them is by the unit
-        if tokens:
-            pico += tokens * rate
-    if usage.geo is not None and (times := price.uplifts.get(usage.geo)):
+    return _cost(price, usage, counts_of(usage))
+
+
+def _cost(price: Price, usage: Usage, counts: Counts) -> int:
+    (
+        plain, read, kept, kept_long, sound, seen, shown, thought, spoken, drawn,
+        images, characters, seconds, pages, searches, _, files, code, _, tier, geo,
+    ) = counts  # fmt: skip
+    rates = _rates_for(price, usage) if tier is not None or price.tiers else price.rates
+    text, reads, keeps, keeps_long, sounds, sees, shows, thinks, speaks, draws = cast("_ByToken", rates.by_token)
+    pico = plain * text + read * reads + kept * keeps + kept_long * keeps_long + sound * sounds + seen * sees
+    pico += shown * shows + thought * thinks + spoken * speaks + drawn * draws
+    if geo is not None and (times := price.uplifts.get(geo)):
         pico = (pico * times + PER_MILLE // 2) // PER_MILLE
-    if rates.by_unit and (
-        rates.call
-        or usage.searches
-        or usage.images
-        or usage.characters
-        or usage.pages
-        or usage.seconds
-        or usage.file_searches
-        or usage.code_sessions
-    ):
+    if rates.by_unit and (rates.call or searches or images or characters or pages or seconds or files or code):
         return _with_units(pico, rates, usage)
     return (pico + 500) // 1000
 
@@ -134,13 +135,15 @@ def charge(price: Price | None, usage: Usage, moment: float | None = None) -> Ch
     A price that has no rate for anything that was used (one per image, and nothing counted the images) makes nothing
     of it: such a call is unpriced, not free; unless all that the price says is that the model costs nothing.
     """
-    if usage.reported_cost is not None:
-        return Charge(usage.reported_cost, "provider")
+    counts = counts_of(usage)
+    reported = counts[18]
+    if reported is not None:
+        return Charge(reported, "provider")
     if price is None:
         return Charge(None, "unpriced")
     if price.later and moment is not None:
         price = price.at(moment)
-    nano = cost(price, usage)
+    nano = _cost(price, usage, counts)
     if nano == 0 and not _speaks_of(price, usage) and not costless(price):
         return Charge(None, "unpriced")
     return Charge(nano, "table", price.row or None)

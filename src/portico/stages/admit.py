@@ -16,6 +16,10 @@ from portico.upstream.outgoing import Outgoing
 from portico.upstream.target import Target
 
 _encode: Final = msgspec.msgpack.Encoder().encode
+# What is kept with a permit is one array, put together of shorter ones without the byte that each begins with.
+_OF_ELEVEN: Final = b"\x9b"
+_OF_TWELVE: Final = b"\x9c"
+_NO_MORE: Final = _encode((None, ()))[1:]
 
 
 def admit(
@@ -50,20 +54,14 @@ def admission(
 
 def _about(call: Call) -> bytes:
     """Return what the record of a call needs whose worker died: see `portico.recover`."""
-    holder = call.caller
-    assert holder is not None
-    about = (
-        call.arrived_ms,
-        call.operation.name,
-        call.model,
-        call.alias,
-        call.stream,
-        holder.id,
-        holder.team,
-        holder.org,
-        holder.user,
-        call.customer,
-        call.tags,
-    )
-    markup = holder.markup if call.markup is None else call.markup
-    return _encode(about if markup == MILLION else (*about, markup))
+    who = call.who
+    assert who is not None
+    first = _encode((call.arrived_ms, call.operation.name, call.model, call.alias, call.stream))
+    told = who.told
+    if told is None:
+        told = who.told = _encode((who.id, who.team, who.org, who.user))[1:]
+    more = _NO_MORE if call.customer is None and not call.tags else _encode((call.customer, call.tags))[1:]
+    markup = who.markup if call.markup is None else call.markup
+    if markup == MILLION:
+        return _OF_ELEVEN + first[1:] + told + more
+    return _OF_TWELVE + first[1:] + told + more + _encode(markup)

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from portico import shares
 from portico.call import Call
+from portico.counts import totals
 from portico.dialects.passed import Passed, interrupted
 from portico.errors import JournalFull
 from portico.journal.entries import Event
@@ -94,8 +95,9 @@ def charged(call: Call) -> Used:
     usage, cost, attempts = call.usage, call.cost, call.attempts
     if usage is not None and cost is not None and len(attempts) == 1 and attempts[0].assumed_nano_usd is None:
         # What becomes of nearly every call.
-        bound, tokens_in, tokens_out = call.bound, usage.input_total, usage.output_total
+        bound = call.bound
         most = bound.cost
+        tokens_in, tokens_out = totals(usage)
         if most is not None and cost <= most and tokens_in <= bound.input_tokens and tokens_out <= bound.output_tokens:
             return Used(tokens_in, tokens_out, cost)
     used = used_by(call)

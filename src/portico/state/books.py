@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 from weakref import WeakValueDictionary
 
+from portico.compiled import mypyc_attr
 from portico.rules import Bound, Rule
 from portico.state import windows
 from portico.state.contract import Admission, Allowances, Left, Moment, Passed, Permit, Refusal, Scope, Settled, Used
@@ -49,6 +50,7 @@ Apart = Mapping[bytes, Spent]
 NONE_APART: Final[Apart] = {}
 
 
+@mypyc_attr(acyclic=True)
 class Hold:
     """What a permit reserved, where, and in which windows. `more` is what extensions did.
 

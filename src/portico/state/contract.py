@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Container, Sequence
 from typing import Any, Final, Protocol
 
+from portico.compiled import mypyc_attr
 from portico.rules import Applied, Holder
 from portico.rules import Bound as Bound
 from portico.state.answers import Counter as Counter
@@ -16,6 +17,7 @@ from portico.state.answers import Settled as Settled
 from portico.state.supplies import Supplies
 
 
+@mypyc_attr(acyclic=True)
 class Moment:
     """Now, by two clocks: `boot_ns` never goes back and runs limits and leases; `wall_ns` decides calendar windows."""
 
@@ -29,6 +31,7 @@ class Moment:
         return f"<Moment {self.boot_ns}, {self.wall_ns}>"
 
 
+@mypyc_attr(acyclic=True)
 class Used:
     """What a call did use, all attempts together. `requests` is 0 for a call that never reached a provider.
 
@@ -81,22 +84,27 @@ class Used:
 class Under:
     """What calls are under that are told apart by the same: their scopes, and whether any rule counts tokens or money.
 
-    `holder` is whom it was found for: a call that began before a key was changed has the key as it was. A backend keeps
-    with it in `plan` what it makes of the scopes: one place to look at where there are thousands.
+    `holder` is whom it was found for: a call that began before a key was changed has the key as it was. `model` and
+    `target` are what his calls are told apart by, and `edition` is of which rules it was found. A backend keeps with it
+    in `plan` what it makes of the scopes: one place to look at where there are thousands.
     """
 
-    __slots__ = ("holder", "measured", "plan", "scopes")
+    __slots__ = ("edition", "holder", "measured", "model", "plan", "scopes", "target")
 
     def __init__(self, scopes: tuple[Scope, ...], measured: bool, holder: Holder | None = None) -> None:
         self.scopes = scopes
         self.measured = measured
         self.holder = holder
+        self.model: str | None = None
+        self.target = ""
+        self.edition: object = None
         self.plan: Any = None
 
     def __repr__(self) -> str:
         return f"<Under {', '.join(scope.row for scope in self.scopes)}>"
 
 
+@mypyc_attr(acyclic=True)
 class Admission:
     """A call that asks to go on. `about` is kept with the permit: what an aborted record needs, encoded.
 
@@ -144,6 +152,7 @@ ANY_TIME: Final = Moment(0, 0)
 """What is said where no rule looks at the clock."""
 
 
+@mypyc_attr(acyclic=True)
 class Permit:
     """A call under way, in the books. It is settled or released once; both may be said again without effect.
 

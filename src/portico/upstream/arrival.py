@@ -14,6 +14,7 @@ from portico.upstream.opening import begun
 from portico.wire.client import Connection, Headers, Sink
 from portico.wire.ready import READY
 from portico.wire.replied import ReplyHead
+from portico.wire.waiting import Waiting
 
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
@@ -30,10 +31,10 @@ class Arrival(Sink):
     """The sink of one attempt.
 
     `here` completes when there is something to decide on: the whole reply, the first event of a stream, or a failure.
-    (The first piece of a stream where it is not `judged`.) `then` is called instead, where it is set. `health`,
-    `credential` where there are several, and `gate` where there is one, count it as under way until it ends. `question`
-    is the class of the request's size. `usage` is what a whole reply used, where it has been read. From then on
-    `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
+    (The first piece of a stream where it is not `judged`.) Who is `waiting` is told instead, where that is set.
+    `health`, `credential` where there are several, and `gate` where there is one, count it as under way until it ends.
+    `question` is the class of the request's size. `usage` is what a whole reply used, where it has been read. From then
+    on `forward` sends the pieces of a stream to a consumer, and `over` completes at its end.
     """
 
     connection: Connection | None = None
@@ -57,7 +58,7 @@ class Arrival(Sink):
     _consume: Callable[[bytes], None] | None = None
     _here: asyncio.Future[None] | None = None
     _over: asyncio.Future[None] | None = None
-    then: Callable[[], None] | None = None
+    waiting: Waiting | None = None
     replied: ReplyHead | None = None
     fields: Mapping[bytes, bytes] = NO_FIELDS
 
@@ -145,12 +146,12 @@ class Arrival(Sink):
         self.head_ns = self.here_ns = perf_counter_ns()
         self.ended = True
         self._leave()
-        then = self.then
-        if then is None:
+        waiting = self.waiting
+        if waiting is None:
             self._wake()
         else:
-            self.then = None
-            then()
+            self.waiting = None
+            waiting.arrived()
 
     def _leave(self) -> None:
         """Be no longer counted as under way."""
@@ -165,10 +166,10 @@ class Arrival(Sink):
 
     def _wake(self) -> None:
         self.here_ns = perf_counter_ns()
-        then, here = self.then, self._here
-        if then is not None:
-            self.then = None
-            self._loop.call_soon(then)  # what came with this is taken in first
+        waiting, here = self.waiting, self._here
+        if waiting is not None:
+            self.waiting = None
+            self._loop.call_soon(waiting.arrived)  # what came with this is taken in first
         elif here is not None and not here.done():
             here.set_result(None)
 
@@ -240,7 +241,7 @@ class Arrival(Sink):
         """Give the reply up: nobody wants the rest of it."""
         connection, self.connection = self.connection, None
         self.ended = True
-        self._consume = self.then = None
+        self._consume = self.waiting = None
         self._leave()
         if connection is not None:
             connection.abort()

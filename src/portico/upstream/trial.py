@@ -21,8 +21,6 @@ from portico.upstream.target import Target
 if TYPE_CHECKING:
     from portico.upstream.gate import Gate
 
-REQUEST_IDS: Final = frozenset((b"x-request-id", b"request-id", b"x-amzn-requestid"))
-"""Headers in which providers say what they call a request."""
 LIMITED: Final = 0.25
 """Seconds that a target is passed over whose provider says that its limit is used up, and not for how long."""
 LONGEST_LIMIT: Final = 60.0
@@ -73,9 +71,9 @@ def describe(note: AttemptRecord, arrival: Arrival) -> None:
     note.status = arrival.status
     note.first_byte_us = (arrival.head_ns - arrival.sent_ns) // 1000
     fields = arrival.fields
-    if not REQUEST_IDS.isdisjoint(fields):  # what its people ask for first
-        theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
-        note.upstream_request_id = theirs[:128].decode("latin-1") if theirs else None
+    theirs = fields.get(b"x-request-id") or fields.get(b"request-id") or fields.get(b"x-amzn-requestid")
+    if theirs:  # what its people ask for first
+        note.upstream_request_id = theirs[:128].decode("latin-1")
 
 
 def stands(

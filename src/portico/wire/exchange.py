@@ -1,7 +1,6 @@
 """One request and its reply, as a handler sees it."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from http import HTTPStatus
 from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from portico.wire.body import Body
 from portico.wire.head import Head
 from portico.wire.ready import READY
+from portico.wire.waiting import Waiting
 
 if TYPE_CHECKING:
     from portico.wire.requests import Requests
@@ -40,14 +40,14 @@ class Exchange:
     tell. `received_ns` is when the last byte of the request came (perf_counter, nanoseconds; 0 before that).
     `on_pause` and `on_resume` are called when the caller reads too slowly, and when it has caught up. `queued` is true
     where it came while another was answered. Made with its `received_ns`, it is complete, and its body is `piece`.
-    `begun` is what has been done for it before its handler is asked, and `on_gone` is called where the caller hangs up
-    during that (see `Server`).
+    `begun` is what has been done for it before its handler is asked, and who is `waiting` is told where the caller
+    hangs up during that (see `Server`).
     """
 
     __slots__ = (
         "_body", "_connection", "_length_left", "begun", "bodiless", "chunked", "complete", "declared", "deferred",
-        "fields", "finished", "head", "headers", "http10", "keep_alive", "method", "on_gone", "on_pause", "on_resume",
-        "piece", "queued", "received_ns", "started", "target",
+        "fields", "finished", "head", "headers", "http10", "keep_alive", "method", "on_pause", "on_resume", "piece",
+        "queued", "received_ns", "started", "target", "waiting",
     )  # fmt: skip
 
     def __init__(
@@ -76,7 +76,7 @@ class Exchange:
         self.piece = piece
         self.on_pause: Callable[[], None] | None = None
         self.on_resume: Callable[[], None] | None = None
-        self.on_gone: Callable[[], None] | None = None
+        self.waiting: Waiting | None = None
         self.begun: object = None
         self._body: Body | None = None
         self._length_left: int | None = None
@@ -210,18 +210,10 @@ class Exchange:
         self._begin(status, headers, len(body), body, lines)
         self._end()
 
-    def reply_later(self, send: Callable[[], None]) -> Callable[[object], None]:
-        """Return what sends the reply when it is called, with whatever it is called: the handler may return before.
-
-        That costs less than waking its task. What `send` raises cuts the connection.
-        """
-        self.deferred = True
-        return partial(_late, self, send)
-
     def hand_over(self, begun: object) -> None:
         """Give a request to its handler that was begun without: from here on, that goes on with it."""
         self.begun = begun
-        self.on_gone = None
+        self.waiting = None
         self.deferred = False
         self._connection.wake()
 
@@ -323,18 +315,38 @@ class Exchange:
             self.on_pause = self.on_resume = None
 
 
-def _late(exchange: Exchange, send: Callable[[], None], _: object) -> None:
-    try:
-        if not exchange.finished:
-            send()
-    except BaseException:
-        exchange.abort()
-        raise
-    finally:
-        connection = exchange._connection
-        current = connection.current
-        # Unless its handler has not returned yet, or the caller is gone.
-        if exchange.deferred and current is exchange and (connection.parked is not None or connection.task is None):
-            exchange.leave()
-            if connection.current is not None:
-                connection.wake()
+class Later:
+    """What sends a reply when it is called, with whatever it is called: a handler may return before.
+
+    That costs less than waking its task. What `send` raises cuts the connection.
+    """
+
+    __slots__ = ("_send", "exchange")
+
+    def __init__(self, exchange: Exchange, send: Callable[[], None] | None = None) -> None:
+        exchange.deferred = True
+        self.exchange = exchange
+        self._send = send
+
+    def send(self) -> None:
+        """Send the reply."""
+        assert self._send is not None, "who is made without it has a way of his own"
+        self._send()
+
+    def __call__(self, _: object) -> None:
+        """Send the reply, unless there is one, and let the connection turn to what comes next."""
+        exchange = self.exchange
+        try:
+            if not exchange.finished:
+                self.send()
+        except BaseException:
+            exchange.abort()
+            raise
+        finally:
+            connection = exchange._connection
+            current = connection.current
+            # Unless its handler has not returned yet, or the caller is gone.
+            if exchange.deferred and current is exchange and (connection.parked is not None or connection.task is None):
+                exchange.leave()
+                if connection.current is not None:
+                    connection.wake()

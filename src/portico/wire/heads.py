@@ -6,6 +6,7 @@ carries the heads of many callers in turn; those that come again are found here,
 
 from typing import Final
 
+from portico.wire.digits import CR, number
 from portico.wire.head import Head
 
 LONGEST: Final = 8 * 1024
@@ -74,8 +75,7 @@ def _parts(data: bytes) -> tuple[bytes, int, int] | None:
     if at < 0 or end < 0:
         return None
     start = at + _NAME_SIZE
-    after = data.find(b"\r", start, start + 10)
-    digits = data[start:after]
-    if after < 0 or not digits.isdigit():
+    size, after = number(data, start)
+    if after == start or data[after] != CR:
         return None
-    return data[:start] + data[after : end + 4], end + 4, int(digits)
+    return data[:start] + data[after : end + 4], end + 4, size

@@ -26,6 +26,8 @@ class ServerConnection(Requests):
 
     __slots__ = ("_drained", "_unsent", "_write_since")
 
+    server: "Server"
+
     def __init__(self, server: "Server") -> None:
         super().__init__(server)
         self._write_since = 0.0
@@ -69,11 +71,11 @@ class ServerConnection(Requests):
         if self._drained is not None and not self._drained.done():
             self._drained.set_result(None)
         current = self.current
-        if current is not None and current.on_gone is not None:
+        if current is not None and current.waiting is not None:
             # No task answers it: whoever does gives it up.
-            gone, current.on_gone = current.on_gone, None
+            waiting, current.waiting = current.waiting, None
             try:
-                gone()
+                waiting.gone()
             except Exception as error:
                 log.error("a call could not be ended whose caller is gone", exc_info=error)
             current.leave()

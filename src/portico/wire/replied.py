@@ -8,6 +8,7 @@ of its own that is given up, and tried again now and then.
 import re
 from typing import Final
 
+from portico.wire.digits import number
 from portico.wire.origin import Fields, Headers
 
 LONGEST: Final = 8 * 1024
@@ -66,14 +67,11 @@ class LastHead:
         if head is None or not data.startswith(before):
             return None
         start = len(before)
-        end = data.find(b"\r", start, start + 10)
-        digits = data[start:end]
-        if not digits.isdigit() or not data.startswith(after, end):
-            return None
+        size, end = number(data, start)
         begin = end + len(after)
-        size = int(digits)
-        if not size or len(data) != begin + size:
+        if not size or len(data) != begin + size or not data.startswith(after, end):
             return None
+        digits = data[start:end]
         self._learned = 0
         return (head if digits == head.fields[_NAME] else head.of_length(digits)), begin
 

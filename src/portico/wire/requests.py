@@ -13,17 +13,16 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable
 from time import perf_counter_ns
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import httptools
 
 from portico.compiled import mypyc_attr
 from portico.errors import HeadersTooLarge, InvalidRequest, NotImplementedHere, PorticoError, UrlTooLong
+from portico.wire.digits import number
 from portico.wire.exchange import HELD_BACK, Exchange
 from portico.wire.head import Head, checked
-
-if TYPE_CHECKING:
-    from portico.wire.server import Server
+from portico.wire.serving import Serving
 
 log = logging.getLogger("portico.wire")
 
@@ -78,7 +77,7 @@ class Requests(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, server: "Server") -> None:
+    def __init__(self, server: Serving) -> None:
         self.server = server
         self.task: asyncio.Task[None] | None = None  # that answers, once one has to
         self.current: Exchange | None = None  # being answered
@@ -374,12 +373,11 @@ class Requests(asyncio.BufferedProtocol):
 
 def _repeats(connection: Requests, data: bytes, start: int) -> bool:
     """Take a request that begins as the last one did, if all else but its length and body is the same too."""
-    end = data.find(b"\r", start, start + 10)
-    digits = data[start:end]
+    size, end = number(data, start)
     after, head = connection._after, connection._head
-    if not digits.isdigit() or not data.startswith(after, end) or head is None:
+    if end == start or not data.startswith(after, end) or head is None:
         return False
-    if not _takes(connection, data, head, end + len(after), int(digits)):
+    if not _takes(connection, data, head, end + len(after), size):
         return False
     connection._tries = 0
     return True

@@ -13,12 +13,12 @@ from collections.abc import Callable, Coroutine
 
 from portico.config.schema import Limits, ServerTimeouts
 from portico.errors import PorticoError
-from portico.wire.body import Budget
 from portico.wire.exchange import Exchange
 from portico.wire.heads import Heads
 from portico.wire.incoming import SWEEP, PlainServerConnection, ServerConnection
 from portico.wire.refusal import plain_refusal
 from portico.wire.requests import READ_SIZE
+from portico.wire.serving import Serving
 
 DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -27,15 +27,15 @@ Handler = Callable[[Exchange], Coroutine[None, None, None]]
 Refuse = Callable[[PorticoError], tuple[int, list[tuple[bytes, bytes]], bytes]]
 
 
-class Server:
+class Server(Serving):
     """Listens, and gives each request to `handle` as an Exchange, in the task of its connection.
 
     The task is cancelled when its caller hangs up. A handler that returns without a reply, or raises, is answered
     with 500 (or cut, when the reply had begun).
 
     A request that is here at once, whole, is given to `begin` before, where there is one: if that returns True, it has
-    the reply sent later (`Exchange.reply_later`), or hands the request over to the handler after all
-    (`Exchange.hand_over`), and until then it is told of a hang-up (`Exchange.on_gone`). It must not raise.
+    the reply sent later (`exchange.Later`), or hands the request over to the handler after all
+    (`Exchange.hand_over`), and until then it is told of a hang-up (`Exchange.waiting`). It must not raise.
     """
 
     def __init__(
@@ -47,15 +47,13 @@ class Server:
         own: bytes = b"",
         begin: Callable[[Exchange], bool] | None = None,
     ) -> None:
+        super().__init__(begin, limits)
         self.handle = handle
-        self.begin = begin
         self.refuse = refuse
-        self.budget = Budget(limits.body_budget)
         self.adopt(limits, timeouts, own)
         self.connections: set[ServerConnection] = set()
         self.leaving: set[asyncio.Task[None]] = set()  # tasks that still answer for a caller who is gone
         self.buffer = memoryview(bytearray(READ_SIZE))
-        self.draining = False
         self.loop = asyncio.get_running_loop()
         self.now = self.loop.time()  # as of the last sweep
         self._listening: list[asyncio.Server] = []

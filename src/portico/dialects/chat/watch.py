@@ -30,10 +30,12 @@ def read_usage(body: bytes) -> Usage | None:
         common = _common.decode(body)
     except UNREADABLE:
         common = None
-    if common is not None and (common.service_tier is None or common.service_tier == "default"):
-        found = openai.counted(common.usage)
-        if found is not None:
-            return found
+    if common is not None:
+        tier = common.service_tier
+        if tier is None or tier == "default":
+            found = openai.counted(common.usage)
+            if found is not None:
+                return found
     try:
         reply = _reply.decode(body)
     except UNREADABLE:

@@ -1,0 +1,27 @@
+"""What a usage counts, all of it read at once: one by one, its fields are looked for by their names."""
+
+from typing import Any, TypeAlias, cast
+
+from msgspec.structs import astuple
+
+from portico.types import Usage
+
+Counts: TypeAlias = tuple[
+    int, int, int, int, int, int, int, int, int, int, Any, Any, Any, Any, Any, Any, Any, Any, int | None, Any, Any
+]
+"""The fields of a `Usage`, in their order: tokens of six kinds in and of four out, counts of other things that are
+billed, the cost that its provider reports, its tier and its place."""
+
+
+def counts_of(usage: Usage) -> Counts:
+    """Return all that a usage counts."""
+    return cast("Counts", astuple(usage))
+
+
+def totals(usage: Usage) -> tuple[int, int]:
+    """Return all tokens in and all tokens out: `input_total` and `output_total`."""
+    counts = counts_of(usage)
+    return (
+        counts[0] + counts[1] + counts[2] + counts[3] + counts[4] + counts[5],
+        counts[6] + counts[7] + counts[8] + counts[9],
+    )
