@@ -1,6 +1,5 @@
 """One call: who asked for what, where it went, what it used. Each stage adds its part; it ends as one record."""
 
-import itertools
 import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -17,22 +16,36 @@ from portico.who import Who
 Extend = Callable[[Any, bool], Awaitable[None]]
 """Told the `upstream.target.Target` and whether an attempt before may be billed; raises what refuses the attempt."""
 
-_ids: Final = itertools.count(1)
-_prefix = ""
-_begins = ""  # an id, up to its last three digits
 _ENDS: Final = tuple([f"{number:03x}" for number in range(4096)])
 
 
+class _Ids:
+    """What the ids of a worker are made of: its start in milliseconds, 40 random bits, a count."""
+
+    __slots__ = ("_begins", "_count", "_prefix")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._prefix = ""  # of all
+        self._begins = ""  # of one, up to its last three digits
+
+    def next(self) -> str:
+        """Return an id that no other call has."""
+        self._count += 1
+        last = self._count & 4095
+        if not last or not self._begins:
+            if not self._prefix:
+                self._prefix = f"{time.time_ns() // 1_000_000:011x}{int.from_bytes(os.urandom(5), 'big'):010x}"
+            self._begins = f"{self._prefix}{self._count >> 12:05x}"
+        return self._begins + _ENDS[last]
+
+
+_ids: Final = _Ids()
+
+
 def new_id() -> str:
-    """Return an id that no other call has: the worker's start in milliseconds, 40 random bits, a count."""
-    global _prefix, _begins
-    count = next(_ids)
-    if not _prefix:
-        _prefix = f"{time.time_ns() // 1_000_000:011x}{int.from_bytes(os.urandom(5), 'big'):010x}"
-    last = count & 4095
-    if not last or not _begins:
-        _begins = f"{_prefix}{count >> 12:05x}"
-    return _begins + _ENDS[last]
+    """Return an id that no other call has."""
+    return _ids.next()
 
 
 class Call:

@@ -102,10 +102,8 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
     scopes: tuple[Scope, ...], moves: list[tuple[Any, ...]]
 ) -> None:
     plan, loops = begun(scopes), Plan(scopes, begun(scopes).rows)
-    take, put = plan.take, plan.put
-    assert take is not None
-    assert put is not None
-    assert loops.take is None
+    assert plan.short
+    assert not loops.short
     holds: list[tuple[books.Hold, books.Hold]] = []
     boot, wall = 10**12, START * SECOND
     for kind, *what in moves:
@@ -116,7 +114,7 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             if any(wanted[op[2]] is None for _, _, rules in plan.rows for op in rules.ops if op[0] < 2):
                 continue  # limits count what has a number
             if plain(bound):
-                taken, after = tried(plan, partial(take, plan.given, {}, fetch, bound, boot, wall))
+                taken, after = tried(plan, partial(plan.take, {}, fetch, bound, boot, wall))
                 assert taken is not None or after == cells(plan)
                 event("taken at once" if taken is not None else "taken in turn")
             at = Moment(boot, wall)
@@ -137,7 +135,7 @@ def test_the_short_way_says_and_counts_what_the_loops_do(
             before = cells(plan)
             at_once = None
             if one_hold.wanted is None:
-                at_once = put(plan.given, {}, fetch, one_hold.bound, one_hold.keys, used)
+                at_once = plan.put({}, fetch, one_hold.bound, one_hold.keys, used)
             assert at_once or cells(plan) == before
             event("put at once" if at_once else "put in turn")
             settled = books.settle(fetch, other_hold, books.counted(used), at)
@@ -171,14 +169,13 @@ def opened(scopes: tuple[Scope, ...], boot: int = 10**12) -> Plan:
 
 def test_a_call_of_every_day_goes_the_short_way() -> None:
     plan = opened(usual())
-    assert plan.take is not None
-    assert plan.put is not None
+    assert plan.short
     bound = Bound(300, 200, 5_000)
-    taken = plan.take(plan.given, {}, fetch, bound, 10**12 + 5, START * SECOND + 5)
+    taken = plan.take({}, fetch, bound, 10**12 + 5, START * SECOND + 5)
     assert taken is not None
     keys, room = taken
     assert (len(keys), room) == (2, (58, 9_500, 2, DOLLAR - 5_001, 10 * DOLLAR - 5_001))
-    assert plan.put(plan.given, {}, fetch, bound, keys, Used(250, 100, 4_000)) is True
+    assert plan.put({}, fetch, bound, keys, Used(250, 100, 4_000)) is True
     hold = books.Hold(plan, cost(1), keys, room, Moment(10**12, START * SECOND))
     assert books.settle(fetch, hold, books.counted(Used(0, 0, 1)), hold.at) == Settled()
     held = [row.cells[op[1] + 4] for row, _, rules in plan.rows for op in rules.ops if op[0] == 2]
@@ -190,16 +187,15 @@ def test_rows_are_noted_where_they_change_and_read_where_they_are_not_at_hand() 
     plan = opened(usual())
     rows = [row for row, _, _ in plan.rows]
     now = 10**12 + 5, START * SECOND + 5
-    assert plan.take is not None
-    assert plan.put is not None
+    assert plan.short
     changed: dict[Row, None] = {}
-    assert plan.take(plan.given, changed, fetch, cost(DOLLAR), *now) is None
+    assert plan.take(changed, fetch, cost(DOLLAR), *now) is None
     assert changed == {}
-    taken = plan.take(plan.given, changed, fetch, cost(5), *now)
+    taken = plan.take(changed, fetch, cost(5), *now)
     assert taken is not None
     assert list(changed) == rows
     changed.clear()
-    assert plan.put(plan.given, changed, fetch, cost(5), taken[0], Used(cost=6)) is None
+    assert plan.put(changed, fetch, cost(5), taken[0], Used(cost=6)) is False
     assert changed == {}
     kept = {row: (row.layout, row.cells) for row in rows}
     for each in rows:
@@ -209,7 +205,7 @@ def test_rows_are_noted_where_they_change_and_read_where_they_are_not_at_hand() 
         row.layout, row.cells = kept[row]
         return row
 
-    assert plan.put(plan.given, changed, read, cost(5), taken[0], Used(cost=4))
+    assert plan.put(changed, read, cost(5), taken[0], Used(cost=4))
     assert list(changed) == rows
 
 
@@ -234,23 +230,22 @@ UNUSUAL: list[tuple[str, Bound, int, int]] = [
 def test_what_is_unusual_is_left_to_the_loops_untouched(bound: Bound, later: int, wall_later: int) -> None:
     plan = opened(usual())
     before = cells(plan)
-    assert plan.take is not None
-    assert plan.take(plan.given, {}, fetch, bound, 10**12 + later, START * SECOND + wall_later) is None
+    assert plan.short
+    assert plan.take({}, fetch, bound, 10**12 + later, START * SECOND + wall_later) is None
     assert cells(plan) == before
 
 
 def test_what_passes_its_bound_or_raises_an_alert_is_settled_by_the_loops() -> None:
     plan = opened((row(budget(1_000, alerts=(50,))),))
-    assert plan.take is not None
-    assert plan.put is not None
-    taken = plan.take(plan.given, {}, fetch, cost(600), 10**12, START * SECOND)
+    assert plan.short
+    taken = plan.take({}, fetch, cost(600), 10**12, START * SECOND)
     assert taken is not None
     before = cells(plan)
-    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=601)) is None
-    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=500)) is None
-    assert plan.put(plan.given, {}, fetch, cost(600), (taken[0][0] + 1,), Used(cost=1)) is None
+    assert plan.put({}, fetch, cost(600), taken[0], Used(cost=601)) is False
+    assert plan.put({}, fetch, cost(600), taken[0], Used(cost=500)) is False
+    assert plan.put({}, fetch, cost(600), (taken[0][0] + 1,), Used(cost=1)) is False
     assert cells(plan) == before
-    assert plan.put(plan.given, {}, fetch, cost(600), taken[0], Used(cost=499)) is True
+    assert plan.put({}, fetch, cost(600), taken[0], Used(cost=499)) is True
 
 
 @pytest.mark.parametrize("rules", [(), (budget(1_000, rolling=True),), (limit(5), budget(1_000, rolling=True))])
@@ -260,11 +255,12 @@ def test_plans_without_rules_or_with_what_rolls_have_no_short_way(rules: tuple[R
 
 def test_plans_of_one_shape_share_their_code_and_nothing_else() -> None:
     one, other = opened((row(budget(5), name="key:a"),)), opened((row(budget(7), name="key:b"),))
-    assert one.take is not None
-    assert other.take is not None
-    assert (one.take, one.put) == (other.take, other.put)
+    ways, others = straight(one.rows), straight(other.rows)
+    assert ways is not None
+    assert others is not None
+    assert (ways[0], ways[2]) == (others[0], others[2])
     for plan, amount in ((one, 5), (other, 7)):
-        assert plan.take is not None
-        taken = plan.take(plan.given, {}, fetch, cost(2), 10**12, START * SECOND)
+        assert plan.short
+        taken = plan.take({}, fetch, cost(2), 10**12, START * SECOND)
         assert taken is not None
         assert taken[1] == (amount - 3,)

@@ -195,8 +195,8 @@ def admit(fetch: Fetch, plan: Plan, admission: Admission) -> Permit | Refusal:
     bound, at = admission.bound, admission.at
     answer: Reserved | Refusal | None = None
     short = plain(bound)
-    if short and plan.take is not None:
-        answer = plan.take(plan.given, {}, fetch, bound, at.boot_ns, at.wall_ns)
+    if short:
+        answer = plan.take({}, fetch, bound, at.boot_ns, at.wall_ns)
     if answer is None:
         answer = reserve(fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
     if isinstance(answer, Refusal):

@@ -155,22 +155,25 @@ def _op(rule: Rule, slot: bytes, at: int) -> Op:
 Fetch = Callable[[Row, Rules], Row]
 """Have a row at hand, read or made for these rules, and note that it may be changed."""
 
-Given = tuple[object, ...]
-"""Of a plan, what the functions that it shares with others of its shape need to know."""
-
 Changed = dict[Row, None]
 """Rows that may have been changed, each once."""
 
-Take = Callable[[Given, Changed, Fetch, Bound, int, int], Reserved | None]
-"""Does what `reserve` does for a call with this bound, a `plain` one, at boot and wall time, where nothing is out of
-the ordinary; else nothing, and None."""
+Figures = tuple[int, ...]
+"""Of a plan, the amounts and lengths that the functions need to know which it shares with others of its shape."""
 
-Put = Callable[[Given, Changed, Fetch, Bound, Sequence[int], Used], bool | None]
-"""Does what `correct` does in all rows, for a call that `Take` admitted, where nothing is out of the ordinary; else
-nothing, and None."""
+Cells = Sequence[Sequence[int]]
+"""The integers of all rows of a plan."""
 
-Ways = tuple[Take, Put, Given]
-"""The short ways through a plan, and what they are given."""
+Take = Callable[[Figures, Cells, Bound, int, int], tuple[tuple[int, ...], tuple[int, ...], Cells] | None]
+"""Says what `reserve` does for a call with this bound, a `plain` one, at boot and wall time, where nothing is out of
+the ordinary: what was reserved, and what becomes of the cells. Else None."""
+
+Put = Callable[[Figures, Cells, Bound, Sequence[int], Used], Cells | None]
+"""Says what `correct` makes of the cells of all rows, for a call that `Take` admitted, where nothing is out of the
+ordinary. Else None."""
+
+Ways = tuple[Take, Figures, Put, Figures]
+"""The short ways through a plan, and the figures of each."""
 
 
 @lru_cache(4_096)
@@ -182,10 +185,10 @@ def shared(figures: tuple[_Figure, ...]) -> tuple[_Figure, ...]:
 class Plan:
     """The scopes of a call, ready to be counted: for each its row in the books, its name and its rules.
 
-    `take` and `put` are the short ways through them, where there are any (see `straight`), to which `given` is given.
+    `ways` are the short ways through them, where there are any (see `straight`).
     """
 
-    __slots__ = ("encoded", "given", "limits", "pack", "put", "rows", "scopes", "take")
+    __slots__ = ("_figures", "_put", "_raised", "_take", "encoded", "limits", "pack", "rows", "scopes", "short")
 
     def __init__(
         self,
@@ -195,11 +198,13 @@ class Plan:
     ) -> None:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
         self.rows = rows
-        self.take: Take | None = None
-        self.put: Put | None = None
-        self.given: Given = ()
+        self.short = ways is not None
+        self._take: Take | None = None
+        self._put: Put | None = None
+        self._figures: Figures = ()
+        self._raised: Figures = ()
         if ways is not None:
-            self.take, self.put, self.given = ways
+            self._take, self._figures, self._put, self._raised = ways
         ops = [op for _, _, rules in rows for op in rules.ops]
         self.limits = shared(
             tuple(
@@ -213,6 +218,52 @@ class Plan:
         """Writes the keys of the windows that a call is charged in."""
         slots = [(row.key, [slot for slot, _ in rules.slots]) for row, _, rules in rows]
         self.encoded = msgspec.Raw(msgspec.msgpack.encode(slots))
+
+    def take(self, changed: Changed, fetch: Fetch, bound: Bound, boot: int, wall: int) -> Reserved | None:
+        """Do the short way what `reserve` does for a call with this bound, a `plain` one.
+
+        Where anything is out of the ordinary, or there is no short way: nothing, and None.
+        """
+        way = self._take
+        cells = self._at_hand(fetch) if way is not None else None
+        if way is None or cells is None:
+            return None
+        taken = way(self._figures, cells, bound, boot, wall)
+        if taken is None:
+            return None
+        keys, room, after = taken
+        self._change(changed, after)
+        return keys, room
+
+    def put(self, changed: Changed, fetch: Fetch, bound: Bound, keys: Sequence[int], used: Used) -> bool:
+        """Do the short way what `correct` does in all rows, for a call that `take` admitted; return whether it is done.
+
+        Where anything is out of the ordinary, or there is no short way, nothing is.
+        """
+        way = self._put
+        cells = self._at_hand(fetch) if way is not None else None
+        if way is None or cells is None:
+            return False
+        after = way(self._raised, cells, bound, keys, used)
+        if after is None:
+            return False
+        self._change(changed, after)
+        return True
+
+    def _at_hand(self, fetch: Fetch) -> list[Sequence[int]] | None:
+        """Return the cells of all rows; None where those of one are not laid out as its rules are."""
+        cells = []
+        for row, _, rules in self.rows:
+            layout = rules.layout
+            if row.layout is not layout and fetch(row, rules).layout is not layout:
+                return None
+            cells.append(row.cells)
+        return cells
+
+    def _change(self, changed: Changed, after: Cells) -> None:
+        for n, (row, _, _) in enumerate(self.rows):
+            row.cells = after[n]
+            changed[row] = None
 
 
 def plain(bound: Bound) -> bool:

@@ -246,8 +246,8 @@ class Ledger:
         permits: list[tuple[bytes, bytes]] = []
         for _, admission, plan, short, fixed in asked:
             at, bound, taken = admission.at, admission.bound, None
-            if short and (take := plan.take) is not None:
-                taken = take(plan.given, changed, fetch, bound, at.boot_ns, at.wall_ns)
+            if short:
+                taken = plan.take(changed, fetch, bound, at.boot_ns, at.wall_ns)
             if taken is None:
                 answer = reserve(fetch, plan, asks(bound), at.boot_ns, at.wall_ns)
                 if isinstance(answer, Refusal):
@@ -307,11 +307,7 @@ class Ledger:
                 settled.append(books.settle(fetch, hold, now, at, apart))
             else:
                 plan = hold.plan
-                if (
-                    hold.wanted is None
-                    and (put := plan.put) is not None
-                    and put(plan.given, changed, fetch, hold.bound, hold.keys, used)
-                ):
+                if hold.wanted is None and plan.put(changed, fetch, hold.bound, hold.keys, used):
                     settled.append(books.QUIET)  # what becomes of nearly every call
                 else:
                     apart = books.apart(permit.rows, used, hold)

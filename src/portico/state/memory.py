@@ -124,8 +124,7 @@ class MemoryState:
                 self._jobs[permit.onward] = begun, known.rows
                 job = known.bound
             plan = hold.plan
-            put = plan.put if hold.wanted is None else None
-            if put is not None and put(plan.given, {}, self._fetch, hold.bound, hold.keys, used):
+            if hold.wanted is None and plan.put({}, self._fetch, hold.bound, hold.keys, used):
                 settled = books.QUIET
             else:
                 settled = books.settle(self._fetch, hold, now, at, books.apart(known.rows, used, hold, job))

@@ -217,8 +217,8 @@ class LmdbState:
         try:
             with ledger.writing():
                 settled = ledger.end(ending)
-                for held, bound, at, scopes, fresh, waiting in extending:
-                    extended.append(None if waiting.done() else ledger.extend(held, bound, at, scopes, fresh))
+                for held, bound, when, scopes, fresh, waiting in extending:
+                    extended.append(None if waiting.done() else ledger.extend(held, bound, when, scopes, fresh))
                 if admitting:
                     admitting = [one for one in admitting if not one[0].done()]  # who gave up, asks for nothing
                     admitted = ledger.admit(admitting)
@@ -228,8 +228,8 @@ class LmdbState:
         except Exception as error:  # one call that cannot be booked must not take the others with it
             self._apart(ending, admitting, extending, error)
             return
-        for one, booked in zip(admitting, admitted, strict=True):
-            one[0].set_result(booked)
+        for at, asked in enumerate(admitting):
+            asked[0].set_result(admitted[at])
         for (*_, waiting), refusal in zip(extending, extended, strict=True):
             if waiting.done():
                 continue
@@ -237,7 +237,8 @@ class LmdbState:
                 waiting.set_exception(refusal)
             else:
                 waiting.set_result(refusal)
-        for (_, _, _, done), outcome in zip(ending, settled, strict=True):
+        for at, (_, _, _, done) in enumerate(ending):
+            outcome = settled[at]
             try:
                 if outcome is not QUIET and outcome.passed and self.when_passed is not None:
                     self.when_passed(outcome.passed)

@@ -3,11 +3,11 @@
 `counting` says how calls are counted, in loops that are ready for everything. Nearly every call meets none of that: it
 is bounded and fits, no window has ended, nothing is closed, no alert is passed, and it used no more than it had
 reserved. That outcome alone is written out here, for each shape of plan, in two functions: `take` reserves, `put`
-settles. Where anything is otherwise they have changed nothing and return None, and the loops decide. Where they do
-answer, it is what the loops would have said, to the last bit.
+settles. They change nothing: they say what becomes of the cells of all rows. Where anything is otherwise they return
+None, and the loops decide. Where they do answer, it is what the loops would have said, to the last bit.
 
 The functions are made of the lines below and of small numbers, once for each shape: which kinds of slots in which rows,
-what each counts, whether it refuses and raises alerts. Rows, amounts and lengths are given to them. Plans with budgets
+what each counts, whether it refuses and raises alerts. Cells, amounts and lengths are given to them. Plans with budgets
 that roll have none: what leaves such a window is looked for in a loop.
 """
 
@@ -28,9 +28,6 @@ _DID: Final = ("requests", "did", "did_in", "did_out", "1", "did_cost", "did", "
 _REQUESTS: Final = 0
 _COST: Final = 5
 _TOKENS: Final = (1, 6)
-
-_ROW: Final = """
-    if row{r}.layout is not layout{r} and fetch(row{r}, rules{r}).layout is not layout{r}: return None"""
 
 _CELLS: Final = {
     BUCKET: "since{n}, came{n}",
@@ -93,9 +90,6 @@ def straight(rows: Sequence[tuple[Row, str, Rules]]) -> Ways | None:
     if not ops or not all(rules.ops for _, _, rules in rows) or not all(op[0] in _CELLS for op in ops):
         return None
     shape = tuple(tuple((op[0], op[2], op[5], bool(op[6])) for op in rules.ops) for _, _, rules in rows)
-    where: list[object] = []
-    for row, _, rules in rows:
-        where += (row, rules, rules.layout)
     figures: list[int] = []
     alerts: list[int] = []
     for kind, _, _, amount, length, _, raised, _ in ops:
@@ -105,7 +99,7 @@ def straight(rows: Sequence[tuple[Row, str, Rules]]) -> Ways | None:
             figures += [amount // common, length // common]
         alerts += raised[:1]
     take, put = _made(shape)
-    return take, put, (*where, shared(tuple(figures)), shared(tuple(alerts)))
+    return take, shared(tuple(figures)), put, shared(tuple(alerts))
 
 
 @lru_cache(256)
@@ -120,47 +114,37 @@ def _made(shape: Shape) -> tuple[Take, Put]:
 def source(shape: Shape) -> str:
     """Return the text of both functions for plans of this shape."""
     numbered = list(enumerate(slot for row in shape for slot in row))
-    where = [f"row{r}, rules{r}, layout{r}" for r in range(len(shape))]
     figures = [f"amount{n}, leaks{n}, every{n}" if kind == BUCKET else f"amount{n}" for n, (kind, _, _, _) in numbered]
     raised = [f"alert{n}" for n, (_, _, _, alerts) in numbered if alerts]
     budgets = [n for n, (kind, _, _, _) in numbered if kind == BUDGET]
     places = {place for _, (_, place, _, _) in numbered}
     bound = _BOUND + _BOUNDED * (_COST in places) + _SUM * any(place in places for place in _TOKENS)
 
-    take = (
-        f"{bound}\n    {', '.join(where)}, figures, _ = given\n    {_listed('', figures)} = figures{_unpacked(shape)}"
-    )
+    take = f"{bound}\n    {_listed('', figures)} = figures{_unpacked(shape)}"
     for n, (kind, place, firm, _) in numbered:
         take += (_TAKE[kind] + _FITS * firm).format(n=n, asked=_ASKED[place])
-    take += _packed(shape, _TAKEN)
-    take += f"\n    return ({_listed('window', budgets)}), ({_listed('room', [n for n, _ in numbered])})"
+    room = _listed("room", [n for n, _ in numbered])
+    take += f"\n    return ({_listed('window', budgets)}), ({room}), {_packed(shape, _TAKEN)}"
 
     put = f"{bound}{_USED}" + _DID_SUM * any(place in places for place in _TOKENS)
     put += _DID_REQUESTS * (_REQUESTS in places)
     put += f"\n    ({_listed('key_of', budgets)}) = keys" if budgets else ""
-    put += f"\n    {', '.join(where)}, _, raised = given"
     put += (f"\n    {_listed('', raised)} = raised" if raised else "") + _unpacked(shape)
     for n, (kind, place, _, alerts) in numbered:
         put += (_PUT[kind] + _QUIET * alerts).format(n=n, did=_DID[place])
-    put += f"{_packed(shape, _DONE)}\n    return True"
+    put += f"\n    return {_packed(shape, _DONE)}"
 
-    return (
-        f"def take(given, changed, fetch, bound, boot, wall):{take}\n"
-        f"def put(given, changed, fetch, bound, keys, used):{put}\n"
-    )
+    return f"def take(figures, cells, bound, boot, wall):{take}\ndef put(raised, cells, bound, keys, used):{put}\n"
 
 
 def _unpacked(shape: Shape) -> str:
-    """Return the lines that find all rows, and then their cells."""
-    found = "".join(_ROW.format(r=r) for r in range(len(shape)))
-    return found + "".join(f"\n    {cells}, = row{r}.cells" for r, cells in enumerate(_cells(shape, _CELLS)))
+    """Return the line that names the cells of all rows."""
+    return f"\n    {''.join(f'({cells}, ), ' for cells in _cells(shape, _CELLS))} = cells"
 
 
 def _packed(shape: Shape, words: dict[int, str]) -> str:
-    """Return the lines that put cells into all rows, and note that those were changed."""
-    return "".join(
-        f"\n    changed[row{r}] = None\n    row{r}.cells = ({cells},)" for r, cells in enumerate(_cells(shape, words))
-    )
+    """Return what the cells of all rows become."""
+    return f"({''.join(f'({cells}, ), ' for cells in _cells(shape, words))})"
 
 
 def _cells(shape: Shape, words: dict[int, str]) -> list[str]:
