@@ -6,10 +6,10 @@ from typing import Final
 def holds(data: bytes, mark: bytes) -> bool:
     """Return whether a mark is in bytes, where it most often is not.
 
-    `rpartition` takes a third of the time of `in`, which raises and drops an exception before it looks
-    (CPython 3.11, _Py_bytes_contains), and copies nothing where there is no mark.
+    `partition` takes less time than `in`, which raises and drops an exception before it looks (CPython 3.11,
+    _Py_bytes_contains), and copies nothing where there is no mark.
     """
-    return bool(data.rpartition(mark)[1])
+    return bool(data.partition(mark)[1])
 
 
 BACKSLASH: Final = 0x5C

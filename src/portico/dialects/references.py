@@ -38,7 +38,7 @@ def references(operation: Operation, members: Mapping[str, msgspec.Raw], body: b
     if dialect not in _FILES:
         return found
     mark = b'"file_id' if dialect != "gemini" else b'ri"'  # of `fileUri` and `file_uri`
-    if not body.rpartition(mark)[1] and not (BACKSLASH in body and _escapes(body)):  # see `marks.holds`
+    if not body.partition(mark)[1] and not (BACKSLASH in body and _escapes(body)):  # see `marks.holds`
         return found
     found += _FILES[dialect](_value(body))
     return list(dict.fromkeys(found))

@@ -174,21 +174,22 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
 
 def _with_model(body: bytes, members: Members, changes: dict[str, bytes]) -> bytes | None:
     """Return the body with another model, if its key stands just once in it, in whatever place."""
-    before, key, after = body.partition(_MODEL)
-    if not key or holds(after, _MODEL) or (BACKSLASH in body and holds(body, _ESCAPED)):
+    after = body.find(_MODEL) + len(_MODEL)
+    if after < len(_MODEL) or body.find(_MODEL, after) >= 0 or (BACKSLASH in body and holds(body, _ESCAPED)):
         return None
-    between, value, rest = after.partition(bytes(members["model"]))  # what it finds is the very object that it gets
-    if not value or between.strip(b" \t\r\n") != b":":
+    value = bytes(members["model"])
+    at = body.find(value, after)
+    if at < 0 or body[after:at].strip(b" \t\r\n") != b":":
         return None
-    return b"".join((before, key, between, changes["model"], rest))
+    return b"".join((body[:at], changes["model"], body[at + len(value) :]))
 
 
 def _alone(body: bytes, members: Members) -> bool:
     """Return whether no other `model` may be read in the body than that of its members."""
     if len(body) > _SCANNED and _pieces(body, members) is not None:
         return True
-    _, key, after = body.partition(_MODEL)
-    if not key or after.rpartition(_MODEL)[1]:  # see `marks.holds`
+    at = body.find(_MODEL)
+    if at < 0 or body.find(_MODEL, at + len(_MODEL)) >= 0:
         return False
     return BACKSLASH not in body or not holds(body, _ESCAPED)
 

@@ -188,7 +188,20 @@ class Plan:
     `ways` are the short ways through them, where there are any (see `straight`).
     """
 
-    __slots__ = ("_figures", "_put", "_raised", "_take", "encoded", "limits", "pack", "rows", "scopes", "short")
+    __slots__ = (
+        "_at",
+        "_figures",
+        "_layouts",
+        "_put",
+        "_raised",
+        "_take",
+        "encoded",
+        "limits",
+        "pack",
+        "rows",
+        "scopes",
+        "short",
+    )
 
     def __init__(
         self,
@@ -199,6 +212,9 @@ class Plan:
         self.scopes = scopes  # held, so that its identity is its own for as long as the plan is kept
         self.rows = rows
         self.short = ways is not None
+        # What is looked at with every call lies together.
+        self._at = tuple([row for row, _, _ in rows])
+        self._layouts = shared(tuple([rules.layout for _, _, rules in rows]))
         self._take: Take | None = None
         self._put: Put | None = None
         self._figures: Figures = ()
@@ -253,15 +269,16 @@ class Plan:
     def _at_hand(self, fetch: Fetch) -> list[Sequence[int]] | None:
         """Return the cells of all rows; None where those of one are not laid out as its rules are."""
         cells = []
-        for row, _, rules in self.rows:
-            layout = rules.layout
-            if row.layout is not layout and fetch(row, rules).layout is not layout:
+        layouts = self._layouts
+        for n, row in enumerate(self._at):
+            layout = layouts[n]
+            if row.layout is not layout and fetch(row, self.rows[n][2]).layout is not layout:
                 return None
             cells.append(row.cells)
         return cells
 
     def _change(self, changed: Changed, after: Cells) -> None:
-        for n, (row, _, _) in enumerate(self.rows):
+        for n, row in enumerate(self._at):
             row.cells = after[n]
             changed[row] = None
 

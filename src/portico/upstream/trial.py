@@ -117,7 +117,7 @@ def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError 
     crossed = outgoing.translations and target in outgoing.translations
     if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and not crossed:
         body = pieces[0]
-        if arrival.status < 300 and not body.rpartition(b'"error"')[1]:  # see `marks.holds`
+        if arrival.status < 300 and not body.partition(b'"error"')[1]:  # see `marks.holds`
             usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)
             if usage is not None:
                 return None  # it took the whole document to find it

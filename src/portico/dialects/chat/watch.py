@@ -77,9 +77,9 @@ class ChatObserver(EventObserver):
 
         def consume(chunk: bytes) -> None:
             # Written without spaces, as nearly all are, what must be looked at cannot hide from these; the rest is for
-            # `feed`. Nothing tells sooner than `rpartition` that one of bytes is not in another: `in` raises and drops
+            # `feed`. Nothing tells sooner than `partition` that one of bytes is not in another: `in` raises and drops
             # an exception before it looks (CPython 3.11, _Py_bytes_contains).
-            search = chunk.rpartition
+            search = chunk.partition
             if (
                 chunk[-3:] == b"}\n\n"
                 and not search(b'"usage":{')[1]
