@@ -1,9 +1,10 @@
-"""What a usage counts, all of it read at once: one by one, its fields are looked for by their names."""
+"""What a usage counts, and a bound allows, all of it read at once: one by one, fields are looked for by their names."""
 
-from typing import Any, TypeAlias, cast
+from typing import Any, Final, TypeAlias, cast
 
-from msgspec.structs import astuple
+import msgspec
 
+from portico.rules import Bound
 from portico.types import Usage
 
 Counts: TypeAlias = tuple[
@@ -13,9 +14,15 @@ Counts: TypeAlias = tuple[
 billed, the cost that its provider reports, its tier and its place."""
 
 
+Figures: TypeAlias = tuple[int, int, int | None, str | None]
+"""The fields of a `Bound`, in their order: tokens in and out, the cost, and what has no bound."""
+
+_fields: Final = msgspec.structs.astuple
+
+
 def counts_of(usage: Usage) -> Counts:
     """Return all that a usage counts."""
-    return cast("Counts", astuple(usage))
+    return cast("Counts", _fields(usage))
 
 
 def totals(usage: Usage) -> tuple[int, int]:
@@ -25,3 +32,8 @@ def totals(usage: Usage) -> tuple[int, int]:
         counts[0] + counts[1] + counts[2] + counts[3] + counts[4] + counts[5],
         counts[6] + counts[7] + counts[8] + counts[9],
     )
+
+
+def figures(bound: Bound) -> Figures:
+    """Return all that a bound says."""
+    return cast("Figures", _fields(bound))

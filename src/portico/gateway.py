@@ -45,7 +45,7 @@ from portico.rules import Bound
 from portico.snapshot import Snapshot, made_ready
 from portico.stages.plan import retries_of
 from portico.stages.settle import Settling
-from portico.state.clock import moment
+from portico.state.clock import Turn, moment
 from portico.state.contract import Moment, State
 from portico.state.memory import MemoryState
 from portico.state.supplies import Supplies
@@ -99,7 +99,8 @@ class Gateway:
     ) -> None:
         self.client = Client()
         self.state = state if state is not None else MemoryState()
-        self.settling = Settling(self.state, journal, now, durable=config.logs.fsync == "group")
+        turn = Turn(now)
+        self.settling = Settling(self.state, journal, turn, durable=config.logs.fsync == "group")
         self.state.before_settling = self.settling.flush
         self._secret = secret if secret is not None else os.urandom(32)
         self._now = now
@@ -110,7 +111,7 @@ class Gateway:
             self.healths.caches = Caches(rests.with_name("prompts"))
         self._queues = Queues(rests.with_name("slots") if rests is not None else None)
         seen = self.state.version
-        self.desk = Desk(self._made(config, version), seen, self.state, self.settling, now)
+        self.desk = Desk(self._made(config, version), seen, self.state, self.settling, turn)
         self.begin = self.desk.begin
         self._descriptor = records
         self._lines: Records | None = None

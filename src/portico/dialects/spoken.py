@@ -23,10 +23,10 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     `routes` are fixed paths at which callers post, `paths` those of its operations below a provider's base URL where
     row.py does not have them. `served_by` are the dialects that serve its callers best where a provider has not this
     one, best first; those that are not named follow in the order of `portico.types.Dialect`. `statuses` are those that
-    its SDK knows and others do not, by the provider's. `usage` and `observers` read what was used, by operation.
-    `loses` says what becomes of features that it cannot say, beside the table of crossing.toml. `model_in_body` is
-    false where no body of a request names a model. `id_header` is where its SDK looks for a call's id, beside
-    `x-request-id`.
+    its SDK knows and others do not, by the provider's. `usage` and `observers` read what was used, by operation;
+    `answers` say with it whether that has shown a reply to be an answer, and no error. `loses` says what becomes of
+    features that it cannot say, beside the table of crossing.toml. `model_in_body` is false where no body of a request
+    names a model. `id_header` is where its SDK looks for a call's id, beside `x-request-id`.
     """
 
     title: str
@@ -41,6 +41,7 @@ class Spoken(msgspec.Struct, frozen=True, kw_only=True):
     stream_type: bytes = b"text/event-stream"
     statuses: Mapping[int, int] = {}
     usage: Mapping[str, Callable[[bytes], Usage | None]] = {}
+    answers: Mapping[str, Callable[[bytes], tuple[Usage | None, bool]]] = {}
     observers: Mapping[str, type[Observer]] = {}
     loses: Mapping[str, Literal["drop", "refuse"]] = {}
     model_in_body: bool = True

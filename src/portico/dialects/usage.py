@@ -12,6 +12,9 @@ from portico.types import Usage
 _READERS: Final[dict[str, Callable[[bytes], Usage | None]]] = {
     name: reader for spoken in SPOKEN.values() for name, reader in spoken.usage.items()
 }
+_ANSWERS: Final[dict[str, Callable[[bytes], tuple[Usage | None, bool]]]] = {
+    name: reader for spoken in SPOKEN.values() for name, reader in spoken.answers.items()
+}
 _OBSERVERS: Final[dict[str, type[Observer]]] = {
     name: kind for spoken in SPOKEN.values() for name, kind in spoken.observers.items()
 } | {"invoke_stream": invoke.InvokeObserver}
@@ -34,6 +37,14 @@ def read_usage(operation: Operation, body: bytes, headers: Iterable[tuple[bytes,
         watch.flush()
         return watch.usage
     return None
+
+
+def read_answer(
+    operation: Operation, body: bytes, headers: Iterable[tuple[bytes, bytes]] = ()
+) -> tuple[Usage | None, bool]:
+    """Read the same, and return whether that has shown the reply to be an answer, and no error."""
+    reader = _ANSWERS.get(operation.name)
+    return reader(body) if reader is not None else (read_usage(operation, body, headers), False)
 
 
 def observer(operation: Operation, *, hide_usage: bool) -> Observer:

@@ -8,8 +8,8 @@ for the next marker with a checksum that holds; what a caller put into a body ca
 """
 
 import struct
+import zlib
 from typing import Final, NamedTuple
-from zlib import crc32
 
 MAGIC: Final = b"PORTICOJ"
 VERSION: Final = 1
@@ -18,6 +18,7 @@ HEADER: Final = struct.Struct("<8sH32s36s4sIQI")
 """Magic, version, owner, boot id, marker, seed, time in milliseconds since the epoch, checksum."""
 FRAME: Final = struct.Struct("<4sIIIB")
 """Marker, checksum, length of the entry, length of the bodies, kind."""
+_crc32: Final = zlib.crc32
 _sum: Final = struct.Struct("<4sI").pack
 _about: Final = struct.Struct("<IIB").pack
 
@@ -51,7 +52,7 @@ def render_header(header: Header) -> bytes:
         header.created_ms,
         0,
     )
-    return data[:-4] + crc32(data[:-4]).to_bytes(4, "little")
+    return data[:-4] + _crc32(data[:-4]).to_bytes(4, "little")
 
 
 def parse_header(data: bytes) -> Header:
@@ -59,7 +60,7 @@ def parse_header(data: bytes) -> Header:
     if len(data) < HEADER.size:
         raise NotASegment(f"{len(data)} bytes, where a segment's header has {HEADER.size}")
     magic, version, owner, boot_id, marker, seed, created, checksum = HEADER.unpack_from(data)
-    if magic != MAGIC or checksum != crc32(data[: HEADER.size - 4]):
+    if magic != MAGIC or checksum != _crc32(data[: HEADER.size - 4]):
         raise NotASegment("this is no segment of a journal, or its header is damaged")
     if version != VERSION:
         raise NotASegment(f"a segment of version {version}, where this Portico reads {VERSION}")
@@ -69,7 +70,7 @@ def parse_header(data: bytes) -> Header:
 def render_frame(marker: bytes, seed: int, kind: int, entry: bytes, body: int) -> bytes:
     """Return a frame up to its bodies, which are `body` bytes and follow."""
     rest = _about(len(entry), body, kind) + entry
-    return _sum(marker, crc32(rest, seed)) + rest
+    return _sum(marker, _crc32(rest, seed)) + rest
 
 
 class Head(NamedTuple):
@@ -91,4 +92,4 @@ def parse_head(marker: bytes, data: bytes) -> Head | None:
 
 def holds(seed: int, head: Head, entry: bytes) -> bool:
     """Say whether the checksum of a frame is right."""
-    return crc32(entry, crc32(_about(head.entry, head.body, head.kind), seed)) == head.checksum
+    return _crc32(entry, _crc32(_about(head.entry, head.body, head.kind), seed)) == head.checksum

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from portico import shares
 from portico.call import Call
-from portico.counts import totals
+from portico.counts import figures, totals
 from portico.dialects.passed import Passed, interrupted
 from portico.errors import JournalFull
 from portico.journal.entries import Event
@@ -95,10 +95,9 @@ def charged(call: Call) -> Used:
     usage, cost, attempts = call.usage, call.cost, call.attempts
     if usage is not None and cost is not None and len(attempts) == 1 and attempts[0].assumed_nano_usd is None:
         # What becomes of nearly every call.
-        bound = call.bound
-        most = bound.cost
+        most_in, most_out, most, _ = figures(call.bound)
         tokens_in, tokens_out = totals(usage)
-        if most is not None and cost <= most and tokens_in <= bound.input_tokens and tokens_out <= bound.output_tokens:
+        if most is not None and cost <= most and tokens_in <= most_in and tokens_out <= most_out:
             return Used(tokens_in, tokens_out, cost)
     used = used_by(call)
     call.over_bound = over_bound(call, used)
@@ -139,7 +138,6 @@ class Settling:
         self._journal = journal
         self._now = now
         self.durable = durable
-        self._at: Moment | None = None  # when calls are settled that are booked together, read once
         self._flushing = False
         self._waiting: list[Callable[[], None]] = []
         self._syncing: list[Callable[[], None]] = []  # written, and not on the disk yet as far as is known
@@ -190,9 +188,7 @@ class Settling:
         if used is None:
             self._state.release(permit, ANY_TIME, done)
             return
-        at = self._at
-        if at is None:
-            at = self._at = self._now()
+        at = self._now()
         if used.requests or used.cost:
             self._state.settle(permit, used, at, done)
         else:
@@ -245,7 +241,6 @@ class Settling:
 
     def flush(self) -> None:
         """Write what was appended, before what depends on it is settled. Raises JournalFull where there is no room."""
-        self._at = None
         if self._journal is not None and not self._journal.flush():
             raise JournalFull("the records of calls cannot be written")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, Self, TypeAlias, TypeVar
 import lmdb
 import msgspec
 
+from portico.counts import figures
 from portico.errors import StateUnavailable
 from portico.rules import Bound, Rule
 from portico.state import books, windows
@@ -230,8 +231,9 @@ class Ledger:
             if under is not None:
                 under.plan = plan
         at, bound = admission.at, admission.bound
-        cost, short = bound.cost, True
-        if bound.why is not None or cost is None or bound.input_tokens + bound.output_tokens + cost > CAP:
+        tokens_in, tokens_out, cost, why = figures(bound)
+        short = True
+        if why is not None or cost is None or tokens_in + tokens_out + cost > CAP:
             short, bound = plain(bound), within_reason(bound)
         fixed = _encode((admission.call_id, bound, admission.about, plan.encoded, at.boot_ns, at.wall_ns))
         return waiting, admission, plan, short, begin_simple(SIMPLE, len(fixed)) + fixed

@@ -5,8 +5,9 @@ from time import perf_counter_ns
 from typing import TYPE_CHECKING, Final
 
 from portico.call import Call
-from portico.dialects.usage import read_usage
+from portico.dialects.usage import read_answer
 from portico.errors import BadUpstreamReply, ConnectionLost, InvalidRequest, PorticoError, ShuttingDown, UpstreamTimeout
+from portico.marks import holds
 from portico.record import AttemptRecord
 from portico.types import Usage
 from portico.upstream import causes
@@ -117,10 +118,12 @@ def unfit(arrival: Arrival, target: Target, outgoing: Outgoing) -> PorticoError 
     crossed = outgoing.translations and target in outgoing.translations
     if len(pieces) == 1 and not arrival.streaming and outgoing.passed is None and not crossed:
         body = pieces[0]
-        if arrival.status < 300 and not body.partition(b'"error"')[1]:  # see `marks.holds`
-            usage = arrival.usage = read_usage(outgoing.operation, body, arrival.headers)
-            if usage is not None:
-                return None  # it took the whole document to find it
+        if arrival.status < 300:
+            # To find what was used takes the whole document.
+            usage, sure = read_answer(outgoing.operation, body, arrival.headers)
+            if usage is not None and (sure or not holds(body, b'"error"')):
+                arrival.usage = usage
+                return None
     if outgoing.passed is not None:
         return None
     status = arrival.status

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from portico.dialects import media, openai
-from portico.dialects.chat.watch import ChatObserver, read_usage, stream_error
+from portico.dialects.chat.watch import ChatObserver, read_answer, read_usage, stream_error
 from portico.dialects.later import later
 from portico.dialects.operation import Operation
 from portico.dialects.spoken import Spoken
@@ -57,6 +57,7 @@ SPOKEN = Spoken(
         **dict.fromkeys(("images_generations", "images_edits", "images_variations"), media.read_usage),
         **dict.fromkeys(("audio_transcriptions", "audio_translations"), media.read_usage),
     },
+    answers={"chat": read_answer},
     observers={
         **dict.fromkeys(("chat", "completions"), ChatObserver),
         **dict.fromkeys(("images_generations", "images_edits"), media.MediaObserver),

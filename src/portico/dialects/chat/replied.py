@@ -23,7 +23,9 @@ class Choice(msgspec.Struct):
 
 
 class Common(msgspec.Struct):
-    """A reply whose usage is the commonest."""
+    """A reply whose usage is the commonest, and that is no error."""
 
     usage: Plain
     service_tier: str | None = None
+    error: None = None
+    type: None = None

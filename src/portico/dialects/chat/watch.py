@@ -26,6 +26,11 @@ _choices: Final = msgspec.json.Decoder(list[Choice])
 
 def read_usage(body: bytes) -> Usage | None:
     """Read a whole reply's usage, None where it reports none."""
+    return read_answer(body)[0]
+
+
+def read_answer(body: bytes) -> tuple[Usage | None, bool]:
+    """Read a whole reply's usage, and return whether it is seen to be an answer: what most are."""
     try:
         common = _common.decode(body)
     except UNREADABLE:
@@ -35,12 +40,12 @@ def read_usage(body: bytes) -> Usage | None:
         if tier is None or tier == "default":
             found = openai.counted(common.usage)
             if found is not None:
-                return found
+                return found, True
     try:
         reply = _reply.decode(body)
     except UNREADABLE:
-        return None
-    return _usage_of(reply)
+        return None, False
+    return _usage_of(reply), False
 
 
 _ORDINARY: Final = (b"", b'"default"', b"null")
