@@ -480,7 +480,7 @@ def test_a_hundred_killed_readers_and_writers_cost_nothing(tmp_path: Path, url: 
     [
         pytest.param(0.3, 0.3, 0.0, 0.0, id="a core of its own"),
         pytest.param(0.5, 0.1, 1.0, YIELD_AT_MOST, id="most of the core is taken"),
-        pytest.param(0.1, 0.02, 1.0, 2.0, id="a short turn"),
+        pytest.param(0.05, 0.01, 1.0, 5.0, id="a short turn"),
         pytest.param(3.0, 0.3, PATIENCE, 0.0, id="too far behind to wait any longer"),
     ],
 )

@@ -44,7 +44,7 @@ QUIET = 10.0
 CAREFUL_FOR = 100
 CROWDED = 2.0
 """How many times what it worked a turn may take, before it is taken to be in somebody's way."""
-YIELD = 40.0
+YIELD = 100.0
 """How many times what such a turn took is left to others, but for no longer than"""
 YIELD_AT_MOST = 10.0
 FEW = 500
