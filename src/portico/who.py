@@ -1,4 +1,4 @@
-"""Who calls, as all of his calls ask: what is read once of the entry of his key, and lies together."""
+"""Who calls, as every call asks: what is read once of the entry of a key, and lies together."""
 
 from portico.rules import Holder
 from portico.state.contract import Under
@@ -7,9 +7,9 @@ from portico.state.contract import Under
 class Who:
     """What calls want to know of who holds their key, field by field as in `Holder`.
 
-    `changes` says that the key has fields of its own for requests. `under` is what the last of his calls was under that
-    was told apart by nothing but its model and target; `told` is what a permit says of him, encoded, once it is asked
-    for (`stages.admit`).
+    `changes` says that the key has fields of its own for requests. `under` is what the last of its calls was under that
+    was told apart by nothing but model and target; `told` is what a permit says of who called, encoded, once it is
+    asked for (`stages.admit`).
     """
 
     __slots__ = (

@@ -85,8 +85,8 @@ class Under:
     """What calls are under that are told apart by the same: their scopes, and whether any rule counts tokens or money.
 
     `holder` is whom it was found for: a call that began before a key was changed has the key as it was. `model` and
-    `target` are what his calls are told apart by, and `edition` is of which rules it was found. A backend keeps with it
-    in `plan` what it makes of the scopes: one place to look at where there are thousands.
+    `target` are what the calls of a key are told apart by, and `edition` is of which rules it was found. A backend
+    keeps with it in `plan` what it makes of the scopes: one place to look at where there are thousands.
     """
 
     __slots__ = ("edition", "holder", "measured", "model", "plan", "scopes", "target")

@@ -159,7 +159,7 @@ Changed = dict[Row, None]
 """Rows that may have been changed, each once."""
 
 Figures = tuple[int, ...]
-"""Of a plan, the amounts and lengths that the functions need to know which it shares with others of its shape."""
+"""The amounts and lengths of a plan: all that tells it, for the functions, from others of its shape."""
 
 Cells = Sequence[Sequence[int]]
 """The integers of all rows of a plan."""

@@ -1,4 +1,4 @@
-"""Numbers in heads, read where they stand: the same by hand takes a slice, a search, a check and a conversion."""
+"""Numbers in heads, read digit by digit: compiled, that takes less than to find their end and to convert a slice."""
 
 from typing import Final
 
