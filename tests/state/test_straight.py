@@ -12,7 +12,8 @@ from tests.state.desk import START, budget, cost, limit, row, tokens
 from portico.rules import Bound, Rule
 from portico.state import books
 from portico.state.contract import Admission, Moment, Permit, Scope, Settled, Used
-from portico.state.counting import CAP, CLOSED, Plan, Rules, asks, plain, reserve
+from portico.state.counting import CAP, CLOSED, Rules, asks, plain, reserve
+from portico.state.plans import Plan
 from portico.state.rows import ABSENT, BUDGET, Row
 from portico.state.straight import straight
 

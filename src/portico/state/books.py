@@ -12,7 +12,6 @@ from portico.state.counting import (
     Asks,
     Fetch,
     Op,
-    Plan,
     Reserved,
     Rules,
     Spent,
@@ -27,6 +26,7 @@ from portico.state.counting import (
     reserve,
     spent,
 )
+from portico.state.plans import Plan
 from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
 from portico.state.shared_row import SharedRow
 from portico.state.straight import straight

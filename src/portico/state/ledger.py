@@ -17,8 +17,6 @@ from portico.state.contract import Admission, Counter, Moment, Orphan, Permit, R
 from portico.state.counting import (
     CAP,
     Asks,
-    Changed,
-    Plan,
     Rules,
     asks,
     plain,
@@ -38,6 +36,7 @@ from portico.state.permits import (
     reserved_by,
     within_reason,
 )
+from portico.state.plans import Changed, Plan
 from portico.state.reading import read_counter, reopen_slot
 from portico.state.rows import ABSENT, BUDGET, ROLLING, Row, cells_of
 

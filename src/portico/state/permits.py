@@ -8,8 +8,9 @@ import msgspec
 from portico.rules import Bound
 from portico.state import books
 from portico.state.contract import Permit
-from portico.state.counting import CAP, Plan, asks
+from portico.state.counting import CAP, asks
 from portico.state.kept_permits import Expired, Fixed, Kept, Slots
+from portico.state.plans import Plan
 from portico.state.rows import packing
 
 SIMPLE: Final = b"\0"

@@ -16,7 +16,8 @@ from functools import lru_cache
 from math import gcd
 from typing import Any, Final
 
-from portico.state.counting import CLOSED, Put, Rules, Take, Ways, shared
+from portico.state.counting import CLOSED, Rules
+from portico.state.plans import Put, Take, Ways, shared
 from portico.state.rows import BUCKET, BUDGET, IN_FLIGHT, Row
 
 Shape = tuple[tuple[tuple[int, int, bool, bool], ...], ...]
