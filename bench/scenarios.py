@@ -76,9 +76,9 @@ class Bench:
 
 
 DISTURBED = 0.1
-"""What others may take of a core, who store another subject's records among them, before a round is measured"""
-AGAIN = 3
-"""again, this often at most."""
+"""What others may take of a core, who store another subject's records among them, before a round is measured again;"""
+ROUNDS = 4
+"""this often at most, in all. No call that fails in any of them is left out."""
 
 
 def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstream) -> Row | None:
@@ -92,15 +92,16 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
     if turn == 0:
         # Until each of many callers has called a few times.
         drive(bench, subject, place, lua, 16, 3.0 if subject.heavy or place.keys else 1.0)
-    load, cpu, busy, foreign = drive(bench, subject, place, lua, 64, bench.extent.busy)
-    for _ in range(AGAIN):
+    failed = sent = 0
+    for _ in range(ROUNDS):
+        load, cpu, busy, foreign = drive(bench, subject, place, lua, 64, bench.extent.busy)
+        failed, sent = failed + load.failed, sent + load.requests
         if foreign <= DISTURBED:
             break
-        load, cpu, busy, foreign = drive(bench, subject, place, lua, 64, bench.extent.busy)
     alone, *_ = drive(bench, subject, place, lua, 1, bench.extent.single)
-    failed = load.failed + alone.failed
+    failed, sent = failed + alone.failed, sent + alone.requests
     if failed or not load.requests or not alone.requests:
-        return Row(scenario, subject.name, turn, {}, {"failed of " + str(load.requests + alone.requests): failed})
+        return Row(scenario, subject.name, turn, {}, {f"failed of {sent}": failed})
     values = {
         "rate": load.rate,
         "busy p50": load.p50,

@@ -174,8 +174,8 @@ def rewrite(operation: Operation, body: bytes, peek: Peek, *, model: str, ask_us
 
 def _with_model(body: bytes, members: Members, changes: dict[str, bytes]) -> bytes | None:
     """Return the body with another model, if its key stands just once in it, in whatever place."""
-    after = body.find(_MODEL) + len(_MODEL)
-    if after < len(_MODEL) or body.find(_MODEL, after) >= 0 or (BACKSLASH in body and holds(body, _ESCAPED)):
+    after = _once(body)
+    if after < 0:
         return None
     value = bytes(members["model"])
     at = body.find(value, after)
@@ -188,10 +188,15 @@ def _alone(body: bytes, members: Members) -> bool:
     """Return whether no other `model` may be read in the body than that of its members."""
     if len(body) > _SCANNED and _pieces(body, members) is not None:
         return True
-    at = body.find(_MODEL)
-    if at < 0 or body.find(_MODEL, at + len(_MODEL)) >= 0:
-        return False
-    return BACKSLASH not in body or not holds(body, _ESCAPED)
+    return _once(body) >= 0
+
+
+def _once(body: bytes) -> int:
+    """Return where the one `"model"` of a body ends; -1 where there is none, or may be another."""
+    after = body.find(_MODEL) + len(_MODEL)
+    if after < len(_MODEL) or body.find(_MODEL, after) >= 0 or (BACKSLASH in body and holds(body, _ESCAPED)):
+        return -1
+    return after
 
 
 def _decode(body: bytes) -> Members:
