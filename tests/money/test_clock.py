@@ -51,7 +51,7 @@ async def portico(tmp_path: Path, state: State, clock: Clock, key: dict[str, Any
 def state_of(backend: str, tmp_path: Path) -> State:
     if backend == "memory":
         return MemoryState()
-    state = LmdbState(tmp_path / "state", "0123456789abcdef", size=1 << 20)
+    state = LmdbState(tmp_path / "state", "0123456789abcdef", size=2 << 20)
     state.ledger.mark_rebuilt()  # nothing was counted before
     return state
 

@@ -104,7 +104,7 @@ def make_lmdb(folder: Path) -> Any:
     from portico.state.owner import Owner
 
     owner = Owner.new(folder / "owners")
-    state = LmdbState(folder, owner.id, size=1 << 20)
+    state = LmdbState(folder, owner.id, size=2 << 20)
     _held[owner.id] = owner
     return state
 

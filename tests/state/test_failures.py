@@ -52,6 +52,47 @@ async def test_when_the_file_is_full_new_calls_are_refused_and_others_settled(tm
     close(desk.state)
 
 
+async def test_a_call_whose_row_finds_no_place_waits_and_keeps_no_other_waiting(tmp_path: Path, clock: Clock) -> None:
+    desk = Desk(make_lmdb(tmp_path), clock)
+    free = await desk.admitted(row(budget(100), name="customer:free"))
+    paid = await desk.admitted(row(budget(100)), bound=cost(60))
+    desk.state.tidy(clock.now)  # there is nothing in the first row, and it goes
+    others = [(row(budget(100), name=f"customer:{number}"), Used(cost=1), clock.now.wall_ns) for number in range(9_000)]
+
+    def fill() -> None:
+        for one in others:
+            desk.state.charge([one], clock.now)
+
+    with pytest.raises(StateFull, match="another row"):
+        fill()
+    asked = asyncio.ensure_future(desk.admit(row(budget(100), name="customer:new"), bound=cost(1)))
+    waits = asyncio.ensure_future(desk.settle(free, Used()))
+    assert await desk.settle(paid, Used(cost=50)) == Settled()
+    assert desk.counts("key:web") == {"budget": (50, 0)}
+    with pytest.raises(StateFull, match="another row"):
+        await asked
+    assert not waits.done()
+    clock.pass_by(4 * 86_400)
+    for _ in range(len(others) // 100 + 2):
+        desk.state.tidy(clock.now)
+    assert await waits == Settled()
+    assert desk.state.ledger.permits() == 0
+    close(desk.state)
+
+
+async def test_rules_that_a_row_lost_again_in_the_same_turn_are_known_to_who_clears_up(
+    tmp_path: Path, clock: Clock
+) -> None:
+    desk = Desk(make_lmdb(tmp_path), clock)
+    old, new = row(budget(1_000, "month")), row(budget(500, id="other"))
+    await desk.admitted(old)
+    await asyncio.gather(desk.admitted(new), desk.admitted(old))  # nothing is in its slot, and the row is as it was
+    with desk.state.ledger._env.begin() as tx:
+        assert tx.stat(desk.state.ledger._rules)["entries"] == 2
+    assert len(desk.state.expire(desk.state.owner, clock.now)) == 3
+    close(desk.state)
+
+
 async def test_looking_every_second_keeps_room_for_settlements(tmp_path: Path, clock: Clock) -> None:
     desk = Desk(make_lmdb(tmp_path), clock)
     permits: list[Permit] = []
@@ -80,7 +121,7 @@ from portico.state.on_lmdb import LmdbState
 try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, 400_000))
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    LmdbState(Path(sys.argv[1]), "00" * 8, size=1 << 20)
+    LmdbState(Path(sys.argv[1]), "00" * 8, size=2 << 20)
 except StateFull as error:
     print("refused", error)
 """
@@ -133,13 +174,13 @@ async def test_what_is_counted_survives_the_state_being_closed(tmp_path: Path, c
 
 
 async def test_a_file_of_another_boot_is_made_anew_and_waits_to_be_rebuilt(tmp_path: Path, clock: Clock) -> None:
-    one = LmdbState(tmp_path, "01" * 8, size=1 << 20, boot="one")
+    one = LmdbState(tmp_path, "01" * 8, size=2 << 20, boot="one")
     desk = Desk(one, clock)
     await desk.admitted(row(budget(100)), bound=cost(60))
     one.ledger.mark_rebuilt()
     one.close()
     (tmp_path / "money" / "data.mdb").write_bytes(b"what a loss of power leaves behind")
-    two = LmdbState(tmp_path, "02" * 8, size=1 << 20, boot="two")
+    two = LmdbState(tmp_path, "02" * 8, size=2 << 20, boot="two")
     assert (two.ledger.boot_id, two.ledger.generation, two.ledger.rebuilt) == ("two", 2, False)
     desk = Desk(two, clock)
     assert desk.counts("key:web") == {}
@@ -169,8 +210,8 @@ async def test_a_state_that_was_deleted_is_noticed_and_not_used_on(tmp_path: Pat
     with pytest.raises(StateUnavailable):
         await desk.admit(row(budget(100)), bound=cost(1))
     with pytest.raises(StateUnavailable, match="not the file"):
-        LmdbState(tmp_path, "02" * 8, size=1 << 20, inode=desk.state.ledger.inode)
-    anew = Ledger(tmp_path / "money", "03" * 8, 1 << 20)
+        LmdbState(tmp_path, "02" * 8, size=2 << 20, inode=desk.state.ledger.inode)
+    anew = Ledger(tmp_path / "money", "03" * 8, 2 << 20)
     assert not anew.rebuilt
     assert anew.generation == 2
     anew.close()
@@ -180,17 +221,17 @@ async def test_a_state_that_was_deleted_is_noticed_and_not_used_on(tmp_path: Pat
 
 def test_a_worker_refuses_another_file_than_that_of_all_others(tmp_path: Path) -> None:
     first = make_lmdb(tmp_path)
-    second = LmdbState(tmp_path / "elsewhere", "02" * 8, size=1 << 20)
+    second = LmdbState(tmp_path / "elsewhere", "02" * 8, size=2 << 20)
     second.close()
     with pytest.raises(StateUnavailable, match="not the file"):
-        LmdbState(tmp_path / "elsewhere", "03" * 8, size=1 << 20, inode=first.ledger.inode)
+        LmdbState(tmp_path / "elsewhere", "03" * 8, size=2 << 20, inode=first.ledger.inode)
     close(first)
 
 
 def test_who_visits_makes_no_state(tmp_path: Path) -> None:
     assert Ledger.visit(tmp_path / "money") is None
     assert not (tmp_path / "money").exists()
-    Ledger(tmp_path / "money", "01" * 8, 1 << 20, boot="one").close()
+    Ledger(tmp_path / "money", "01" * 8, 2 << 20, boot="one").close()
     assert Ledger.visit(tmp_path / "money", boot="two") is None
     assert (tmp_path / "money" / "data.mdb").exists()
 
@@ -350,7 +391,7 @@ from portico.rules import Rule
 from portico.state.clock import moment
 from portico.state.contract import Scope, Used
 from portico.state.ledger import Ending, Ledger
-ledger = Ledger(Path(sys.argv[1]), "", 1 << 20)
+ledger = Ledger(Path(sys.argv[1]), "", 2 << 20)
 at = moment()
 ledger.charge([(Scope("key:web", (Rule("b", "budget", "cost", 1000),)), Used(cost=30), at.wall_ns)], at)
 ledger.close()
@@ -360,7 +401,7 @@ ledger.close()
 @pytest.mark.parametrize("idle", [0, 1, 3])
 def test_what_others_count_is_kept_however_often_nothing_was_written_before(tmp_path: Path, idle: int) -> None:
     scope = Scope("key:web", (Rule("b", "budget", "cost", 1000),))
-    ledger = Ledger(tmp_path, "", 1 << 20)
+    ledger = Ledger(tmp_path, "", 2 << 20)
     at = moment()
     ledger.charge([(scope, Used(cost=1), at.wall_ns)], at)
     for _ in range(idle):

@@ -161,7 +161,7 @@ def test_who_is_killed_leaves_its_calls_to_the_next(tmp_path: Path, clock: Clock
 import os, signal, sys
 from pathlib import Path
 from portico.state.on_lmdb import LmdbState
-state = LmdbState(Path(sys.argv[1]), "00c0ffee00c0ffee", size=1 << 20)
+state = LmdbState(Path(sys.argv[1]), "00c0ffee00c0ffee", size=2 << 20)
 permits = [state.begin(f"call {number}", b"about") for number in range(100)]
 for permit in permits[::2]:
     state._flights.end(permit.token)

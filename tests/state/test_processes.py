@@ -158,7 +158,7 @@ from portico.state.on_lmdb import LmdbState
 from portico.state.owner import Owner
 folder = Path(sys.argv[1])
 owner = Owner.new(folder / "owners")
-state = LmdbState(folder / "state", owner.id, size=1 << 20)
+state = LmdbState(folder / "state", owner.id, size=2 << 20)
 with state.ledger.writing():
     print("inside", flush=True)
     os.kill(os.getpid(), signal.SIGSTOP)

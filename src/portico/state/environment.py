@@ -13,7 +13,8 @@ from portico.errors import StateFull, StateUnavailable
 from portico.state.preallocate import preallocate
 
 _LOCKS = 64 << 10  # bytes: a thousand readers
-FORM = 1  # of what is in the files; one more whenever what was written before cannot be read any more
+_ROWS = "rows"
+FORM = 2  # of what is in the files; one more whenever what was written before cannot be read any more
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -25,6 +26,7 @@ class Origin(msgspec.Struct, frozen=True):
     """When and as what a file of state was made; kept beside it.
 
     `generation` is one more each time it is made anew, while the directory is there; `mark` is no other file's.
+    `rows_inode` is the file of rows that was made with it, where one was.
     """
 
     boot_id: str
@@ -32,6 +34,7 @@ class Origin(msgspec.Struct, frozen=True):
     inode: int
     form: int
     mark: str = ""
+    rows_inode: int = 0
 
 
 class Environment:
@@ -43,12 +46,14 @@ class Environment:
         self.origin = origin
         self.fresh = fresh
 
+    @property
+    def rows(self) -> Path:
+        """The file of rows, for what is not to be in its pages."""
+        return self.folder / _ROWS
+
     def in_place(self) -> bool:
-        """Say whether the file is still where others will look for it."""
-        try:
-            return (self.folder / "data.mdb").stat().st_ino == self.origin.inode
-        except FileNotFoundError:
-            return False
+        """Say whether the files are still where others will look for them."""
+        return _in_place(self.folder, self.origin)
 
     def close(self) -> None:
         """Close it. No transaction may be under way."""
@@ -64,24 +69,29 @@ def boot_id() -> str:
 
 
 def open_environment(
-    folder: Path, size: int, *, preallocate: bool, inode: int | None = None, boot: str | None = None, make: bool = True
+    folder: Path,
+    size: int,
+    *,
+    preallocate: bool,
+    rows_size: int = 0,
+    inode: int | None = None,
+    boot: str | None = None,
+    make: bool = True,
 ) -> Environment:
     """Open the environment in this folder, or make it where there is none of this boot.
 
     Without sync a file survives its processes and not the machine, so one of another boot is not looked at but made
     anew; so is one of another version's form. `preallocate` takes all of `size` from the disk at once: a full disk
-    cannot kill who writes to the map. `inode` is that of the file that all others use; any other file is refused, and
-    so is the lack of one without `make`. Raises StateUnavailable, StateFull.
+    cannot kill who writes to the map. `rows_size` is that of a second file, of zeros, that is made and kept with it.
+    `inode` is that of the file that all others use; any other file is refused, and so is the lack of one without
+    `make`. Raises StateUnavailable, StateFull.
     """
     folder.mkdir(parents=True, exist_ok=True)
     boot = boot or boot_id()
     data = folder / "data.mdb"
     with _alone(folder):
         origin = _origin(folder)
-        current = origin is not None and origin.boot_id == boot and origin.form == FORM and data.exists()
-        if current:
-            assert origin is not None
-            current = data.stat().st_ino == origin.inode
+        current = origin is not None and origin.boot_id == boot and origin.form == FORM and _in_place(folder, origin)
         if inode is not None and (not current or origin is None or origin.inode != inode):
             raise StateUnavailable(f"the state in {str(folder)!r} is not the file that the other workers use")
         if not current and not make:
@@ -90,23 +100,32 @@ def open_environment(
             assert origin is not None
             size = max(size, data.stat().st_size) if preallocate else size
             return Environment(_open(folder, size, preallocate), folder, origin, fresh=False)
-        data.unlink(missing_ok=True)
-        (folder / "lock.mdb").unlink(missing_ok=True)
+        for name in ("data.mdb", "lock.mdb", _ROWS):
+            (folder / name).unlink(missing_ok=True)
         env: lmdb.Environment | None = None
         try:
             preallocate_locks(folder)
             env = _open(folder, size, preallocate)
             if preallocate:
                 _preallocate(data, size)
+            if rows_size:
+                _preallocate(folder / _ROWS, rows_size)
             origin = Origin(
-                boot, origin.generation + 1 if origin is not None else 1, data.stat().st_ino, FORM, os.urandom(8).hex()
+                boot,
+                origin.generation + 1 if origin is not None else 1,
+                data.stat().st_ino,
+                FORM,
+                os.urandom(8).hex(),
+                (folder / _ROWS).stat().st_ino if rows_size else 0,
             )
             _write(folder / "origin", msgspec.json.encode(origin))
         except (OSError, StateFull) as error:
             if env is not None:
                 env.close()
             data.unlink(missing_ok=True)
-            raise StateFull(f"there is no room for the state in {str(folder)!r} ({size} bytes): {error}") from error
+            (folder / _ROWS).unlink(missing_ok=True)
+            wanted = size + rows_size
+            raise StateFull(f"there is no room for the state in {str(folder)!r} ({wanted} bytes): {error}") from error
         return Environment(env, folder, origin, fresh=True)
 
 
@@ -148,6 +167,15 @@ def _origin(folder: Path) -> Origin | None:
         return None
 
 
+def _in_place(folder: Path, origin: Origin) -> bool:
+    try:
+        first = (folder / "data.mdb").stat().st_ino
+        second = (folder / _ROWS).stat().st_ino if origin.rows_inode else 0
+    except FileNotFoundError:
+        return False
+    return (first, second) == (origin.inode, origin.rows_inode)
+
+
 def _write(path: Path, content: bytes) -> None:
     whole = path.with_suffix(".new")
     with whole.open("wb") as file:
@@ -176,7 +204,7 @@ def preallocate_locks(folder: Path) -> None:
 
 
 def _preallocate(path: Path, size: int) -> None:
-    file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         preallocate(file, size)
     finally:

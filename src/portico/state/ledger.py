@@ -1,4 +1,4 @@
-"""The money file: rows, permits and what expired, in transactions. Knows no loop."""
+"""The money: rows in their file, permits and what expired in the books, in transactions. Knows no loop."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
@@ -38,11 +38,13 @@ from portico.state.permits import (
 )
 from portico.state.plans import Changed, Plan
 from portico.state.reading import read_counter, reopen_slot
+from portico.state.row_file import RowFile
 from portico.state.rows import ABSENT, BUDGET, ROLLING, Row, cells_of
 
 TOMBSTONES_NS: Final = 24 * 3600 * windows.SECOND  # how long a call that expired may still be settled
 _SLICE: Final = 100  # permits expired, or rows looked at, while the one lock is held
 _AT_HAND: Final = 8_192  # rows kept decoded
+_TRIES: Final = 1_000  # to read a row that others write
 _TIGHT: Final = 7 / 8  # of the file in use: from here on only what makes room is written
 
 _number: Final = Struct(">Q").pack
@@ -77,9 +79,16 @@ class Ledger:
         boot: str | None = None,
         make: bool = True,
     ) -> None:
-        self._opened = open_environment(folder, size, preallocate=True, inode=inode, boot=boot, make=make)
-        env = self._env = self._opened.env
-        self._rows = env.open_db(b"rows")
+        half = size // 2
+        opened = self._opened = open_environment(
+            folder, half, preallocate=True, rows_size=half, inode=inode, boot=boot, make=make
+        )
+        env = self._env = opened.env
+        try:
+            self._file = RowFile(opened)
+        except StateUnavailable:
+            opened.close()
+            raise
         self._permits = env.open_db(b"permits")
         self._expired = env.open_db(b"expired")
         self._rules = env.open_db(b"rules")
@@ -93,7 +102,6 @@ class Ledger:
         self._tx: Tx | None = None
         self._changed: Changed = {}  # in this transaction
         self._read: list[Row] = []  # as they are in the file, unless somebody else writes
-        self._written = -1
         self._grown: list[tuple[books.Hold, Asks | None, list[books.Further] | None]] = []
         self.tight = False
 
@@ -134,8 +142,9 @@ class Ledger:
 
     def mark_rebuilt(self) -> None:
         """Say that what was counted before is in the file."""
-        with self._env.begin(self._others, write=True) as tx:
-            tx.put(b"rebuilt", b"1")
+        with self.writing():
+            assert self._tx is not None
+            self._tx.put(b"rebuilt", b"1", db=self._others)
 
     @property
     def tag(self) -> str:
@@ -153,8 +162,13 @@ class Ledger:
     def _begin(self) -> None:
         tx = self._tx = self._env.begin(write=True)
         self._changed = {}
-        if tx.id() != self._written + 1 or len(self._read) > _AT_HAND:
-            self._forget()  # somebody else has written since
+        try:
+            others = self._file.begin(tx)
+        except BaseException:
+            self._abort()
+            raise
+        if others or len(self._read) > _AT_HAND:
+            self._forget()
 
     def _forget(self) -> None:
         """Let go of what was read: it is read again where it is needed."""
@@ -165,54 +179,50 @@ class Ledger:
     def _commit(self) -> None:
         tx, rows = self._tx, self._changed
         assert tx is not None
-        number = tx.id()
-        if rows:
-            written = []
-            for row in rows:
-                layout = row.layout
-                pack = layout.pack
-                written.append((row.key, layout.signature + pack(*row.cells)))
-                if row.given:
-                    for rules in row.given:
-                        self._learn(tx, rules)
-                    row.given = ()
-            tx.cursor(self._rows).putmulti(written)
+        for row in rows:
+            if row.given:
+                for rules in row.given:
+                    self._learn(tx, rules)
+                row.given = ()
+            if row.kept is not row.layout:
+                self._file.place(tx, row)
+        if rows or self._file.vacated:
+            self._file.write(tx, rows)
         tx.commit()
-        # One that changed nothing leaves its number to the next, which may be somebody else's.
-        self._written = number if rows else -1
         self._tx = None
         self._grown.clear()
 
     def _abort(self) -> None:
         tx, self._tx = self._tx, None
         assert tx is not None
-        tx.abort()
+        self._file.abort()
         self._forget()
+        for row in self._changed:
+            row.kept = ABSENT  # it may be there that it was to be
         for hold, wanted, more in reversed(self._grown):  # one that was extended twice is as it was before both
             hold.wanted, hold.more = wanted, more
         self._grown.clear()
+        tx.abort()
 
     def _fetch(self, row: Row, rules: Rules) -> Row:
         if row.layout is ABSENT:
-            tx, layout = self._tx, rules.layout
+            tx = self._tx
             assert tx is not None
-            value = tx.get(row.key, None, self._rows)
-            if value is None:
+            if not self._file.find(tx, row, rules.layout):
                 row.begin(rules)
                 self._learn(tx, rules)
-            elif value.startswith(layout.signature):
-                row.lay(layout, layout.unpack(value))
-            else:
-                row.read(value)
             self._read.append(row)
         self._changed[row] = None
         return row
 
-    def _opened_up(self, key: bytes, value: bytes) -> Row:
-        """Have the row at hand that is kept under this key, whatever its rules are, to be changed."""
-        row = self._planner.row(key)
+    def _opened_up(self, key: bytes) -> Row | None:
+        """Have the row at hand that is kept under this key, whatever its rules are, to be changed. None without one."""
+        tx, row = self._tx, self._planner.row(key)
+        assert tx is not None
         if row.layout is ABSENT:
-            self._read.append(row.read(value))
+            if not self._file.find(tx, row, ABSENT):
+                return None
+            self._read.append(row)
         self._changed[row] = None
         return row
 
@@ -440,14 +450,27 @@ class Ledger:
     def counters(self, names: Sequence[str], at: Moment) -> list[Counter]:
         """Return what the rules of these rows have counted."""
         found: list[Counter] = []
-        with self._env.begin() as tx:
-            for name in names:
-                key = books.row_key(name)
-                value = tx.get(key, db=self._rows)
-                if value is not None:
-                    row = Row(key).read(value)
-                    found += [read_counter(name, self._rule(tx, s), row, s, at) for s in row.layout.slots]
+        for name in names:
+            for _ in range(_TRIES):
+                counters = self._counters(name, at)
+                if counters is not None:
+                    found += counters
+                    break
+            else:
+                raise StateUnavailable(f"the counters of {name!r} are written faster than they are read")
         return found
+
+    def _counters(self, name: str, at: Moment) -> list[Counter] | None:
+        """Return what is counted in a row; None where it was written meanwhile."""
+        key = books.row_key(name)
+        with self._env.begin() as tx:
+            value = tx.get(key, db=self._file.index)
+            if value is None:
+                return []
+            row = self._file.peek(tx, key, value)
+            if row is None:
+                return None
+            return [read_counter(name, self._rule(tx, slot), row, slot, at) for slot in row.layout.slots]
 
     def reopen(self, name: str, rule_id: str) -> None:
         """Open a scope again that was closed because a call used more than its bound."""
@@ -455,9 +478,8 @@ class Ledger:
         with self.writing():
             tx = self._tx
             assert tx is not None
-            value = tx.get(key, db=self._rows)
-            if value is not None:
-                row = self._opened_up(key, value)
+            row = self._opened_up(key)
+            if row is not None:
                 for slot in row.layout.slots:
                     if self._rule(tx, slot).id == rule_id:
                         reopen_slot(row, slot)
@@ -485,17 +507,18 @@ class Ledger:
                 tx = self._tx
                 assert tx is not None
                 tx.drop(self._jobs, delete=False)
-                cursor = tx.cursor(self._rows)
+                cursor = tx.cursor(self._file.index)
                 found = cursor.set_range(last + b"\0") if last else cursor.first()
-                part = list(islice(cursor, _SLICE)) if found else []
-                for key, value in part:
-                    row = self._opened_up(key, value)
+                part = list(islice(cursor.iternext(values=False), _SLICE)) if found else []
+                for key in part:
+                    row = self._opened_up(key)
+                    assert row is not None
                     for slot, place in row.layout.places.items():
                         if slot[-2] in (BUDGET, ROLLING):
                             row.changing()[place : place + cells_of(slot)] = [0] * cells_of(slot)
             if len(part) < _SLICE:
                 return
-            last = part[-1][0]
+            last = part[-1]
 
     def tidy(self, at: Moment) -> None:
         """Do a slice of what has to be done now and then: dead readers, full files, old tombstones, empty rows."""
@@ -504,19 +527,29 @@ class Ledger:
             self.lost = True
             raise StateUnavailable("the state is no longer where all workers look for it")
         info = self._env.info()
-        tables = (self._rows, self._permits, self._expired, self._rules, self._others, self._jobs)
+        tables = (
+            self._file.index,
+            self._file.vacant,
+            self._permits,
+            self._expired,
+            self._rules,
+            self._others,
+            self._jobs,
+        )
         empty: list[bytes] = []
         over: list[bytes] = []
         with self._env.begin() as tx:
             stats = [tx.stat(table) for table in tables]
-            cursor = tx.cursor(self._rows)
+            full, scattered = self._file.tight(tx), self._file.scattered(tx)
+            cursor = tx.cursor(self._file.index)
             found = cursor.set_range(self._swept) if self._swept else cursor.first()
             self._swept = b""
             for seen, (key, value) in enumerate(cursor if found else ()):
                 if seen == _SLICE:
                     self._swept = key
                     break
-                if self._vacant(tx, Row(key).read(value), at):
+                row = self._file.peek(tx, key, value)
+                if row is not None and self._vacant(tx, row, at):
                     empty.append(key)
             for seen, (key, value) in enumerate(tx.cursor(self._expired)):
                 if seen == _SLICE:
@@ -524,19 +557,25 @@ class Ledger:
                 if decode_expired(value).until <= at.boot_ns:
                     over.append(key)
         pages = sum(stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"] for stat in stats)
-        self.tight = pages * stats[0]["psize"] > info["map_size"] * _TIGHT
+        self.tight = full or pages * stats[0]["psize"] > info["map_size"] * _TIGHT
         if empty or over:
             with self.writing():
                 self._clear(empty, over, at)
+        if scattered:
+            with self.writing():
+                assert self._tx is not None
+                self._file.join(self._tx)
 
     def _clear(self, empty: list[bytes], over: list[bytes], at: Moment) -> None:
         tx = self._tx
         assert tx is not None
         for key in empty:
-            value = tx.get(key, db=self._rows)
-            if value is not None and self._vacant(tx, Row(key).read(value), at):
-                tx.delete(key, db=self._rows)
-                self._planner.row(key).layout = ABSENT
+            row = self._opened_up(key)
+            if row is None:
+                continue
+            del self._changed[row]
+            if self._vacant(tx, row, at):
+                self._file.remove(tx, row)
         for key in over:
             tx.delete(key, db=self._expired)
 
@@ -547,7 +586,8 @@ class Ledger:
         )
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the files."""
+        self._file.close()
         self._opened.close()
 
 

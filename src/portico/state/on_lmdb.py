@@ -223,7 +223,10 @@ class LmdbState:
                     admitting = [one for one in admitting if not one[0].done()]  # who gave up, asks for nothing
                     admitted = ledger.admit(admitting)
         except (lmdb.Error, OSError, StateUnavailable) as error:
-            self._failed(ending, admitting, extending, error)
+            if isinstance(error, StateFull) and len(ending) + len(admitting) + len(extending) > 1:
+                self._apart(ending, admitting, extending, error)  # it is one row that has no room
+            else:
+                self._failed(ending, admitting, extending, error)
             return
         except Exception as error:  # one call that cannot be booked must not take the others with it
             self._apart(ending, admitting, extending, error)
@@ -309,15 +312,21 @@ class LmdbState:
         """Book each of these by itself, so that the one at fault fails alone."""
         if len(ending) + len(admitting) + len(extending) > 1:
             hook, self.before_settling = self.before_settling, None  # their records are written
-            queued = self._ending, self._admitting, self._extending, self._due
-            self._due = True
+            due, queues = self._due, (self._ending, self._admitting, self._extending, self._landing)
             for kind, waiting in (("ending", ending), ("extending", extending), ("admitting", admitting)):
                 for one in waiting:
-                    self._ending, self._admitting, self._extending = [], [], []
+                    self._ending, self._admitting, self._extending, self._landing, self._due = [], [], [], [], True
                     getattr(self, f"_{kind}").append(one)
                     self._flush()
-            self._ending, self._admitting, self._extending, self._due = queued
-            self.before_settling = hook
+                    # What there is no room for yet, and what others began when they were answered.
+                    for queue, more in zip(
+                        queues, (self._ending, self._admitting, self._extending, self._landing), strict=True
+                    ):
+                        queue.extend(more)  # type: ignore[attr-defined]  # of its own kind
+            self._ending, self._admitting, self._extending, self._landing = queues
+            self._due, self.before_settling = due, hook
+            if any(queues):
+                self._later([])
             return
         for answer in _answers(admitting, extending):
             if not answer.done():

@@ -15,6 +15,8 @@ from portico.rules import Rule
 from portico.state import windows
 
 if TYPE_CHECKING:
+    from mmap import mmap
+
     from portico.state.counting import Rules
 
 BUCKET: Final = 0
@@ -26,6 +28,8 @@ ROLLING: Final = 3
 _OWN: Final = calcsize("l") == 8 and sys.byteorder == "little"
 
 SLOT_BYTES: Final = 10
+NUMBER: Final = 8
+"""Bytes of the number that a copy of a row in a file begins with."""
 _CELLS: Final = {BUCKET: 2, IN_FLIGHT: 1, BUDGET: 6}
 
 
@@ -57,11 +61,11 @@ def cells_of(slot: bytes) -> int:
 class Layout:
     """Which slots a row has, and where.
 
-    A row is kept as the layout's `signature`, and its integers behind that: `unpack` reads them from both, and `pack`
-    writes them alone.
+    `signature` tells it from all others. A row is kept in copies of `copy` bytes, a number and the integers behind it:
+    `write` writes both, and `unpack` reads the integers.
     """
 
-    __slots__ = ("pack", "places", "signature", "size", "slots", "unpack")
+    __slots__ = ("copy", "places", "signature", "size", "slots", "unpack", "write")
 
     def __init__(self, slots: Sequence[bytes]) -> None:
         self.slots = tuple(slots)
@@ -71,20 +75,27 @@ class Layout:
         for slot in slots:
             self.places[slot] = self.size
             self.size += cells_of(slot)
-        self.pack = packing(self.size)[0]
-        self.unpack = _behind(len(self.signature), self.size)
+        self.copy = NUMBER + 8 * self.size
+        self.write, self.unpack = _copying(self.size)
 
 
 @lru_cache(256)
-def _behind(signature: int, size: int) -> Callable[[bytes], tuple[int, ...]]:
-    """How so many integers are read behind so many bytes."""
-    return Struct(f"<{signature}x{size}q").unpack
+def _copying(size: int) -> tuple[Callable[..., None], Callable[["mmap", int], tuple[int, ...]]]:
+    """How a number and so many integers are written, and how those integers are read: in this machine's own order."""
+    return Struct(f"@Q{size}q").pack_into, Struct(f"@{size}q").unpack_from
 
 
 @lru_cache(4_096)
 def layout_of(slots: tuple[bytes, ...]) -> Layout:
     """The layout of these slots: the same object wherever they are the same, which is how rows are told at a glance."""
     return Layout(slots)
+
+
+def layout_in(value: bytes, at: int) -> Layout:
+    """Return the layout whose signature is at this place."""
+    first = at + 1
+    end = first + value[at] * SLOT_BYTES
+    return layout_of(tuple([value[n : n + SLOT_BYTES] for n in range(first, end, SLOT_BYTES)]))
 
 
 @lru_cache(256)
@@ -102,26 +113,23 @@ ABSENT: Final = Layout(())
 class Row:
     """The counters of one scope: whoever counts by its `key` has the same row, and looks for it once.
 
-    `given` are rules that were given slots since it was read.
+    `given` are rules that were given slots since it was read. Where it is in a file, it is `kept` as it was laid out
+    there, at its `place`, which is good until a row is moved once more than `moves` times; `here` is the younger of
+    its copies, and `there` the one that is written next.
     """
 
-    __slots__ = ("cells", "given", "key", "layout")
+    __slots__ = ("cells", "given", "here", "kept", "key", "layout", "moves", "place", "there")
 
     def __init__(self, key: bytes) -> None:
         self.key = key
         self.layout = ABSENT
         self.cells: Sequence[int] = ()
         self.given: tuple[Rules, ...] = ()
+        self.kept = ABSENT
+        self.place = self.here = self.there = self.moves = 0
 
     def __repr__(self) -> str:
         return f"<Row {self.key!r}, {len(self.layout.slots)} slots>"
-
-    def read(self, value: bytes) -> "Row":
-        """Take the counters as they were kept."""
-        end = 1 + value[0] * SLOT_BYTES
-        self.lay(layout_of(tuple(value[at : at + SLOT_BYTES] for at in range(1, end, SLOT_BYTES))), ())
-        self.cells = self.layout.unpack(value)
-        return self
 
     def begin(self, rules: "Rules") -> None:
         """Begin with nothing counted by any of these rules."""

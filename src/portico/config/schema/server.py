@@ -56,8 +56,8 @@ class Server(Closed, frozen=True):
     data_dir: Annotated[str | None, said("Where Portico keeps its state.")] = None
     state_size: Annotated[
         Bytes,
-        said("The file of counters and open permits; all of it is taken from the disk at once."),
-    ] = 64 * 1024 * 1024
+        said("The two files of counters and of open permits, half each; all of it is taken from the disk at once."),
+    ] = 96 * 1024 * 1024
     drain: Annotated[Seconds, said("How long streams in flight may go on after a stop was asked for.")] = 30.0
     tls: Annotated[Tls | None, said("Serve HTTPS.")] = None
     cors: Annotated[
