@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from journal.examples import record
 from portico.control import ingest as module
-from portico.control.ingest import PATIENCE, YIELD_AT_MOST, Ingest, stand_back
+from portico.control.ingest import AT_ONCE, FEW, PATIENCE, YIELD_AT_MOST, Ingest, as_many, stand_back
 from portico.journal import Event, Journal
 from portico.journal.segments import segments
 from portico.record import Record
@@ -486,6 +486,22 @@ def test_a_hundred_killed_readers_and_writers_cost_nothing(tmp_path: Path, url: 
 )
 def test_records_stand_back_where_calls_want_the_core(took: float, worked: float, behind: float, left: float) -> None:
     assert stand_back(took, worked, behind) == left
+
+
+@pytest.mark.parametrize(
+    ("at_once", "took", "alone", "then"),
+    [
+        pytest.param(500, 0.04, 0.1, FEW, id="just begun"),
+        pytest.param(500, 0.04, 1.0, 1_250, id="a tenth of a second after one"),
+        pytest.param(1_250, 0.1, 1.0, 1_250, id="no longer than that"),
+        pytest.param(5_000, 0.2, 60.0, AT_ONCE, id="nobody comes"),
+        pytest.param(5_000, 0.2, -3.0, FEW, id="somebody is in the way"),
+    ],
+)
+def test_a_transaction_is_as_long_as_a_tenth_of_the_time_in_which_nobody_came(
+    at_once: int, took: float, alone: float, then: int
+) -> None:
+    assert as_many(at_once, took, alone) == then
 
 
 def test_the_store_is_opened_once_calls_leave_the_core(

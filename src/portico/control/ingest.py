@@ -48,9 +48,10 @@ YIELD = 100.0
 """How many times what such a turn took is left to others, but for no longer than"""
 YIELD_AT_MOST = 10.0
 FEW = 500
-"""Entries in the first transaction of many, and in each that is in somebody's way: what others notice is short."""
-MORE = 4
-"""How many times as many the next one has, where it was not."""
+"""Entries in the first transaction of many, and after each that was in somebody's way: what others notice is short."""
+SHARE = 0.1
+"""Of the time for which nobody was in the way, how long the next one may take: who comes in the midst of it waits less
+than who had been away."""
 PROBE = 0.004
 """Seconds of work that tell whether the core is free, before half a second goes into opening the store."""
 PATIENCE = 60.0
@@ -214,6 +215,7 @@ class Ingest:
         pause = SOON
         again = AGAIN
         at_once = FEW
+        alone = time.perf_counter()  # since then
         while not self._leave.is_set():
             try:
                 if self._open is None and (back := self._in_the_way()):
@@ -236,9 +238,12 @@ class Ingest:
             again = AGAIN
             pause = SOON if more else min(pause * 1.5, LATE)
             wait = 0.0 if more else pause
-            took, worked = time.perf_counter() - began, time.thread_time() - worked
+            now = time.perf_counter()
+            took, worked = now - began, time.thread_time() - worked
             back = stand_back(took, worked, self.lag.seconds)
-            at_once = min(at_once * MORE, AT_ONCE) if more and not back else FEW
+            if back:
+                alone = now + back
+            at_once = as_many(at_once, took, now - alone) if more else FEW
             wait = max(wait, back)
             if wait:
                 self._leave.wait(wait)
@@ -456,6 +461,11 @@ def stand_back(took: float, worked: float, behind: float) -> float:
     if took <= CROWDED * worked or behind >= PATIENCE:
         return 0.0
     return min(YIELD * took, YIELD_AT_MOST)
+
+
+def as_many(at_once: int, took: float, alone: float) -> int:
+    """Return how many entries the next transaction may have, after one of so many, with nobody in the way so long."""
+    return max(FEW, min(AT_ONCE, int(at_once * SHARE * alone / took)))
 
 
 def brief(error: Exception) -> str:
