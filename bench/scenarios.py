@@ -8,7 +8,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,6 +79,8 @@ DISTURBED = 0.1
 """What others may take of a core, who store another subject's records among them, before a round is measured again;"""
 ROUNDS = 4
 """this often at most, in all. No call that fails in any of them is left out."""
+LEFT_ALONE, AT_MOST = 1.0, 60.0
+"""Seconds without others that are waited for before that, and for how long."""
 
 
 def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstream) -> Row | None:
@@ -93,7 +95,9 @@ def call(bench: Bench, subject: Subject, turn: int, size: str, upstream: Upstrea
         # Until each of many callers has called a few times.
         drive(bench, subject, place, lua, 16, 3.0 if subject.heavy or place.keys else 1.0)
     failed = sent = 0
-    for _ in range(ROUNDS):
+    for again in range(ROUNDS):
+        if again:
+            left_alone(bench)
         load, cpu, busy, foreign = drive(bench, subject, place, lua, 64, bench.extent.busy)
         failed, sent = failed + load.failed, sent + load.requests
         if foreign <= DISTURBED:
@@ -143,6 +147,19 @@ def drive(
     own = (cpu, spent)
     foreign = [now - then - mine for now, then, mine in zip(_cores(bench), cores, own, strict=True)]
     return load, cpu, spent / load.seconds, max(0.0, *foreign) / load.seconds
+
+
+def left_alone(
+    bench: Bench, clock: Callable[[], float] = time.monotonic, wait: Callable[[float], None] = time.sleep
+) -> bool:
+    """Wait until others let both cores be; return whether they did."""
+    end = clock() + AT_MOST
+    while clock() < end:
+        before = _cores(bench)
+        wait(LEFT_ALONE)
+        if max(now - then for now, then in zip(_cores(bench), before, strict=True)) <= DISTURBED * LEFT_ALONE:
+            return True
+    return False
 
 
 def _cores(bench: Bench) -> tuple[float, float]:
