@@ -130,10 +130,14 @@ def keep(call: Call, body: bytes) -> None:
 def signature(call: Call) -> bytes:
     """Return the header lines in which the gateway says what became of the call."""
     overhead = call.overhead_us(perf_counter_ns())
-    lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
-    if call.target is not None:
+    if call.target is None:
+        lines = f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
+    else:
         cost = "" if call.cost is None else f"x-portico-cost-usd: {dollars(call.cost)}\r\n"
-        lines = f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}{lines}"
+        lines = (
+            f"x-portico-target: {call.target}\r\nx-portico-attempts: {len(call.attempts)}\r\n{cost}"
+            f"x-request-id: {call.id}\r\nx-portico-overhead-us: {overhead}\r\n"
+        )
         if call.why is not None:
             lines = f"x-portico-route: {call.why}\r\n{lines}"
         if call.dropped:

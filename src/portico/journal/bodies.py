@@ -57,8 +57,8 @@ def render_bodies(request: bytes | None, reply: bytes | None, limit: int, compre
             and request[:4] != FRAME
             and reply[:4] != FRAME
         ):
-            sizes = _SIZES(request_size, request_size, reply_size, reply_size)
-            return b"".join((_SUM(_crc32(reply, _crc32(request, _crc32(sizes)))), sizes, request, reply))
+            rest = b"".join((_SIZES(request_size, request_size, reply_size, reply_size), request, reply))
+            return _SUM(_crc32(rest)) + rest
     asked, request_size = (b"", -1) if request is None else (request, len(request))
     answered, reply_size = (b"", -1) if reply is None else (reply, len(reply))
     if request_size > SHORT or request_size > limit or asked[:4] == FRAME:
