@@ -267,7 +267,7 @@ def reserved(state: State) -> int:
 
     if isinstance(state, LmdbState):
         state.flush()
-        with state.ledger._env.begin(state.ledger._rows) as tx:
+        with state.ledger._env.begin(state.ledger._file.index) as tx:
             rows = [key.decode() for key in tx.cursor().iternext(values=False)]
     else:
         assert isinstance(state, MemoryState)
